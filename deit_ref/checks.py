@@ -1,0 +1,85 @@
+"""Checks of what users hand in, shared by config, api and checkpoints.
+
+Each check returns the value in the one form the rest of the package works with, or raises a ValueError that
+says what was expected, what came and what to do.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def integer(name: str, value: Any, *, minimum: int = 1) -> int:
+    """`value` as an int that is at least `minimum`; True and 3.0 are refused."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "ndim", 0):
+        raise ValueError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
+    if value.__index__() < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value!r}.")
+    return int(value.__index__())
+
+
+def number(name: str, value: Any, *, low: float, high: float, includes_low: bool = True) -> float:
+    """`value` as a float in [low, high), or in (low, high) without `includes_low`."""
+    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
+        raise ValueError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
+    inside = low <= float(value) < high if includes_low else low < float(value) < high
+    if not inside:
+        bracket = "[" if includes_low else "("
+        raise ValueError(f"{name} must lie in {bracket}{low:g}, {high:g}), got {value!r}.")
+    return float(value)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """`value`, which must be True or False; 0, 1 and "false" are refused."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+    return value
+
+
+def choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """`value`, which must be one of `choices`; the message lists them."""
+    allowed = tuple(choices)
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}.{did_you_mean(value, allowed)}")
+    return value
+
+
+def pair(name: str, value: Any, *, minimum: int = 1) -> tuple[int, int]:
+    """An int as (value, value), or two ints as (height, width)."""
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
+        height, width = value
+        return integer(f"{name}[0]", height, minimum=minimum), integer(f"{name}[1]", width, minimum=minimum)
+    if isinstance(value, Sequence | Mapping):
+        raise ValueError(f"{name} must be an integer or a pair (height, width), got {value!r}.")
+    side = integer(name, value, minimum=minimum)
+    return side, side
+
+
+def numpy_dtype(dtype: Any) -> Any:
+    """float32 or float64, by name or as a dtype; None stays None."""
+    if dtype is None:
+        return None
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError:
+        wanted = None
+    if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(
+            f"The NumPy backend computes in float32 or float64, got dtype={dtype!r}: use one of them, or backend='torch'."
+        )
+    return wanted
+
+
+def did_you_mean(value: Any, known: Iterable[str]) -> str:
+    """A sentence that names the closest known word, or nothing."""
+    close = difflib.get_close_matches(str(value), list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def some(names: Iterable[str], *, most: int = 8) -> str:
+    """The first few of many names, and how many more there are."""
+    listed = list(names)
+    tail = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + tail

@@ -1,0 +1,340 @@
+"""The sizes of a model, the steps of its image processing, and the eight published models.
+
+Source: transformers' DeiTConfig and DeiTImageProcessor (names, defaults), facebookresearch/deit (sizes).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from deit_ref import checks
+
+TASKS = ("features", "classification", "classification-with-teacher", "masked-image-modeling")
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+
+# The parameter-free names of transformers' ACT2FN, and "selu", which its documentation names and its code refuses.
+ACTIVATION_NAMES = (
+    "gelu gelu_10 gelu_accurate gelu_fast gelu_new gelu_python gelu_python_tanh gelu_pytorch_tanh hardswish "
+    "laplace leaky_relu linear mish quick_gelu relu relu2 relu6 selu sigmoid silu sqrtsoftplus swish tanh"
+).split()
+
+# Pillow's numbers, which preprocessor files use.
+RESAMPLING = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class DeiTConfig:
+    """Sizes and switches of one model; the defaults are those of transformers' DeiTConfig (DeiT-B, 224 pixels).
+
+    Args:
+        hidden_size: dim, the length of a token.
+        num_hidden_layers: number of encoder blocks; 0 leaves the embeddings and the last norm.
+        num_attention_heads: heads; divides hidden_size.
+        intermediate_size: length of a token inside the mlp.
+        hidden_act: one of `ACTIVATION_NAMES`.
+        hidden_dropout_prob: after the embeddings and at the end of each branch, in [0, 1); acts with a generator.
+        attention_probs_dropout_prob: on the attention probabilities, in [0, 1); acts with a generator.
+        initializer_range: standard deviation of new weights.
+        layer_norm_eps: 1e-12 in transformers' checkpoints, 1e-6 in the original ones: never mix them up.
+        image_size: pixels, one number or (height, width); a multiple of patch_size.
+        patch_size: pixels, one number or (height, width).
+        num_channels: 3 for RGB.
+        qkv_bias: whether queries, keys and values have a bias.
+        encoder_stride: pixels per token that the masked-image decoder draws, one number or (height, width).
+        pooler_output_size: None means hidden_size.
+        pooler_act: one of `ACTIVATION_NAMES`.
+        num_labels: number of classes.
+        problem_type: one of `PROBLEM_TYPES`, or None: read from num_labels and the labels' dtype, each time.
+        output_hidden_states, output_attentions: what `forward` returns when it is not told.
+        distilled: True for DeiT (cls and dist token), False for plain ViT models (cls token only).
+
+    Raises:
+        ValueError: a field is out of range, or fields do not fit each other.
+    """
+
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    image_size: int | tuple[int, int] = 224
+    patch_size: int | tuple[int, int] = 16
+    num_channels: int = 3
+    qkv_bias: bool = True
+    encoder_stride: int | tuple[int, int] = 16
+    pooler_output_size: int | None = None
+    pooler_act: str = "tanh"
+    num_labels: int = 2
+    problem_type: str | None = None
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    distilled: bool = True
+
+    def __post_init__(self) -> None:
+        if self.pooler_output_size is None:
+            object.__setattr__(self, "pooler_output_size", self.hidden_size)
+        for name in ("image_size", "patch_size", "encoder_stride"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+            checks.pair(name, getattr(self, name))
+        for name in ("hidden_size", "num_attention_heads", "intermediate_size", "num_channels", "pooler_output_size"):
+            checks.integer(name, getattr(self, name))
+        checks.integer("num_hidden_layers", self.num_hidden_layers, minimum=0)
+        checks.integer("num_labels", self.num_labels, minimum=0)
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            checks.number(name, getattr(self, name), low=0, high=1)
+        checks.number("initializer_range", self.initializer_range, low=0, high=math.inf)
+        checks.number("layer_norm_eps", self.layer_norm_eps, low=0, high=1)
+        checks.choice("hidden_act", self.hidden_act, ACTIVATION_NAMES)
+        checks.choice("pooler_act", self.pooler_act, ACTIVATION_NAMES)
+        if self.problem_type is not None:
+            checks.choice("problem_type", self.problem_type, PROBLEM_TYPES)
+        for name in ("qkv_bias", "output_hidden_states", "output_attentions", "distilled"):
+            checks.boolean(name, getattr(self, name))
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size must be a multiple of num_attention_heads, got {self.hidden_size} and "
+                f"{self.num_attention_heads}."
+            )
+        (height, width), (patch_height, patch_width) = self.image_shape, self.patch_shape
+        if height % patch_height or width % patch_width:
+            raise ValueError(
+                f"image_size must be a multiple of patch_size, got {height}x{width} pixels and patches of "
+                f"{patch_height}x{patch_width}: the last rows or columns would belong to no patch."
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return checks.pair("image_size", self.image_size)
+
+    @property
+    def patch_shape(self) -> tuple[int, int]:
+        """(height, width) of a patch in pixels."""
+        return checks.pair("patch_size", self.patch_size)
+
+    @property
+    def stride_shape(self) -> tuple[int, int]:
+        """(height, width) in pixels of what the masked-image decoder draws for one token."""
+        return checks.pair("encoder_stride", self.encoder_stride)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of patches that the position embeddings were made for."""
+        return self.image_shape[0] // self.patch_shape[0], self.image_shape[1] // self.patch_shape[1]
+
+    @property
+    def num_patches(self) -> int:
+        """rows * columns."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Tokens before the patches: cls and dist, or cls alone."""
+        return 2 if self.distilled else 1
+
+    @property
+    def head_dim(self) -> int:
+        """Length of one head's queries, keys and values."""
+        return self.hidden_size // self.num_attention_heads
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DeiTConfig":
+        """Read a transformers config.json; fields it lacks get their defaults, fields unknown here are left out.
+
+        Raises:
+            ValueError: model_type is neither "deit" nor "vit", or a field is out of range.
+        """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"A config must be a JSON object, got {type(values).__name__}.")
+        model_type = checks.choice("model_type", values.get("model_type", "deit"), ("deit", "vit"))
+        known = {field.name for field in fields(cls)} - {"distilled"}
+        chosen = {name: values[name] for name in known if values.get(name) is not None}
+        # transformers derives the number of labels from their names, and so must we.
+        if values.get("id2label") is not None:
+            chosen["num_labels"] = len(values["id2label"])
+        return cls(**chosen, distilled=model_type == "deit")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as transformers writes them; `from_dict` reads them back."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {"model_type": "deit" if values.pop("distilled") else "vit", **values}
+
+
+@dataclass(frozen=True)
+class ImageProcessing:
+    """What happens to an image before the model sees it: resize, center crop, rescale, normalize.
+
+    Parameters and defaults are those of transformers' DeiTImageProcessor. Published checkpoints carry their own
+    values in preprocessor_config.json; `huggingface` and `original` give the two common ones.
+
+    Args:
+        do_resize: whether to resize.
+        size: pixels after the resize. {"height": h, "width": w} or (h, w) squashes to that shape;
+            {"shortest_edge": n} keeps the aspect, with int(long * n / short) for the longer edge.
+            An int n means n x n, or the shortest edge when `default_to_square` is False.
+        default_to_square: see size.
+        resample: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos", or Pillow's number for it.
+        do_center_crop: whether to cut out the middle; a smaller image is padded with zeros first.
+        crop_size: pixels, an int, (h, w) or {"height": h, "width": w}.
+        do_rescale: whether to multiply by rescale_factor.
+        rescale_factor: 1/255 takes 0..255 to 0..1.
+        do_normalize: whether to subtract image_mean and divide by image_std, per channel.
+        image_mean, image_std: a number for all channels, or one per channel.
+        do_convert_rgb: whether images of other modes are turned to RGB (alpha is laid on white).
+        input_data_format: "channels_last" or "channels_first" for arrays; None reads it from the shape.
+        apply_exif: whether to turn a photo as its EXIF orientation says; transformers never does.
+        crop_rounding: where the crop starts when the margin is odd: "floor" as transformers, or "round" (half to
+            even) as torchvision, and so the original repository.
+        pass_order: which of the two resize passes comes first: "pillow-13" decides by the sizes as Pillow 13 does,
+            "pillow-12" is always horizontal first. Fixed here, never read from the installed Pillow.
+
+    Raises:
+        ValueError: a field is out of range.
+    """
+
+    do_resize: bool = True
+    size: Any = 256
+    default_to_square: bool = True
+    resample: str = "bicubic"
+    do_center_crop: bool = True
+    crop_size: Any = 224
+    do_rescale: bool = True
+    rescale_factor: float = 1 / 255
+    do_normalize: bool = True
+    image_mean: tuple[float, ...] | float = (0.5, 0.5, 0.5)
+    image_std: tuple[float, ...] | float = (0.5, 0.5, 0.5)
+    do_convert_rgb: bool = True
+    input_data_format: str | None = None
+    apply_exif: bool = False
+    crop_rounding: str = "floor"
+    pass_order: str = "pillow-13"
+
+    def __post_init__(self) -> None:
+        for (
+            name
+        ) in "do_resize do_center_crop do_rescale do_normalize do_convert_rgb apply_exif default_to_square".split():
+            checks.boolean(name, getattr(self, name))
+        object.__setattr__(self, "size", _size("size", self.size, shortest_edge=not self.default_to_square))
+        object.__setattr__(self, "crop_size", _size("crop_size", self.crop_size, shortest_edge=False))
+        if "shortest_edge" in self.crop_size:
+            raise ValueError(f"crop_size must be a height and a width, got {self.crop_size!r}.")
+        object.__setattr__(self, "resample", _resample(self.resample))
+        checks.number("rescale_factor", self.rescale_factor, low=0, high=math.inf, includes_low=False)
+        object.__setattr__(self, "image_mean", _channel_values("image_mean", self.image_mean))
+        object.__setattr__(self, "image_std", _channel_values("image_std", self.image_std))
+        if self.image_std == 0 or (isinstance(self.image_std, tuple) and 0 in self.image_std):
+            raise ValueError(f"image_std must not contain 0: the image is divided by it. Got {self.image_std!r}.")
+        if self.input_data_format is not None:
+            checks.choice("input_data_format", self.input_data_format, ("channels_last", "channels_first"))
+        checks.choice("crop_rounding", self.crop_rounding, ("floor", "round"))
+        checks.choice("pass_order", self.pass_order, ("pillow-13", "pillow-12"))
+
+    @classmethod
+    def huggingface(cls, size: int = 224) -> "ImageProcessing":
+        """As the published transformers checkpoints: squash to 256/224 of `size`, crop, ImageNet mean and std."""
+        return cls(size=size * 256 // 224, crop_size=size, image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD)
+
+    @classmethod
+    def original(cls, size: int = 224) -> "ImageProcessing":
+        """As the original repository evaluates: shortest edge to 256/224 of `size`, crop, ImageNet mean and std."""
+        return cls(
+            size={"shortest_edge": size * 256 // 224},
+            crop_size=size,
+            crop_rounding="round",
+            image_mean=IMAGENET_MEAN,
+            image_std=IMAGENET_STD,
+        )
+
+    def resized_shape(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) that an image of `height` x `width` pixels is resized to."""
+        if "height" in self.size:
+            return self.size["height"], self.size["width"]
+        edge = self.size["shortest_edge"]
+        if height <= width:
+            return edge, int(edge * width / height)
+        return int(edge * height / width), edge
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ImageProcessing":
+        """Read a transformers preprocessor_config.json, also the old ones with plain numbers for sizes.
+
+        Fields it lacks get transformers' defaults; fields that say nothing about pixels are left out.
+        """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"A preprocessor config must be a JSON object, got {type(values).__name__}.")
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known and value is not None})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as transformers writes them; those it does not know appear only when they are not the default."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        ours = ("default_to_square", "do_convert_rgb", "apply_exif", "crop_rounding", "pass_order", "input_data_format")
+        defaults = {field.name: field.default for field in fields(self)}
+        kept = {name: value for name, value in values.items() if name not in ours or value != defaults[name]}
+        kept["resample"] = RESAMPLING[self.resample]
+        kept = {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
+        return {"image_processor_type": "DeiTImageProcessor", **kept}
+
+
+def _size(name: str, value: Any, *, shortest_edge: bool) -> dict[str, int]:
+    if isinstance(value, Mapping):
+        if set(value) not in ({"height", "width"}, {"shortest_edge"}):
+            raise ValueError(
+                f'{name} must have the keys "height" and "width", or "shortest_edge"; got {", ".join(map(str, value))}.'
+            )
+        return {str(key): checks.integer(f"{name}[{key!r}]", pixels) for key, pixels in value.items()}
+    if shortest_edge and not isinstance(value, list | tuple):
+        return {"shortest_edge": checks.integer(name, value)}
+    height, width = checks.pair(name, value)
+    return {"height": height, "width": width}
+
+
+def _resample(value: Any) -> str:
+    for name, pillow_number in RESAMPLING.items():
+        if value == pillow_number and not isinstance(value, bool | str):
+            return name
+    return checks.choice("resample", value, RESAMPLING)
+
+
+def _channel_values(name: str, value: Any) -> tuple[float, ...] | float:
+    if isinstance(value, list | tuple):
+        if not value:
+            raise ValueError(f"{name} must be a number or one number per channel, got {value!r}.")
+        return tuple(
+            checks.number(f"{name}[{i}]", entry, low=-math.inf, high=math.inf) for i, entry in enumerate(value)
+        )
+    return checks.number(name, value, low=-math.inf, high=math.inf)
+
+
+def _published(hidden_size: int, num_attention_heads: int, image_size: int, *, distilled: bool) -> DeiTConfig:
+    return DeiTConfig(
+        hidden_size=hidden_size,
+        num_attention_heads=num_attention_heads,
+        intermediate_size=4 * hidden_size,
+        image_size=image_size,
+        num_labels=1000,
+        distilled=distilled,
+    )
+
+
+# Source: facebookresearch/deit, models.py and README_deit.md; eps as in the published transformers checkpoints.
+VARIANTS: Mapping[str, DeiTConfig] = {
+    "deit-tiny-patch16-224": _published(192, 3, 224, distilled=False),
+    "deit-small-patch16-224": _published(384, 6, 224, distilled=False),
+    "deit-base-patch16-224": _published(768, 12, 224, distilled=False),
+    "deit-base-patch16-384": _published(768, 12, 384, distilled=False),
+    "deit-tiny-distilled-patch16-224": _published(192, 3, 224, distilled=True),
+    "deit-small-distilled-patch16-224": _published(384, 6, 224, distilled=True),
+    "deit-base-distilled-patch16-224": _published(768, 12, 224, distilled=True),
+    "deit-base-distilled-patch16-384": _published(768, 12, 384, distilled=True),
+}

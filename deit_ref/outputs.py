@@ -1,0 +1,121 @@
+"""What `forward` returns: one type per task, always with the same fields; what was not asked for is None.
+
+Arrays belong to the backend that ran: numpy.ndarray or torch.Tensor.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deit_ref import checks
+
+
+@dataclass(frozen=True, eq=False)
+class FeaturesOutput:
+    """Task "features" (transformers: DeiTModel, ViTModel).
+
+    Attributes:
+        last_hidden_state: (batch, tokens, dim), after the last norm; cls, dist (if any), then patches row by row.
+        pooler_output: (batch, pooler_output_size), or None without pooler weights.
+        hidden_states: the embeddings and each block's output, (batch, tokens, dim) each; the last is before the norm.
+        attentions: each block's attention probabilities, (batch, heads, tokens, tokens) each.
+    """
+
+    last_hidden_state: Any
+    pooler_output: Any = None
+    hidden_states: tuple[Any, ...] | None = None
+    attentions: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationOutput:
+    """Task "classification" (transformers: DeiTForImageClassification, ViTForImageClassification).
+
+    Attributes:
+        logits: (batch, num_labels).
+        loss: a number when labels were given.
+        hidden_states, attentions: as in FeaturesOutput.
+        class_names: one name per label, or None.
+        problem_type: "multi_label_classification" makes `top` use a sigmoid; "regression" has no classes.
+    """
+
+    logits: Any
+    loss: Any = None
+    hidden_states: tuple[Any, ...] | None = None
+    attentions: tuple[Any, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+    problem_type: str | None = None
+
+    def top(self, k: int = 5) -> list[list[tuple[str, float]]]:
+        """For each image the k most probable classes, best first, as (name, probability)."""
+        return _top(self.logits, self.class_names, k, problem_type=self.problem_type)
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherOutput:
+    """Task "classification-with-teacher" (transformers: DeiTForImageClassificationWithTeacher).
+
+    Attributes:
+        logits: (batch, num_labels), the mean of the two heads.
+        cls_logits: (batch, num_labels), from the class token, trained on labels.
+        distillation_logits: (batch, num_labels), from the distillation token, trained on the teacher.
+        hidden_states, attentions: as in FeaturesOutput.
+        class_names: one name per label, or None.
+    """
+
+    logits: Any
+    cls_logits: Any
+    distillation_logits: Any
+    hidden_states: tuple[Any, ...] | None = None
+    attentions: tuple[Any, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+
+    def top(self, k: int = 5) -> list[list[tuple[str, float]]]:
+        """For each image the k most probable classes, best first, as (name, probability)."""
+        return _top(self.logits, self.class_names, k, problem_type=None)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedImageOutput:
+    """Task "masked-image-modeling" (transformers: DeiTForMaskedImageModeling, ViTForMaskedImageModeling).
+
+    Attributes:
+        reconstruction: (batch, channels, height, width), in normalized units.
+        loss: mean absolute error on the masked pixels, when bool_masked_pos was given.
+        hidden_states, attentions: as in FeaturesOutput.
+    """
+
+    reconstruction: Any
+    loss: Any = None
+    hidden_states: tuple[Any, ...] | None = None
+    attentions: tuple[Any, ...] | None = None
+
+
+Output = FeaturesOutput | ClassificationOutput | TeacherOutput | MaskedImageOutput
+
+
+def as_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """An array of either backend as a NumPy array; bfloat16, which NumPy lacks, becomes float32."""
+    if hasattr(array, "detach"):  # a torch tensor, without importing torch
+        array = array.detach().cpu()
+        array = array.float() if array.dtype.itemsize == 2 and array.is_floating_point() else array
+        return np.asarray(array.numpy())
+    return np.asarray(array)
+
+
+def _top(
+    logits: Any, class_names: tuple[str, ...] | None, k: int, *, problem_type: str | None
+) -> list[list[tuple[str, float]]]:
+    if problem_type == "regression":
+        raise ValueError("A regression model has no classes: read output.logits instead of output.top().")
+    k = checks.integer("k", k)
+    scores = as_numpy(logits).astype(np.float64)  # (batch, num_labels)
+    if problem_type == "multi_label_classification":
+        probabilities = 1 / (1 + np.exp(-scores))
+    else:
+        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    names = class_names or tuple(f"LABEL_{i}" for i in range(scores.shape[1]))
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return [[(names[i], float(row[i])) for i in order] for row, order in zip(probabilities, best, strict=True)]

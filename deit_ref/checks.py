@@ -13,7 +13,7 @@ import numpy as np
 
 def integer(name: str, value: Any, *, minimum: int = 1) -> int:
     """`value` as an int that is at least `minimum`; True and 3.0 are refused."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "ndim", 0):
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "ndim", False):
         raise ValueError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
     if value.__index__() < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value!r}.")
@@ -67,7 +67,7 @@ def numpy_dtype(dtype: Any) -> Any:
         wanted = None
     if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(
-            f"The NumPy backend computes in float32 or float64, got dtype={dtype!r}: use one of them, or backend='torch'."
+            f"The NumPy backend computes in float32 or float64, got dtype={dtype!r}: choose one, or backend='torch'."
         )
     return wanted
 

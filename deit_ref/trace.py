@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from deit_ref import checks
+
 T = TypeVar("T")
 
 
@@ -46,7 +48,7 @@ class Trace(Mapping[str, Any]):
         return len(self._steps)
 
     def __repr__(self) -> str:
-        return f"Trace({len(self)} steps{': ' if self else ''}{', '.join(list(self)[:4])}{', ...' if len(self) > 4 else ''})"
+        return f"Trace({len(self)} steps: {checks.some(self, most=4)})"
 
     def matching(self, pattern: str) -> tuple[Any, ...]:
         """The arrays whose names match `pattern`, in order."""

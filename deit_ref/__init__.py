@@ -1,0 +1,30 @@
+"""DeiT, written to be read, taught and trusted. The public names, in reading order."""
+
+from deit_ref.api import compare, forward, preprocess
+from deit_ref.chapters import CHAPTERS
+from deit_ref.checkpoints import load_weights, save_weights
+from deit_ref.config import VARIANTS, DeiTConfig, ImageProcessing
+from deit_ref.outputs import ClassificationOutput, FeaturesOutput, MaskedImageOutput, TeacherOutput
+from deit_ref.trace import Trace
+from deit_ref.weights import DeiTWeights, init_weights
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CHAPTERS",
+    "VARIANTS",
+    "ClassificationOutput",
+    "DeiTConfig",
+    "DeiTWeights",
+    "FeaturesOutput",
+    "ImageProcessing",
+    "MaskedImageOutput",
+    "TeacherOutput",
+    "Trace",
+    "compare",
+    "forward",
+    "init_weights",
+    "load_weights",
+    "preprocess",
+    "save_weights",
+]

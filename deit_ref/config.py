@@ -22,6 +22,13 @@ ACTIVATION_NAMES = (
 # Pillow's numbers, which preprocessor files use.
 RESAMPLING = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 
+# What preprocessor files call the two processors, in all versions of transformers.
+PROCESSOR_TYPES = tuple(
+    model + suffix
+    for model in ("DeiT", "ViT")
+    for suffix in "ImageProcessor ImageProcessorFast ImageProcessorPil FeatureExtractor".split()
+)
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -268,10 +275,19 @@ class ImageProcessing:
     def from_dict(cls, values: Mapping[str, Any]) -> "ImageProcessing":
         """Read a transformers preprocessor_config.json, also the old ones with plain numbers for sizes.
 
-        Fields it lacks get transformers' defaults; fields that say nothing about pixels are left out.
+        Fields it lacks get the defaults of the processor it names, DeiT's or ViT's (224 pixels, bilinear, no crop);
+        fields that say nothing about pixels are left out.
+
+        Raises:
+            ValueError: the processor is another one, or a field is out of range.
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"A preprocessor config must be a JSON object, got {type(values).__name__}.")
+        kind = values.get("image_processor_type") or values.get("feature_extractor_type") or "DeiTImageProcessor"
+        checks.choice("image_processor_type", kind, PROCESSOR_TYPES)
+        if kind.startswith("ViT"):
+            vit: dict[str, Any] = {"size": 224, "resample": "bilinear", "do_center_crop": False}
+            values = vit | {name: value for name, value in values.items() if value is not None}
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known and value is not None})
 

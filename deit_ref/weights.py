@@ -310,19 +310,37 @@ def init_weights(
 
     Source: trunc_normal_ and VisionTransformer.init_weights in timm, as used by facebookresearch/deit.
     """
+    arrays = draw_arrays(
+        array_shapes(config, task, pooler=pooler, mask_token=mask_token), std=config.initializer_range, seed=seed
+    )
+    if image_processing is None:
+        image_processing = default_image_processing(config)
+    return weights_from_arrays(arrays, config, task, image_processing=image_processing, class_names=class_names)
+
+
+def draw_arrays(shapes: Mapping[str, tuple[int, ...]], *, std: float, seed: int) -> dict[str, np.ndarray[Any, Any]]:
+    """New float32 arrays of these names and shapes, drawn as `init_weights` says."""
     generator = np.random.default_rng(checks.integer("seed", seed, minimum=0))
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    for name, shape in array_shapes(config, task, pooler=pooler, mask_token=mask_token).items():
+    for name, shape in shapes.items():
         if name.endswith("bias"):
             arrays[name] = np.zeros(shape, np.float32)
         elif "norm" in name:
             arrays[name] = np.ones(shape, np.float32)
         else:
-            arrays[name] = _truncated_normal(generator, shape, config.initializer_range)
-    if image_processing is None:
-        height, width = config.image_shape
-        image_processing = ImageProcessing.huggingface(height) if height == width else _whole_image(height, width)
-    return weights_from_arrays(arrays, config, task, image_processing=image_processing, class_names=class_names)
+            arrays[name] = _truncated_normal(generator, shape, std)
+    return arrays
+
+
+def default_image_processing(config: DeiTConfig) -> ImageProcessing:
+    """`ImageProcessing.huggingface` of the image size; an image that is not square is squashed to it, not cropped."""
+    height, width = config.image_shape
+    preset = ImageProcessing.huggingface(height)
+    if height == width:
+        return preset
+    return ImageProcessing(
+        size=(height, width), do_center_crop=False, image_mean=preset.image_mean, image_std=preset.image_std
+    )
 
 
 def _truncated_normal(
@@ -332,10 +350,3 @@ def _truncated_normal(
     while (outside := np.abs(values) > bound).any():
         values[outside] = generator.standard_normal(int(outside.sum()), dtype=np.float32) * np.float32(std)
     return values
-
-
-def _whole_image(height: int, width: int) -> ImageProcessing:
-    preset = ImageProcessing.huggingface()
-    return ImageProcessing(
-        size=(height, width), do_center_crop=False, image_mean=preset.image_mean, image_std=preset.image_std
-    )

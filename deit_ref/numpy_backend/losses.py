@@ -1,0 +1,171 @@
+"""Chapter 11: losses, what a model is trained to make small.
+
+Input -> output: predictions and targets -> one number.
+
+Source: Touvron et al. 2021, section 4, equations 2 and 3; losses.py of facebookresearch/deit; Xie et al. 2022,
+section 3.4; ForImageClassificationLoss in transformers.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+
+from deit_ref import checks
+from deit_ref.config import PROBLEM_TYPES
+from deit_ref.numpy_backend.layers import softplus
+
+Array: TypeAlias = NDArray[Any]
+Number: TypeAlias = NDArray[Any] | np.floating[Any]
+
+
+def log_softmax(x: Float[Array, "*batch classes"]) -> Float[Array, "*batch classes"]:
+    r"""$\log p_i = x_i - \log \sum_j e^{x_j}$, without overflow."""
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def cross_entropy(
+    logits: Float[Array, "batch classes"], labels: Int[Array, "batch"], *, ignore_index: int = -100
+) -> Float[Number, ""]:
+    r"""The surprise at the right answer: $-\frac1n \sum_b \log p_b[y_b]$.
+
+    Args:
+        logits: scores.
+        labels: class numbers; rows labelled `ignore_index` are left out, and n counts the others.
+        ignore_index: as in torch.
+    """
+    rows = np.flatnonzero(labels != ignore_index)
+    return -log_softmax(logits)[rows, labels[rows]].mean()
+
+
+def binary_cross_entropy(
+    logits: Float[Array, "batch classes"], labels: Float[Array, "batch classes"]
+) -> Float[Number, ""]:
+    r"""Each class a yes-or-no question: $-\mathrm{mean}(y \log \sigma(x) + (1 - y) \log(1 - \sigma(x)))$.
+
+    Args:
+        logits: scores.
+        labels: 0 or 1, or a probability.
+    """
+    return (softplus(logits) - labels * logits).mean()
+
+
+def mean_squared_error(predictions: Float[Array, "*shape"], labels: Float[Array, "*shape"]) -> Float[Number, ""]:
+    r"""$\mathrm{mean}((\hat y - y)^2)$."""
+    return np.square(predictions - labels).mean()
+
+
+def classification_loss(
+    logits: Float[Array, "batch num_labels"],
+    labels: Int[Array, "*label_shape"] | Float[Array, "*label_shape"],
+    *,
+    problem_type: str | None = None,
+) -> Float[Number, ""]:
+    """The loss that fits the labels.
+
+    Args:
+        logits: scores.
+        labels: class numbers (batch,) as integers; one 0 or 1 per class (batch, num_labels) as floats; or for
+            regression real numbers, (batch,) if num_labels is 1.
+        problem_type: None decides from this call's labels alone: regression if num_labels is 1, else single-label
+            for integers and multi-label for floats. transformers writes its first decision into the config, and a
+            later call with other labels then fails.
+
+    Raises:
+        ValueError: unknown problem_type.
+    """
+    if problem_type is None:
+        integers = np.issubdtype(labels.dtype, np.integer)
+        kind = "single_label_classification" if integers else "multi_label_classification"
+        problem_type = "regression" if logits.shape[1] == 1 else kind
+    checks.choice("problem_type", problem_type, PROBLEM_TYPES)
+    if problem_type == "single_label_classification":
+        return cross_entropy(logits, labels.reshape(-1))
+    labels = labels.astype(logits.dtype).reshape(logits.shape)  # (batch, num_labels)
+    return (mean_squared_error if problem_type == "regression" else binary_cross_entropy)(logits, labels)
+
+
+def masked_l1(
+    reconstruction: Float[Array, "batch channels height width"],
+    pixel_values: Float[Array, "batch channels height width"],
+    bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"],
+    *,
+    patch_shape: tuple[int, int],
+) -> Float[Number, ""]:
+    r"""Mean absolute error on hidden pixels: $\sum M |x - \hat x| \; / \; ((\sum M + 10^{-5}) \cdot \text{channels})$.
+
+    Args:
+        reconstruction: $\hat x$, what the model drew.
+        pixel_values: x, normalized.
+        bool_masked_pos: True where a patch was hidden; M is this, enlarged to pixels. Nothing hidden gives 0.
+        patch_shape: (height, width) of a patch in pixels.
+
+    Raises:
+        ValueError: the two images differ in shape.
+    """
+    if reconstruction.shape != pixel_values.shape:
+        raise ValueError(
+            f"The loss compares images of one shape, got a reconstruction {tuple(reconstruction.shape)} of "
+            f"{tuple(pixel_values.shape)}: a model whose encoder_stride is not its patch_size has no loss."
+        )
+    batch, channels, height, width = pixel_values.shape
+    grid = (height // patch_shape[0], width // patch_shape[1])
+    m = bool_masked_pos.reshape(batch, 1, *grid).astype(pixel_values.dtype)  # (batch, 1, rows, columns)
+    m = m.repeat(patch_shape[0], axis=2).repeat(patch_shape[1], axis=3)  # (batch, 1, height, width)
+    return (np.abs(pixel_values - reconstruction) * m).sum() / (m.sum() + 1e-5) / channels
+
+
+def hard_distillation(
+    cls_logits: Float[Array, "batch classes"],
+    distillation_logits: Float[Array, "batch classes"],
+    teacher_logits: Float[Array, "batch classes"],
+    labels: Int[Array, "batch"],
+    *,
+    alpha: float = 0.5,
+) -> Float[Number, ""]:
+    r"""Learn the label with one token and the teacher's decision with the other.
+
+    $$(1 - \alpha) \, \mathrm{CE}(z_\text{cls}, y) + \alpha \, \mathrm{CE}(z_\text{dist}, \arg\max z_\text{teacher})$$
+
+    Args:
+        cls_logits, distillation_logits: the student's two heads.
+        teacher_logits: of the same, equally augmented, images.
+        labels: class numbers.
+        alpha: the teacher's share.
+
+    Source: Touvron et al. 2021, equation 3.
+    """
+    base = cross_entropy(cls_logits, labels)
+    return (1 - alpha) * base + alpha * cross_entropy(distillation_logits, teacher_logits.argmax(axis=1))
+
+
+def soft_distillation(
+    cls_logits: Float[Array, "batch classes"],
+    distillation_logits: Float[Array, "batch classes"],
+    teacher_logits: Float[Array, "batch classes"],
+    labels: Int[Array, "batch"],
+    *,
+    alpha: float = 0.5,
+    tau: float = 1.0,
+) -> Float[Number, ""]:
+    r"""Learn the label with one token and the teacher's whole distribution with the other.
+
+    $$(1 - \alpha) \, \mathrm{CE}(z_\text{cls}, y)
+      + \alpha \, \frac{\tau^2}{B K} \sum_{b,k} p_t \, (\log p_t - \log p_s), \qquad
+      p_t = \mathrm{softmax}(z_\text{teacher} / \tau), \; p_s = \mathrm{softmax}(z_\text{dist} / \tau)$$
+
+    Args:
+        cls_logits, distillation_logits: the student's two heads.
+        teacher_logits: of the same, equally augmented, images.
+        labels: class numbers.
+        alpha: the teacher's share; 0.1 in the paper's text, 0.5 in the code's default.
+        tau: temperature, above 0; 3 in the paper's text, 1 in the code's default.
+
+    Source: Touvron et al. 2021, equation 2; losses.py of facebookresearch/deit, which divides by batch times
+    classes (B K), where the equation's divergence would be divided by the batch alone.
+    """
+    teacher, student = log_softmax(teacher_logits / tau), log_softmax(distillation_logits / tau)
+    divergence = (np.exp(teacher) * (teacher - student)).mean() * tau**2
+    return (1 - alpha) * cross_entropy(cls_logits, labels) + alpha * divergence

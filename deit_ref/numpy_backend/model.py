@@ -1,0 +1,235 @@
+"""Chapter 12: the whole model, and what it can be asked.
+
+Input -> output: normalized pixels (batch, channels, height, width) -> one output type per task.
+
+Everything is here already; this chapter only puts the parts in order. Read `encode` for the whole path, and the
+four tasks for what each takes from it.
+
+Source: Touvron et al. 2021, figure 2; DistilledVisionTransformer in facebookresearch/deit; DeiTModel and the three
+DeiTFor... classes of transformers.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+
+from deit_ref.numpy_backend.encoder import encoder
+from deit_ref.numpy_backend.heads import classify, classify_with_teacher, pooler
+from deit_ref.numpy_backend.layers import dropout
+from deit_ref.numpy_backend.losses import classification_loss, masked_l1
+from deit_ref.numpy_backend.patches import patch_embed
+from deit_ref.numpy_backend.positions import add_pos_embed, interpolate_pos_embed
+from deit_ref.numpy_backend.simmim import reconstruct
+from deit_ref.numpy_backend.tokens import mask_tokens, prepend_tokens, split_tokens
+from deit_ref.outputs import ClassificationOutput, FeaturesOutput, MaskedImageOutput, Output, TeacherOutput
+from deit_ref.trace import Trace, record
+from deit_ref.weights import DeiTWeights
+
+Array: TypeAlias = NDArray[Any]
+
+
+class Encoded(NamedTuple):
+    """Tokens after the last norm (batch, tokens, dim), and what was kept on the way."""
+
+    x: Array
+    hidden_states: tuple[Array, ...] | None
+    attentions: tuple[Array, ...] | None
+
+
+def grid_of(weights: DeiTWeights, pixel_values: Float[Array, "batch channels height width"]) -> tuple[int, int]:
+    """(rows, columns) of patches in these images."""
+    patch_height, patch_width = weights.config.patch_shape
+    return pixel_values.shape[2] // patch_height, pixel_values.shape[3] // patch_width
+
+
+def embed(
+    weights: DeiTWeights,
+    pixel_values: Float[Array, "batch channels height width"],
+    *,
+    bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"] | None = None,
+    interpolate_pos_encoding: bool = False,
+    generator: np.random.Generator | None = None,
+    trace: Trace | None = None,
+) -> Float[Array, "batch tokens dim"]:
+    """Pixels to tokens that know their place: chapters 4, 6 and 5, in this order.
+
+    Args:
+        weights: patch_embed, the tokens and pos_embed are used.
+        pixel_values: normalized pixels.
+        bool_masked_pos: patches to hide.
+        interpolate_pos_encoding: fit the positions to the images' size; without it, sizes must agree.
+        generator: for dropout; None means none.
+        trace: records patches, patch_embed, masked, tokens, pos_embed and embeddings.
+
+    Raises:
+        ValueError: the images have another size than the model, and interpolate_pos_encoding is False.
+    """
+    config = weights.config
+    if not interpolate_pos_encoding and tuple(pixel_values.shape[2:]) != config.image_shape:
+        raise ValueError(
+            f"The model was made for {config.image_shape[0]}x{config.image_shape[1]} pixels, got "
+            f"{pixel_values.shape[2]}x{pixel_values.shape[3]}: resize the images, or set interpolate_pos_encoding=True."
+        )
+    x = record(trace, "patch_embed", patch_embed(weights.patch_embed, pixel_values, trace=trace))
+    if bool_masked_pos is not None:
+        x = record(trace, "masked", mask_tokens(weights.mask_token, x, bool_masked_pos))
+    x = record(trace, "tokens", prepend_tokens(weights.cls_token, weights.dist_token, x))
+    pos_embed, grid = weights.pos_embed, grid_of(weights, pixel_values)
+    if grid != config.grid:
+        pos_embed = interpolate_pos_embed(
+            pos_embed, num_prefix_tokens=config.num_prefix_tokens, source_grid=config.grid, target_grid=grid
+        )
+    x = add_pos_embed(pos_embed, x, trace=trace)
+    return record(trace, "embeddings", dropout(x, probability=config.hidden_dropout_prob, generator=generator))
+
+
+def encode(
+    weights: DeiTWeights,
+    pixel_values: Float[Array, "batch channels height width"],
+    *,
+    bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"] | None = None,
+    head_mask: Float[Array, "layers heads"] | None = None,
+    attention_mask: Bool[Array, "batch tokens"] | None = None,
+    interpolate_pos_encoding: bool = False,
+    output_hidden_states: bool = False,
+    output_attentions: bool = False,
+    generator: np.random.Generator | None = None,
+    trace: Trace | None = None,
+) -> Encoded:
+    """Pixels to tokens that have seen each other: what all four tasks begin with.
+
+    Args:
+        weights: of any task.
+        pixel_values: normalized pixels.
+        bool_masked_pos, interpolate_pos_encoding: see `embed`.
+        head_mask, attention_mask: see `attention.scaled_dot_product_attention`; head_mask has one row per layer.
+        output_hidden_states, output_attentions: what to keep; the others come back as None.
+        generator: for dropout; None means none.
+        trace: records every step.
+    """
+    # What is to be returned is what a trace keeps, so the chapters need no second way to hand it out.
+    wanted = ["embeddings", "blocks.*.output"] if output_hidden_states else []
+    wanted += ["blocks.*.attention.probabilities"] if output_attentions else []
+    kept = Trace(wanted, also=trace)
+    inner = kept if wanted else trace
+    x = embed(
+        weights,
+        pixel_values,
+        bool_masked_pos=bool_masked_pos,
+        interpolate_pos_encoding=interpolate_pos_encoding,
+        generator=generator,
+        trace=inner,
+    )
+    x = encoder(weights, x, head_mask=head_mask, attention_mask=attention_mask, generator=generator, trace=inner)
+    return Encoded(
+        x,
+        hidden_states=kept.matching("embeddings") + kept.matching("blocks.*.output") if output_hidden_states else None,
+        attentions=kept.matching("blocks.*.attention.probabilities") if output_attentions else None,
+    )
+
+
+def features(
+    weights: DeiTWeights, pixel_values: Float[Array, "batch channels height width"], **options: Any
+) -> FeaturesOutput:
+    """The tokens themselves and, with pooler weights, the pooler's summary.
+
+    Args:
+        weights: of the task "features".
+        pixel_values: normalized pixels.
+        options: see `encode`.
+    """
+    encoded = encode(weights, pixel_values, **options)
+    summary = None
+    if weights.pooler is not None:
+        cls_token, _, _ = split_tokens(encoded.x, distilled=weights.config.distilled)
+        summary = pooler(weights.pooler, cls_token, activation=weights.config.pooler_act)
+        record(options.get("trace"), "pooler", summary)
+    return FeaturesOutput(encoded.x, summary, encoded.hidden_states, encoded.attentions)
+
+
+def classification(
+    weights: DeiTWeights,
+    pixel_values: Float[Array, "batch channels height width"],
+    *,
+    labels: Int[Array, "*label_shape"] | Float[Array, "*label_shape"] | None = None,
+    **options: Any,
+) -> ClassificationOutput:
+    """Name the image from its class token.
+
+    Args:
+        weights: of the task "classification".
+        pixel_values: normalized pixels.
+        labels: see `losses.classification_loss`; None means no loss.
+        options: see `encode`.
+    """
+    config = weights.config
+    encoded = encode(weights, pixel_values, **options)
+    cls_token, _, _ = split_tokens(encoded.x, distilled=config.distilled)
+    logits = record(options.get("trace"), "logits", classify(weights.head, cls_token))
+    return ClassificationOutput(
+        logits=logits,
+        loss=None if labels is None else classification_loss(logits, labels, problem_type=config.problem_type),
+        hidden_states=encoded.hidden_states,
+        attentions=encoded.attentions,
+        class_names=weights.class_names,
+        problem_type=config.problem_type,
+    )
+
+
+def classification_with_teacher(
+    weights: DeiTWeights, pixel_values: Float[Array, "batch channels height width"], **options: Any
+) -> TeacherOutput:
+    """Name the image from its class token and its distillation token, and take the mean.
+
+    Args:
+        weights: of the task "classification-with-teacher".
+        pixel_values: normalized pixels.
+        options: see `encode`.
+    """
+    encoded = encode(weights, pixel_values, **options)
+    cls_token, dist_token, _ = split_tokens(encoded.x, distilled=True)
+    assert dist_token is not None
+    logits, cls_logits, distillation_logits = classify_with_teacher(
+        weights.head, weights.head_dist, cls_token, dist_token
+    )
+    trace = options.get("trace")
+    record(trace, "cls_logits", cls_logits)
+    record(trace, "distillation_logits", distillation_logits)
+    record(trace, "logits", logits)
+    return TeacherOutput(
+        logits, cls_logits, distillation_logits, encoded.hidden_states, encoded.attentions, weights.class_names
+    )
+
+
+def masked_image_modeling(
+    weights: DeiTWeights,
+    pixel_values: Float[Array, "batch channels height width"],
+    *,
+    bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"] | None = None,
+    **options: Any,
+) -> MaskedImageOutput:
+    """Draw the image again, hidden patches included.
+
+    Args:
+        weights: of the task "masked-image-modeling".
+        pixel_values: normalized pixels.
+        bool_masked_pos: patches to hide; None hides nothing and gives no loss.
+        options: see `encode`.
+    """
+    encoded = encode(weights, pixel_values, bool_masked_pos=bool_masked_pos, **options)
+    reconstruction = reconstruct(weights, encoded.x, grid=grid_of(weights, pixel_values), trace=options.get("trace"))
+    loss = None
+    if bool_masked_pos is not None:
+        loss = masked_l1(reconstruction, pixel_values, bool_masked_pos, patch_shape=weights.config.patch_shape)
+    return MaskedImageOutput(reconstruction, loss, encoded.hidden_states, encoded.attentions)
+
+
+TASKS: Mapping[str, Callable[..., Output]] = {
+    "features": features,
+    "classification": classification,
+    "classification-with-teacher": classification_with_teacher,
+    "masked-image-modeling": masked_image_modeling,
+}

@@ -1,0 +1,89 @@
+"""Chapter 4: an image becomes a sequence of patches, and each patch a token.
+
+Input -> output: pixels (batch, channels, height, width) -> tokens (batch, patches, dim).
+
+A transformer reads sequences, so the image is cut into squares that do not overlap, 16 x 16 pixels in DeiT, and
+each square, written as one long row of numbers, goes through one linear map. This is all that is left of the
+convolutions of earlier networks: a convolution whose stride equals its kernel is exactly this.
+
+Source: Dosovitskiy et al. 2021, section 3.1, equation 1; PatchEmbed in timm.
+"""
+
+from typing import Any, TypeAlias
+
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from deit_ref.numpy_backend.layers import linear
+from deit_ref.trace import Trace, record
+from deit_ref.weights import Linear, PatchEmbed
+
+Array: TypeAlias = NDArray[Any]
+
+
+def patchify(
+    pixel_values: Float[Array, "batch channels height width"], *, patch_shape: tuple[int, int]
+) -> Float[Array, "batch patches patch_values"]:
+    """Cut images into patches, row by row from the top left, and write each as one row.
+
+    Inside a row the order is channel, then pixel row, then pixel column: that of the weights.
+
+    Args:
+        pixel_values: height and width are multiples of the patch's.
+        patch_shape: (height, width) of a patch in pixels.
+
+    Raises:
+        ValueError: the image is not a whole number of patches.
+    """
+    batch, channels, height, width = pixel_values.shape
+    patch_height, patch_width = patch_shape
+    rows, columns = height // patch_height, width // patch_width
+    if (rows * patch_height, columns * patch_width) != (height, width):
+        raise ValueError(
+            f"An image must be a whole number of patches: {height}x{width} pixels are no multiple of "
+            f"{patch_height}x{patch_width}. Resize or crop it first."
+        )
+    x = pixel_values.reshape(batch, channels, rows, patch_height, columns, patch_width)
+    x = x.transpose(0, 2, 4, 1, 3, 5)  # (batch, rows, columns, channels, patch_height, patch_width)
+    return x.reshape(batch, rows * columns, -1)  # (batch, patches, patch_values)
+
+
+def unpatchify(
+    patches: Float[Array, "batch patches patch_values"], *, patch_shape: tuple[int, int], grid: tuple[int, int]
+) -> Float[Array, "batch channels height width"]:
+    """Put patches back together: the inverse of `patchify`.
+
+    Args:
+        patches: one row per patch, ordered as `patchify` does.
+        patch_shape: (height, width) of a patch in pixels.
+        grid: (rows, columns) of patches. It cannot be guessed: 8 patches may be 2 x 4 or 4 x 2.
+    """
+    (patch_height, patch_width), (rows, columns) = patch_shape, grid
+    x = patches.reshape(len(patches), rows, columns, -1, patch_height, patch_width)
+    x = x.transpose(0, 3, 1, 4, 2, 5)  # (batch, channels, rows, patch_height, columns, patch_width)
+    return x.reshape(len(patches), -1, rows * patch_height, columns * patch_width)
+
+
+def patch_embed(
+    weights: PatchEmbed, pixel_values: Float[Array, "batch channels height width"], *, trace: Trace | None = None
+) -> Float[Array, "batch patches dim"]:
+    r"""Map every patch to a token: $z_p = E x_p + b$.
+
+    Args:
+        weights: proj.weight (dim, channels, patch_height, patch_width), proj.bias (dim,).
+        pixel_values: normalized pixels.
+        trace: records patches.
+
+    Raises:
+        ValueError: the image has another number of channels than the weights, or is no whole number of patches.
+    """
+    dim, channels, patch_height, patch_width = weights.proj.weight.shape
+    if pixel_values.shape[1] != channels:
+        raise ValueError(
+            f"The model reads images of {channels} channels, got {pixel_values.shape[1]} "
+            f"(shape {tuple(pixel_values.shape)}, expected (batch, channels, height, width))."
+        )
+    patches = patchify(pixel_values, patch_shape=(patch_height, patch_width))  # (batch, patches, patch_values)
+    record(trace, "patches", patches)
+    matrix = weights.proj.weight.reshape(dim, -1)  # (dim, patch_values)
+    return linear(Linear(matrix, weights.proj.bias), patches)  # (batch, patches, dim)

@@ -1,0 +1,177 @@
+"""Chapter 12, mirrored: the whole model, and what it can be asked."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from jaxtyping import Bool, Float, Int
+
+from deit_ref.outputs import ClassificationOutput, FeaturesOutput, MaskedImageOutput, Output, TeacherOutput
+from deit_ref.torch_backend.encoder import encoder
+from deit_ref.torch_backend.heads import classify, classify_with_teacher, pooler
+from deit_ref.torch_backend.layers import dropout
+from deit_ref.torch_backend.losses import classification_loss, masked_l1
+from deit_ref.torch_backend.patches import patch_embed
+from deit_ref.torch_backend.positions import add_pos_embed, interpolate_pos_embed
+from deit_ref.torch_backend.simmim import reconstruct
+from deit_ref.torch_backend.tokens import mask_tokens, prepend_tokens, split_tokens
+from deit_ref.trace import Trace, record
+from deit_ref.weights import DeiTWeights
+
+Array: TypeAlias = torch.Tensor
+
+
+class Encoded(NamedTuple):
+    """Mirror of numpy_backend.model.Encoded."""
+
+    x: Array
+    hidden_states: tuple[Array, ...] | None
+    attentions: tuple[Array, ...] | None
+
+
+def grid_of(weights: DeiTWeights, pixel_values: Float[Array, "batch channels height width"]) -> tuple[int, int]:
+    """Mirror of numpy_backend.model.grid_of."""
+    patch_height, patch_width = weights.config.patch_shape
+    return pixel_values.shape[2] // patch_height, pixel_values.shape[3] // patch_width
+
+
+def embed(
+    weights: DeiTWeights,
+    pixel_values: Float[Array, "batch channels height width"],
+    *,
+    bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"] | None = None,
+    interpolate_pos_encoding: bool = False,
+    generator: torch.Generator | None = None,
+    trace: Trace | None = None,
+) -> Float[Array, "batch tokens dim"]:
+    """Mirror of numpy_backend.model.embed."""
+    config = weights.config
+    if not interpolate_pos_encoding and tuple(pixel_values.shape[2:]) != config.image_shape:
+        raise ValueError(
+            f"The model was made for {config.image_shape[0]}x{config.image_shape[1]} pixels, got "
+            f"{pixel_values.shape[2]}x{pixel_values.shape[3]}: resize the images, or set interpolate_pos_encoding=True."
+        )
+    x = record(trace, "patch_embed", patch_embed(weights.patch_embed, pixel_values, trace=trace))
+    if bool_masked_pos is not None:
+        x = record(trace, "masked", mask_tokens(weights.mask_token, x, bool_masked_pos))
+    x = record(trace, "tokens", prepend_tokens(weights.cls_token, weights.dist_token, x))
+    pos_embed, grid = weights.pos_embed, grid_of(weights, pixel_values)
+    if grid != config.grid:
+        pos_embed = interpolate_pos_embed(
+            pos_embed, num_prefix_tokens=config.num_prefix_tokens, source_grid=config.grid, target_grid=grid
+        )
+    x = add_pos_embed(pos_embed, x, trace=trace)
+    return record(trace, "embeddings", dropout(x, probability=config.hidden_dropout_prob, generator=generator))
+
+
+def encode(
+    weights: DeiTWeights,
+    pixel_values: Float[Array, "batch channels height width"],
+    *,
+    bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"] | None = None,
+    head_mask: Float[Array, "layers heads"] | None = None,
+    attention_mask: Bool[Array, "batch tokens"] | None = None,
+    interpolate_pos_encoding: bool = False,
+    output_hidden_states: bool = False,
+    output_attentions: bool = False,
+    generator: torch.Generator | None = None,
+    trace: Trace | None = None,
+) -> Encoded:
+    """Mirror of numpy_backend.model.encode."""
+    # What is to be returned is what a trace keeps, so the chapters need no second way to hand it out.
+    wanted = ["embeddings", "blocks.*.output"] if output_hidden_states else []
+    wanted += ["blocks.*.attention.probabilities"] if output_attentions else []
+    kept = Trace(wanted, also=trace)
+    inner = kept if wanted else trace
+    x = embed(
+        weights,
+        pixel_values,
+        bool_masked_pos=bool_masked_pos,
+        interpolate_pos_encoding=interpolate_pos_encoding,
+        generator=generator,
+        trace=inner,
+    )
+    x = encoder(weights, x, head_mask=head_mask, attention_mask=attention_mask, generator=generator, trace=inner)
+    return Encoded(
+        x,
+        hidden_states=kept.matching("embeddings") + kept.matching("blocks.*.output") if output_hidden_states else None,
+        attentions=kept.matching("blocks.*.attention.probabilities") if output_attentions else None,
+    )
+
+
+def features(
+    weights: DeiTWeights, pixel_values: Float[Array, "batch channels height width"], **options: Any
+) -> FeaturesOutput:
+    """Mirror of numpy_backend.model.features."""
+    encoded = encode(weights, pixel_values, **options)
+    summary = None
+    if weights.pooler is not None:
+        cls_token, _, _ = split_tokens(encoded.x, distilled=weights.config.distilled)
+        summary = pooler(weights.pooler, cls_token, activation=weights.config.pooler_act)
+        record(options.get("trace"), "pooler", summary)
+    return FeaturesOutput(encoded.x, summary, encoded.hidden_states, encoded.attentions)
+
+
+def classification(
+    weights: DeiTWeights,
+    pixel_values: Float[Array, "batch channels height width"],
+    *,
+    labels: Int[Array, "*label_shape"] | Float[Array, "*label_shape"] | None = None,
+    **options: Any,
+) -> ClassificationOutput:
+    """Mirror of numpy_backend.model.classification."""
+    config = weights.config
+    encoded = encode(weights, pixel_values, **options)
+    cls_token, _, _ = split_tokens(encoded.x, distilled=config.distilled)
+    logits = record(options.get("trace"), "logits", classify(weights.head, cls_token))
+    return ClassificationOutput(
+        logits=logits,
+        loss=None if labels is None else classification_loss(logits, labels, problem_type=config.problem_type),
+        hidden_states=encoded.hidden_states,
+        attentions=encoded.attentions,
+        class_names=weights.class_names,
+        problem_type=config.problem_type,
+    )
+
+
+def classification_with_teacher(
+    weights: DeiTWeights, pixel_values: Float[Array, "batch channels height width"], **options: Any
+) -> TeacherOutput:
+    """Mirror of numpy_backend.model.classification_with_teacher."""
+    encoded = encode(weights, pixel_values, **options)
+    cls_token, dist_token, _ = split_tokens(encoded.x, distilled=True)
+    assert dist_token is not None
+    logits, cls_logits, distillation_logits = classify_with_teacher(
+        weights.head, weights.head_dist, cls_token, dist_token
+    )
+    trace = options.get("trace")
+    record(trace, "cls_logits", cls_logits)
+    record(trace, "distillation_logits", distillation_logits)
+    record(trace, "logits", logits)
+    return TeacherOutput(
+        logits, cls_logits, distillation_logits, encoded.hidden_states, encoded.attentions, weights.class_names
+    )
+
+
+def masked_image_modeling(
+    weights: DeiTWeights,
+    pixel_values: Float[Array, "batch channels height width"],
+    *,
+    bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"] | None = None,
+    **options: Any,
+) -> MaskedImageOutput:
+    """Mirror of numpy_backend.model.masked_image_modeling."""
+    encoded = encode(weights, pixel_values, bool_masked_pos=bool_masked_pos, **options)
+    reconstruction = reconstruct(weights, encoded.x, grid=grid_of(weights, pixel_values), trace=options.get("trace"))
+    loss = None
+    if bool_masked_pos is not None:
+        loss = masked_l1(reconstruction, pixel_values, bool_masked_pos, patch_shape=weights.config.patch_shape)
+    return MaskedImageOutput(reconstruction, loss, encoded.hidden_states, encoded.attentions)
+
+
+TASKS: Mapping[str, Callable[..., Output]] = {
+    "features": features,
+    "classification": classification,
+    "classification-with-teacher": classification_with_teacher,
+    "masked-image-modeling": masked_image_modeling,
+}

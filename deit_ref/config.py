@@ -4,7 +4,7 @@ Source: transformers' DeiTConfig and DeiTImageProcessor (names, defaults), faceb
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -86,20 +86,21 @@ class DeiTConfig:
     distilled: bool = True
 
     def __post_init__(self) -> None:
+        def keep(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
         if self.pooler_output_size is None:
-            object.__setattr__(self, "pooler_output_size", self.hidden_size)
+            keep("pooler_output_size", self.hidden_size)
         for name in ("image_size", "patch_size", "encoder_stride"):
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
-            checks.pair(name, getattr(self, name))
+            shape = checks.pair(name, getattr(self, name))
+            keep(name, shape if isinstance(getattr(self, name), Sequence) else shape[0])
         for name in ("hidden_size", "num_attention_heads", "intermediate_size", "num_channels", "pooler_output_size"):
-            checks.integer(name, getattr(self, name))
-        checks.integer("num_hidden_layers", self.num_hidden_layers, minimum=0)
-        checks.integer("num_labels", self.num_labels, minimum=0)
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            checks.number(name, getattr(self, name), low=0, high=1)
-        checks.number("initializer_range", self.initializer_range, low=0, high=math.inf)
-        checks.number("layer_norm_eps", self.layer_norm_eps, low=0, high=1)
+            keep(name, checks.integer(name, getattr(self, name)))
+        for name in ("num_hidden_layers", "num_labels"):
+            keep(name, checks.integer(name, getattr(self, name), minimum=0))
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "layer_norm_eps"):
+            keep(name, checks.number(name, getattr(self, name), low=0, high=1))
+        keep("initializer_range", checks.number("initializer_range", self.initializer_range, low=0, high=math.inf))
         checks.choice("hidden_act", self.hidden_act, ACTIVATION_NAMES)
         checks.choice("pooler_act", self.pooler_act, ACTIVATION_NAMES)
         if self.problem_type is not None:
@@ -166,8 +167,10 @@ class DeiTConfig:
         known = {field.name for field in fields(cls)} - {"distilled"}
         chosen = {name: values[name] for name in known if values.get(name) is not None}
         # transformers derives the number of labels from their names, and so must we.
-        if values.get("id2label") is not None:
-            chosen["num_labels"] = len(values["id2label"])
+        if (names := values.get("id2label")) is not None:
+            if not isinstance(names, Mapping):
+                raise ValueError(f"id2label must map numbers to names, got {names!r}.")
+            chosen["num_labels"] = len(names)
         return cls(**chosen, distilled=model_type == "deit")
 
     def to_dict(self) -> dict[str, Any]:

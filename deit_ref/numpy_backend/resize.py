@@ -1,0 +1,200 @@
+"""Chapter 2. Resize: (height, width, channels) bytes to another height and width.
+
+A new pixel is a weighted mean of the old pixels around its place. The weights factor,
+so heights and widths are treated one after the other, by one matrix each:
+
+    out[y, x] = sum_i sum_j  rows[y, i] columns[x, j] image[i, j]
+
+Four details decide the bytes, and this chapter follows Pillow in all of them:
+
+- When shrinking, the kernel is stretched by the scale, so that every old pixel takes
+  part. Without this antialiasing, fine patterns turn into false coarse ones.
+- Weights are rounded to 22 binary places. Bytes times such weights, and all sums of
+  those, are multiples of 2^-22 below 2^10: the 53 bits of float64 hold them exactly, so
+  the matrix product is the same on every machine and the same as Pillow's integers.
+- Between the two passes the image is rounded to bytes and cut to 0..255 again, so it
+  matters which pass comes first: `vertical_first`.
+
+Not treated here: images with alpha, and more than 8 bits per value.
+Source: Pillow, src/libImaging/Resample.c, and Geometry.c for "nearest".
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+
+from deit_ref import checks
+from deit_ref.config import RESAMPLING
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Size: TypeAlias = tuple[int, int]  # (height, width)
+
+
+def box(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """1 for -1/2 < x <= 1/2, else 0: the mean of the pixels inside."""
+    return ((x > -0.5) & (x <= 0.5)).astype(np.float64)
+
+
+def bilinear(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """1 - |x| for |x| < 1, else 0: straight lines between pixels."""
+    return np.maximum(1 - np.abs(x), 0.0)
+
+
+def hamming(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """sinc(x) (0.54 + 0.46 cos(pi x)) for |x| < 1, else 0: sharper than bilinear."""
+    # Pillow has the two numbers in single precision, where they do not add up to 1.
+    mean, wave = np.array([0.54, 0.46], np.float32).astype(np.float64)
+    window = np.sinc(x) * (mean + wave * np.cos(np.pi * x))
+    return np.where(x == 0, 1.0, np.where(np.abs(x) < 1, window, 0.0))
+
+
+def bicubic(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """Cubic convolution with the slope a = -1/2 at |x| = 1; in chapter 5 it is -3/4.
+
+    |x| < 1: (a + 2) |x|^3 - (a + 3) |x|^2 + 1, up to 2: a (|x|^3 - 5 |x|^2 + 8 |x| - 4)
+    """
+    a, x = -0.5, np.abs(x)
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * a
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+def lanczos(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """sinc(x) sinc(x / 3) for |x| < 3, else 0."""
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+
+
+# Each kernel with its support: beyond that distance it is 0.
+FILTERS: dict[str, tuple[Callable[[Array], Array], float]] = {
+    "box": (box, 0.5),
+    "bilinear": (bilinear, 1.0),
+    "hamming": (hamming, 1.0),
+    "bicubic": (bicubic, 2.0),
+    "lanczos": (lanczos, 3.0),
+}
+
+
+def nearest_pixels(in_size: int, out_size: int) -> Int64[Array, "new_size"]:
+    """The old pixel that each new pixel copies: floor((i + 1/2) scale)."""
+    # Pillow adds up the steps; its rounding errors decide ties, so multiplying differs.
+    steps = np.full(out_size, in_size / out_size)
+    steps[0] *= 0.5
+    return np.cumsum(steps).astype(np.int64)
+
+
+def resample_coefficients(
+    in_size: int, out_size: int, *, resample: str
+) -> tuple[Int64[Array, "new_size"], Float64[Array, "new_size taps"]]:
+    """Which old pixels make each new pixel along one axis, and with what weights.
+
+        scale = in_size / out_size              stretch = max(scale, 1)
+        center_i = (i + 1/2) scale              in units of old pixels
+        w_ij = f((j + 1/2 - center_i) / stretch) / sum_j f(...)
+
+    f is the kernel that `resample` names in `FILTERS`. Pixels that do not exist have no
+    weight: at the border, too, the weights of those that do sum to 1.
+
+    Returns:
+        The first pixel of each window, and the weights of all pixels in it. Windows
+        have the same number of taps; those not needed weigh 0.
+    """
+    kernel, support = FILTERS[checks.choice("resample", resample, FILTERS)]
+    scale = in_size / out_size
+    stretch = max(scale, 1.0)
+    reach = support * stretch
+    centers = (np.arange(out_size) + 0.5) * scale
+    low = np.maximum((centers - reach + 0.5).astype(np.int64), 0)
+    high = np.minimum((centers + reach + 0.5).astype(np.int64), in_size)
+    taps = int((high - low).max())
+    first = np.minimum(low, in_size - taps)
+    pixels = first[:, None] + np.arange(taps)  # (new_size, taps)
+    inside = (pixels >= low[:, None]) & (pixels < high[:, None])
+    distances = (pixels - centers[:, None] + 0.5) * (1 / stretch)
+    weights = np.where(inside, kernel(distances), 0.0)
+    # cumsum adds from left to right, as Pillow does; sum would add in pairs.
+    return first, weights / np.cumsum(weights, axis=1)[:, -1:]
+
+
+def fixed_point(weights: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """Weights rounded to multiples of 2^-22, halves away from 0."""
+    return np.trunc(weights * 2**22 + np.copysign(0.5, weights)) / 2**22
+
+
+def resample_lines(
+    planes: UInt8[Array, "channels lines in_size"], out_size: int, *, resample: str
+) -> UInt8[Array, "channels lines new_size"]:
+    """One pass: each line becomes `out_size` pixels, by the kernel named `resample`.
+
+    out = clip(floor(planes @ weights^T + 1/2), 0, 255), 16 columns at a time, because
+    16 columns need few old pixels: the rest of the matrix is zeros.
+    """
+    if (in_size := planes.shape[-1]) == out_size:
+        return planes
+    first, weights = resample_coefficients(in_size, out_size, resample=resample)
+    weights, taps = fixed_point(weights), np.arange(weights.shape[1])
+    columns = []
+    for i in range(0, out_size, 16):
+        begins = first[i : i + 16, None] - first[i]
+        block = np.zeros((len(begins), begins[-1, 0] + len(taps)))
+        np.put_along_axis(block, begins + taps, weights[i : i + 16], axis=1)
+        window = planes[..., first[i] : first[i] + block.shape[1]].astype(np.float64)
+        sums = window @ block.T  # (channels, lines, block)
+        columns.append(np.clip(sums + 0.5, 0, 255).astype(np.uint8))
+    return np.concatenate(columns, axis=-1)
+
+
+def vertical_first(shape: Size, size: Size, *, pass_order: str) -> bool:
+    """Whether the heights are resampled before the widths.
+
+    pass_order "pillow-13": when the height shrinks, and by more than twice the pixels
+    that the width loses; "pillow-12": never. Source: Pillow #9549, and its behaviour.
+    """
+    (height, width), (new_height, new_width) = shape, size
+    checks.choice("pass_order", pass_order, ("pillow-13", "pillow-12"))
+    shrinks_most = height - new_height > 2 * (width - new_width)
+    return pass_order == "pillow-13" and new_height < height and shrinks_most
+
+
+def check_image(image: Any) -> None:
+    """Raise ValueError unless `image` is bytes in three axes."""
+    if image.ndim != 3 or 0 in image.shape or image.dtype != np.uint8:
+        raise ValueError(
+            "An image must be uint8 and have the shape (height, width, channels), no "
+            f"axis empty; got {image.dtype} {tuple(image.shape)}. Scale other values "
+            "to 0..255, round and convert them; a gray image needs a last axis of 1."
+        )
+
+
+def resize(
+    image: UInt8[Array, "height width channels"],
+    size: Size,
+    *,
+    resample: str = "bicubic",
+    pass_order: str = "pillow-13",
+) -> UInt8[Array, "new_height new_width channels"]:
+    """A resized copy, byte for byte as from Pillow's Image.resize in modes L and RGB.
+
+    Args:
+        image: values in 0..255; channels are treated alike and apart.
+        size: (height, width) in pixels, each at least 1. The aspect may change.
+        resample: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos".
+        pass_order: "pillow-13" or "pillow-12", see `vertical_first`.
+
+    Raises:
+        ValueError: not uint8, not three axes, no pixels, or an unknown name.
+    """
+    check_image(image)
+    height, width = checks.pair("size", size)
+    downward = vertical_first(image.shape[:2], (height, width), pass_order=pass_order)
+    if checks.choice("resample", resample, RESAMPLING) == "nearest":
+        rows = nearest_pixels(image.shape[0], height)
+        columns = nearest_pixels(image.shape[1], width)
+        return image[rows[:, None], columns]  # (new_height, new_width, channels)
+    planes = np.moveaxis(image, -1, 0).copy()  # (channels, height, width)
+    for axis in (1, 2) if downward else (2, 1):
+        lines = planes.swapaxes(axis, 2)  # (channels, lines, height or width)
+        lines = resample_lines(lines, (height, width)[axis - 1], resample=resample)
+        planes = lines.swapaxes(axis, 2)
+    return np.ascontiguousarray(np.moveaxis(planes, 0, -1))

@@ -1,0 +1,155 @@
+"""Chapter 2. Mirror of numpy_backend.resize, on any device that has float64.
+
+The weights are made on the CPU, so that they are the same numbers for every device; the
+products are exact, so their results are too.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from jaxtyping import Float64, Int64, UInt8
+
+from deit_ref import checks
+from deit_ref.config import RESAMPLING
+
+Array: TypeAlias = torch.Tensor
+Size: TypeAlias = tuple[int, int]  # (height, width)
+
+
+def box(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """Mirror of numpy_backend.resize.box."""
+    return ((x > -0.5) & (x <= 0.5)).double()
+
+
+def bilinear(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """Mirror of numpy_backend.resize.bilinear."""
+    return (1 - x.abs()).clamp(min=0)
+
+
+def hamming(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """Mirror of numpy_backend.resize.hamming."""
+    mean, wave = torch.tensor([0.54, 0.46], dtype=torch.float32).double()
+    window = torch.sinc(x) * (mean + wave * torch.cos(torch.pi * x))
+    return torch.where(x == 0, 1.0, torch.where(x.abs() < 1, window, 0.0))
+
+
+def bicubic(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """Mirror of numpy_backend.resize.bicubic."""
+    a, x = -0.5, x.abs()
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * a
+    return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
+
+
+def lanczos(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """Mirror of numpy_backend.resize.lanczos."""
+    return torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), 0.0)
+
+
+FILTERS: dict[str, tuple[Callable[[Array], Array], float]] = {
+    "box": (box, 0.5),
+    "bilinear": (bilinear, 1.0),
+    "hamming": (hamming, 1.0),
+    "bicubic": (bicubic, 2.0),
+    "lanczos": (lanczos, 3.0),
+}
+
+
+def nearest_pixels(in_size: int, out_size: int) -> Int64[Array, "new_size"]:
+    """Mirror of numpy_backend.resize.nearest_pixels; on the CPU."""
+    steps = torch.full((out_size,), in_size / out_size, dtype=torch.float64)
+    steps[0] *= 0.5
+    return steps.cumsum(0).long()
+
+
+def resample_coefficients(
+    in_size: int, out_size: int, *, resample: str
+) -> tuple[Int64[Array, "new_size"], Float64[Array, "new_size taps"]]:
+    """Mirror of numpy_backend.resize.resample_coefficients; on the CPU."""
+    kernel, support = FILTERS[checks.choice("resample", resample, FILTERS)]
+    scale = in_size / out_size
+    stretch = max(scale, 1.0)
+    reach = support * stretch
+    centers = (torch.arange(out_size, dtype=torch.float64) + 0.5) * scale
+    low = (centers - reach + 0.5).long().clamp(min=0)
+    high = (centers + reach + 0.5).long().clamp(max=in_size)
+    taps = int((high - low).max())
+    first = low.clamp(max=in_size - taps)
+
+    pixels = first[:, None] + torch.arange(taps)  # (new_size, taps)
+    inside = (pixels >= low[:, None]) & (pixels < high[:, None])
+    distances = (pixels - centers[:, None] + 0.5) * (1 / stretch)
+    weights = torch.where(inside, kernel(distances), 0.0)
+    return first, weights / weights.cumsum(dim=1)[:, -1:]
+
+
+def fixed_point(weights: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """Mirror of numpy_backend.resize.fixed_point."""
+    halves = torch.copysign(torch.full_like(weights, 0.5), weights)
+    return torch.trunc(weights * 2**22 + halves) / 2**22
+
+
+def resample_lines(
+    planes: UInt8[Array, "channels lines in_size"], out_size: int, *, resample: str
+) -> UInt8[Array, "channels lines new_size"]:
+    """Mirror of numpy_backend.resize.resample_lines."""
+    if (in_size := planes.shape[-1]) == out_size:
+        return planes
+    first, weights = resample_coefficients(in_size, out_size, resample=resample)
+    weights, taps = fixed_point(weights), torch.arange(weights.shape[1])
+    columns = []
+    for i in range(0, out_size, 16):
+        begins = first[i : i + 16, None] - first[i]
+        start, width = int(first[i]), int(begins[-1, 0]) + len(taps)
+        block = torch.zeros(len(begins), width, dtype=torch.float64)
+        block.scatter_(1, begins + taps, weights[i : i + 16])
+        window = planes[..., start : start + width]
+        # In contiguous memory the product below is one matrix product, not a batch.
+        window = window.to(torch.float64, memory_format=torch.contiguous_format)
+        sums = window @ block.to(planes.device).T  # (channels, lines, block)
+        columns.append((sums + 0.5).clamp_(0, 255).to(torch.uint8))
+    return torch.cat(columns, dim=-1)
+
+
+def vertical_first(shape: Size, size: Size, *, pass_order: str) -> bool:
+    """Mirror of numpy_backend.resize.vertical_first."""
+    (height, width), (new_height, new_width) = shape, size
+    checks.choice("pass_order", pass_order, ("pillow-13", "pillow-12"))
+    shrinks_most = height - new_height > 2 * (width - new_width)
+    return pass_order == "pillow-13" and new_height < height and shrinks_most
+
+
+def check_image(image: Any) -> None:
+    """Mirror of numpy_backend.resize.check_image."""
+    if image.ndim != 3 or 0 in image.shape or image.dtype != torch.uint8:
+        raise ValueError(
+            "An image must be uint8 and have the shape (height, width, channels), no "
+            f"axis empty; got {image.dtype} {tuple(image.shape)}. Scale other values "
+            "to 0..255, round and convert them; a gray image needs a last axis of 1."
+        )
+
+
+def resize(
+    image: UInt8[Array, "height width channels"],
+    size: Size,
+    *,
+    resample: str = "bicubic",
+    pass_order: str = "pillow-13",
+) -> UInt8[Array, "new_height new_width channels"]:
+    """Mirror of numpy_backend.resize.resize; the result is on the image's device."""
+    check_image(image)
+    height, width = checks.pair("size", size)
+    shape = (image.shape[0], image.shape[1])
+    downward = vertical_first(shape, (height, width), pass_order=pass_order)
+    if checks.choice("resample", resample, RESAMPLING) == "nearest":
+        rows = nearest_pixels(shape[0], height).to(image.device)
+        columns = nearest_pixels(shape[1], width).to(image.device)
+        return image[rows[:, None], columns]  # (new_height, new_width, channels)
+
+    planes = image.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)
+    for axis in (1, 2) if downward else (2, 1):
+        lines = planes.transpose(axis, 2)  # (channels, lines, height or width)
+        lines = resample_lines(lines, (height, width)[axis - 1], resample=resample)
+        planes = lines.transpose(axis, 2)
+    return planes.permute(1, 2, 0).contiguous()  # (new_height, new_width, channels)

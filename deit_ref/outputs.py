@@ -112,7 +112,7 @@ def _top(
     k = checks.integer("k", k)
     scores = as_numpy(logits).astype(np.float64)  # (batch, num_labels)
     if problem_type == "multi_label_classification":
-        probabilities = 1 / (1 + np.exp(-scores))
+        probabilities = np.exp(-np.logaddexp(0, -scores))  # a sigmoid that cannot overflow
     else:
         exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)

@@ -123,8 +123,10 @@ class DeiTWeights:
         """
         checks.choice("backend", backend, ("numpy", "torch"))
         if backend == "torch":
-            from deit_ref.torch_backend.device import to_torch
-
+            try:
+                from deit_ref.torch_backend.device import to_torch
+            except ImportError as error:
+                raise ValueError("backend 'torch' needs PyTorch, which is missing: pip install torch.") from error
             return map_weights(lambda array: to_torch(array, device=device, dtype=dtype), self)
         if device is not None:
             raise ValueError(

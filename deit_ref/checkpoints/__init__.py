@@ -1,0 +1,5 @@
+"""Reading and writing checkpoint files; knows weights and config, no backend."""
+
+from deit_ref.checkpoints.huggingface import load_weights, save_weights
+
+__all__ = ["load_weights", "save_weights"]

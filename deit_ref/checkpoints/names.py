@@ -1,0 +1,134 @@
+"""How transformers calls the arrays of `deit_ref.weights`, and how it lays them out.
+
+transformers 4 and 5 name the parts of a block differently in memory; on disk both write the names of version 4,
+called "stored names" here. A file saved by hand (`torch.save`, `safetensors.torch.save_file`) has those of version 5.
+Models with a head put "deit." or "vit." before everything but the head.
+
+Source: transformers, models/deit/modeling_deit.py of 4.57 and 5.23.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+PREFIXES = ("deit.", "vit.")
+
+EMBEDDINGS = {
+    "cls_token": "embeddings.cls_token",
+    "dist_token": "embeddings.distillation_token",
+    "mask_token": "embeddings.mask_token",
+    "pos_embed": "embeddings.position_embeddings",
+    "patch_embed.proj": "embeddings.patch_embeddings.projection",
+    "norm": "layernorm",
+}
+
+# Ours, the stored name, the name in memory of transformers 5. Names are looked up whole and never rewritten piece
+# by piece: "attention.output.dense" (the projection after the heads) ends in "output.dense" (the mlp's second layer).
+BLOCK = (
+    ("norm1", "layernorm_before", "layernorm_before"),
+    ("attn.q", "attention.attention.query", "attention.q_proj"),
+    ("attn.k", "attention.attention.key", "attention.k_proj"),
+    ("attn.v", "attention.attention.value", "attention.v_proj"),
+    ("attn.proj", "attention.output.dense", "attention.o_proj"),
+    ("norm2", "layernorm_after", "layernorm_after"),
+    ("mlp.fc1", "intermediate.dense", "mlp.fc1"),
+    ("mlp.fc2", "output.dense", "mlp.fc2"),
+)
+_STORED_PARTS = {ours: stored for ours, stored, _ in BLOCK}
+_STORED_FROM_V5 = {v5: stored for _, stored, v5 in BLOCK}
+
+# What only one task has. The class head of a teacher model is not the head of a classification model: the first was
+# trained beside a second head, and transformers, too, gives the two different names.
+HEADS = {
+    "features": {"pooler": "pooler.dense"},
+    "classification": {"head": "classifier"},
+    "classification-with-teacher": {"head": "cls_classifier", "head_dist": "distillation_classifier"},
+    "masked-image-modeling": {"decoder": "decoder.0"},
+}
+
+_IN_BLOCK = re.compile(r"(?:encoder\.layer|layers)\.(\d+)\.(.+)\.(weight|bias)")
+
+
+def stored_name(name: str) -> str:
+    """The name of version 4 without prefix, from either spelling with any prefix; an unknown name stays.
+
+    >>> stored_name("deit.layers.3.attention.o_proj.weight")
+    'encoder.layer.3.attention.output.dense.weight'
+    """
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    if match := _IN_BLOCK.fullmatch(name):
+        i, part, kind = match.groups()
+        return f"encoder.layer.{i}.{_STORED_FROM_V5.get(part, part)}.{kind}"
+    return name
+
+
+def stored_parts(name: str, task: str) -> tuple[str, ...]:
+    """The stored names of what makes up our array `name`: query, key and value for qkv, else one.
+
+    >>> stored_parts("blocks.3.attn.proj.weight", "features")
+    ('encoder.layer.3.attention.output.dense.weight',)
+    """
+    if name in EMBEDDINGS:
+        return (EMBEDDINGS[name],)
+    module, kind = name.rsplit(".", 1)
+    if module.startswith("blocks."):
+        _, i, part = module.split(".", 2)
+        parts = ("attn.q", "attn.k", "attn.v") if part == "attn.qkv" else (part,)
+        return tuple(f"encoder.layer.{i}.{_STORED_PARTS[part]}.{kind}" for part in parts)
+    return (f"{(EMBEDDINGS | HEADS[task])[module]}.{kind}",)
+
+
+def stored_shapes(shapes: Mapping[str, tuple[int, ...]], task: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of `array_shapes` as they are stored."""
+    stored = {}
+    for name, shape in shapes.items():
+        parts = stored_parts(name, task)
+        for part in parts:
+            # A 1x1 convolution in transformers; to us the linear map that it is.
+            stored[part] = (*shape, 1, 1) if name == "decoder.weight" else (shape[0] // len(parts), *shape[1:])
+    return stored
+
+
+def join_parts(name: str, parts: list[Any]) -> Any:
+    """Our array `name` from what is stored: query, key and value become the rows of qkv, in this order."""
+    if name == "decoder.weight":
+        return parts[0][:, :, 0, 0]  # (stride_height * stride_width * channels, dim)
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def split_parts(name: str, array: Any, task: str) -> dict[str, Any]:
+    """The inverse of `join_parts`, under stored names."""
+    parts = stored_parts(name, task)
+    if name == "decoder.weight":
+        return {parts[0]: array[:, :, None, None]}  # (stride_height * stride_width * channels, dim, 1, 1)
+    return dict(zip(parts, np.split(array, len(parts)), strict=True))
+
+
+def prefixed(stored: str, task: str, *, distilled: bool) -> str:
+    """The name on disk: models with a head put "deit." or "vit." before everything but the head."""
+    is_head = any(stored.startswith(f"{head}.") for head in HEADS[task].values())
+    if task == "features" or is_head:
+        return stored
+    return ("deit." if distilled else "vit.") + stored
+
+
+def head_of(stored: str) -> str | None:
+    """The task whose head, pooler or decoder this array belongs to, or None."""
+    for task, heads in HEADS.items():
+        if any(stored in (f"{head}.weight", f"{head}.bias") for head in heads.values()):
+            return task
+    return None
+
+
+def tasks_of(stored: Iterable[str]) -> list[str]:
+    """The tasks that a checkpoint with these arrays has a head for; a pooler is not a head."""
+    found = {head_of(name) for name in stored}
+    return [task for task in HEADS if task in found and task != "features"]
+
+
+def num_blocks(stored: Iterable[str]) -> int:
+    """How many encoder blocks these arrays belong to."""
+    return len({match.group(1) for name in stored if (match := _IN_BLOCK.fullmatch(name))})

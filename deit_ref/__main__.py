@@ -1,0 +1,8 @@
+"""python -m deit_ref: the same as the command deit-ref."""
+
+import sys
+
+from deit_ref.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""Photos: a path, a PIL image, an array or a tensor becomes a (height, width, channels) array of bytes.
+
+The only file that imports Pillow, and only inside functions. What cannot be read without a guess is refused: values
+outside 0..255, an unclear channel axis, 16-bit files, files larger than Pillow's limit for decompression bombs.
+"""
+
+import glob
+import os
+import struct
+import sys
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from deit_ref import checks
+from deit_ref.outputs import as_numpy
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# uint8 (height, width, channels). Not a jaxtyping annotation: its import would double that of the package.
+Array: TypeAlias = np.ndarray[Any, Any]
+
+# Formats that Pillow decodes in its own process. Left out are, among others, EPS and WMF, which it hands to other
+# programs to be run.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
+SUFFIXES = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm .tga .ico".split())
+_ORIENTATION = 274  # the EXIF tag
+_MODES = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+
+
+def load_image(
+    image: Any,
+    *,
+    do_convert_rgb: bool = True,
+    input_data_format: str | None = None,
+    apply_exif: bool = False,
+) -> Array:
+    r"""One image as an array of bytes, channels last.
+
+    Alpha is laid on white: $\text{rgb} \cdot a + 255 (1 - a)$ with $a = \text{alpha} / 255$.
+
+    Args:
+        image: a path; a PIL image; or an array or tensor of dtype uint8, 0..255, of shape (height, width),
+            (height, width, channels) or (channels, height, width). An animation gives its first frame. An array
+            that needs no conversion is returned as it is, not copied.
+        do_convert_rgb: whether to make three channels of every mode: gray is repeated, palettes are looked up,
+            CMYK and the like are converted, alpha is laid on white. Otherwise channels stay as they are stored
+            (palette indices too).
+        input_data_format: "channels_last" or "channels_first", of arrays; None means the axis that has 1, 3 or 4
+            entries. Files and PIL images are always channels last, whatever it says.
+        apply_exif: whether to turn a file or PIL image as its EXIF orientation says.
+
+    Raises:
+        ValueError: the file is missing, not an image, broken or too large, or the array is no uint8 image.
+
+    Source: convert_to_rgb of transformers 5 (which takes the A of LAB for alpha; here LAB is a color space).
+    """
+    if isinstance(image, str | os.PathLike):
+        with _open(image) as opened:
+            return _from_pil(opened, _shown(image), do_convert_rgb=do_convert_rgb, apply_exif=apply_exif)
+    if _is_pil(image):
+        return _from_pil(image, "the PIL image", do_convert_rgb=do_convert_rgb, apply_exif=apply_exif)
+    if isinstance(image, np.ndarray) or hasattr(image, "detach"):
+        return _from_array(image, do_convert_rgb=do_convert_rgb, input_data_format=input_data_format)
+    raise ValueError(
+        f"Expected an image: a path, a PIL image, a uint8 array or a uint8 tensor; got {type(image).__name__}."
+    )
+
+
+def load_images(
+    images: Any,
+    *,
+    do_convert_rgb: bool = True,
+    input_data_format: str | None = None,
+    apply_exif: bool = False,
+) -> list[Array]:
+    """One image, a list or tuple of images of any sizes, or a 4-D uint8 array or tensor, as a list of arrays.
+
+    Args:
+        images: what `load_image` takes, a list or tuple of those, or (batch, height, width, channels) or
+            (batch, channels, height, width).
+        do_convert_rgb, input_data_format, apply_exif: as in `load_image`.
+
+    Raises:
+        ValueError: as `load_image`, with the position in the list; or there is no image at all.
+    """
+    many = isinstance(images, list | tuple) or getattr(images, "ndim", 0) == 4
+    if not many:
+        images = [images]
+    if len(images) == 0:
+        raise ValueError("Expected at least one image, got none: pass a path, an image or a list of those.")
+    loaded = []
+    for i, image in enumerate(images):
+        try:
+            loaded.append(
+                load_image(
+                    image, do_convert_rgb=do_convert_rgb, input_data_format=input_data_format, apply_exif=apply_exif
+                )
+            )
+        except ValueError as error:
+            raise ValueError(f"images[{i}]: {error}" if many else str(error)) from error
+    return loaded
+
+
+def exif_orientation(path: str | os.PathLike[str]) -> int:
+    """How a photo is stored: 1 is upright, 2 to 8 are mirrored or turned (EXIF tag 274).
+
+    Raises:
+        ValueError: the file is missing or not an image.
+    """
+    with _open(path) as image, _pillow_errors(_shown(path)):
+        orientation: Any = image.getexif().get(_ORIENTATION)
+    return orientation if orientation in range(2, 9) else 1
+
+
+def bundled_photo() -> Path:
+    """The photo that comes with the package: a cat, 300 x 451 pixels. Its credits lie beside it."""
+    return Path(str(resources.files("deit_ref"))) / "pretrained" / "chelsea.jpg"
+
+
+def find_images(names: list[str]) -> list[str]:
+    """Files that the names stand for, in order: files, folders (and what lies below them, sorted) and patterns.
+
+    Of a folder only files with an image suffix are taken. A name that stands for nothing stays in the list, so
+    that reading it says what is wrong.
+    """
+    found: list[str] = []
+    for name in names:
+        # A pattern is only what does not exist: file names may hold brackets.
+        matches = [] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
+        for path in matches or [name]:
+            inside = sorted(Path(path).rglob("*")) if os.path.isdir(path) else []
+            found.extend([str(file) for file in inside if file.suffix.lower() in SUFFIXES and file.is_file()] or [path])
+    return found
+
+
+def _is_pil(image: Any) -> bool:
+    # Whoever holds a PIL image has imported Pillow: arrays need not wait for that import.
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(image, module.Image)
+
+
+def _shown(path: Any) -> str:
+    return repr(os.fspath(path))
+
+
+def _open(path: str | os.PathLike[str]) -> "Image.Image":
+    """The opened file; only its header has been read."""
+    from PIL import Image, UnidentifiedImageError
+
+    name = _shown(path)
+    if not os.path.exists(path):
+        if str(path).startswith(("http://", "https://")):
+            raise ValueError(f"{name} is an address, expected a file: download it and give the file's path.")
+        raise ValueError(f"There is no file {name}: expected the path of an image, check its spelling.")
+    if os.path.isdir(path):
+        raise ValueError(f"{name} is a folder, expected an image file: name an image (.jpg, .png, ...) in it.")
+    Image.init()
+    formats = [format for format in FORMATS if format in Image.OPEN]
+    try:
+        with _pillow_errors(name):
+            return Image.open(path, formats=formats)
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"{name} is not an image that can be read: expected one of {', '.join(formats)}. Convert it first."
+        ) from error
+
+
+@contextmanager
+def _pillow_errors(name: str) -> Iterator[None]:
+    """What Pillow raises for a bad file, as one ValueError that names the file."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except UnidentifiedImageError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{name} is too large: expected at most {Image.MAX_IMAGE_PIXELS:,} pixels. Make it smaller or, if you "
+            "trust the file, raise PIL.Image.MAX_IMAGE_PIXELS."
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error) as error:
+        raise ValueError(
+            f"{name} is broken or cannot be read ({error}): expected a whole image file. Get it again."
+        ) from error
+
+
+def _from_pil(image: "Image.Image", name: str, *, do_convert_rgb: bool, apply_exif: bool) -> Array:
+    from PIL import Image, ImageOps
+
+    if image.mode not in _MODES:
+        raise ValueError(
+            f"Expected an image of 8 bits per channel; {name} has mode {image.mode!r}. Convert its values to 0..255 "
+            "first and pass them as an array: for 16 bits, (numpy.asarray(image) / 257).round().astype('uint8')."
+        )
+    with _pillow_errors(name):
+        image.load()
+        if apply_exif:
+            image = ImageOps.exif_transpose(image)
+    if do_convert_rgb and image.has_transparency_data:
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    if do_convert_rgb:
+        image = image.convert("RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    array = np.array(image)
+    return array[:, :, None] if array.ndim == 2 else array  # (height, width, channels)
+
+
+def _from_array(image: Any, *, do_convert_rgb: bool, input_data_format: str | None) -> Array:
+    if str(image.dtype).removeprefix("torch.") != "uint8":
+        raise ValueError(
+            f"Expected an image of dtype uint8, 0..255; got {str(image.dtype).removeprefix('torch.')} of shape "
+            f"{tuple(image.shape)}. Convert it first (values 0..1: (image * 255).round(), then to uint8), or pass "
+            "what is already normalized as pixel_values."
+        )
+    array = as_numpy(image)
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        raise ValueError(
+            f"Expected an image of shape (height, width), (height, width, channels) or (channels, height, width); "
+            f"got {array.shape}."
+        )
+    if array.ndim == 2:
+        array = array[:, :, None]  # (height, width, 1)
+    elif _channels_first(array.shape, input_data_format):
+        array = array.transpose(1, 2, 0)  # (height, width, channels)
+    channels = array.shape[2]
+    if not do_convert_rgb or channels == 3:
+        return array
+    if channels == 1:
+        return array.repeat(3, axis=2)  # (height, width, 3)
+    if channels == 4:
+        alpha = array[:, :, 3:] / 255.0  # (height, width, 1)
+        return np.rint(array[:, :, :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)  # (height, width, 3)
+    raise ValueError(
+        f"Expected 1 (gray), 3 (RGB) or 4 (RGBA) channels, got {channels} in shape {tuple(image.shape)}. Choose the "
+        "channels, or set do_convert_rgb=False to keep them as they are."
+    )
+
+
+def _channels_first(shape: tuple[int, ...], input_data_format: str | None) -> bool:
+    if input_data_format is not None:
+        names = ("channels_last", "channels_first")
+        return checks.choice("input_data_format", input_data_format, names) == "channels_first"
+    first, last = shape[0] in (1, 3, 4), shape[2] in (1, 3, 4)
+    if first == last:
+        raise ValueError(
+            f"Cannot tell the channel axis of shape {shape}: {'both' if first else 'neither'} the first "
+            f"{'and' if first else 'nor'} the last axis has 1, 3 or 4 entries. Say it with "
+            "input_data_format='channels_last' or 'channels_first'."
+        )
+    return first

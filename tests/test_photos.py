@@ -1,0 +1,253 @@
+"""Every way an image can come in, and every way it can be wrong."""
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from deit_ref import photos
+
+SMALL = np.arange(30, dtype=np.uint8).reshape(2, 5, 3)  # (height, width, channels)
+
+
+def drawn_bytes(shape, seed):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A PNG of 5 x 7 pixels, and what it holds."""
+    array = drawn_bytes((5, 7, 3), 0)
+    Image.fromarray(array).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png", array
+
+
+def test_path_pil_array_and_tensor_give_the_same(photo):
+    path, array = photo
+    channels_first = np.ascontiguousarray(array.transpose(2, 0, 1))
+    with Image.open(path) as opened:
+        for image in (path, str(path), opened, array, torch.from_numpy(array), channels_first):
+            loaded = photos.load_image(image)
+            assert loaded.dtype == np.uint8
+            np.testing.assert_array_equal(loaded, array)
+    np.testing.assert_array_equal(photos.load_image(torch.from_numpy(channels_first)), array)
+
+
+def test_bundled_photo_is_the_credited_one():
+    assert photos.bundled_photo().stat().st_size < 40_000
+    assert "CC0" in (photos.bundled_photo().parent / "CREDITS.md").read_text()
+    cat = photos.load_image(photos.bundled_photo())
+    assert cat.shape == (300, 451, 3)
+    # Her fur is ginger: red above green above blue.
+    red, green, blue = cat.mean(axis=(0, 1))
+    assert red > green + 20 > blue + 40
+
+
+def test_gray_is_repeated_and_palettes_are_looked_up():
+    gray = np.array([[0, 128], [255, 7]], np.uint8)
+    expected = np.array([[[0] * 3, [128] * 3], [[255] * 3, [7] * 3]], np.uint8)
+    for image in (gray, gray[:, :, None], gray[None], Image.fromarray(gray)):
+        np.testing.assert_array_equal(photos.load_image(image), expected)
+        np.testing.assert_array_equal(photos.load_image(image, do_convert_rgb=False), gray[:, :, None])
+    one_bit = Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1")
+    np.testing.assert_array_equal(photos.load_image(one_bit), [[[0] * 3, [255] * 3]])
+    np.testing.assert_array_equal(photos.load_image(one_bit, do_convert_rgb=False), [[[0], [255]]])
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([0, 0, 0, 9, 8, 7])
+    palette.putpixel((1, 0), 1)
+    np.testing.assert_array_equal(photos.load_image(palette), [[[0, 0, 0], [9, 8, 7]]])
+    np.testing.assert_array_equal(photos.load_image(palette, do_convert_rgb=False), [[[0], [1]]])
+
+
+def test_alpha_is_laid_on_white():
+    # Opaque, see-through and half: 100 * 128/255 + 255 * 127/255 = 177.2.
+    rgba = np.full((2, 6, 4), 100, np.uint8)
+    rgba[:, :, 3] = [255, 0, 128] * 2
+    expected = np.tile([[[100], [255], [177]]], (2, 2, 3))
+    for image in (rgba, torch.from_numpy(rgba), rgba.transpose(2, 0, 1), Image.fromarray(rgba)):
+        np.testing.assert_array_equal(photos.load_image(image), expected)
+        np.testing.assert_array_equal(photos.load_image(image, do_convert_rgb=False), rgba)
+    gray_alpha = Image.fromarray(rgba).convert("LA")
+    np.testing.assert_array_equal(photos.load_image(gray_alpha), expected)
+    np.testing.assert_array_equal(photos.load_image(gray_alpha, do_convert_rgb=False), rgba[:, :, 2:])
+
+
+def test_a_transparent_color_of_a_png_becomes_white(tmp_path):
+    Image.fromarray(SMALL).save(tmp_path / "key.png", transparency=(3, 4, 5))
+    expected = SMALL.copy()
+    expected[0, 1] = 255
+    np.testing.assert_array_equal(photos.load_image(tmp_path / "key.png"), expected)
+
+
+@given(st.sampled_from(["1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"]), st.integers(0, 99))
+def test_every_mode_is_converted_as_transformers_does(mode, seed):
+    from transformers.image_transforms import convert_to_rgb
+
+    rgba = Image.fromarray(drawn_bytes((7, 5, 4), seed))
+    image = rgba.convert(mode) if mode in ("LA", "PA", "RGBA") else rgba.convert("RGB").convert(mode)
+    np.testing.assert_array_equal(photos.load_image(image), convert_to_rgb(image, return_numpy=True))
+    np.testing.assert_array_equal(photos.load_image(np.asarray(rgba)), convert_to_rgb(np.asarray(rgba), True))
+
+
+def test_lab_has_a_color_axis_not_an_alpha():
+    # transformers 5.23 takes the A for alpha, which Pillow leaves undefined here.
+    lab = Image.new("LAB", (1, 1), (136, 208, 195))  # CIELAB (53, 80, 67): red
+    red, green, blue = photos.load_image(lab)[0, 0]
+    assert red > 240
+    assert green < 40
+    assert blue < 40
+
+
+def test_channel_axis_is_read_from_the_shape_or_refused():
+    assert photos.load_image(drawn_bytes((3, 8, 9), 1)).shape == (8, 9, 3)
+    assert photos.load_image(drawn_bytes((8, 9, 3), 1)).shape == (8, 9, 3)
+    both = drawn_bytes((3, 8, 3), 1)
+    with pytest.raises(ValueError, match=r"channel axis of shape \(3, 8, 3\): both .* input_data_format="):
+        photos.load_image(both)
+    np.testing.assert_array_equal(photos.load_image(both, input_data_format="channels_last"), both)
+    np.testing.assert_array_equal(photos.load_image(both, input_data_format="channels_first"), both.transpose(1, 2, 0))
+    with pytest.raises(ValueError, match=r"shape \(5, 8, 9\): neither"):
+        photos.load_image(drawn_bytes((5, 8, 9), 1))
+    five = photos.load_image(drawn_bytes((5, 8, 9), 1), input_data_format="channels_first", do_convert_rgb=False)
+    assert five.shape == (8, 9, 5)
+    with pytest.raises(ValueError, match=r"1 \(gray\), 3 \(RGB\) or 4 \(RGBA\) channels, got 5"):
+        photos.load_image(drawn_bytes((5, 8, 9), 1), input_data_format="channels_first")
+    with pytest.raises(ValueError, match="input_data_format must be one of channels_last, channels_first; got 'HWC'"):
+        photos.load_image(both, input_data_format="HWC")
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4, 3), np.float32), r"dtype uint8, 0..255; got float32 of shape \(4, 4, 3\).*255"),
+        (np.zeros((4, 4, 3), np.int64), "got int64"),
+        (np.zeros((4, 4), bool), "got bool"),
+        (torch.zeros(3, 4, 4, dtype=torch.bfloat16), "got bfloat16 of shape"),
+        (np.zeros(4, np.uint8), r"shape \(height, width\).*got \(4,\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"got \(0, 4, 3\)"),
+        (None, "a path, a PIL image, a uint8 array or a uint8 tensor; got NoneType"),
+        (b"photo.png", "got bytes"),
+        (Image.new("I;16", (2, 2)), "8 bits per channel; the PIL image has mode 'I;16'.*257"),
+        (Image.new("I", (2, 2)), "mode 'I'"),
+        (Image.new("F", (2, 2)), "mode 'F'"),
+    ],
+)
+def test_what_is_no_uint8_image_is_refused(image, message):
+    with pytest.raises(ValueError, match=message):
+        photos.load_image(image)
+
+
+def bomb(width, height):
+    """The smallest PNG that claims a size: a header and no pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_bad_files_are_named_with_a_remedy(tmp_path, photo):
+    whole = io.BytesIO()
+    Image.fromarray(drawn_bytes((64, 64, 3), 2)).save(whole, "JPEG")
+    files = {
+        "empty.jpg": b"",
+        "text.png": b"this is no image",
+        "cut.jpg": whole.getvalue()[: len(whole.getvalue()) // 2],
+        "cut.png": photo[0].read_bytes()[:-30],
+        "large.png": bomb(10_000, 10_000),
+        "vast.png": bomb(60_000, 60_000),
+        # Pillow would hand this to Ghostscript, which runs it as a program.
+        "program.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n%%EndComments\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    messages = {
+        "empty.jpg": "is not an image that can be read: expected one of JPEG, PNG",
+        "text.png": "is not an image that can be read",
+        "cut.jpg": "is broken or cannot be read .*truncated.* Get it again",
+        "cut.png": "is broken or cannot be read",
+        "large.png": "is too large: expected at most 89,478,485 pixels",
+        "vast.png": "is too large: expected at most 89,478,485 pixels",
+        "program.eps": "is not an image that can be read",
+        "absent.jpg": "There is no file .*absent.jpg.*spelling",
+        ".": "is a folder, expected an image file",
+    }
+    for name, message in messages.items():
+        with pytest.raises(ValueError, match=message) as caught:
+            photos.load_image(os.path.join(tmp_path, name))
+        assert name in str(caught.value)
+    with pytest.raises(ValueError, match="is an address, expected a file: download it"):
+        photos.load_image("https://example.org/cat.jpg")
+
+
+def test_a_lazily_opened_broken_pil_image_is_refused(tmp_path, photo):
+    (tmp_path / "cut.png").write_bytes(photo[0].read_bytes()[:-30])
+    with Image.open(tmp_path / "cut.png") as opened, pytest.raises(ValueError, match="the PIL image is broken"):
+        photos.load_image(opened)
+
+
+def test_exif_turns_only_when_asked(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by 90 degrees, clockwise
+    Image.fromarray(SMALL).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(SMALL).save(tmp_path / "upright.png")
+    assert photos.exif_orientation(tmp_path / "turned.png") == 6
+    assert photos.exif_orientation(tmp_path / "upright.png") == 1
+    np.testing.assert_array_equal(photos.load_image(tmp_path / "turned.png"), SMALL)
+    turned = photos.load_image(tmp_path / "turned.png", apply_exif=True)
+    np.testing.assert_array_equal(turned, np.rot90(SMALL, -1))
+    np.testing.assert_array_equal(photos.load_image(tmp_path / "upright.png", apply_exif=True), SMALL)
+
+
+def test_lists_and_batches(photo):
+    path, array = photo
+    np.testing.assert_array_equal(photos.load_images(path)[0], array)
+    mixed = photos.load_images([path, SMALL, Image.fromarray(SMALL)])
+    assert [image.shape for image in mixed] == [(5, 7, 3), (2, 5, 3), (2, 5, 3)]
+    batch = drawn_bytes((2, 3, 5, 7), 3)
+    for images in (batch, torch.from_numpy(batch)):
+        loaded = photos.load_images(images)
+        assert len(loaded) == 2
+        np.testing.assert_array_equal(loaded[1], batch[1].transpose(1, 2, 0))
+    assert photos.load_images((SMALL,), do_convert_rgb=False, input_data_format="channels_first")[0].shape == (5, 3, 2)
+    for none in ([], (), np.zeros((0, 4, 4, 3), np.uint8)):
+        with pytest.raises(ValueError, match="at least one image, got none"):
+            photos.load_images(none)
+    with pytest.raises(ValueError, match=r"images\[1\]: There is no file"):
+        photos.load_images([path, "absent.png"])
+
+
+def test_find_images_in_folders_and_patterns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.makedirs("pets/cats")
+    os.makedirs("empty")
+    for name in ("pets/b.png", "pets/a.JPG", "pets/notes.txt", "pets/cats/c.jpeg", "one[1].png", "one1.png", "two.png"):
+        (tmp_path / name).touch()
+    below = [os.path.join("pets", "a.JPG"), os.path.join("pets", "b.png"), os.path.join("pets", "cats", "c.jpeg")]
+    assert photos.find_images(["two.png", "pets"]) == ["two.png", *below]
+    assert photos.find_images(["*.png"]) == ["one1.png", "one[1].png", "two.png"]
+    assert photos.find_images(["one[1].png"]) == ["one[1].png"]
+    assert photos.find_images(["p*"]) == below
+    assert photos.find_images(["empty", "absent.png", "no*.png", ""]) == ["empty", "absent.png", "no*.png", ""]
+
+
+def test_pillow_waits_until_a_file_is_read():
+    code = (
+        "import sys, numpy\n"
+        "from deit_ref import photos\n"
+        "photos.load_image(numpy.zeros((2, 2, 3), 'uint8'))\n"
+        "assert 'PIL' not in sys.modules and 'torch' not in sys.modules\n"
+        "photos.load_image(photos.bundled_photo())\n"
+        "assert 'PIL' in sys.modules and 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

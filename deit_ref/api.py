@@ -76,12 +76,14 @@ def forward(
     if (images is None) == (pixel_values is None):
         given = "neither" if images is None else "both"
         raise ValueError(f"forward needs images (photos of any size) or pixel_values (prepared floats), got {given}.")
+    if trace is not None and not isinstance(trace, Trace):
+        raise ValueError(f"trace must be a new Trace(), got {trace!r}.")
     weights = _weights_for(weights, backend, device, dtype)
     config, like = weights.config, weights.pos_embed
     if pixel_values is None:
         pixel_values = preprocess(
             images,
-            image_processing or weights.image_processing,
+            weights.image_processing if image_processing is None else image_processing,
             backend=backend,
             device=getattr(like, "device", None) if backend == "torch" else None,
             trace=trace,
@@ -107,6 +109,11 @@ def forward(
             raise ValueError(
                 "bool_masked_pos needs weights with a mask token: load a masked-image-modeling checkpoint, or use "
                 "init_weights(..., mask_token=True)."
+            )
+        if weights.task == "masked-image-modeling" and config.stride_shape != config.patch_shape:
+            raise ValueError(
+                f"The loss compares the reconstruction with the image, so encoder_stride must equal patch_size; got "
+                f"{config.stride_shape} and {config.patch_shape}. Leave bool_masked_pos out to reconstruct only."
             )
         options["bool_masked_pos"] = _mask("bool_masked_pos", bool_masked_pos, (batch, num_patches), like)
     if head_mask is not None:
@@ -302,22 +309,27 @@ def _weights_for(weights: DeiTWeights, backend: str, device: Any, dtype: Any) ->
             same_dtype = wanted in (None, weights.pos_embed.dtype)
             if same_dtype and where in (None, weights.pos_embed.device):
                 return weights
-            # Trained weights change in place; a remembered copy would not, and would cut the gradient.
-            if any(array.requires_grad for _, array in named_arrays(weights)):
-                return weights.to("torch", device=device, dtype=dtype)
         key = ("torch", f"{wanted} {where}")
+    # Trained weights change in place; a remembered copy would not, and would cut the gradient.
+    if any(getattr(array, "requires_grad", False) for _, array in named_arrays(weights)):
+        return weights.to(backend, device=device, dtype=dtype)
     copies = _converted.setdefault(weights, {})
     if key not in copies:
         copies[key] = weights.to(backend, device=device, dtype=dtype)
     return copies[key]
 
 
-def _as_like(array: Any, like: Any) -> Any:
-    """An array-like as an array of the weights' backend, on their device, in its own dtype."""
+def _as_like(name: str, array: Any, like: Any) -> Any:
+    """Numbers in any form as an array of the weights' backend, on their device, in its own dtype."""
+    if not hasattr(array, "detach"):
+        array = np.asarray(array)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{name} must hold real numbers or booleans, got an array of {array.dtype}.")
+        # torch knows neither a foreign byte order nor more than 64 bits.
+        array = array.astype(np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("="), copy=False)
     if isinstance(like, np.ndarray):
         return as_numpy(array)
-    to_torch = _chapter("torch", "device").to_torch
-    return to_torch(array if hasattr(array, "detach") else np.asarray(array), device=like.device)
+    return _chapter("torch", "device").to_torch(array, device=like.device)
 
 
 def _cast(array: Any, like: Any) -> Any:
@@ -331,7 +343,7 @@ def _kind(array: Any) -> str:
 
 
 def _floats(name: str, array: Any, like: Any) -> Any:
-    array = _as_like(array, like)
+    array = _as_like(name, array, like)
     if _kind(array) != "f":
         raise ValueError(
             f"{name} must be floats that are already normalized, got {array.dtype}: photos of 0..255 go to images=."
@@ -356,27 +368,29 @@ def _generator(generator: Any, like: Any) -> Any:
 
 
 def _mask(name: str, mask: Any, shape: tuple[int, ...], like: Any) -> Any:
-    mask = _as_like(mask, like)
+    mask = _as_like(name, mask, like)
     if tuple(mask.shape) != shape:
         raise ValueError(f"{name} must have the shape {shape}, one entry per image and patch; got {tuple(mask.shape)}.")
-    if mask.min() < 0 or mask.max() > 1:
+    if not ((mask >= 0) & (mask <= 1)).all():
         raise ValueError(f"{name} must be True or False, or between 0 and 1; got values outside.")
     return _cast(mask, like) if _kind(mask) == "f" else mask == 1
 
 
 def _head_mask(mask: Any, shape: tuple[int, int], like: Any) -> Any:
-    mask = _cast(_as_like(mask, like), like)
+    mask = _cast(_as_like("head_mask", mask, like), like)
     layers, heads = shape
     if tuple(mask.shape) not in ((heads,), (layers, 1), (layers, heads)):
         raise ValueError(
             f"head_mask must have the shape ({heads},), one entry per head, or ({layers}, {heads}) with one row per "
             f"layer; got {tuple(mask.shape)}."
         )
+    if not _all_finite(mask):
+        raise ValueError("head_mask must hold finite numbers, got NaN or infinity.")
     return np.broadcast_to(mask, shape) if isinstance(like, np.ndarray) else mask.expand(shape)
 
 
 def _attention_mask(mask: Any, shape: tuple[int, int], like: Any) -> Any:
-    mask = _as_like(mask, like)
+    mask = _as_like("attention_mask", mask, like)
     if tuple(mask.shape) != shape:
         raise ValueError(
             f"attention_mask must have the shape {shape}, one entry per image and token, class and distillation token "
@@ -394,8 +408,12 @@ def _attention_mask(mask: Any, shape: tuple[int, int], like: Any) -> Any:
 
 def _labels(labels: Any, batch: int, weights: DeiTWeights, like: Any) -> Any:
     """Labels whose kind and shape go with the problem, so that no later reshape can hide a mistake."""
-    labels = _as_like(labels, like)
+    labels = _as_like("labels", labels, like)
     num_labels, problem_type = weights.config.num_labels, weights.config.problem_type
+    if num_labels == 0:
+        raise ValueError("labels need a model with a head, and this one has num_labels=0: leave them out.")
+    if _kind(labels) == "i":  # in an unsigned dtype torch would take 156 for -100
+        labels = labels.astype(np.int64) if isinstance(like, np.ndarray) else labels.long()
     if problem_type is None:
         several = "single_label_classification" if _kind(labels) == "i" else "multi_label_classification"
         problem_type = "regression" if num_labels == 1 else several

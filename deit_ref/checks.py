@@ -22,7 +22,7 @@ def integer(name: str, value: Any, *, minimum: int = 1) -> int:
 
 def number(name: str, value: Any, *, low: float, high: float, includes_low: bool = True) -> float:
     """`value` as a float in [low, high), or in (low, high) without `includes_low`."""
-    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
+    if isinstance(value, bool | str) or not hasattr(value, "__float__") or getattr(value, "ndim", False):
         raise ValueError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
     inside = low <= float(value) < high if includes_low else low < float(value) < high
     if not inside:
@@ -64,7 +64,7 @@ def numpy_dtype(dtype: Any) -> Any:
     try:
         wanted = np.dtype(dtype)
     except TypeError:
-        wanted = None
+        wanted = np.dtype(object)  # None would equal float64
     if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(
             f"The NumPy backend computes in float32 or float64, got dtype={dtype!r}: choose one, or backend='torch'."

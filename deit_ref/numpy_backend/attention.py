@@ -14,13 +14,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 
 from deit_ref.numpy_backend.layers import dropout, linear, softmax
 from deit_ref.trace import Trace, record, wants
 from deit_ref.weights import Attention
 
-Array: TypeAlias = NDArray[Any]
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def split_heads(

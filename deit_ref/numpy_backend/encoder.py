@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 
 from deit_ref.config import DeiTConfig
 from deit_ref.numpy_backend.attention import multi_head_attention
@@ -21,7 +20,7 @@ from deit_ref.numpy_backend.layers import activate, dropout, layer_norm, linear
 from deit_ref.trace import Trace, record, scope
 from deit_ref.weights import Block, DeiTWeights, Mlp
 
-Array: TypeAlias = NDArray[Any]
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def mlp(

@@ -11,13 +11,13 @@ Source: Touvron et al. 2021, section 4 ("Classification with our approach: joint
 
 from typing import Any, TypeAlias
 
+import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from deit_ref.numpy_backend.layers import activate, linear
 from deit_ref.weights import Linear
 
-Array: TypeAlias = NDArray[Any]
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def pooler(

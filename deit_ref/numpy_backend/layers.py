@@ -15,12 +15,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from deit_ref import checks
 from deit_ref.weights import LayerNorm, Linear
 
-Array: TypeAlias = NDArray[Any]
+Array: TypeAlias = np.ndarray[Any, Any]
 Activation: TypeAlias = Callable[[Float[Array, "*batch"]], Float[Array, "*batch"]]
 
 

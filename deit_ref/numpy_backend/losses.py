@@ -9,15 +9,14 @@ section 3.4; ForImageClassificationLoss in transformers.
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Integer
 
 from deit_ref import checks
 from deit_ref.config import PROBLEM_TYPES
 from deit_ref.numpy_backend.layers import softplus
 
-Array: TypeAlias = NDArray[Any]
-Number: TypeAlias = NDArray[Any] | np.floating[Any]
+Array: TypeAlias = np.ndarray[Any, Any]
+Number: TypeAlias = Array | np.floating[Any]
 
 
 def log_softmax(x: Float[Array, "*batch classes"]) -> Float[Array, "*batch classes"]:
@@ -27,7 +26,7 @@ def log_softmax(x: Float[Array, "*batch classes"]) -> Float[Array, "*batch class
 
 
 def cross_entropy(
-    logits: Float[Array, "batch classes"], labels: Int[Array, "batch"], *, ignore_index: int = -100
+    logits: Float[Array, "batch classes"], labels: Integer[Array, "batch"], *, ignore_index: int = -100
 ) -> Float[Number, ""]:
     r"""The surprise at the right answer: $-\frac1n \sum_b \log p_b[y_b]$.
 
@@ -59,7 +58,7 @@ def mean_squared_error(predictions: Float[Array, "*shape"], labels: Float[Array,
 
 def classification_loss(
     logits: Float[Array, "batch num_labels"],
-    labels: Int[Array, "*label_shape"] | Float[Array, "*label_shape"],
+    labels: Integer[Array, "*label_shape"] | Float[Array, "*label_shape"],
     *,
     problem_type: str | None = None,
 ) -> Float[Number, ""]:
@@ -101,15 +100,7 @@ def masked_l1(
         pixel_values: x, normalized.
         bool_masked_pos: True where a patch was hidden; M is this, enlarged to pixels. Nothing hidden gives 0.
         patch_shape: (height, width) of a patch in pixels.
-
-    Raises:
-        ValueError: the two images differ in shape.
     """
-    if reconstruction.shape != pixel_values.shape:
-        raise ValueError(
-            f"The loss compares images of one shape, got a reconstruction {tuple(reconstruction.shape)} of "
-            f"{tuple(pixel_values.shape)}: a model whose encoder_stride is not its patch_size has no loss."
-        )
     batch, channels, height, width = pixel_values.shape
     grid = (height // patch_shape[0], width // patch_shape[1])
     m = bool_masked_pos.reshape(batch, 1, *grid).astype(pixel_values.dtype)  # (batch, 1, rows, columns)
@@ -121,7 +112,7 @@ def hard_distillation(
     cls_logits: Float[Array, "batch classes"],
     distillation_logits: Float[Array, "batch classes"],
     teacher_logits: Float[Array, "batch classes"],
-    labels: Int[Array, "batch"],
+    labels: Integer[Array, "batch"],
     *,
     alpha: float = 0.5,
 ) -> Float[Number, ""]:
@@ -145,7 +136,7 @@ def soft_distillation(
     cls_logits: Float[Array, "batch classes"],
     distillation_logits: Float[Array, "batch classes"],
     teacher_logits: Float[Array, "batch classes"],
-    labels: Int[Array, "batch"],
+    labels: Integer[Array, "batch"],
     *,
     alpha: float = 0.5,
     tau: float = 1.0,

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Integer
 
 from deit_ref.numpy_backend.encoder import encoder
 from deit_ref.numpy_backend.heads import classify, classify_with_teacher, pooler
@@ -28,7 +27,7 @@ from deit_ref.outputs import ClassificationOutput, FeaturesOutput, MaskedImageOu
 from deit_ref.trace import Trace, record
 from deit_ref.weights import DeiTWeights
 
-Array: TypeAlias = NDArray[Any]
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 class Encoded(NamedTuple):
@@ -154,7 +153,7 @@ def classification(
     weights: DeiTWeights,
     pixel_values: Float[Array, "batch channels height width"],
     *,
-    labels: Int[Array, "*label_shape"] | Float[Array, "*label_shape"] | None = None,
+    labels: Integer[Array, "*label_shape"] | Float[Array, "*label_shape"] | None = None,
     **options: Any,
 ) -> ClassificationOutput:
     """Name the image from its class token.

@@ -11,14 +11,14 @@ Source: Dosovitskiy et al. 2021, section 3.1, equation 1; PatchEmbed in timm.
 
 from typing import Any, TypeAlias
 
+import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from deit_ref.numpy_backend.layers import linear
 from deit_ref.trace import Trace, record
 from deit_ref.weights import Linear, PatchEmbed
 
-Array: TypeAlias = NDArray[Any]
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def patchify(

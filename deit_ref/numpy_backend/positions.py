@@ -15,11 +15,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from deit_ref.trace import Trace, record
 
-Array: TypeAlias = NDArray[Any]
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def interpolate_pos_embed(
@@ -93,13 +93,5 @@ def add_pos_embed(
         pos_embed: one vector per token, prefix tokens included.
         x: tokens.
         trace: records pos_embed.
-
-    Raises:
-        ValueError: there is not one position for each token.
     """
-    if pos_embed.shape[1] != x.shape[1]:
-        raise ValueError(
-            f"There are {pos_embed.shape[1]} positions for {x.shape[1]} tokens: the image has another size than the "
-            "model was trained for. Resize it, or interpolate the positions."
-        )
     return x + record(trace, "pos_embed", pos_embed)

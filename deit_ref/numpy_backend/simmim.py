@@ -10,14 +10,14 @@ Source: Xie et al. 2022 (SimMIM), sections 3.3 and 3.4; DeiTForMaskedImageModeli
 
 from typing import Any, TypeAlias
 
+import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from deit_ref.numpy_backend.layers import linear
 from deit_ref.trace import Trace, record
 from deit_ref.weights import DeiTWeights
 
-Array: TypeAlias = NDArray[Any]
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def pixel_shuffle(

@@ -13,9 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[Any]
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def mask_tokens(

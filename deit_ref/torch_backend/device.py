@@ -47,7 +47,8 @@ def to_torch(array: Any, *, device: Any = None, dtype: Any = None) -> torch.Tens
     """An array or tensor as a tensor; NumPy arrays that cannot be shared safely are copied."""
     if isinstance(array, torch.Tensor):
         return array.to(device=as_device(device), dtype=as_dtype(dtype))
-    array = np.ascontiguousarray(array)
-    if not array.flags.writeable:  # torch has no read-only tensors and would warn
+    array = np.asarray(array, order="C")
+    # torch has no read-only tensors and no negative strides, which an axis of length 1 may keep.
+    if not array.flags.writeable or min(array.strides, default=0) < 0:
         array = array.copy()
     return torch.from_numpy(array).to(device=as_device(device), dtype=as_dtype(dtype))

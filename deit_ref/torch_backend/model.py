@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 
 from deit_ref.outputs import ClassificationOutput, FeaturesOutput, MaskedImageOutput, Output, TeacherOutput
 from deit_ref.torch_backend.encoder import encoder
@@ -116,7 +116,7 @@ def classification(
     weights: DeiTWeights,
     pixel_values: Float[Array, "batch channels height width"],
     *,
-    labels: Int[Array, "*label_shape"] | Float[Array, "*label_shape"] | None = None,
+    labels: Integer[Array, "*label_shape"] | Float[Array, "*label_shape"] | None = None,
     **options: Any,
 ) -> ClassificationOutput:
     """Mirror of numpy_backend.model.classification."""

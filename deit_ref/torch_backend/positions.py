@@ -35,9 +35,4 @@ def add_pos_embed(
     pos_embed: Float[Array, "1 tokens dim"], x: Float[Array, "batch tokens dim"], *, trace: Trace | None = None
 ) -> Float[Array, "batch tokens dim"]:
     """Mirror of numpy_backend.positions.add_pos_embed."""
-    if pos_embed.shape[1] != x.shape[1]:
-        raise ValueError(
-            f"There are {pos_embed.shape[1]} positions for {x.shape[1]} tokens: the image has another size than the "
-            "model was trained for. Resize it, or interpolate the positions."
-        )
     return x + record(trace, "pos_embed", pos_embed)

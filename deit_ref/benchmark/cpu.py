@@ -1,0 +1,190 @@
+"""Time and memory on one CPU thread, beside transformers, Pillow and NumPy's own import.
+
+    python -m deit_ref.benchmark.cpu [--rounds 15] [--json FILE]
+
+Machines are noisy, so figures are ratios: each round runs every candidate once, one after the other, in one process
+with one BLAS thread, and counts the main thread's processor time. Peak memory and import times need a fresh process
+each. Needs the `dev` extra.
+"""
+
+import argparse
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import deit_ref
+
+# Two pools of several threads in one process would spin against each other. And memory that is freed must go back
+# to the system at once, or the peak of one run hides in what an earlier one left behind.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": "65536",
+}
+CANDIDATES = ("transformers eager", "transformers sdpa", "numpy", "torch")
+
+
+def model_runs(size: str, pixels: int, candidates: tuple[str, ...] = CANDIDATES) -> dict[str, Callable[[], Any]]:
+    """One forward pass of a distilled model for each candidate, on the same weights and the same image."""
+    config = deit_ref.VARIANTS[f"deit-{size}-distilled-patch16-224"]
+    weights = deit_ref.init_weights(config, "classification-with-teacher", seed=0)
+    x = np.random.default_rng(0).standard_normal((1, 3, pixels, pixels)).astype(np.float32)
+    interpolate = pixels != 224
+    runs: dict[str, Callable[[], Any]] = {}
+    if "numpy" in candidates:
+        runs["numpy"] = lambda: deit_ref.forward(weights, pixel_values=x, interpolate_pos_encoding=interpolate)
+    if "torch" in candidates:
+        runs["torch"] = lambda: deit_ref.forward(
+            weights, pixel_values=x, backend="torch", interpolate_pos_encoding=interpolate
+        )
+    peers = [name for name in candidates if name.startswith("transformers")]
+    if peers:
+        import tempfile
+
+        import torch
+        from transformers import DeiTForImageClassificationWithTeacher
+
+        torch.set_num_threads(1)
+        with tempfile.TemporaryDirectory() as folder:
+            deit_ref.save_weights(weights, folder)
+            for name in peers:
+                peer = DeiTForImageClassificationWithTeacher.from_pretrained(
+                    folder, attn_implementation=name.split()[1]
+                )
+                runs[name] = _peer_run(peer.train(False), torch.from_numpy(x), interpolate)
+    return {name: runs[name] for name in candidates}
+
+
+def _peer_run(peer: Any, x: Any, interpolate: bool) -> Callable[[], Any]:
+    import torch
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return peer(x, interpolate_pos_encoding=interpolate)
+
+    return run
+
+
+def resize_runs() -> dict[str, Callable[[], Any]]:
+    """640 x 480 to 256 x 256, bicubic."""
+    from PIL import Image
+
+    from deit_ref.numpy_backend.resize import resize
+
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    photo = Image.fromarray(image)
+    return {
+        "Pillow": lambda: photo.resize((256, 256), Image.Resampling.BICUBIC),
+        "numpy": lambda: resize(image, (256, 256)),
+    }
+
+
+def side_by_side(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """The median processor time of each, in milliseconds, from interleaved runs after one to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.thread_time()
+            run()
+            times[name].append(1000 * (time.thread_time() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def check_agreement(runs: dict[str, Callable[[], Any]]) -> None:
+    """Nothing is timed that computes something else."""
+    from deit_ref.outputs import as_numpy
+
+    results = {name: as_numpy(run().logits) for name, run in runs.items()}
+    reference = results["transformers eager"]
+    for name, logits in results.items():
+        difference = np.abs(logits - reference).max() / np.abs(reference).max()
+        if difference > 1e-5:
+            raise SystemExit(f"{name} differs from transformers by {difference:.1e}: nothing was timed.")
+
+
+def peak_memory(size: str, pixels: int, name: str) -> float:
+    """MiB that one forward pass adds to a process that has run it before; Linux only."""
+    code = f"from deit_ref.benchmark import cpu; cpu.print_peak({size!r}, {pixels}, {name!r})"
+    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+
+
+def print_peak(size: str, pixels: int, name: str) -> None:
+    """In a process of its own: reset the kernel's high-water mark, run once, read it."""
+    run = model_runs(size, pixels, (name,))[name]
+    run()  # imports, converted weights and pages of the file are not the forward pass's
+    gc.collect()
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    before = _status("VmRSS")
+    run()
+    print((_status("VmHWM") - before) / 1024)
+
+
+def _status(field: str) -> int:
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(field + ":"))
+
+
+def import_times(rounds: int) -> dict[str, float]:
+    """Milliseconds of wall time of fresh processes, interleaved."""
+    commands = {"numpy and PIL.Image": "import numpy, PIL.Image", "deit_ref too": "import numpy, PIL.Image, deit_ref"}
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, code in commands.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    """Measure, print a table of ratios, and keep the figures if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", metavar="FILE")
+    arguments = parser.parse_args()
+    if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):  # it counts at the start only
+        os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], {**os.environ, **ENVIRONMENT})
+    figures: dict[str, Any] = {"rounds": arguments.rounds, "milliseconds": {}, "peak MiB": {}}
+    for size, pixels in (("tiny", 224), ("base", 224), ("base", 512)):
+        runs = model_runs(size, pixels)
+        check_agreement(runs)
+        case = f"{size}, {pixels} px, batch 1"
+        figures["milliseconds"][case] = times = side_by_side(runs, arguments.rounds)
+        _print_row(case, times, "transformers eager")
+        _print_row("", times, "transformers sdpa")
+        del runs
+    for pixels in (224, 512):
+        case = f"base, {pixels} px, batch 1"
+        figures["peak MiB"][case] = peaks = {name: peak_memory("base", pixels, name) for name in CANDIDATES}
+        _print_row(f"{case}, peak memory", peaks, "transformers eager", "MiB")
+    figures["milliseconds"]["resize"] = times = side_by_side(resize_runs(), 10 * arguments.rounds)
+    _print_row("resize 640x480 to 256x256, bicubic", times, "Pillow")
+    figures["milliseconds"]["import"] = times = import_times(arguments.rounds)
+    _print_row("import", times, "numpy and PIL.Image")
+    print(f"  import deit_ref adds {times['deit_ref too'] - times['numpy and PIL.Image']:.0f} ms")
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump(figures, file, indent=1)
+
+
+def _print_row(case: str, values: dict[str, float], reference: str, unit: str = "ms") -> None:
+    if case:
+        print(f"{case}: " + ", ".join(f"{name} {value:.1f} {unit}" for name, value in values.items()))
+    ratios = (f"{name} {value / values[reference]:.2f}" for name, value in values.items() if name != reference)
+    print(f"  against {reference}: {', '.join(ratios)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

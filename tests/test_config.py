@@ -1,0 +1,394 @@
+"""Config: transformers' fields and defaults, and everything that does not fit is refused."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import TINY, configs
+
+from deit_ref.config import RESAMPLING, VARIANTS, DeiTConfig, ImageProcessing
+from deit_ref.weights import array_shapes
+
+FIELDS = [field.name for field in dataclasses.fields(DeiTConfig)]
+
+
+# --- DeiTConfig
+
+
+def test_fields_and_defaults_are_those_of_transformers():
+    theirs = transformers.DeiTConfig()
+    ours = DeiTConfig()
+    for name in FIELDS:
+        if name != "distilled":
+            assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.distilled
+    # What is left over there says nothing about numbers.
+    without_meaning = {
+        "transformers_version", "architectures", "return_dict", "dtype", "chunk_size_feed_forward", "_name_or_path",
+        "is_encoder_decoder", "id2label", "label2id", "model_type",
+    }  # fmt: skip
+    assert set(theirs.to_dict()) - set(FIELDS) == without_meaning
+
+
+@given(configs())
+def test_round_trip_through_json(config):
+    assert DeiTConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert config.to_dict()["model_type"] == ("deit" if config.distilled else "vit")
+
+
+@given(configs(image_size=24, patch_size=4, encoder_stride=4, num_labels=3))
+def test_transformers_reads_what_we_write(config):
+    if config.hidden_act == "selu" or config.pooler_act == "selu":
+        return  # its documentation names selu, its code refuses it
+    values = config.to_dict()
+    kind = transformers.DeiTConfig if config.distilled else transformers.ViTConfig
+    theirs = kind(**values)
+    assert theirs.model_type == values.pop("model_type")
+    for name, value in values.items():
+        assert getattr(theirs, name) == value, name
+    assert DeiTConfig.from_dict(theirs.to_dict()) == config
+
+
+@pytest.mark.parametrize("number", [np.int64, np.int32, np.uint8])
+def test_numbers_of_numpy_become_plain(number):
+    config = DeiTConfig(number(32), number(2), number(4), image_size=(number(8), number(12)), patch_size=number(4))
+    assert config == DeiTConfig(32, 2, 4, image_size=(8, 12), patch_size=4)
+    assert json.loads(json.dumps(config.to_dict()))["image_size"] == [8, 12]
+    eps = DeiTConfig(layer_norm_eps=np.float32(0.5)).layer_norm_eps
+    assert (type(eps), eps) == (float, 0.5)
+
+
+def test_legacy_files_lack_fields():
+    legacy = {
+        "architectures": ["DeiTModel"], "attention_probs_dropout_prob": 0.0, "hidden_act": "gelu", "hidden_size": 192,
+        "image_size": 224, "initializer_range": 0.02, "intermediate_size": 768, "layer_norm_eps": 1e-12,
+        "model_type": "deit", "num_attention_heads": 3, "num_channels": 3, "num_hidden_layers": 12, "patch_size": 16,
+        "torch_dtype": "float32", "transformers_version": "4.13.0.dev0", "problem_type": None,
+        "id2label": {str(i): f"class {i}" for i in range(1000)},
+    }  # fmt: skip
+    expected = dataclasses.replace(VARIANTS["deit-tiny-distilled-patch16-224"])
+    assert DeiTConfig.from_dict(legacy) == expected
+    assert expected.pooler_output_size == 192
+    assert expected.qkv_bias
+    assert DeiTConfig.from_dict(legacy | {"model_type": "vit"}) == VARIANTS["deit-tiny-patch16-224"]
+    assert DeiTConfig.from_dict({}) == DeiTConfig()
+    assert DeiTConfig.from_dict({"id2label": {"0": "a", "1": "b", "2": "c"}, "num_labels": 7}).num_labels == 3
+    assert DeiTConfig.from_dict({"num_labels": 7}).num_labels == 7
+
+
+def test_derived_sizes():
+    config = DeiTConfig(24, 1, 3, image_size=[12, 20], patch_size=(4, 5), encoder_stride=4, pooler_output_size=None)
+    assert config.image_size == (12, 20)
+    assert config.grid == (3, 4)
+    assert config.num_patches == 12
+    assert config.head_dim == 8
+    assert config.stride_shape == (4, 4)
+    assert config.pooler_output_size == 24
+    assert config.num_prefix_tokens == 2
+    assert dataclasses.replace(config, distilled=False).num_prefix_tokens == 1
+    # As in transformers, the pooler's size is settled once.
+    assert dataclasses.replace(config, hidden_size=48).pooler_output_size == 24
+    assert hash(config) == hash(dataclasses.replace(config))
+
+
+BAD_FIELDS = [
+    ({"hidden_size": 32, "num_attention_heads": 5}, r"must be a multiple of num_attention_heads, got 32 and 5"),
+    ({"image_size": 225}, r"image_size must be a multiple of patch_size, got 225x225 pixels and patches of 16x16"),
+    ({"image_size": (224, 230)}, r"got 224x230 pixels and patches of 16x16: the last rows or columns"),
+    ({"image_size": (224, 224, 3)}, r"image_size must be an integer or a pair \(height, width\), got \(224, 224, 3\)"),
+    ({"patch_size": 0}, r"patch_size must be at least 1, got 0"),
+    ({"patch_size": (16, -16)}, r"patch_size\[1\] must be at least 1, got -16"),
+    ({"encoder_stride": 2.0}, r"encoder_stride must be an integer, got 2\.0 of type float"),
+    ({"image_size": "224"}, r"image_size must be an integer or a pair .*got '224'"),
+    ({"hidden_size": 768.0}, r"hidden_size must be an integer, got 768\.0 of type float"),
+    ({"hidden_size": "768"}, r"hidden_size must be an integer, got '768' of type str"),
+    ({"num_attention_heads": 0}, r"num_attention_heads must be at least 1, got 0"),
+    ({"intermediate_size": True}, r"intermediate_size must be an integer, got True of type bool"),
+    ({"num_channels": -3}, r"num_channels must be at least 1, got -3"),
+    ({"pooler_output_size": 0}, r"pooler_output_size must be at least 1, got 0"),
+    ({"num_hidden_layers": -1}, r"num_hidden_layers must be at least 0, got -1"),
+    ({"num_labels": -1}, r"num_labels must be at least 0, got -1"),
+    ({"hidden_dropout_prob": 1.0}, r"hidden_dropout_prob must lie in \[0, 1\), got 1\.0"),
+    ({"hidden_dropout_prob": "0.1"}, r"hidden_dropout_prob must be a number, got '0\.1' of type str"),
+    ({"attention_probs_dropout_prob": -0.1}, r"attention_probs_dropout_prob must lie in \[0, 1\), got -0\.1"),
+    ({"attention_probs_dropout_prob": math.nan}, r"attention_probs_dropout_prob must lie in \[0, 1\), got nan"),
+    ({"initializer_range": math.inf}, r"initializer_range must lie in \[0, inf\), got inf"),
+    ({"layer_norm_eps": -1e-6}, r"layer_norm_eps must lie in \[0, 1\), got -1e-06"),
+    ({"layer_norm_eps": [1e-6]}, r"layer_norm_eps must be a number, got \[1e-06\] of type list"),
+    ({"hidden_act": "gelo"}, r"hidden_act must be one of gelu, .*tanh; got 'gelo'\. Did you mean 'gelu'\?"),
+    ({"hidden_act": math.tanh}, r"hidden_act must be one of gelu, "),
+    ({"hidden_act": "prelu"}, r"hidden_act must be one of .*got 'prelu'"),
+    ({"pooler_act": None}, r"pooler_act must be one of .*got None"),
+    ({"problem_type": "foo"}, r"problem_type must be one of regression, single_label_classification, multi_label"),
+    ({"qkv_bias": 1}, r"qkv_bias must be True or False, got 1"),
+    ({"output_hidden_states": "yes"}, r"output_hidden_states must be True or False, got 'yes'"),
+    ({"output_attentions": 0}, r"output_attentions must be True or False, got 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "message"), BAD_FIELDS, ids=[str(values) for values, _ in BAD_FIELDS])
+def test_bad_config(values, message):
+    with pytest.raises(ValueError, match=message):
+        DeiTConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model_type": "beit"}, r"model_type must be one of deit, vit; got 'beit'\. Did you mean 'deit'\?"),
+        ([], r"A config must be a JSON object, got list"),
+        ({"id2label": 5}, r"id2label must map numbers to names, got 5"),
+        ({"hidden_size": "192"}, r"hidden_size must be an integer, got '192' of type str"),
+    ],
+)
+def test_bad_config_dict(values, message):
+    with pytest.raises(ValueError, match=message):
+        DeiTConfig.from_dict(values)
+
+
+def test_distilled_must_be_a_boolean():
+    with pytest.raises(ValueError, match=r"distilled must be True or False, got 'no'"):
+        DeiTConfig(distilled="no")
+
+
+# --- the published models
+
+# Counts of timm and transformers, measured.
+PUBLISHED = {
+    "deit-tiny-patch16-224": 5_717_416,
+    "deit-small-patch16-224": 22_050_664,
+    "deit-base-patch16-224": 86_567_656,
+    "deit-base-patch16-384": 86_859_496,
+    "deit-tiny-distilled-patch16-224": 5_910_800,
+    "deit-small-distilled-patch16-224": 22_436_432,
+    "deit-base-distilled-patch16-224": 87_338_192,
+    "deit-base-distilled-patch16-384": 87_630_032,
+}
+OTHER_COUNTS = [
+    ("tiny", "features", 5_561_856),
+    ("small", "features", 21_814_272),
+    ("base", "features", 86_390_784),
+    ("tiny", "classification", 5_717_800),
+    ("small", "classification", 22_051_432),
+    ("base", "classification", 86_569_192),
+    ("tiny", "masked-image-modeling", 5_673_216),
+    ("small", "masked-image-modeling", 21_962_496),
+    ("base", "masked-image-modeling", 86_391_552),
+]
+
+
+def count(config, task):
+    return sum(math.prod(shape) for shape in array_shapes(config, task).values())
+
+
+def test_eight_published_models():
+    assert list(VARIANTS) == list(PUBLISHED)
+    for name, config in VARIANTS.items():
+        _, size, *middle, image_size = name.split("-")
+        dim, heads = {"tiny": (192, 3), "small": (384, 6), "base": (768, 12)}[size]
+        assert (config.hidden_size, config.num_attention_heads) == (dim, heads)
+        assert (config.intermediate_size, config.head_dim, config.num_hidden_layers) == (4 * dim, 64, 12)
+        assert (config.image_size, config.patch_size, config.layer_norm_eps) == (int(image_size), 16, 1e-12)
+        assert config.distilled == ("distilled" in middle)
+        tokens = config.num_prefix_tokens + config.num_patches
+        assert tokens == {"224": 197, "384": 577}[image_size] + config.distilled
+        task = "classification-with-teacher" if config.distilled else "classification"
+        assert count(config, task) == PUBLISHED[name], name
+
+
+@pytest.mark.parametrize(("size", "params"), [("tiny", 5_790_376), ("small", 22_196_584)])
+def test_parameters_at_384_pixels(size, params):
+    plain = VARIANTS[f"deit-{size}-patch16-224"]
+    assert count(dataclasses.replace(plain, image_size=384), "classification") == params
+    with_teacher = dataclasses.replace(VARIANTS[f"deit-{size}-distilled-patch16-224"], image_size=384)
+    expected = {"tiny": 5_983_760, "small": 22_582_352}[size]
+    assert count(with_teacher, "classification-with-teacher") == expected
+
+
+@pytest.mark.parametrize(("size", "task", "params"), OTHER_COUNTS)
+def test_parameters_of_other_tasks(size, task, params):
+    assert count(VARIANTS[f"deit-{size}-distilled-patch16-224"], task) == params
+
+
+# --- ImageProcessing
+
+
+def test_processing_defaults_are_those_of_transformers():
+    theirs, ours = transformers.DeiTImageProcessorPil(), ImageProcessing()
+    for name in "do_resize do_center_crop do_rescale do_normalize size crop_size rescale_factor".split():
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert RESAMPLING[ours.resample] == theirs.resample
+    assert (ours.image_mean, ours.image_std) == (tuple(theirs.image_mean), tuple(theirs.image_std))
+    assert (ours.do_convert_rgb, ours.apply_exif, ours.crop_rounding) == (True, False, "floor")
+    assert ImageProcessing.from_dict(theirs.to_dict()) == ours
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"size": 256}, {"height": 256, "width": 256}),
+        ({"size": (240, 250)}, {"height": 240, "width": 250}),
+        ({"size": [240, 250]}, {"height": 240, "width": 250}),
+        ({"size": {"height": 240, "width": 250}}, {"height": 240, "width": 250}),
+        ({"size": {"shortest_edge": 256}}, {"shortest_edge": 256}),
+        ({"size": 256, "default_to_square": False}, {"shortest_edge": 256}),
+        ({"size": (240, 250), "default_to_square": False}, {"height": 240, "width": 250}),
+    ],
+)
+def test_size_forms(values, expected):
+    processing = ImageProcessing(**values)
+    assert processing.size == expected
+    crop = values["size"] if "shortest_edge" not in expected else 256
+    edge = expected.get("shortest_edge")
+    wanted = {"height": edge, "width": edge} if edge else expected
+    assert ImageProcessing(crop_size=crop, default_to_square=values.get("default_to_square", True)).crop_size == wanted
+
+
+def test_presets():
+    for size, resized in ((224, 256), (384, 438)):
+        ours, original = ImageProcessing.huggingface(size), ImageProcessing.original(size)
+        assert ours.size == {"height": resized, "width": resized}
+        assert original.size == {"shortest_edge": resized}
+        for processing in (ours, original):
+            assert processing.crop_size == {"height": size, "width": size}
+            assert processing.image_mean == (0.485, 0.456, 0.406)
+            assert processing.image_std == (0.229, 0.224, 0.225)
+            assert processing.resample == "bicubic"
+            assert processing.do_rescale
+            assert processing.rescale_factor == 1 / 255
+        assert (ours.crop_rounding, original.crop_rounding) == ("floor", "round")
+    assert ImageProcessing.huggingface() == ImageProcessing.huggingface(224)
+    assert ImageProcessing.original() == ImageProcessing.original(224)
+
+
+def test_resized_shape():
+    squash = ImageProcessing(size=(240, 250))
+    assert squash.resized_shape(480, 640) == (240, 250)
+    short = ImageProcessing(size={"shortest_edge": 248})
+    assert short.resized_shape(480, 640) == (248, 330)  # 330.67 is cut, not rounded
+    assert short.resized_shape(640, 480) == (330, 248)
+    assert short.resized_shape(100, 100) == (248, 248)
+    assert ImageProcessing.original().resized_shape(480, 640) == (256, 341)
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 600))
+def test_resized_shape_as_transformers(height, width, edge):
+    from transformers.image_transforms import get_resize_output_image_size
+
+    expected = get_resize_output_image_size(np.zeros((height, width, 1), np.bool_), edge, False, None, "channels_last")
+    assert ImageProcessing(size={"shortest_edge": edge}).resized_shape(height, width) == expected
+
+
+def test_resample_by_name_and_by_number():
+    for name, number in RESAMPLING.items():
+        assert ImageProcessing(resample=name).resample == name
+        assert ImageProcessing(resample=number).resample == name
+    from PIL.Image import Resampling
+
+    assert {name: Resampling[name.upper()].value for name in RESAMPLING} == RESAMPLING
+    assert len(RESAMPLING) == 6
+
+
+def test_legacy_preprocessor_files():
+    legacy = {
+        "crop_size": 224, "do_center_crop": True, "do_normalize": True, "do_resize": True, "resample": 3, "size": 256,
+        "feature_extractor_type": "DeiTFeatureExtractor", "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225], "_processor_class": "x", "data_format": None,
+    }  # fmt: skip
+    assert ImageProcessing.from_dict(legacy) == ImageProcessing.huggingface()
+    assert ImageProcessing.from_dict({}) == ImageProcessing()
+    # A ViT processor that names nothing has ViT's defaults.
+    vit = ImageProcessing.from_dict({"image_processor_type": "ViTImageProcessor"})
+    assert vit == ImageProcessing(size=224, resample="bilinear", do_center_crop=False)
+    assert ImageProcessing.from_dict(transformers.ViTImageProcessorPil().to_dict()) == vit
+    assert (
+        ImageProcessing.from_dict({"feature_extractor_type": "ViTFeatureExtractor", "resample": 3}).resample
+        == "bicubic"
+    )
+
+
+@given(
+    size=st.sampled_from([7, (7, 9), {"shortest_edge": 5}, {"height": 3, "width": 4}]),
+    resample=st.sampled_from(sorted(RESAMPLING)),
+    switches=st.lists(st.booleans(), min_size=6, max_size=6),
+    mean=st.sampled_from([0.5, (0.1, 0.2, 0.3), [0.25]]),
+    default_to_square=st.booleans(),
+    input_data_format=st.sampled_from([None, "channels_first"]),
+    crop_rounding=st.sampled_from(["floor", "round"]),
+    pass_order=st.sampled_from(["pillow-12", "pillow-13"]),
+)
+def test_processing_round_trip_through_json(size, resample, switches, mean, **others):
+    names = "do_resize do_center_crop do_rescale do_normalize do_convert_rgb apply_exif".split()
+    processing = ImageProcessing(
+        size=size, resample=resample, image_mean=mean, **dict(zip(names, switches, strict=True)), **others
+    )
+    values = json.loads(json.dumps(processing.to_dict()))
+    assert ImageProcessing.from_dict(values) == processing
+    assert values["resample"] == RESAMPLING[resample]
+    assert values["image_processor_type"] == "DeiTImageProcessor"
+
+
+def test_files_hold_only_what_transformers_knows():
+    ours = set(ImageProcessing().to_dict())
+    assert ours <= set(transformers.DeiTImageProcessorPil().to_dict())
+    assert set(ImageProcessing(apply_exif=True).to_dict()) - ours == {"apply_exif"}
+
+
+BAD_PROCESSING = [
+    ({"size": 0}, r"size(\[0\])? must be at least 1, got 0"),
+    ({"size": "256"}, r"size must be an integer or a pair \(height, width\), got '256'"),
+    ({"size": (1, 2, 3)}, r"size must be an integer or a pair"),
+    ({"size": {"longest_edge": 3}}, r'must have the keys "height" and "width", or "shortest_edge"; got longest_edge'),
+    ({"size": {"height": 3}}, r'size must have the keys "height" and "width", or "shortest_edge"; got height'),
+    ({"size": {"height": 3, "width": 2.5}}, r"size\['width'\] must be an integer, got 2\.5"),
+    ({"crop_size": {"shortest_edge": 3}}, r"crop_size must be a height and a width, got \{'shortest_edge': 3\}"),
+    ({"resample": "bicubc"}, r"resample must be one of nearest, .*got 'bicubc'\. Did you mean 'bicubic'\?"),
+    ({"resample": 6}, r"resample must be one of .*got 6"),
+    ({"resample": True}, r"resample must be one of .*got True"),
+    ({"rescale_factor": 0}, r"rescale_factor must lie in \(0, inf\), got 0"),
+    ({"rescale_factor": -1.0}, r"rescale_factor must lie in \(0, inf\), got -1"),
+    ({"image_mean": "0.5"}, r"image_mean must be a number, got '0\.5' of type str"),
+    ({"image_mean": np.full(3, 0.5)}, r"image_mean must be a number, got array"),
+    ({"image_mean": []}, r"image_mean must be a number or one number per channel, got \[\]"),
+    ({"image_mean": (0.5, math.nan, 0.5)}, r"image_mean\[1\] must lie in \[-inf, inf\), got nan"),
+    ({"image_std": 0}, r"image_std must not contain 0: the image is divided by it"),
+    ({"image_std": (1, 1, 0)}, r"image_std must not contain 0: .*\(1\.0, 1\.0, 0\.0\)"),
+    ({"do_resize": 1}, r"do_resize must be True or False, got 1"),
+    ({"do_convert_rgb": None}, r"do_convert_rgb must be True or False, got None"),
+    ({"default_to_square": "no"}, r"default_to_square must be True or False, got 'no'"),
+    ({"input_data_format": "last"}, r"input_data_format must be one of channels_last, channels_first; got 'last'"),
+    ({"crop_rounding": "ceil"}, r"crop_rounding must be one of floor, round; got 'ceil'"),
+    ({"pass_order": "pillow-14"}, r"pass_order must be one of pillow-13, pillow-12; got 'pillow-14'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "message"), BAD_PROCESSING, ids=[str(values) for values, _ in BAD_PROCESSING])
+def test_bad_processing(values, message):
+    with pytest.raises(ValueError, match=message):
+        ImageProcessing(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"image_processor_type": "BeitImageProcessor"},
+            r"image_processor_type must be one of .*got 'BeitImageProcessor'",
+        ),
+        (5, r"A preprocessor config must be a JSON object, got int"),
+    ],
+)
+def test_bad_processing_dict(values, message):
+    with pytest.raises(ValueError, match=message):
+        ImageProcessing.from_dict(values)
+
+
+def test_configs_are_frozen():
+    for value in (TINY, ImageProcessing()):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            value.size = 3

@@ -1,0 +1,224 @@
+"""Chapter 12: embed, encode and the four tasks; NumPy against torch at every step, over every option."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from both import BACKENDS, array, chapter
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import TINY, configs, random_mask, random_pixels, random_weights, seeds, tasks
+from tolerances import assert_close, distance
+
+import deit_ref
+from deit_ref.outputs import as_numpy
+from deit_ref.trace import Trace
+
+both_backends = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def tokens_of(config, height, width):
+    return config.num_prefix_tokens + (height // config.patch_shape[0]) * (width // config.patch_shape[1])
+
+
+@given(data=st.data(), config=configs(), seed=seeds, dtype=st.sampled_from(["float32", "float64"]))
+def test_numpy_equals_torch_at_every_step(data, config, seed, dtype):
+    """All tasks, image sizes, batch sizes and masks."""
+    task = data.draw(tasks(config), label="task")
+    weights = random_weights(config, task, seed=seed, dtype=np.dtype(dtype).type, mask_token=True)
+    rows, columns = data.draw(st.tuples(st.integers(1, 5), st.integers(1, 5)), label="grid")
+    height, width = rows * config.patch_shape[0], columns * config.patch_shape[1]
+    batch = data.draw(st.integers(1, 3), label="batch")
+    pixels = np.random.default_rng(seed).standard_normal((batch, config.num_channels, height, width)).astype(dtype)
+    options = {"interpolate_pos_encoding": True, "output_hidden_states": True, "output_attentions": True}
+    masks = data.draw(st.sets(st.sampled_from(["bool_masked_pos", "head_mask", "attention_mask"])), label="masks")
+    if "bool_masked_pos" in masks:
+        options["bool_masked_pos"] = random_mask((batch, rows * columns))
+    if "head_mask" in masks:
+        shape = (config.num_hidden_layers, config.num_attention_heads)
+        options["head_mask"] = np.random.default_rng(seed).random(shape)
+    if "attention_mask" in masks:
+        options["attention_mask"] = random_mask((batch, tokens_of(config, height, width)))
+    if task == "classification":
+        options["labels"] = np.arange(batch) % config.num_labels
+        if config.num_labels == 1:
+            options["labels"] = options["labels"].astype(dtype)
+    traces, outputs = [], []
+    for backend in BACKENDS:
+        traces.append(Trace())
+        outputs.append(deit_ref.forward(weights, pixel_values=pixels, backend=backend, trace=traces[-1], **options))
+    assert list(traces[0]) == list(traces[1])
+    for name, value in traces[0].items():
+        assert_close(traces[1][name], value, dtype, name)
+    for field, value in vars(outputs[0]).items():
+        other = getattr(outputs[1], field)
+        if isinstance(value, tuple):
+            assert len(value) == len(other)
+        for a, b in zip(
+            value if isinstance(value, tuple) else [value], other if isinstance(value, tuple) else [other], strict=True
+        ):
+            if isinstance(a, np.ndarray | np.floating):
+                assert_close(b, a, dtype, field)
+            else:
+                assert a is b or a == b, field
+
+
+@given(data=st.data(), config=configs(hidden_act="gelu", pooler_act="tanh"), seed=seeds)
+def test_float32_is_as_good_as_float32_can_be(data, config, seed):
+    """Both backends against float64, on weights that are the same numbers in both dtypes."""
+    weights = random_weights(config, data.draw(tasks(config)), seed=seed)
+    pixels = random_pixels(config, seed=seed)
+    for backend in BACKENDS:
+        exact = deit_ref.forward(weights, pixel_values=pixels, backend=backend, dtype="float64")
+        rounded = deit_ref.forward(weights, pixel_values=pixels, backend=backend)
+        for a, b in zip(vars(rounded).values(), vars(exact).values(), strict=True):
+            if isinstance(a, np.ndarray | torch.Tensor):
+                assert_close(a, b, "float32 against float64")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("task", deit_ref.config.TASKS)
+def test_half_precision_on_the_cpu(task, dtype):
+    weights, pixels = random_weights(TINY, task), random_pixels()
+    options = {"attention_mask": np.array([[1] * 17 + [0]] * 2), "head_mask": [1, 0.5, 0, 1]}
+    for given_options in ({}, options):
+        exact = deit_ref.forward(weights, pixel_values=pixels, **given_options)
+        half = deit_ref.forward(weights, pixel_values=pixels, backend="torch", dtype=dtype, **given_options)
+        result = next(iter(vars(half).values()))
+        assert str(result.dtype) == f"torch.{dtype}"
+        assert_close(result, next(iter(vars(exact).values())), dtype)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-5), ("float16", 2e-3), ("bfloat16", 2e-2)])
+def test_cuda(dtype, bound):
+    config = dataclasses.replace(deit_ref.VARIANTS["deit-tiny-distilled-patch16-224"])
+    weights = random_weights(config, "classification-with-teacher", std=0.03)
+    images = [np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)]
+    exact = deit_ref.forward(weights, images)
+    fast = deit_ref.forward(weights, images, backend="torch", device="cuda", dtype=dtype)
+    assert fast.logits.device.type == "cuda"
+    assert distance(fast.logits, exact.logits) < bound
+    assert as_numpy(fast.logits).argmax() == exact.logits.argmax()
+
+
+@both_backends
+def test_hidden_states_and_attentions(backend):
+    """L + 1 states: embeddings, then each block's output; the last one is before the last norm (trap 18)."""
+    weights, pixels = random_weights(TINY, "features"), random_pixels()
+    output = deit_ref.forward(
+        weights, pixel_values=pixels, backend=backend, output_hidden_states=True, output_attentions=True
+    )
+    assert len(output.hidden_states) == 3
+    assert len(output.attentions) == 2
+    assert tuple(output.attentions[0].shape) == (2, 4, 18, 18)
+    np.testing.assert_allclose(as_numpy(output.attentions[1]).sum(-1), 1, rtol=1e-5)
+    inner = weights.to(backend)
+    normed = chapter(backend, "layers").layer_norm(inner.norm, output.hidden_states[-1], eps=TINY.layer_norm_eps)
+    assert_close(normed, output.last_hidden_state, "float32")
+    plain = deit_ref.forward(weights, pixel_values=pixels, backend=backend)
+    assert plain.hidden_states is None
+    assert plain.attentions is None
+    assert (as_numpy(plain.last_hidden_state) == as_numpy(output.last_hidden_state)).all()
+
+
+@both_backends
+def test_hidden_states_join_a_trace_of_the_callers(backend):
+    """output_* and trace= together give both, and a filtered trace stays filtered."""
+    weights, pixels = random_weights(TINY, "features"), random_pixels()
+    trace = Trace(["blocks.1.mlp.fc2"])
+    output = deit_ref.forward(weights, pixel_values=pixels, backend=backend, output_hidden_states=True, trace=trace)
+    assert list(trace) == ["blocks.1.mlp.fc2"]
+    assert len(output.hidden_states) == 3
+
+
+@both_backends
+def test_positions_tell_places_apart(backend):
+    """Two patches swapped: other features with positions, merely swapped ones without."""
+    weights = random_weights(TINY, "features", dtype=np.float64)
+    pixels = random_pixels(dtype=np.float64)
+    swapped = pixels.copy()
+    swapped[:, :, :8, :8], swapped[:, :, :8, 8:16] = pixels[:, :, :8, 8:16], pixels[:, :, :8, :8]
+    order = [0, 1, 3, 2, *range(4, 18)]
+
+    def states(w, x):
+        return as_numpy(deit_ref.forward(w, pixel_values=x, backend=backend).last_hidden_state)
+
+    assert distance(states(weights, swapped), states(weights, pixels)[:, order]) > 1e-3
+    flat = dataclasses.replace(weights, pos_embed=np.zeros_like(weights.pos_embed))
+    assert distance(states(flat, swapped), states(flat, pixels)[:, order]) < 1e-10
+
+
+@both_backends
+def test_masked_pixels_are_not_seen(backend):
+    weights = random_weights(TINY, "masked-image-modeling")
+    pixels, mask = random_pixels(), random_mask((2, 16))
+    other = pixels.copy()
+    hidden = np.repeat(np.repeat(mask.reshape(2, 1, 4, 4), 8, axis=2), 8, axis=3)
+    other[np.broadcast_to(hidden, other.shape)] = 9
+    first, second = (
+        deit_ref.forward(weights, pixel_values=x, backend=backend, bool_masked_pos=mask) for x in (pixels, other)
+    )
+    assert (as_numpy(first.reconstruction) == as_numpy(second.reconstruction)).all()
+    assert float(first.loss) != float(second.loss)
+    bare = deit_ref.forward(weights, pixel_values=pixels, backend=backend)
+    assert bare.loss is None
+    assert distance(bare.reconstruction, first.reconstruction) > 1e-3
+
+
+@both_backends
+def test_interpolation_is_skipped_only_for_the_same_grid(backend):
+    """64 x 16 pixels have as many patches as 32 x 32, and still other places (traps 7 and 22)."""
+    weights = random_weights(TINY, "features")
+    tall = np.random.default_rng(0).standard_normal((1, 3, 64, 16)).astype(np.float32)
+    trace = Trace(["pos_embed"])
+    deit_ref.forward(weights, pixel_values=tall, backend=backend, interpolate_pos_encoding=True, trace=trace)
+    assert tuple(trace["pos_embed"].shape) == weights.pos_embed.shape
+    assert distance(trace["pos_embed"], weights.pos_embed) > 0.1
+    with pytest.raises(ValueError, match="made for 32x32 pixels, got 64x16"):
+        deit_ref.forward(weights, pixel_values=tall, backend=backend)
+    square = random_pixels()
+    with_flag = deit_ref.forward(weights, pixel_values=square, backend=backend, interpolate_pos_encoding=True)
+    without = deit_ref.forward(weights, pixel_values=square, backend=backend)
+    assert (as_numpy(with_flag.last_hidden_state) == as_numpy(without.last_hidden_state)).all()
+
+
+@both_backends
+def test_dropout_needs_a_generator_and_a_probability(backend):
+    config = dataclasses.replace(TINY, hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.1)
+    weights, pixels = random_weights(config), random_pixels()
+
+    def logits(seed):
+        generator = None
+        if seed is not None:
+            generator = np.random.default_rng(seed) if backend == "numpy" else torch.Generator().manual_seed(seed)
+        return as_numpy(deit_ref.forward(weights, pixel_values=pixels, backend=backend, generator=generator).logits)
+
+    still = as_numpy(deit_ref.forward(random_weights(TINY), pixel_values=pixels, backend=backend).logits)
+    assert (logits(None) == still).all()
+    assert (logits(1) == logits(1)).all()
+    assert distance(logits(1), logits(2)) > 1e-4
+
+
+@both_backends
+def test_one_image_does_not_see_another(backend):
+    weights, pixels = random_weights(TINY, "classification-with-teacher"), random_pixels(batch=3)
+    together = deit_ref.forward(weights, pixel_values=pixels, backend=backend).logits
+    alone = [deit_ref.forward(weights, pixel_values=pixels[i : i + 1], backend=backend).logits for i in range(3)]
+    assert_close(together, np.concatenate([as_numpy(x) for x in alone]), "float32")
+
+
+def test_the_teacher_task_averages_its_heads():
+    weights, pixels = random_weights(TINY, "classification-with-teacher"), random_pixels()
+    output = deit_ref.forward(weights, pixel_values=pixels)
+    assert_close(output.logits, (output.cls_logits + output.distillation_logits) / 2, "float32")
+    assert distance(output.cls_logits, output.distillation_logits) > 0.1
+
+
+@both_backends
+def test_chapters_can_be_called_without_the_api(backend):
+    weights = random_weights(TINY, "classification").to(backend)
+    pixels = array(backend, random_pixels())
+    output = chapter(backend, "model").TASKS["classification"](weights, pixels)
+    assert_close(output.logits, deit_ref.forward(weights, pixel_values=pixels, backend=backend).logits, "float32")

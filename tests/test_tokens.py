@@ -1,0 +1,45 @@
+"""Chapter 6: mask_tokens, prepend_tokens, split_tokens."""
+
+import numpy as np
+import pytest
+from both import BACKENDS, array, chapter, normal
+
+from deit_ref.outputs import as_numpy
+
+both_backends = pytest.mark.parametrize("backend", BACKENDS)
+
+
+@both_backends
+def test_masking_by_hand(backend):
+    mask_tokens = chapter(backend, "tokens").mask_tokens
+    token, x = array(backend, [[[100.0]]]), array(backend, [[[1.0], [2.0], [3.0]]])
+    hidden = mask_tokens(token, x, array(backend, [[False, True, False]], "bool"))
+    assert as_numpy(hidden).tolist() == [[[1], [100], [3]]]
+    blended = mask_tokens(token, x, array(backend, [[0.0, 0.5, 1.0]]))
+    assert as_numpy(blended).tolist() == [[[1], [51], [100]]]
+
+
+@both_backends
+def test_the_order_is_cls_dist_patches(backend):
+    tokens = chapter(backend, "tokens")
+    cls_token, dist_token = array(backend, [[[1.0, 1.0]]]), array(backend, [[[2.0, 2.0]]])
+    x = array(backend, np.full((3, 4, 2), 7.0))
+    both = tokens.prepend_tokens(cls_token, dist_token, x)
+    assert as_numpy(both)[:, :, 0].tolist() == [[1, 2, 7, 7, 7, 7]] * 3
+    plain = tokens.prepend_tokens(cls_token, None, x)
+    assert as_numpy(plain)[:, :, 0].tolist() == [[1, 7, 7, 7, 7]] * 3
+
+
+@both_backends
+def test_splitting_inverts_prepending(backend):
+    tokens = chapter(backend, "tokens")
+    values = [normal(seed, *shape) for seed, shape in enumerate([(1, 1, 3), (1, 1, 3), (2, 5, 3)])]
+    cls_token, dist_token, x = (array(backend, value, "float64") for value in values)
+    first, second, patches = tokens.split_tokens(tokens.prepend_tokens(cls_token, dist_token, x), distilled=True)
+    assert (as_numpy(first) == values[0][0]).all()
+    assert (as_numpy(second) == values[1][0]).all()
+    assert (as_numpy(patches) == values[2]).all()
+    first, second, patches = tokens.split_tokens(tokens.prepend_tokens(cls_token, None, x), distilled=False)
+    assert second is None
+    assert (as_numpy(first) == values[0][0]).all()
+    assert (as_numpy(patches) == values[2]).all()

@@ -72,6 +72,17 @@ def numpy_dtype(dtype: Any) -> Any:
     return wanted
 
 
+def image(image: Any) -> None:
+    """An array or tensor of bytes (height, width, channels)."""
+    dtype = str(image.dtype).removeprefix("torch.")
+    if image.ndim != 3 or 0 in image.shape or dtype != "uint8":
+        raise ValueError(
+            "An image must be uint8 and have the shape (height, width, channels), no axis empty; got "
+            f"{dtype} {tuple(image.shape)}. Scale other values to 0..255, round and convert them; a gray image needs "
+            "a last axis of 1."
+        )
+
+
 def did_you_mean(value: Any, known: Iterable[str]) -> str:
     """A sentence that names the closest known word, or nothing."""
     close = difflib.get_close_matches(str(value), list(known), n=1)

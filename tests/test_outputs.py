@@ -28,6 +28,8 @@ def test_top_by_hand():
 def test_ties_keep_the_order_of_the_classes():
     output = ClassificationOutput(np.array([[1.0, 2.0, 1.0, 2.0, 2.0]]))
     assert [name for name, _ in output.top(5)[0]] == ["LABEL_1", "LABEL_3", "LABEL_4", "LABEL_0", "LABEL_2"]
+    many = ClassificationOutput(np.tile([0.0, 1.0], (1, 500)))  # so many that an unstable sort would show
+    assert [name for name, _ in many.top(500)[0]] == [f"LABEL_{i}" for i in range(1, 1000, 2)]
 
 
 def test_names_and_number_of_classes():

@@ -1,6 +1,7 @@
-"""Chapter 3. Image: from photos as bytes to what the model sees.
+"""Chapter 3: from a photo to what the model sees.
 
-    resize -> center crop -> rescale -> normalize -> channels first
+Input -> output: photos (height, width, channels) as bytes, of any sizes -> pixel_values (batch, channels, height,
+width) in float32, by resize, center crop, rescale and normalize, in this order.
 
 Up to the crop a photo is bytes, (height, width, channels); from `rescale` on it is
 float32; `preprocess` turns the axes to (channels, height, width) and stacks the batch.
@@ -17,17 +18,16 @@ from jaxtyping import Float32, UInt8
 
 from deit_ref import checks
 from deit_ref.config import ImageProcessing
-from deit_ref.numpy_backend.resize import check_image, resize
+from deit_ref.numpy_backend.resize import resize
 from deit_ref.trace import Trace, record, scope
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def crop_start(in_size: int, out_size: int, *, rounding: str) -> int:
-    """Where the middle `out_size` of `in_size` pixels begin; negative: zeros before it.
+    r"""Where the middle `out_size` of `in_size` pixels begin: at $(\text{in} - \text{out}) / 2$, rounded.
 
-        (in_size - out_size) / 2        rounded to a whole number
-
+    Below 0, that many zeros stand before the image.
     The rounding matters when the difference d = |in_size - out_size| is odd:
 
     - "floor": down, so a crop starts at floor(d/2), and padding takes ceil(d/2) pixels
@@ -49,9 +49,9 @@ def center_crop(
     *,
     rounding: str = "floor",
 ) -> UInt8[Array, "new_height new_width channels"]:
-    """Cut out the middle; where the image is too small, zeros stand around it.
+    r"""Cut out the middle; where the image is too small, zeros stand around it.
 
-        out[y, x] = image[top + y, left + x], or 0 outside the image
+    $$\text{out}[y, x] = \text{image}[\text{top} + y, \; \text{left} + x], \quad \text{or 0 outside the image}$$
 
     The zeros are bytes: `normalize` turns them into -mean / std, as any black pixel.
 
@@ -60,7 +60,7 @@ def center_crop(
         size: (height, width) in pixels.
         rounding: "floor" or "round", see `crop_start`.
     """
-    check_image(image)
+    checks.image(image)
     height, width = checks.pair("size", size)
     top = crop_start(image.shape[0], height, rounding=rounding)
     left = crop_start(image.shape[1], width, rounding=rounding)
@@ -75,7 +75,7 @@ def rescale(
     image: UInt8[Array, "height width channels"],
     factor: float,
 ) -> Float32[Array, "height width channels"]:
-    """image * factor; 1/255 takes 0..255 to 0..1.
+    r"""$\text{image} \cdot \text{factor}$; 1/255 takes 0..255 to 0..1.
 
     The product is taken in float64 and rounded once: multiplying in float32, by a
     rounded factor, gives other last bits.
@@ -88,7 +88,7 @@ def normalize(
     mean: float | Sequence[float],
     std: float | Sequence[float],
 ) -> Float32[Array, "height width channels"]:
-    """(image - mean) / std in float32, per channel.
+    r"""$(\text{image} - \mu) / \sigma$ in float32, per channel.
 
     Args:
         image: what `rescale` returned.
@@ -161,7 +161,7 @@ def _preprocess_one(
     *,
     trace: Trace | None,
 ) -> Float32[Array, "_new_height _new_width channels"]:
-    check_image(image)
+    checks.image(image)
     record(trace, "image", image)
     if processing.do_resize:
         size = processing.resized_shape(image.shape[0], image.shape[1])

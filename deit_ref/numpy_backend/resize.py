@@ -1,16 +1,18 @@
-"""Chapter 2. Resize: (height, width, channels) bytes to another height and width.
+r"""Chapter 2: resampling, byte for byte as Pillow.
+
+Input -> output: a photo (height, width, channels) as bytes -> the same of another size.
 
 A new pixel is a weighted mean of the old pixels around its place. The weights factor,
 so heights and widths are treated one after the other, by one matrix each:
 
-    out[y, x] = sum_i sum_j  rows[y, i] columns[x, j] image[i, j]
+$$\text{out}[y, x] = \sum_i \sum_j \text{rows}[y, i] \; \text{columns}[x, j] \; \text{image}[i, j]$$
 
 Four details decide the bytes, and this chapter follows Pillow in all of them:
 
 - When shrinking, the kernel is stretched by the scale, so that every old pixel takes
   part. Without this antialiasing, fine patterns turn into false coarse ones.
 - Weights are rounded to 22 binary places. Bytes times such weights, and all sums of
-  those, are multiples of 2^-22 below 2^10: the 53 bits of float64 hold them exactly, so
+  those, are multiples of $2^{-22}$ below $2^{10}$: the 53 bits of float64 hold them exactly, so
   the matrix product is the same on every machine and the same as Pillow's integers.
 - Between the two passes the image is rounded to bytes and cut to 0..255 again, so it
   matters which pass comes first: `vertical_first`.
@@ -33,17 +35,17 @@ Size: TypeAlias = tuple[int, int]  # (height, width)
 
 
 def box(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
-    """1 for -1/2 < x <= 1/2, else 0: the mean of the pixels inside."""
+    r"""1 for $-\frac12 < x \le \frac12$, else 0: the mean of the pixels inside."""
     return ((x > -0.5) & (x <= 0.5)).astype(np.float64)
 
 
 def bilinear(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
-    """1 - |x| for |x| < 1, else 0: straight lines between pixels."""
+    r"""$1 - |x|$ for $|x| < 1$, else 0: straight lines between pixels."""
     return np.maximum(1 - np.abs(x), 0.0)
 
 
 def hamming(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
-    """sinc(x) (0.54 + 0.46 cos(pi x)) for |x| < 1, else 0: sharper than bilinear."""
+    r"""$\mathrm{sinc}(x) (0.54 + 0.46 \cos \pi x)$ for $|x| < 1$, else 0: sharper than bilinear."""
     # Pillow has the two numbers in single precision, where they do not add up to 1.
     mean, wave = np.array([0.54, 0.46], np.float32).astype(np.float64)
     window = np.sinc(x) * (mean + wave * np.cos(np.pi * x))
@@ -51,9 +53,12 @@ def hamming(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
 
 
 def bicubic(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
-    """Cubic convolution with the slope a = -1/2 at |x| = 1; in chapter 5 it is -3/4.
+    r"""Cubic convolution, whose weights below 0 keep edges sharp.
 
-    |x| < 1: (a + 2) |x|^3 - (a + 3) |x|^2 + 1, up to 2: a (|x|^3 - 5 |x|^2 + 8 |x| - 4)
+    $$f(x) = (a+2) |x|^3 - (a+3) |x|^2 + 1 \; (|x| < 1), \qquad
+      a \, (|x|^3 - 5 |x|^2 + 8 |x| - 4) \; (1 \le |x| < 2)$$
+
+    with a, the slope at $|x| = 1$, of $-\frac12$; torch's interpolate (chapter 5) has $-\frac34$.
     """
     a, x = -0.5, np.abs(x)
     near = ((a + 2) * x - (a + 3)) * x * x + 1
@@ -62,7 +67,7 @@ def bicubic(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
 
 
 def lanczos(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
-    """sinc(x) sinc(x / 3) for |x| < 3, else 0."""
+    r"""$\mathrm{sinc}(x) \, \mathrm{sinc}(x / 3)$ for $|x| < 3$, else 0."""
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
 
 
@@ -77,7 +82,7 @@ FILTERS: dict[str, tuple[Callable[[Array], Array], float]] = {
 
 
 def nearest_pixels(in_size: int, out_size: int) -> Int64[Array, "new_size"]:
-    """The old pixel that each new pixel copies: floor((i + 1/2) scale)."""
+    r"""The old pixel that each new pixel copies: $\lfloor (i + \frac12) \, \text{in} / \text{out} \rfloor$."""
     # Pillow adds up the steps; its rounding errors decide ties, so multiplying differs.
     steps = np.full(out_size, in_size / out_size)
     steps[0] *= 0.5
@@ -87,14 +92,14 @@ def nearest_pixels(in_size: int, out_size: int) -> Int64[Array, "new_size"]:
 def resample_coefficients(
     in_size: int, out_size: int, *, resample: str
 ) -> tuple[Int64[Array, "new_size"], Float64[Array, "new_size taps"]]:
-    """Which old pixels make each new pixel along one axis, and with what weights.
+    r"""Which old pixels make each new pixel along one axis, and with what weights.
 
-        scale = in_size / out_size              stretch = max(scale, 1)
-        center_i = (i + 1/2) scale              in units of old pixels
-        w_ij = f((j + 1/2 - center_i) / stretch) / sum_j f(...)
+    $$w_{ij} = \frac{f((j + \frac12 - c_i) / t)}{\sum_k f((k + \frac12 - c_i) / t)}, \qquad
+      c_i = (i + \tfrac12) s, \quad s = \frac{\text{in\_size}}{\text{out\_size}}, \quad t = \max(s, 1)$$
 
-    f is the kernel that `resample` names in `FILTERS`. Pixels that do not exist have no
-    weight: at the border, too, the weights of those that do sum to 1.
+    f is the kernel that `resample` names in `FILTERS`, $c_i$ the new pixel's center in units of old pixels, and t
+    stretches the kernel when shrinking. Pixels that do not exist have no weight: at the border, too, the weights of
+    those that do sum to 1.
 
     Returns:
         The first pixel of each window, and the weights of all pixels in it. Windows
@@ -118,17 +123,18 @@ def resample_coefficients(
 
 
 def fixed_point(weights: Float64[Array, "..."]) -> Float64[Array, "..."]:
-    """Weights rounded to multiples of 2^-22, halves away from 0."""
+    r"""Weights rounded to multiples of $2^{-22}$, halves away from 0."""
     return np.trunc(weights * 2**22 + np.copysign(0.5, weights)) / 2**22
 
 
 def resample_lines(
     planes: UInt8[Array, "channels lines in_size"], out_size: int, *, resample: str
 ) -> UInt8[Array, "channels lines new_size"]:
-    """One pass: each line becomes `out_size` pixels, by the kernel named `resample`.
+    r"""One pass: each line becomes `out_size` pixels, by the kernel named `resample`.
 
-    out = clip(floor(planes @ weights^T + 1/2), 0, 255), 16 columns at a time, because
-    16 columns need few old pixels: the rest of the matrix is zeros.
+    $$\text{out} = \mathrm{clip}\!\left(\lfloor \text{planes} \, W^\top + \tfrac12 \rfloor, 0, 255\right)$$
+
+    16 columns at a time, because 16 columns need few old pixels: the rest of the matrix is zeros.
     """
     if (in_size := planes.shape[-1]) == out_size:
         return planes
@@ -157,16 +163,6 @@ def vertical_first(shape: Size, size: Size, *, pass_order: str) -> bool:
     return pass_order == "pillow-13" and new_height < height and shrinks_most
 
 
-def check_image(image: Any) -> None:
-    """Raise ValueError unless `image` is bytes in three axes."""
-    if image.ndim != 3 or 0 in image.shape or image.dtype != np.uint8:
-        raise ValueError(
-            "An image must be uint8 and have the shape (height, width, channels), no "
-            f"axis empty; got {image.dtype} {tuple(image.shape)}. Scale other values "
-            "to 0..255, round and convert them; a gray image needs a last axis of 1."
-        )
-
-
 def resize(
     image: UInt8[Array, "height width channels"],
     size: Size,
@@ -185,7 +181,7 @@ def resize(
     Raises:
         ValueError: not uint8, not three axes, no pixels, or an unknown name.
     """
-    check_image(image)
+    checks.image(image)
     height, width = checks.pair("size", size)
     downward = vertical_first(image.shape[:2], (height, width), pass_order=pass_order)
     if checks.choice("resample", resample, RESAMPLING) == "nearest":

@@ -1,4 +1,4 @@
-"""Chapter 3. Mirror of numpy_backend.image: the same bits, on the images' device."""
+"""Chapter 3, mirrored: from a photo to what the model sees, the same bits, on the images' device."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -8,7 +8,7 @@ from jaxtyping import Float32, UInt8
 
 from deit_ref import checks
 from deit_ref.config import ImageProcessing
-from deit_ref.torch_backend.resize import check_image, resize
+from deit_ref.torch_backend.resize import resize
 from deit_ref.trace import Trace, record, scope
 
 Array: TypeAlias = torch.Tensor
@@ -31,7 +31,7 @@ def center_crop(
     rounding: str = "floor",
 ) -> UInt8[Array, "new_height new_width channels"]:
     """Mirror of numpy_backend.image.center_crop."""
-    check_image(image)
+    checks.image(image)
     height, width = checks.pair("size", size)
     top = crop_start(image.shape[0], height, rounding=rounding)
     left = crop_start(image.shape[1], width, rounding=rounding)
@@ -111,7 +111,7 @@ def _preprocess_one(
     *,
     trace: Trace | None,
 ) -> Float32[Array, "_new_height _new_width channels"]:
-    check_image(image)
+    checks.image(image)
     record(trace, "image", image)
     if processing.do_resize:
         size = processing.resized_shape(image.shape[0], image.shape[1])

@@ -1,11 +1,11 @@
-"""Chapter 2. Mirror of numpy_backend.resize, on any device that has float64.
+"""Chapter 2, mirrored: resampling, byte for byte as Pillow, on any device that has float64.
 
 The weights are made on the CPU, so that they are the same numbers for every device; the
 products are exact, so their results are too.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float64, Int64, UInt8
@@ -120,16 +120,6 @@ def vertical_first(shape: Size, size: Size, *, pass_order: str) -> bool:
     return pass_order == "pillow-13" and new_height < height and shrinks_most
 
 
-def check_image(image: Any) -> None:
-    """Mirror of numpy_backend.resize.check_image."""
-    if image.ndim != 3 or 0 in image.shape or image.dtype != torch.uint8:
-        raise ValueError(
-            "An image must be uint8 and have the shape (height, width, channels), no "
-            f"axis empty; got {image.dtype} {tuple(image.shape)}. Scale other values "
-            "to 0..255, round and convert them; a gray image needs a last axis of 1."
-        )
-
-
 def resize(
     image: UInt8[Array, "height width channels"],
     size: Size,
@@ -138,7 +128,7 @@ def resize(
     pass_order: str = "pillow-13",
 ) -> UInt8[Array, "new_height new_width channels"]:
     """Mirror of numpy_backend.resize.resize; the result is on the image's device."""
-    check_image(image)
+    checks.image(image)
     height, width = checks.pair("size", size)
     shape = (image.shape[0], image.shape[1])
     downward = vertical_first(shape, (height, width), pass_order=pass_order)

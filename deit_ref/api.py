@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,7 +10,7 @@ import numpy as np
 
 from deit_ref import checks
 from deit_ref.config import ImageProcessing
-from deit_ref.outputs import Output, as_numpy
+from deit_ref.outputs import ComparedStep, Comparison, Output, as_numpy
 from deit_ref.photos import load_images
 from deit_ref.trace import Trace
 from deit_ref.weights import DeiTWeights, named_arrays
@@ -40,7 +39,7 @@ def forward(
     output_attentions: bool | None = None,
     generator: Any = None,
     trace: Trace | None = None,
-) -> Output:
+) -> Any:
     """Run a model on images, from pixels to the answer of its task.
 
     Args:
@@ -181,60 +180,6 @@ def preprocess(
     return pixel_values
 
 
-@dataclass(frozen=True)
-class ComparedStep:
-    """One traced step in both backends.
-
-    Attributes:
-        name: as in the Trace.
-        shape: of the array.
-        largest: its largest absolute value in NumPy.
-        difference: the largest absolute difference, divided by `largest`.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    largest: float
-    difference: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Every step of both backends side by side; `print` shows it as a table.
-
-    Attributes:
-        rows: the steps, in order.
-        bound: what a difference may be for the two to count as equal.
-    """
-
-    rows: tuple[ComparedStep, ...]
-    bound: float
-
-    @property
-    def worst(self) -> ComparedStep:
-        """The step with the largest difference."""
-        return max(self.rows, key=lambda row: row.difference if row.difference == row.difference else np.inf)
-
-    @property
-    def agrees(self) -> bool:
-        """Whether every difference is within the bound."""
-        return self.worst.difference <= self.bound
-
-    def __str__(self) -> str:
-        width = max(len(row.name) for row in self.rows)
-        lines = [f"{'step':<{width}}  {'shape':<20} {'largest':>10} {'difference':>11}"]
-        lines += [
-            f"{row.name:<{width}}  {'x'.join(map(str, row.shape)):<20} {row.largest:>10.3g} {row.difference:>11.1e}"
-            for row in self.rows
-        ]
-        verdict = "agree" if self.agrees else "DO NOT AGREE"
-        lines.append(
-            f"NumPy and torch {verdict}: largest difference {self.worst.difference:.1e} of the largest value, at "
-            f"{self.worst.name}; bound {self.bound:.0e}."
-        )
-        return "\n".join(lines)
-
-
 def compare(
     weights: DeiTWeights, images: Any = None, *, device: Any = None, dtype: Any = None, **options: Any
 ) -> Comparison:
@@ -293,23 +238,23 @@ def _weights_for(weights: DeiTWeights, backend: str, device: Any, dtype: Any) ->
             f"weights must come from load_weights or init_weights, got {type(weights).__name__}: did you mean "
             f"load_weights({weights!r})?"
         )
+    like = weights.pos_embed
     if backend == "numpy":
         if device is not None:
             raise ValueError(f"NumPy has no devices, got device={device!r}: leave it out or use backend='torch'.")
-        wanted = checks.numpy_dtype(dtype)
-        if isinstance(weights.pos_embed, np.ndarray):
-            wanted = wanted or checks.numpy_dtype(weights.pos_embed.dtype)
-            if weights.pos_embed.dtype == wanted:
-                return weights
-        key = ("numpy", str(wanted))
+        wanted, where = (
+            checks.numpy_dtype(like.dtype if dtype is None and isinstance(like, np.ndarray) else dtype),
+            None,
+        )
+        if isinstance(like, np.ndarray) and like.dtype == wanted:
+            return weights
     else:
         devices = _chapter("torch", "device")
-        wanted, where = devices.as_dtype(dtype), devices.as_device(device)
-        if not isinstance(weights.pos_embed, np.ndarray):
-            same_dtype = wanted in (None, weights.pos_embed.dtype)
-            if same_dtype and where in (None, weights.pos_embed.device):
-                return weights
-        key = ("torch", f"{wanted} {where}")
+        wanted = devices.as_dtype(like.dtype if dtype is None else dtype)
+        where = devices.as_device(getattr(like, "device", "cpu") if device is None else device)
+        if not isinstance(like, np.ndarray) and (like.dtype, like.device) == (wanted, where):
+            return weights
+    key = (backend, str(wanted), str(where))
     # Trained weights change in place; a remembered copy would not, and would cut the gradient.
     if any(getattr(array, "requires_grad", False) for _, array in named_arrays(weights)):
         return weights.to(backend, device=device, dtype=dtype)

@@ -144,8 +144,7 @@ def test_annotations_stay_objects():
 @pytest.mark.parametrize("name", CHAPTER_NAMES)
 def test_chapters_are_short_enough_to_read(name):
     lines = len((PACKAGE / "numpy_backend" / f"{name}.py").read_text(encoding="utf-8").splitlines())
-    longest = 240 if name in ("layers", "model") else 200  # activations by name, four tasks with their arguments
-    assert 60 <= lines <= longest, f"{name}.py has {lines} lines"
+    assert 60 <= lines <= 200, f"{name}.py has {lines} lines"
 
 
 def loaded_after(code):

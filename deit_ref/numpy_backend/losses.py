@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Integer
 from deit_ref import checks
 from deit_ref.config import PROBLEM_TYPES
 from deit_ref.numpy_backend.layers import softplus
+from deit_ref.numpy_backend.patches import patch_grid
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Number: TypeAlias = Array | np.floating[Any]
@@ -102,7 +103,7 @@ def masked_l1(
         patch_shape: (height, width) of a patch in pixels.
     """
     batch, channels, height, width = pixel_values.shape
-    grid = (height // patch_shape[0], width // patch_shape[1])
+    grid = patch_grid(height, width, patch_shape=patch_shape)
     m = bool_masked_pos.reshape(batch, 1, *grid).astype(pixel_values.dtype)  # (batch, 1, rows, columns)
     m = m.repeat(patch_shape[0], axis=2).repeat(patch_shape[1], axis=3)  # (batch, 1, height, width)
     return (np.abs(pixel_values - reconstruction) * m).sum() / (m.sum() + 1e-5) / channels

@@ -17,12 +17,10 @@ from jaxtyping import Bool, Float, Integer
 
 from deit_ref.numpy_backend.encoder import encoder
 from deit_ref.numpy_backend.heads import classify, classify_with_teacher, pooler
-from deit_ref.numpy_backend.layers import dropout
 from deit_ref.numpy_backend.losses import classification_loss, masked_l1
-from deit_ref.numpy_backend.patches import patch_embed
-from deit_ref.numpy_backend.positions import add_pos_embed, interpolate_pos_embed
+from deit_ref.numpy_backend.patches import patch_grid
 from deit_ref.numpy_backend.simmim import reconstruct
-from deit_ref.numpy_backend.tokens import mask_tokens, prepend_tokens, split_tokens
+from deit_ref.numpy_backend.tokens import embed, split_tokens
 from deit_ref.outputs import ClassificationOutput, FeaturesOutput, MaskedImageOutput, Output, TeacherOutput
 from deit_ref.trace import Trace, record
 from deit_ref.weights import DeiTWeights
@@ -36,53 +34,6 @@ class Encoded(NamedTuple):
     x: Array
     hidden_states: tuple[Array, ...] | None
     attentions: tuple[Array, ...] | None
-
-
-def grid_of(weights: DeiTWeights, pixel_values: Float[Array, "batch channels height width"]) -> tuple[int, int]:
-    """(rows, columns) of patches in these images."""
-    patch_height, patch_width = weights.config.patch_shape
-    return pixel_values.shape[2] // patch_height, pixel_values.shape[3] // patch_width
-
-
-def embed(
-    weights: DeiTWeights,
-    pixel_values: Float[Array, "batch channels height width"],
-    *,
-    bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"] | None = None,
-    interpolate_pos_encoding: bool = False,
-    generator: np.random.Generator | None = None,
-    trace: Trace | None = None,
-) -> Float[Array, "batch tokens dim"]:
-    """Pixels to tokens that know their place: chapters 4, 6 and 5, in this order.
-
-    Args:
-        weights: patch_embed, the tokens and pos_embed are used.
-        pixel_values: normalized pixels.
-        bool_masked_pos: patches to hide.
-        interpolate_pos_encoding: fit the positions to the images' size; without it, sizes must agree.
-        generator: for dropout; None means none.
-        trace: records patches, patch_embed, masked, tokens, pos_embed and embeddings.
-
-    Raises:
-        ValueError: the images have another size than the model, and interpolate_pos_encoding is False.
-    """
-    config = weights.config
-    if not interpolate_pos_encoding and tuple(pixel_values.shape[2:]) != config.image_shape:
-        raise ValueError(
-            f"The model was made for {config.image_shape[0]}x{config.image_shape[1]} pixels, got "
-            f"{pixel_values.shape[2]}x{pixel_values.shape[3]}: resize the images, or set interpolate_pos_encoding=True."
-        )
-    x = record(trace, "patch_embed", patch_embed(weights.patch_embed, pixel_values, trace=trace))
-    if bool_masked_pos is not None:
-        x = record(trace, "masked", mask_tokens(weights.mask_token, x, bool_masked_pos))
-    x = record(trace, "tokens", prepend_tokens(weights.cls_token, weights.dist_token, x))
-    pos_embed, grid = weights.pos_embed, grid_of(weights, pixel_values)
-    if grid != config.grid:
-        pos_embed = interpolate_pos_embed(
-            pos_embed, num_prefix_tokens=config.num_prefix_tokens, source_grid=config.grid, target_grid=grid
-        )
-    x = add_pos_embed(pos_embed, x, trace=trace)
-    return record(trace, "embeddings", dropout(x, probability=config.hidden_dropout_prob, generator=generator))
 
 
 def encode(
@@ -103,7 +54,7 @@ def encode(
     Args:
         weights: of any task.
         pixel_values: normalized pixels.
-        bool_masked_pos, interpolate_pos_encoding: see `embed`.
+        bool_masked_pos, interpolate_pos_encoding: see `tokens.embed`.
         head_mask, attention_mask: see `attention.scaled_dot_product_attention`; head_mask has one row per layer.
         output_hidden_states, output_attentions: what to keep; the others come back as None.
         generator: for dropout; None means none.
@@ -219,7 +170,8 @@ def masked_image_modeling(
         options: see `encode`.
     """
     encoded = encode(weights, pixel_values, bool_masked_pos=bool_masked_pos, **options)
-    reconstruction = reconstruct(weights, encoded.x, grid=grid_of(weights, pixel_values), trace=options.get("trace"))
+    grid = patch_grid(*pixel_values.shape[2:], patch_shape=weights.config.patch_shape)
+    reconstruction = reconstruct(weights, encoded.x, grid=grid, trace=options.get("trace"))
     loss = None
     if bool_masked_pos is not None:
         loss = masked_l1(reconstruction, pixel_values, bool_masked_pos, patch_shape=weights.config.patch_shape)

@@ -21,6 +21,24 @@ from deit_ref.weights import Linear, PatchEmbed
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
+def patch_grid(height: int, width: int, *, patch_shape: tuple[int, int]) -> tuple[int, int]:
+    """(rows, columns) of patches in an image.
+
+    Args:
+        height, width: of the image in pixels.
+        patch_shape: (height, width) of a patch in pixels.
+
+    Raises:
+        ValueError: the image is not a whole number of patches; transformers would leave out the last rows or columns.
+    """
+    if height % patch_shape[0] or width % patch_shape[1]:
+        raise ValueError(
+            f"An image must be a whole number of patches: {height}x{width} pixels are no multiple of "
+            f"{patch_shape[0]}x{patch_shape[1]}. Resize or crop it first."
+        )
+    return height // patch_shape[0], width // patch_shape[1]
+
+
 def patchify(
     pixel_values: Float[Array, "batch channels height width"], *, patch_shape: tuple[int, int]
 ) -> Float[Array, "batch patches patch_values"]:
@@ -36,13 +54,8 @@ def patchify(
         ValueError: the image is not a whole number of patches.
     """
     batch, channels, height, width = pixel_values.shape
+    rows, columns = patch_grid(height, width, patch_shape=patch_shape)
     patch_height, patch_width = patch_shape
-    rows, columns = height // patch_height, width // patch_width
-    if (rows * patch_height, columns * patch_width) != (height, width):
-        raise ValueError(
-            f"An image must be a whole number of patches: {height}x{width} pixels are no multiple of "
-            f"{patch_height}x{patch_width}. Resize or crop it first."
-        )
     x = pixel_values.reshape(batch, channels, rows, patch_height, columns, patch_width)
     x = x.transpose(0, 2, 4, 1, 3, 5)  # (batch, rows, columns, channels, patch_height, patch_width)
     return x.reshape(batch, rows * columns, -1)  # (batch, patches, patch_values)

@@ -1,6 +1,7 @@
 """Chapter 6: the tokens that are not patches.
 
-Input -> output: patch tokens (batch, patches, dim) -> all tokens (batch, prefix + patches, dim), and back.
+Input -> output: patch tokens (batch, patches, dim) -> all tokens (batch, prefix + patches, dim), and back; with
+`embed`, pixels -> what the encoder reads.
 
 DeiT puts two learned tokens before the patches. The class token collects what is needed to name the image; the
 distillation token, DeiT's own idea, has the same task but answers to another teacher: not the label, but a
@@ -13,6 +14,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
+
+from deit_ref.numpy_backend.layers import dropout
+from deit_ref.numpy_backend.patches import patch_embed, patch_grid
+from deit_ref.numpy_backend.positions import add_pos_embed, interpolate_pos_embed
+from deit_ref.trace import Trace, record
+from deit_ref.weights import DeiTWeights
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -60,3 +67,45 @@ def split_tokens(
     if distilled:
         return x[:, 0], x[:, 1], x[:, 2:]
     return x[:, 0], None, x[:, 1:]
+
+
+def embed(
+    weights: DeiTWeights,
+    pixel_values: Float[Array, "batch channels height width"],
+    *,
+    bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"] | None = None,
+    interpolate_pos_encoding: bool = False,
+    generator: np.random.Generator | None = None,
+    trace: Trace | None = None,
+) -> Float[Array, "batch tokens dim"]:
+    """All that comes before the encoder: patches to tokens, some hidden, cls and dist in front, positions added.
+
+    Args:
+        weights: patch_embed, the tokens and pos_embed are used.
+        pixel_values: normalized pixels.
+        bool_masked_pos: patches to hide.
+        interpolate_pos_encoding: fit the positions to the images' size; without it, sizes must agree.
+        generator: for dropout; None means none.
+        trace: records patches, patch_embed, masked, tokens, pos_embed and embeddings.
+
+    Raises:
+        ValueError: the images have another size than the model, and interpolate_pos_encoding is False.
+    """
+    config = weights.config
+    height, width = pixel_values.shape[2:]
+    if not interpolate_pos_encoding and (height, width) != config.image_shape:
+        raise ValueError(
+            f"The model was made for {config.image_shape[0]}x{config.image_shape[1]} pixels, got {height}x{width}: "
+            "resize the images, or set interpolate_pos_encoding=True."
+        )
+    x = record(trace, "patch_embed", patch_embed(weights.patch_embed, pixel_values, trace=trace))
+    if bool_masked_pos is not None:
+        x = record(trace, "masked", mask_tokens(weights.mask_token, x, bool_masked_pos))
+    x = record(trace, "tokens", prepend_tokens(weights.cls_token, weights.dist_token, x))
+    pos_embed, grid = weights.pos_embed, patch_grid(height, width, patch_shape=config.patch_shape)
+    if grid != config.grid:
+        pos_embed = interpolate_pos_embed(
+            pos_embed, num_prefix_tokens=config.num_prefix_tokens, source_grid=config.grid, target_grid=grid
+        )
+    x = add_pos_embed(pos_embed, x, trace=trace)
+    return record(trace, "embeddings", dropout(x, probability=config.hidden_dropout_prob, generator=generator))

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Integer
 
 from deit_ref import checks
 from deit_ref.config import PROBLEM_TYPES
+from deit_ref.torch_backend.patches import patch_grid
 
 Array: TypeAlias = torch.Tensor
 Number: TypeAlias = torch.Tensor
@@ -63,7 +64,7 @@ def masked_l1(
 ) -> Float[Number, ""]:
     """Mirror of numpy_backend.losses.masked_l1."""
     batch, channels, height, width = pixel_values.shape
-    grid = (height // patch_shape[0], width // patch_shape[1])
+    grid = patch_grid(height, width, patch_shape=patch_shape)
     m = bool_masked_pos.reshape(batch, 1, *grid).to(pixel_values.dtype)  # (batch, 1, rows, columns)
     m = m.repeat_interleave(patch_shape[0], dim=2).repeat_interleave(patch_shape[1], dim=3)  # (batch, 1, height, width)
     return (torch.abs(pixel_values - reconstruction) * m).sum() / (m.sum() + 1e-5) / channels

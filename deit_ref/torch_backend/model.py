@@ -9,12 +9,10 @@ from jaxtyping import Bool, Float, Integer
 from deit_ref.outputs import ClassificationOutput, FeaturesOutput, MaskedImageOutput, Output, TeacherOutput
 from deit_ref.torch_backend.encoder import encoder
 from deit_ref.torch_backend.heads import classify, classify_with_teacher, pooler
-from deit_ref.torch_backend.layers import dropout
 from deit_ref.torch_backend.losses import classification_loss, masked_l1
-from deit_ref.torch_backend.patches import patch_embed
-from deit_ref.torch_backend.positions import add_pos_embed, interpolate_pos_embed
+from deit_ref.torch_backend.patches import patch_grid
 from deit_ref.torch_backend.simmim import reconstruct
-from deit_ref.torch_backend.tokens import mask_tokens, prepend_tokens, split_tokens
+from deit_ref.torch_backend.tokens import embed, split_tokens
 from deit_ref.trace import Trace, record
 from deit_ref.weights import DeiTWeights
 
@@ -27,41 +25,6 @@ class Encoded(NamedTuple):
     x: Array
     hidden_states: tuple[Array, ...] | None
     attentions: tuple[Array, ...] | None
-
-
-def grid_of(weights: DeiTWeights, pixel_values: Float[Array, "batch channels height width"]) -> tuple[int, int]:
-    """Mirror of numpy_backend.model.grid_of."""
-    patch_height, patch_width = weights.config.patch_shape
-    return pixel_values.shape[2] // patch_height, pixel_values.shape[3] // patch_width
-
-
-def embed(
-    weights: DeiTWeights,
-    pixel_values: Float[Array, "batch channels height width"],
-    *,
-    bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"] | None = None,
-    interpolate_pos_encoding: bool = False,
-    generator: torch.Generator | None = None,
-    trace: Trace | None = None,
-) -> Float[Array, "batch tokens dim"]:
-    """Mirror of numpy_backend.model.embed."""
-    config = weights.config
-    if not interpolate_pos_encoding and tuple(pixel_values.shape[2:]) != config.image_shape:
-        raise ValueError(
-            f"The model was made for {config.image_shape[0]}x{config.image_shape[1]} pixels, got "
-            f"{pixel_values.shape[2]}x{pixel_values.shape[3]}: resize the images, or set interpolate_pos_encoding=True."
-        )
-    x = record(trace, "patch_embed", patch_embed(weights.patch_embed, pixel_values, trace=trace))
-    if bool_masked_pos is not None:
-        x = record(trace, "masked", mask_tokens(weights.mask_token, x, bool_masked_pos))
-    x = record(trace, "tokens", prepend_tokens(weights.cls_token, weights.dist_token, x))
-    pos_embed, grid = weights.pos_embed, grid_of(weights, pixel_values)
-    if grid != config.grid:
-        pos_embed = interpolate_pos_embed(
-            pos_embed, num_prefix_tokens=config.num_prefix_tokens, source_grid=config.grid, target_grid=grid
-        )
-    x = add_pos_embed(pos_embed, x, trace=trace)
-    return record(trace, "embeddings", dropout(x, probability=config.hidden_dropout_prob, generator=generator))
 
 
 def encode(
@@ -162,7 +125,8 @@ def masked_image_modeling(
 ) -> MaskedImageOutput:
     """Mirror of numpy_backend.model.masked_image_modeling."""
     encoded = encode(weights, pixel_values, bool_masked_pos=bool_masked_pos, **options)
-    reconstruction = reconstruct(weights, encoded.x, grid=grid_of(weights, pixel_values), trace=options.get("trace"))
+    grid = patch_grid(*pixel_values.shape[2:], patch_shape=weights.config.patch_shape)
+    reconstruction = reconstruct(weights, encoded.x, grid=grid, trace=options.get("trace"))
     loss = None
     if bool_masked_pos is not None:
         loss = masked_l1(reconstruction, pixel_values, bool_masked_pos, patch_shape=weights.config.patch_shape)

@@ -5,6 +5,12 @@ from typing import TypeAlias
 import torch
 from jaxtyping import Bool, Float
 
+from deit_ref.torch_backend.layers import dropout
+from deit_ref.torch_backend.patches import patch_embed, patch_grid
+from deit_ref.torch_backend.positions import add_pos_embed, interpolate_pos_embed
+from deit_ref.trace import Trace, record
+from deit_ref.weights import DeiTWeights
+
 Array: TypeAlias = torch.Tensor
 
 
@@ -35,3 +41,33 @@ def split_tokens(
     if distilled:
         return x[:, 0], x[:, 1], x[:, 2:]
     return x[:, 0], None, x[:, 1:]
+
+
+def embed(
+    weights: DeiTWeights,
+    pixel_values: Float[Array, "batch channels height width"],
+    *,
+    bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"] | None = None,
+    interpolate_pos_encoding: bool = False,
+    generator: torch.Generator | None = None,
+    trace: Trace | None = None,
+) -> Float[Array, "batch tokens dim"]:
+    """Mirror of numpy_backend.tokens.embed."""
+    config = weights.config
+    height, width = pixel_values.shape[2:]
+    if not interpolate_pos_encoding and (height, width) != config.image_shape:
+        raise ValueError(
+            f"The model was made for {config.image_shape[0]}x{config.image_shape[1]} pixels, got {height}x{width}: "
+            "resize the images, or set interpolate_pos_encoding=True."
+        )
+    x = record(trace, "patch_embed", patch_embed(weights.patch_embed, pixel_values, trace=trace))
+    if bool_masked_pos is not None:
+        x = record(trace, "masked", mask_tokens(weights.mask_token, x, bool_masked_pos))
+    x = record(trace, "tokens", prepend_tokens(weights.cls_token, weights.dist_token, x))
+    pos_embed, grid = weights.pos_embed, patch_grid(height, width, patch_shape=config.patch_shape)
+    if grid != config.grid:
+        pos_embed = interpolate_pos_embed(
+            pos_embed, num_prefix_tokens=config.num_prefix_tokens, source_grid=config.grid, target_grid=grid
+        )
+    x = add_pos_embed(pos_embed, x, trace=trace)
+    return record(trace, "embeddings", dropout(x, probability=config.hidden_dropout_prob, generator=generator))

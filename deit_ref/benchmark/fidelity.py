@@ -1,0 +1,173 @@
+"""How closely this project matches others, measured: the Markdown table of the README.
+
+    python -m deit_ref.benchmark.fidelity
+
+Models of a published size (DeiT-Ti, 224 pixels) get random weights of standard deviation 0.05 and go through
+transformers' own folders. Differences are the largest absolute ones, divided by the largest value of the reference.
+Needs the `dev` extra.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+import deit_ref
+from deit_ref.config import RESAMPLING, ImageProcessing
+from deit_ref.outputs import as_numpy
+from deit_ref.photos import bundled_photo, load_image
+from deit_ref.weights import DeiTWeights
+
+CLASSES = (
+    "DeiTModel",
+    "DeiTForImageClassification",
+    "DeiTForImageClassificationWithTeacher",
+    "DeiTForMaskedImageModeling",
+    "ViTModel",
+    "ViTForImageClassification",
+    "ViTForMaskedImageModeling",
+)
+
+
+def difference(actual: Any, reference: Any) -> float:
+    """The largest absolute difference, divided by the largest value of the reference."""
+    actual, reference = (as_numpy(x).astype(np.float64) for x in (actual, reference))
+    return float(np.abs(actual - reference).max() / np.abs(reference).max())
+
+
+def first(output: Any) -> Any:
+    """The main result of any output: tokens, logits or picture."""
+    return next(iter(vars(output).values()))
+
+
+def models() -> Iterator[tuple[Any, DeiTWeights]]:
+    """A random transformers model of each class, and our weights read from its folder."""
+    import torch
+    import transformers
+
+    sizes: dict[str, Any] = {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768, "num_labels": 1000}
+    for name in CLASSES:
+        config = transformers.ViTConfig if name.startswith("ViT") else transformers.DeiTConfig
+        peer: Any = getattr(transformers, name)(config(**sizes)).train(False)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+            for parameter in peer.parameters():
+                parameter.normal_(0, 0.05, generator=generator)
+            peer.save_pretrained(folder)
+            yield peer, deit_ref.load_weights(folder)
+
+
+def model_rows() -> Iterator[tuple[str, str, str]]:
+    """Both backends against transformers, each other, and float64."""
+    import torch
+
+    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    found: dict[str, list[float]] = {}
+    for peer, weights in models():
+        mask = np.random.default_rng(1).random((1, 196)) < 0.5 if weights.task == "masked-image-modeling" else None
+        options: dict[str, Any] = {} if mask is None else {"bool_masked_pos": mask}
+        with torch.no_grad():
+            answer = peer(torch.from_numpy(x), **{name: torch.from_numpy(value) for name, value in options.items()})
+            reference = answer[1 if options else 0]  # the loss comes first
+        exact = first(deit_ref.forward(weights, pixel_values=x, dtype="float64", **options))
+        for backend in ("numpy", "torch"):
+            result = first(deit_ref.forward(weights, pixel_values=x, backend=backend, **options))
+            found.setdefault(f"{backend}, transformers", []).append(difference(result, reference))
+            found.setdefault(f"{backend}, float64", []).append(difference(result, exact))
+        for dtype in ("float32", "float64"):
+            comparison = deit_ref.compare(weights, pixel_values=x, dtype=dtype, **options)
+            found.setdefault(f"mirror, {dtype}", []).append(comparison.worst.difference)
+    worst = {name: f"{max(values):.1e}" for name, values in found.items()}
+    count = len(CLASSES)
+    peer_name = f"transformers {version('transformers')}, {count} model classes"
+    yield f"NumPy backend against {peer_name}, float32", worst["numpy, transformers"], "1e-5"
+    yield f"torch backend against {peer_name}, float32", worst["torch, transformers"], "1e-5"
+    yield "NumPy against torch, every traced step, float32", worst["mirror, float32"], "1e-5"
+    yield "NumPy against torch, every traced step, float64", worst["mirror, float64"], "1e-10"
+    yield "NumPy backend, float32 against float64", worst["numpy, float64"], "5e-6"
+    yield "torch backend, float32 against float64", worst["torch, float64"], "5e-6"
+
+
+def image_rows() -> Iterator[tuple[str, str, str]]:
+    """Bytes against Pillow, and pixel values against transformers' processor."""
+    from PIL import Image
+    from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
+
+    from deit_ref.numpy_backend.resize import resize
+
+    generator = np.random.default_rng(0)
+    photo = load_image(bundled_photo())
+    cases = wrong = 0
+    for _ in range(300):
+        height, width, *size = (int(side) for side in generator.integers(1, 120, 4))
+        for image in (generator.integers(0, 256, (height, width, 3), dtype=np.uint8), photo[:height, -width:]):
+            for name, number in RESAMPLING.items():
+                expected = np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling(number)))
+                cases += 1
+                wrong += not np.array_equal(resize(image, (size[0], size[1]), resample=name), expected)
+    pillow = f"Pillow {version('pillow')}"
+    yield f"resize against {pillow}, 6 filters, images with another byte", f"{wrong} of {cases}", "0"
+    processing = ImageProcessing.huggingface()
+    peer: Any = DeiTImageProcessorPil(image_mean=processing.image_mean, image_std=processing.image_std)
+    sizes = [(300, 451), (150, 451), (300, 77), (224, 224), (31, 33)]
+    prepared = [peer(photo[:h, :w], return_tensors="np")["pixel_values"] for h, w in sizes]
+    worst = max(
+        float(np.abs(as_numpy(deit_ref.preprocess(photo[:h, :w], processing, backend=backend)) - reference).max())
+        for (h, w), reference in zip(sizes, prepared, strict=True)
+        for backend in ("numpy", "torch")
+    )
+    yield "preprocess against transformers' DeiTImageProcessorPil, normalized", f"{worst:.1g}", "0"
+
+
+def position_rows() -> Iterator[tuple[str, str, str]]:
+    """Interpolated positions against torch."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    from deit_ref.numpy_backend.positions import interpolate_pos_embed
+
+    pos_embed = np.random.default_rng(0).standard_normal((1, 198, 64))
+    for dtype, bound in (("float32", "2e-5"), ("float64", "1e-12")):
+        values, worst = pos_embed.astype(dtype), 0.0
+        plane = torch.from_numpy(values[:, 2:].reshape(1, 14, 14, 64)).permute(0, 3, 1, 2)
+        for grid in ((24, 24), (7, 7), (16, 30), (37, 5)):
+            reference = interpolate(plane, size=grid, mode="bicubic").flatten(2).transpose(1, 2)
+            ours = interpolate_pos_embed(values, num_prefix_tokens=2, source_grid=(14, 14), target_grid=grid)
+            worst = max(worst, difference(ours[:, 2:], reference))
+        yield f"position interpolation against torch {version('torch')}, {dtype}", f"{worst:.1e}", bound
+
+
+def trap_rows() -> Iterator[tuple[str, str, str]]:
+    """What plausible mistakes would change, for comparison."""
+    from unittest.mock import patch
+
+    from deit_ref.numpy_backend import layers
+
+    config = deit_ref.VARIANTS["deit-tiny-distilled-patch16-224"]
+    weights = deit_ref.init_weights(config, "classification-with-teacher", seed=0)
+    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    right = deit_ref.forward(weights, pixel_values=x).logits
+    other = replace(weights, config=replace(config, layer_norm_eps=1e-6))
+    yield (
+        "for comparison: eps 1e-6 instead of 1e-12",
+        f"{difference(first(deit_ref.forward(other, pixel_values=x)), right):.1e}",
+        "",
+    )
+    with patch.dict(layers.ACTIVATIONS, {"gelu": layers.gelu_tanh}):
+        wrong = deit_ref.forward(weights, pixel_values=x).logits
+    yield "for comparison: the tanh form of GELU", f"{difference(wrong, right):.1e}", ""
+
+
+def main() -> None:
+    """Measure all, print the table."""
+    print("| what | measured | bound in the tests |\n|---|---|---|")
+    for rows in (model_rows(), image_rows(), position_rows(), trap_rows()):
+        for what, measured, bound in rows:
+            print(f"| {what} | {measured} | {bound} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

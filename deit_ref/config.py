@@ -100,7 +100,7 @@ class DeiTConfig:
             keep(name, checks.integer(name, getattr(self, name), minimum=0))
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "layer_norm_eps"):
             keep(name, checks.number(name, getattr(self, name), low=0, high=1))
-        keep("initializer_range", checks.number("initializer_range", self.initializer_range, low=0, high=math.inf))
+        keep("initializer_range", checks.number("initializer_range", self.initializer_range, low=0, high=10))
         checks.choice("hidden_act", self.hidden_act, ACTIVATION_NAMES)
         checks.choice("pooler_act", self.pooler_act, ACTIVATION_NAMES)
         if self.problem_type is not None:

@@ -117,7 +117,7 @@ BAD_FIELDS = [
     ({"hidden_dropout_prob": "0.1"}, r"hidden_dropout_prob must be a number, got '0\.1' of type str"),
     ({"attention_probs_dropout_prob": -0.1}, r"attention_probs_dropout_prob must lie in \[0, 1\), got -0\.1"),
     ({"attention_probs_dropout_prob": math.nan}, r"attention_probs_dropout_prob must lie in \[0, 1\), got nan"),
-    ({"initializer_range": math.inf}, r"initializer_range must lie in \[0, inf\), got inf"),
+    ({"initializer_range": 10.0}, r"initializer_range must lie in \[0, 10\), got 10.0"),
     ({"layer_norm_eps": -1e-6}, r"layer_norm_eps must lie in \[0, 1\), got -1e-06"),
     ({"layer_norm_eps": [1e-6]}, r"layer_norm_eps must be a number, got \[1e-06\] of type list"),
     ({"hidden_act": "gelo"}, r"hidden_act must be one of gelu, .*tanh; got 'gelo'\. Did you mean 'gelu'\?"),

@@ -222,3 +222,34 @@ def test_chapters_can_be_called_without_the_api(backend):
     pixels = array(backend, random_pixels())
     output = chapter(backend, "model").TASKS["classification"](weights, pixels)
     assert_close(output.logits, deit_ref.forward(weights, pixel_values=pixels, backend=backend).logits, "float32")
+
+
+@pytest.mark.parametrize("task", deit_ref.config.TASKS)
+def test_gradients_of_the_whole_model(task):
+    """torch's gradient along a random direction of all weights is the slope that NumPy measures, in float64."""
+    config = dataclasses.replace(TINY, hidden_act="gelu")
+    weights = random_weights(config, task, dtype=np.float64)
+    direction = random_weights(config, task, seed=9, std=1.0, dtype=np.float64)
+    pixels, covector = random_pixels(dtype=np.float64), np.random.default_rng(4)
+    steps = dict(deit_ref.weights.named_arrays(direction))
+
+    def moved(step):
+        arrays = {name: array + step * steps[name] for name, array in deit_ref.weights.named_arrays(weights)}
+        return deit_ref.weights.weights_from_arrays(arrays, config, task, image_processing=weights.image_processing)
+
+    def result(w, backend):
+        return next(iter(vars(deit_ref.forward(w, pixel_values=pixels, backend=backend)).values()))
+
+    cotangent = covector.standard_normal(result(weights, "numpy").shape)
+    numeric = sum(sign * (result(moved(sign * 1e-6), "numpy") * cotangent).sum() for sign in (1, -1)) / 2e-6
+    variables = weights.to("torch")
+    leaves = dict(deit_ref.weights.named_arrays(variables))
+    for leaf in leaves.values():
+        leaf.requires_grad_()
+    (result(variables, "torch") * torch.from_numpy(cotangent)).sum().backward()
+    slope = sum(
+        float((leaf.grad * torch.from_numpy(steps[name])).sum())
+        for name, leaf in leaves.items()
+        if leaf.grad is not None
+    )
+    assert slope == pytest.approx(numeric, rel=1e-6)

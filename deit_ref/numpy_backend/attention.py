@@ -70,6 +70,11 @@ def scaled_dot_product_attention(
         generator: for dropout; None means none.
         trace: records scores and probabilities (the latter as they meet v).
 
+    >>> q = k = np.array([[[[0.0], [np.log(3.0)]]]])  # two tokens, one head, head_dim 1
+    >>> v = np.array([[[[4.0], [8.0]]]])
+    >>> scaled_dot_product_attention(q, k * 0, v).ravel().tolist()  # all keys alike: the mean
+    [6.0, 6.0]
+
     Source: Vaswani et al. 2017, equation 1. head_mask multiplies as transformers 4's eager attention does; its
     default attention adds it to the scores, where it does nothing, and transformers 5 ignores it.
     """

@@ -62,6 +62,9 @@ def softmax(x: Float[Array, "*batch scores"]) -> Float[Array, "*batch scores"]:
     r"""Turn scores into shares that are positive and sum to 1: $p_i = e^{x_i} / \sum_j e^{x_j}$.
 
     Subtracting the largest score first changes nothing in the formula (it cancels) and keeps $e^x$ finite.
+
+    >>> softmax(np.array([1000.0, 1000.0 + np.log(3.0)])).round(6).tolist()
+    [0.25, 0.75]
     """
     powers = x - x.max(axis=-1, keepdims=True)
     np.exp(powers, out=powers)

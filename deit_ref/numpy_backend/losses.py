@@ -35,6 +35,10 @@ def cross_entropy(
         logits: scores.
         labels: class numbers; rows labelled `ignore_index` are left out, and n counts the others.
         ignore_index: as in torch.
+
+    >>> logits = np.array([[0.0, np.log(3.0)], [7.0, 7.0]])  # 3/4 for class 1; the second row is left out
+    >>> round(float(np.exp(-cross_entropy(logits, np.array([1, -100])))), 6)
+    0.75
     """
     rows = np.flatnonzero(labels != ignore_index)
     return -log_softmax(logits)[rows, labels[rows]].mean()

@@ -52,6 +52,11 @@ def patchify(
 
     Raises:
         ValueError: the image is not a whole number of patches.
+
+    >>> pixels = np.arange(8).reshape(1, 1, 2, 4)
+    >>> patchify(pixels * 1.0, patch_shape=(2, 2)).astype(int)
+    array([[[0, 1, 4, 5],
+            [2, 3, 6, 7]]])
     """
     batch, channels, height, width = pixel_values.shape
     rows, columns = patch_grid(height, width, patch_shape=patch_shape)

@@ -43,6 +43,11 @@ def interpolate_pos_embed(
 
     Raises:
         ValueError: pos_embed does not hold as many positions as source_grid says.
+
+    >>> pos_embed = np.array([[[9.0], [0.0], [1.0]]])  # cls, and a grid of 1 x 2
+    >>> wider = interpolate_pos_embed(pos_embed, num_prefix_tokens=1, source_grid=(1, 2), target_grid=(1, 4))
+    >>> wider.ravel().round(3).tolist()  # cls stays; the cubic overshoots at both ends
+    [9.0, -0.105, 0.227, 0.773, 1.105]
     """
     rows, columns = source_grid
     if pos_embed.shape[1] != num_prefix_tokens + rows * columns:

@@ -30,6 +30,11 @@ def pixel_shuffle(
     Args:
         x: channels * s * s features per token, channel first.
         stride_shape: (height, width) of a tile in pixels; the formula shows the square case.
+
+    >>> tokens = np.array([[[[0, 1, 2, 3], [4, 5, 6, 7]]]])  # one row of two tokens
+    >>> pixel_shuffle(tokens * 1.0, stride_shape=(2, 2)).astype(int)
+    array([[[[0, 1, 4, 5],
+             [2, 3, 6, 7]]]])
     """
     batch, rows, columns, _ = x.shape
     tile_height, tile_width = stride_shape

@@ -35,6 +35,10 @@ def mask_tokens(
         mask_token: t, learned.
         x: patch tokens, before the positions are added, so that the model still knows where it must guess.
         bool_masked_pos: m, True where a patch is hidden; numbers between 0 and 1 blend.
+
+    >>> x = np.array([[[1.0], [2.0], [3.0]]])
+    >>> mask_tokens(np.array([[[9.0]]]), x, np.array([[False, True, False]])).tolist()
+    [[[1.0], [9.0], [3.0]]]
     """
     m = bool_masked_pos[:, :, None].astype(x.dtype)  # (batch, patches, 1)
     return x * (1 - m) + mask_token * m

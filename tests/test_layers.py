@@ -67,6 +67,16 @@ def test_softmax_rows_sum_to_one_and_ignore_a_shift(backend, seed, scale):
     assert (p.argmax(-1) == x.argmax(-1)).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_softmax_rounds_once(dtype):
+    """As transformers: computed in float32, then cast; torch's own half softmax differs in last bits."""
+    x = torch.from_numpy(normal(0, 200, 198)).to(dtype)
+    p = chapter("torch", "layers").softmax(x)
+    assert p.dtype == dtype
+    assert torch.equal(p, torch.softmax(x.float(), dim=-1).to(dtype))
+    assert dtype == torch.bfloat16 or not torch.equal(p, torch.softmax(x, dim=-1))
+
+
 @both_backends
 def test_functions_leave_their_input_alone(backend):
     layers = chapter(backend, "layers")

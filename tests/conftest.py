@@ -10,5 +10,5 @@ install_import_hook(["deit_ref.numpy_backend", "deit_ref.torch_backend"], "beart
 
 _common = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 settings.register_profile("ci", max_examples=15, derandomize=True, **_common)
-settings.register_profile("thorough", max_examples=400, **_common)
+settings.register_profile("thorough", max_examples=2000, **_common)
 settings.load_profile(os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE", "ci"))

@@ -191,6 +191,8 @@ def test_dropout_follows_its_generator(backend):
 
 @given(seed=st.integers(0, 10**6), dtype=st.sampled_from(["float32", "float64"]), dim=st.integers(2, 40))
 def test_numpy_equals_torch(seed, dtype, dim):
+    if dtype == "float32":
+        dim = max(dim, 8)  # two nearly equal features leave layer norm only their rounding: see tolerances
     ours, mirror = chapter("numpy", "layers"), chapter("torch", "layers")
     x, weight, bias = normal(seed, 3, dim), normal(seed + 1, 5, dim), normal(seed + 2, 5)
     scale, shift = normal(seed + 3, dim), normal(seed + 4, dim)

@@ -24,7 +24,10 @@ def number(name: str, value: Any, *, low: float, high: float, includes_low: bool
     """`value` as a float in [low, high), or in (low, high) without `includes_low`."""
     if isinstance(value, bool | str) or not hasattr(value, "__float__") or getattr(value, "ndim", False):
         raise ValueError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
-    inside = low <= float(value) < high if includes_low else low < float(value) < high
+    try:
+        inside = low <= float(value) < high if includes_low else low < float(value) < high
+    except OverflowError:  # an integer of hundreds of digits
+        inside = False
     if not inside:
         bracket = "[" if includes_low else "("
         raise ValueError(f"{name} must lie in {bracket}{low:g}, {high:g}), got {value!r}.")
@@ -83,14 +86,34 @@ def image(image: Any) -> None:
         )
 
 
+def deep_image(image: Any) -> None:
+    """An array or tensor (height, width, channels) of finite float32, int32 or uint16."""
+    dtype = str(image.dtype).removeprefix("torch.")
+    if image.ndim != 3 or 0 in image.shape or dtype not in ("float32", "int32", "uint16"):
+        raise ValueError(
+            "An image of more than 8 bits must be float32, int32 or uint16 and have the shape (height, width, "
+            f"channels), no axis empty; got {dtype} {tuple(image.shape)}. Bytes go to resize."
+        )
+    if dtype == "float32" and not bool((abs(image) < float("inf")).all()):
+        raise ValueError("An image must hold finite numbers, got NaN or infinity: replace them first.")
+
+
 def did_you_mean(value: Any, known: Iterable[str]) -> str:
     """A sentence that names the closest known word, or nothing."""
     close = difflib.get_close_matches(str(value), list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def one_line(text: Any, *, most: int = 1500) -> str:
+    """What a file says, as part of a message: no line breaks or control characters, and of long text not the middle."""
+    line = str(text)
+    if len(line) > most:
+        line = f"{line[: most * 3 // 4]} [...] {line[-most // 5 :]}"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+
+
 def some(names: Iterable[str], *, most: int = 8) -> str:
     """The first few of many names, and how many more there are."""
     listed = list(names)
     tail = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + tail
+    return ", ".join(one_line(name, most=200) for name in listed[:most]) + tail

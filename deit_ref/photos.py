@@ -1,7 +1,7 @@
 """Photos: a path, a PIL image, an array or a tensor becomes a (height, width, channels) array of bytes.
 
 The only file that imports Pillow, and only inside functions. What cannot be read without a guess is refused: values
-outside 0..255, an unclear channel axis, 16-bit files, files larger than Pillow's limit for decompression bombs.
+that are neither 0..255 nor 0..1, an unclear channel axis, files larger than Pillow's limit for decompression bombs.
 """
 
 import glob
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from deit_ref import checks
+from deit_ref.config import DATA_FORMATS
 from deit_ref.outputs import as_numpy
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ Array: TypeAlias = np.ndarray[Any, Any]
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
 SUFFIXES = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm .tga .ico".split())
 _ORIENTATION = 274  # the EXIF tag
-_MODES = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+# What Pillow's decoders raise for broken files: AVIF's is RuntimeError, and a wrong length may ask for all memory.
+_PILLOW_ERRORS: tuple[type[Exception], ...] = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError)
+_PILLOW_ERRORS = (*_PILLOW_ERRORS, RuntimeError, MemoryError, struct.error, zlib.error)
+_MODES = ("1", "L", "P", "LA", "La", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
 def load_image(
@@ -46,21 +51,34 @@ def load_image(
 
     Alpha is laid on white: $\text{rgb} \cdot a + 255 (1 - a)$ with $a = \text{alpha} / 255$.
 
+    Arrays become bytes by their dtype, and only if no value is lost:
+
+    - integers must lie in 0..255; bool is black and white, 0 and 255;
+    - floats that are whole numbers in 0..255 (up to the tolerance of numpy.allclose) are cut to bytes;
+    - other floats must lie in 0..1 and are multiplied by 255 and cut, as transformers' slow processor does before it
+      resizes: 0.999 is 254. transformers then wants do_rescale=False; here the image is a photo like all others, and
+      rescale stays on. Floats of which the largest is exactly 1 and all are whole could be either, and are refused.
+
+    Gray files of 16 bits (I;16) are divided by 257 and rounded, so that 65535 is 255. Files of 16 bits per color are
+    cut to their upper 8 bits by Pillow. PIL images of modes I and F follow the rule for arrays.
+
     Args:
-        image: a path; a PIL image; or an array or tensor of dtype uint8, 0..255, of shape (height, width),
-            (height, width, channels) or (channels, height, width). An animation gives its first frame. An array
-            that needs no conversion is returned as it is, not copied.
+        image: a path; a PIL image; or an array or tensor of shape (height, width), (height, width, channels) or
+            (channels, height, width). An animation gives its first frame. A uint8 array that needs no conversion is
+            returned as it is, not copied.
         do_convert_rgb: whether to make three channels of every mode: gray is repeated, palettes are looked up,
             CMYK and the like are converted, alpha is laid on white. Otherwise channels stay as they are stored
             (palette indices too).
-        input_data_format: "channels_last" or "channels_first", of arrays; None means the axis that has 1, 3 or 4
-            entries. Files and PIL images are always channels last, whatever it says.
+        input_data_format: of arrays, "channels_last", "channels_first" or "none" (height, width); None means the axis
+            that has 1, 3 or 4 entries, if only one does. Two axes are (height, width), whatever it says, and files
+            and PIL images are always channels last.
         apply_exif: whether to turn a file or PIL image as its EXIF orientation says.
 
     Raises:
-        ValueError: the file is missing, not an image, broken or too large, or the array is no uint8 image.
+        ValueError: the file is missing, not an image, broken or too large, or the array is no image.
 
-    Source: convert_to_rgb of transformers 5 (which takes the A of LAB for alpha; here LAB is a color space).
+    Source: convert_to_rgb and to_pil_image of transformers 5 (which takes the A of LAB for alpha; here LAB is a color
+    space; and whose arrays of 0.0 and 1.0 only become bytes 0 and 1).
     """
     if isinstance(image, str | os.PathLike):
         with _open(image) as opened:
@@ -69,9 +87,7 @@ def load_image(
         return _from_pil(image, "the PIL image", do_convert_rgb=do_convert_rgb, apply_exif=apply_exif)
     if isinstance(image, np.ndarray) or hasattr(image, "detach"):
         return _from_array(image, do_convert_rgb=do_convert_rgb, input_data_format=input_data_format)
-    raise ValueError(
-        f"Expected an image: a path, a PIL image, a uint8 array or a uint8 tensor; got {type(image).__name__}."
-    )
+    raise ValueError(f"Expected an image: a path, a PIL image, an array or a tensor; got {type(image).__name__}.")
 
 
 def load_images(
@@ -81,7 +97,7 @@ def load_images(
     input_data_format: str | None = None,
     apply_exif: bool = False,
 ) -> list[Array]:
-    """One image, a list or tuple of images of any sizes, or a 4-D uint8 array or tensor, as a list of arrays.
+    """One image, a list or tuple of images of any sizes, or a 4-D array or tensor, as a list of uint8 arrays.
 
     Args:
         images: what `load_image` takes, a list or tuple of those, or (batch, height, width, channels) or
@@ -125,6 +141,13 @@ def bundled_photo() -> Path:
     return Path(str(resources.files("deit_ref"))) / "pretrained" / "chelsea.jpg"
 
 
+def write_png(path: str | os.PathLike[str], image: Array) -> None:
+    """Write an array of bytes (height, width, 3) as a PNG file, whatever the name's suffix."""
+    from PIL import Image
+
+    Image.fromarray(image).save(path, format="PNG")
+
+
 def find_images(names: list[str]) -> list[str]:
     """Files that the names stand for, in order: files, folders (and what lies below them, sorted) and patterns.
 
@@ -162,6 +185,8 @@ def _open(path: str | os.PathLike[str]) -> "Image.Image":
         raise ValueError(f"There is no file {name}: expected the path of an image, check its spelling.")
     if os.path.isdir(path):
         raise ValueError(f"{name} is a folder, expected an image file: name an image (.jpg, .png, ...) in it.")
+    if not os.path.isfile(path):  # a pipe may wait for ever, a device may never end
+        raise ValueError(f"{name} is a pipe or a device, expected an image file: save what comes from it first.")
     Image.init()
     formats = [format for format in FORMATS if format in Image.OPEN]
     try:
@@ -189,48 +214,95 @@ def _pillow_errors(name: str) -> Iterator[None]:
             f"{name} is too large: expected at most {Image.MAX_IMAGE_PIXELS:,} pixels. Make it smaller or, if you "
             "trust the file, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error) as error:
+    except _PILLOW_ERRORS as error:
         raise ValueError(
             f"{name} is broken or cannot be read ({error}): expected a whole image file. Get it again."
         ) from error
 
 
 def _from_pil(image: "Image.Image", name: str, *, do_convert_rgb: bool, apply_exif: bool) -> Array:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    if image.mode not in _MODES:
+    if image.mode not in _MODES + _DEEP_MODES:
         raise ValueError(
-            f"Expected an image of 8 bits per channel; {name} has mode {image.mode!r}. Convert its values to 0..255 "
-            "first and pass them as an array: for 16 bits, (numpy.asarray(image) / 257).round().astype('uint8')."
+            f"Expected an image of a mode that Pillow converts to RGB; {name} has mode {image.mode!r}. Convert it "
+            "first, and pass its values as an array of uint8."
         )
     with _pillow_errors(name):
         image.load()
         if apply_exif:
             image = ImageOps.exif_transpose(image)
-    if do_convert_rgb and image.has_transparency_data:
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image.convert("RGBA"))
+    if image.mode in _DEEP_MODES:
+        gray = _from_deep(image, name)[:, :, None]  # (height, width, 1)
+        return gray.repeat(3, axis=2) if do_convert_rgb else gray  # (height, width, channels)
+    if image.mode == "La":
+        image = image.convert("LA")  # the only mode that Pillow makes of it
     if do_convert_rgb:
-        image = image.convert("RGB")
-    elif image.mode == "1":
-        image = image.convert("L")
-    array = np.array(image)
+        return _rgb(image)
+    array = np.array(image.convert("L") if image.mode == "1" else image)
     return array[:, :, None] if array.ndim == 2 else array  # (height, width, channels)
 
 
+def _rgb(image: "Image.Image") -> Array:
+    """Bytes (height, width, 3) of a PIL image, its alpha laid on white."""
+    from PIL import Image
+
+    array = np.empty((image.height, image.width, 3), np.uint8)
+    # In strips, because each step of the largest image takes hundreds of MB.
+    for top in range(0, image.height, 256):
+        strip = image.crop((0, top, image.width, min(top + 256, image.height)))
+        if image.has_transparency_data:
+            white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+            strip = Image.alpha_composite(white, strip.convert("RGBA"))
+        array[top : top + 256] = np.asarray(strip.convert("RGB"))
+    return array
+
+
+def _from_deep(image: "Image.Image", name: str) -> Array:
+    """Bytes (height, width) of a gray PIL image with more than 8 bits."""
+    values = np.asarray(image)
+    transparent = image.info.get("transparency")
+    gray = np.rint(values / 257.0).astype(np.uint8) if values.dtype.itemsize == 2 else _as_bytes(values, name)
+    # A PNG may name one gray as see-through; it lies on white, as alpha does.
+    return gray if transparent is None else np.where(values == transparent, np.uint8(255), gray)
+
+
+def _as_bytes(array: Array, name: str) -> Array:
+    """Numbers as uint8, by the rule of `load_image`, or a ValueError that says which numbers came."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array * np.uint8(255)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"Expected {name} to hold numbers, uint8 or what can become it; got dtype {array.dtype}.")
+    low, high = array.min(), array.max()
+    expected = f"Expected {name} to hold whole numbers in 0..255, or floats in 0..1; got {array.dtype} in {low}..{high}"
+    if not (low >= 0 and high <= 255):
+        remedy = "Scale them first (16 bits: divide by 257 and round), or pass what is normalized as pixel_values."
+        raise ValueError(f"{expected}. {remedy}")
+    if array.dtype.kind != "f":
+        return array.astype(np.uint8)
+    if np.allclose(array, np.trunc(array)):
+        if high == 1:
+            raise ValueError(
+                f"{expected}, which could be white or 1 of 255. Pass booleans or multiply by 255 if 1 is white, and "
+                "convert to uint8 if not."
+            )
+        return array.astype(np.uint8)
+    if high > 1:
+        raise ValueError(f"{expected}, not all whole. Round them and convert to uint8, or divide by 255.")
+    # transformers multiplies in float64 and rounds to float32 before it cuts.
+    return (array.astype(np.float64) * 255).astype(np.float32).astype(np.uint8)
+
+
 def _from_array(image: Any, *, do_convert_rgb: bool, input_data_format: str | None) -> Array:
-    if str(image.dtype).removeprefix("torch.") != "uint8":
-        raise ValueError(
-            f"Expected an image of dtype uint8, 0..255; got {str(image.dtype).removeprefix('torch.')} of shape "
-            f"{tuple(image.shape)}. Convert it first (values 0..1: (image * 255).round(), then to uint8), or pass "
-            "what is already normalized as pixel_values."
-        )
     array = as_numpy(image)
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise ValueError(
             f"Expected an image of shape (height, width), (height, width, channels) or (channels, height, width); "
             f"got {array.shape}."
         )
+    array = _as_bytes(array, "the array")
     if array.ndim == 2:
         array = array[:, :, None]  # (height, width, 1)
     elif _channels_first(array.shape, input_data_format):
@@ -251,8 +323,12 @@ def _from_array(image: Any, *, do_convert_rgb: bool, input_data_format: str | No
 
 def _channels_first(shape: tuple[int, ...], input_data_format: str | None) -> bool:
     if input_data_format is not None:
-        names = ("channels_last", "channels_first")
-        return checks.choice("input_data_format", input_data_format, names) == "channels_first"
+        if checks.choice("input_data_format", input_data_format, DATA_FORMATS) == "none":
+            raise ValueError(
+                f"input_data_format='none' means (height, width), got an array of shape {shape}. Say 'channels_last' "
+                "or 'channels_first', or take one channel."
+            )
+        return input_data_format == "channels_first"
     first, last = shape[0] in (1, 3, 4), shape[2] in (1, 3, 4)
     if first == last:
         raise ValueError(

@@ -5,7 +5,13 @@ from importlib import import_module
 import numpy as np
 import torch
 
+from deit_ref.chapters import CHAPTERS
+
 BACKENDS = ("numpy", "torch")
+
+# Chapters that go on in a second file, which stands right behind them in the reading order.
+CONTINUED = {"resize": ["pixels"]}
+CHAPTER_FILES = [file for chapter in CHAPTERS for file in (chapter.name, *CONTINUED.get(chapter.name, []))]
 
 
 def chapter(backend: str, name: str):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import transformers
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import TINY, configs
 
@@ -225,6 +225,7 @@ def test_processing_defaults_are_those_of_transformers():
     assert RESAMPLING[ours.resample] == theirs.resample
     assert (ours.image_mean, ours.image_std) == (tuple(theirs.image_mean), tuple(theirs.image_std))
     assert (ours.do_convert_rgb, ours.apply_exif, ours.crop_rounding) == (True, False, "floor")
+    assert (ours.arithmetic, ours.alpha, ours.crop_rule) == ("pillow", False, "floor")
     assert ImageProcessing.from_dict(theirs.to_dict()) == ours
 
 
@@ -238,13 +239,15 @@ def test_processing_defaults_are_those_of_transformers():
         ({"size": {"shortest_edge": 256}}, {"shortest_edge": 256}),
         ({"size": 256, "default_to_square": False}, {"shortest_edge": 256}),
         ({"size": (240, 250), "default_to_square": False}, {"height": 240, "width": 250}),
+        ({"size": {"shortest_edge": 256, "longest_edge": 300}}, {"shortest_edge": 256, "longest_edge": 300}),
+        ({"size": {"max_height": 240, "max_width": 250}}, {"max_height": 240, "max_width": 250}),
     ],
 )
 def test_size_forms(values, expected):
     processing = ImageProcessing(**values)
     assert processing.size == expected
-    crop = values["size"] if "shortest_edge" not in expected else 256
-    edge = expected.get("shortest_edge")
+    crop = values["size"] if "height" in expected else 256
+    edge = None if "height" in expected else 256
     wanted = {"height": edge, "width": edge} if edge else expected
     assert ImageProcessing(crop_size=crop, default_to_square=values.get("default_to_square", True)).crop_size == wanted
 
@@ -274,6 +277,48 @@ def test_resized_shape():
     assert short.resized_shape(640, 480) == (330, 248)
     assert short.resized_shape(100, 100) == (248, 248)
     assert ImageProcessing.original().resized_shape(480, 640) == (256, 341)
+
+
+def test_resized_shape_with_limits_by_hand():
+    limited = ImageProcessing(size={"shortest_edge": 100, "longest_edge": 150})
+    assert limited.resized_shape(480, 640) == (100, 133)
+    # 200 would be too long: 150 * 300 / 601 = 74.88, rounded for the short edge, and int(74.88 * 601 / 300) = 150.
+    assert limited.resized_shape(601, 300) == (150, 75)
+    # 100 rows already: left alone.
+    assert limited.resized_shape(100, 150) == (100, 150)
+    # 150 * 50 / 151 = 49.67 rounds to the 50 columns that are there: left alone, one row too long.
+    assert ImageProcessing(size={"shortest_edge": 50, "longest_edge": 150}).resized_shape(151, 50) == (151, 50)
+    inside = ImageProcessing(size={"max_height": 200, "max_width": 500})
+    assert inside.resized_shape(100, 200) == (200, 400)
+    assert inside.resized_shape(1000, 300) == (200, 60)
+    with pytest.raises(ValueError, match=r"1000 x 1 pixels would be resized to 200 x 0 by size=\{'max_height': 200"):
+        inside.resized_shape(1000, 1)
+    with pytest.raises(ValueError, match=r"to 0 x 150 by .* leaves no pixel: crop it first"):
+        limited.resized_shape(1, 1000)
+
+
+@given(
+    st.tuples(st.integers(1, 900), st.integers(1, 900), st.integers(1, 600), st.integers(1, 700)),
+    st.sampled_from([("shortest_edge", "longest_edge"), ("max_height", "max_width"), ("height", "width")]),
+)
+@settings(max_examples=300)
+def test_resized_shape_with_limits_as_transformers(numbers, keys):
+    from transformers.image_transforms import get_size_with_aspect_ratio
+    from transformers.image_utils import get_image_size_for_max_height_width
+
+    height, width, *limits = numbers
+    if keys[0] == "shortest_edge":
+        expected = get_size_with_aspect_ratio((height, width), *limits)
+    elif keys[0] == "max_height":
+        expected = get_image_size_for_max_height_width((height, width), *limits)
+    else:
+        expected = tuple(limits)
+    processing = ImageProcessing(size=dict(zip(keys, limits, strict=True)))
+    if 0 in expected:
+        with pytest.raises(ValueError, match="leaves no pixel"):
+            processing.resized_shape(height, width)
+    else:
+        assert processing.resized_shape(height, width) == expected
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 600))
@@ -321,8 +366,10 @@ def test_legacy_preprocessor_files():
     input_data_format=st.sampled_from([None, "channels_first"]),
     crop_rounding=st.sampled_from(["floor", "round"]),
     pass_order=st.sampled_from(["pillow-12", "pillow-13"]),
+    arithmetic=st.sampled_from(["pillow", "torchvision"]),
 )
 def test_processing_round_trip_through_json(size, resample, switches, mean, **others):
+    assume(others["arithmetic"] == "pillow" or resample not in ("box", "hamming"))
     names = "do_resize do_center_crop do_rescale do_normalize do_convert_rgb apply_exif".split()
     processing = ImageProcessing(
         size=size, resample=resample, image_mean=mean, **dict(zip(names, switches, strict=True)), **others
@@ -331,6 +378,23 @@ def test_processing_round_trip_through_json(size, resample, switches, mean, **ot
     assert ImageProcessing.from_dict(values) == processing
     assert values["resample"] == RESAMPLING[resample]
     assert values["image_processor_type"] == "DeiTImageProcessor"
+
+
+def test_the_name_in_a_file_does_not_choose_the_arithmetic():
+    for name in ("DeiTImageProcessor", "DeiTImageProcessorFast", "DeiTImageProcessorPil"):
+        assert ImageProcessing.from_dict({"image_processor_type": name}) == ImageProcessing()
+    fast = ImageProcessing(arithmetic="torchvision")
+    assert fast.to_dict()["arithmetic"] == "torchvision"
+    assert ImageProcessing.from_dict(fast.to_dict()) == fast
+    # The padding follows the arithmetic, also in a copy that changes nothing else.
+    assert dataclasses.replace(ImageProcessing(), arithmetic="torchvision").crop_rule == "truncate"
+    assert dataclasses.replace(ImageProcessing.original(), arithmetic="torchvision").crop_rule == "round"
+
+
+def test_padding_of_a_batch_is_refused():
+    assert ImageProcessing.from_dict({"do_pad": None, "pad_size": None}) == ImageProcessing()
+    with pytest.raises(ValueError, match="do_pad is on, but padding a batch"):
+        ImageProcessing.from_dict({"do_pad": True})
 
 
 def test_files_hold_only_what_transformers_knows():
@@ -343,8 +407,17 @@ BAD_PROCESSING = [
     ({"size": 0}, r"size(\[0\])? must be at least 1, got 0"),
     ({"size": "256"}, r"size must be an integer or a pair \(height, width\), got '256'"),
     ({"size": (1, 2, 3)}, r"size must be an integer or a pair"),
-    ({"size": {"longest_edge": 3}}, r'must have the keys "height" and "width", or "shortest_edge"; got longest_edge'),
-    ({"size": {"height": 3}}, r'size must have the keys "height" and "width", or "shortest_edge"; got height'),
+    ({"size": {"longest_edge": 3}}, r"one of these sets of keys: height and width; shortest_edge; .*got longest_edge"),
+    ({"size": {"height": 3}}, r"size must have one .*shortest_edge and longest_edge; max_height and max_width; got h"),
+    ({"size": {"min_pixels": 3, "max_pixels": 9}}, r"got min_pixels, max_pixels"),
+    ({"size": {}}, r"got none"),
+    ({"size": {"max_height": 3, "max_width": 0}}, r"size\['max_width'\] must be at least 1, got 0"),
+    ({"crop_size": {"max_height": 3, "max_width": 3}}, r"crop_size must be a height and a width"),
+    ({"arithmetic": "torch"}, r"arithmetic must be one of pillow, torchvision; got 'torch'"),
+    ({"arithmetic": "torchvision", "resample": 4}, r"resample='box' is not known to arithmetic='torchvision'"),
+    ({"alpha": True}, r"alpha=True needs do_convert_rgb=False, .*got True and 'pillow'"),
+    ({"alpha": True, "do_convert_rgb": False, "arithmetic": "torchvision"}, r"got False and 'torchvision'"),
+    ({"alpha": 1}, r"alpha must be True or False, got 1"),
     ({"size": {"height": 3, "width": 2.5}}, r"size\['width'\] must be an integer, got 2\.5"),
     ({"crop_size": {"shortest_edge": 3}}, r"crop_size must be a height and a width, got \{'shortest_edge': 3\}"),
     ({"resample": "bicubc"}, r"resample must be one of nearest, .*got 'bicubc'\. Did you mean 'bicubic'\?"),
@@ -361,7 +434,7 @@ BAD_PROCESSING = [
     ({"do_resize": 1}, r"do_resize must be True or False, got 1"),
     ({"do_convert_rgb": None}, r"do_convert_rgb must be True or False, got None"),
     ({"default_to_square": "no"}, r"default_to_square must be True or False, got 'no'"),
-    ({"input_data_format": "last"}, r"input_data_format must be one of channels_last, channels_first; got 'last'"),
+    ({"input_data_format": "last"}, r"input_data_format must be one of .*channels_first, none; got 'last'"),
     ({"crop_rounding": "ceil"}, r"crop_rounding must be one of floor, round; got 'ceil'"),
     ({"pass_order": "pillow-14"}, r"pass_order must be one of pillow-13, pillow-12; got 'pillow-14'"),
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Chapter 3: crop, rescale, normalize and preprocess, against hand-made numbers, transformers, and the mirror."""
 
+import dataclasses
 import inspect
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
 
 from deit_ref.config import IMAGENET_MEAN, IMAGENET_STD, RESAMPLING, ImageProcessing
@@ -43,6 +45,7 @@ def with_transformers(images, processing):
         do_normalize=processing.do_normalize,
         image_mean=processing.image_mean,
         image_std=processing.image_std,
+        do_convert_rgb=False,
     )
     return processor(images, return_tensors="np", input_data_format="channels_last")["pixel_values"]
 
@@ -69,6 +72,7 @@ def test_where_a_crop_starts(in_size, out_size, floor, rounded):
     for backend in (book, mirror):
         assert backend.crop_start(in_size, out_size, rounding="floor") == floor
         assert backend.crop_start(in_size, out_size, rounding="round") == rounded
+        assert backend.crop_start(in_size, out_size, rounding="truncate") == int((in_size - out_size) / 2)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +98,14 @@ def test_center_crop_by_hand(size, rounding, expected):
 def test_padding_that_parity_with_transformers_names():
     # 9x12 to 14x15: transformers' Pillow processor has the image from row 3 and column 2 on, torchvision from 2 and 1.
     image = np.ones((9, 12, 1), np.uint8)
-    for rounding, row, column in (("floor", 3, 2), ("round", 2, 1)):
+    for rounding, row, column in (("floor", 3, 2), ("round", 2, 1), ("truncate", 2, 1)):
         cropped = book.center_crop(image, (14, 15), rounding=rounding)[..., 0]
         assert cropped.sum() == 9 * 12
         assert cropped[row : row + 9, column : column + 12].all()
 
 
 @given(seed=seeds, shape=st.tuples(sides, sides), size=st.tuples(sides, sides))
-@pytest.mark.parametrize("rounding", ["floor", "round"])
+@pytest.mark.parametrize("rounding", ["floor", "truncate", "round"])
 def test_center_crop_keeps_the_middle_and_fills_with_zeros(seed, shape, size, rounding):
     image = photo(seed, *shape) // 2 + 1  # no zeros
     cropped = book.center_crop(image, size, rounding=rounding)
@@ -299,6 +303,150 @@ def test_the_trace_names_the_steps_that_run(left_out):
         np.testing.assert_array_equal(trace["images.1.normalized"].transpose(2, 0, 1), pixel_values[1])
 
 
+# --- torchvision's arithmetic, the original repository's transform, alpha, and groups
+
+
+def fast_processor(image, processing):
+    """The fast processor's steps in torch's own words; torchvision itself resizes with this interpolate."""
+    planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+    size = processing.resized_shape(*image.shape[:2])
+    if processing.do_resize:
+        planes = torch.nn.functional.interpolate(planes, size=size, mode=processing.resample, antialias=True)
+    if processing.do_center_crop:
+        height, width = processing.crop_size["height"], processing.crop_size["width"]
+        down, right = max(height - planes.shape[2], 0), max(width - planes.shape[3], 0)
+        padding = (right // 2, right - right // 2, down // 2, down - down // 2)
+        planes = torch.nn.functional.pad(planes, padding)
+        top, left = int((planes.shape[2] - height) / 2.0), int((planes.shape[3] - width) / 2.0)
+        planes = planes[:, :, top : top + height, left : left + width]
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (processing.image_mean, processing.image_std))
+    if processing.do_rescale and processing.do_normalize:
+        inverse = 1.0 / processing.rescale_factor
+        return planes.float().sub(mean * inverse).div_(std * inverse).numpy()
+    if processing.do_normalize:
+        return planes.float().sub(mean).div_(std).numpy()
+    return (planes * processing.rescale_factor if processing.do_rescale else planes.float()).numpy()
+
+
+@given(
+    seed=seeds,
+    shape=st.tuples(wide, wide),
+    size=st.one_of(st.tuples(wide, wide), st.builds(lambda edge: {"shortest_edge": edge}, wide)),
+    crop_size=st.tuples(wide, wide),
+    resample=st.sampled_from(["bilinear", "bicubic", "lanczos"]),
+    factor=st.sampled_from([1 / 255, 1 / 127.5, 0.0173]),
+    switches=st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+)
+def test_torchvision_arithmetic_is_that_of_the_fast_processor(seed, shape, size, crop_size, resample, factor, switches):
+    names = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
+    processing = ImageProcessing(
+        size=size,
+        crop_size=crop_size,
+        resample=resample,
+        rescale_factor=factor,
+        image_mean=IMAGENET_MEAN,
+        image_std=IMAGENET_STD,
+        arithmetic="torchvision",
+        **dict(zip(names, switches, strict=True)),
+    )
+    image = photo(seed, *shape)
+    expected = fast_processor(image, processing)
+    np.testing.assert_array_equal(book.preprocess([image], processing), expected)
+    np.testing.assert_array_equal(with_torch([image], processing), expected)
+
+
+def test_the_two_arithmetics_differ_in_bytes_and_in_last_bits():
+    image = photo(9, 90, 70)
+    whole = {"image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD, "size": 50, "crop_size": 40}
+    slow, fast = (
+        book.preprocess([image], ImageProcessing(**whole, arithmetic=name)) for name in ("pillow", "torchvision")
+    )
+    assert 0 < abs(slow - fast).max() < 0.1
+    kept = {**whole, "do_resize": False}
+    slow, fast = (
+        book.preprocess([image], ImageProcessing(**kept, arithmetic=name)) for name in ("pillow", "torchvision")
+    )
+    assert 0 < abs(slow - fast).max() < 1e-6
+    # One step in torchvision's arithmetic, so there is no rescaled image to record.
+    trace, mirrored = Trace(), Trace()
+    book.preprocess([image], ImageProcessing(**whole, arithmetic="torchvision"), trace=trace)
+    with_torch([image], ImageProcessing(**whole, arithmetic="torchvision"), trace=mirrored)
+    steps = [f"images.0.{step}" for step in STEPS if step != "rescaled"]
+    assert list(trace) == list(mirrored) == [*steps, "pixel_values"]
+
+
+def original_transform(image, size):
+    """The evaluation of the original repository: Resize(int(256/224 * size)), CenterCrop, ToTensor, Normalize."""
+    height, width = image.shape[:2]
+    short, long = sorted((height, width))
+    edge = int((256 / 224) * size)
+    new_short, new_long = edge, int(edge * long / short)
+    new_width, new_height = (new_short, new_long) if width <= height else (new_long, new_short)
+    resized = np.asarray(Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC))
+    top, left = round((new_height - size) / 2.0), round((new_width - size) / 2.0)
+    cropped = resized[top : top + size, left : left + size]
+    tensor = torch.from_numpy(cropped.transpose(2, 0, 1).copy()).float().div(255)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((tensor - mean) / std).numpy(), cropped
+
+
+@pytest.mark.parametrize("size", [224, 384, 96, 33])
+def test_the_original_preset_is_the_original_transform(size):
+    shapes = [(480, 640), (640, 480), (300, 482), (482, 300), (77, 91), (501, 333), (256, 256), (224, 225), (40, 39)]
+    preset = dataclasses.replace(ImageProcessing.original(size), pass_order=PILLOW_ORDER)
+    images = [photo(i, *shape) for i, shape in enumerate(shapes if size != 384 else shapes[:3])]
+    trace = Trace()
+    pixel_values = book.preprocess(images, preset, trace=trace)
+    for i, image in enumerate(images):
+        expected, cropped = original_transform(image, size)
+        np.testing.assert_array_equal(trace[f"images.{i}.cropped"], cropped, err_msg=str(image.shape))
+        # ToTensor divides in float32 where rescale multiplies in float64: the last bit may differ.
+        np.testing.assert_allclose(pixel_values[i], expected, rtol=0, atol=1e-6)
+        assert int((256 / 224) * size) == preset.size["shortest_edge"]
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_alpha_is_multiplied_in_as_transformers_does(channels):
+    # transformers makes a PIL image of modes LA and RGBA of two and four channels.
+    processing = ImageProcessing(
+        size=(21, 14),
+        crop_size=(16, 17),
+        image_mean=(0.4,) * channels,
+        image_std=(0.3,) * channels,
+        do_convert_rgb=False,
+        alpha=True,
+        pass_order=PILLOW_ORDER,
+    )
+    images = [photo(1, 40, 30, channels), photo(2, 40, 30, channels)]
+    expected = []
+    for image in images:
+        resized = np.asarray(Image.fromarray(image).resize((14, 21), Image.Resampling.BICUBIC))
+        options = dataclasses.replace(processing, do_resize=False, alpha=False)
+        expected.append(book.preprocess([resized], options)[0])
+    np.testing.assert_array_equal(book.preprocess(images, processing), expected)
+    np.testing.assert_array_equal(with_torch(images, processing), expected)
+    if channels == 4:
+        same_as_transformers(images, processing)
+    apart = book.preprocess(images, dataclasses.replace(processing, alpha=False))
+    assert abs(apart - expected).max() > 0.1
+
+
+def test_the_mirror_resizes_images_of_one_size_together(monkeypatch):
+    calls = []
+    resize = mirror.resize
+    monkeypatch.setattr(
+        mirror, "resize", lambda image, *rest, **options: calls.append(image.shape) or resize(image, *rest, **options)
+    )
+    images = [photo(i, *shape) for i, shape in enumerate([(30, 20), (25, 40), (30, 20), (20, 30), (30, 20)])]
+    processing = ImageProcessing(size=16, crop_size=(18, 12))
+    trace = Trace()
+    batch = with_torch(images, processing, trace=trace)
+    assert sorted(map(tuple, calls)) == [(20, 30, 3), (25, 40, 3), (30, 20, 9)]
+    np.testing.assert_array_equal(batch, book.preprocess(images, processing))
+    for i in range(5):
+        np.testing.assert_array_equal(trace[f"images.{i}.image"].numpy(), images[i])
+
+
 # --- bad input. Unwrapped, because in tests the shape check of the signature would speak first.
 
 
@@ -310,7 +458,7 @@ def test_bad_input_is_refused_with_the_reason(backend, wrap):
     with pytest.raises(ValueError, match="needs at least one image, got an empty list"):
         preprocess([], ImageProcessing())
     with pytest.raises(ValueError, match=r"must be uint8 .* got (torch\.)?float32 \(6, 7, 3\)"):
-        inspect.unwrap(backend._preprocess_one)(wrap(np.zeros((6, 7, 3), np.float32)), keeps_sizes, trace=None)
+        preprocess([wrap(np.zeros((6, 7, 3), np.float32))], keeps_sizes)
     with pytest.raises(ValueError, match=r"one shape after processing, got .*\(5, 7, 3\), \(6, 7, 3\): give `size`"):
         preprocess([image, image[1:]], keeps_sizes)
     shortest = ImageProcessing(size={"shortest_edge": 12}, do_center_crop=False)
@@ -322,5 +470,5 @@ def test_bad_input_is_refused_with_the_reason(backend, wrap):
         crop(image[..., 0], (2, 2))
     with pytest.raises(ValueError, match=r"size\[1\] must be at least 1, got 0"):
         crop(image, (2, 0))
-    with pytest.raises(ValueError, match=r"rounding must be one of floor, round; got 'ceil'"):
+    with pytest.raises(ValueError, match=r"rounding must be one of floor, truncate, round; got 'ceil'"):
         crop(image, (2, 2), rounding="ceil")

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from both import CHAPTER_FILES
 
 import deit_ref
-from deit_ref.chapters import CHAPTERS
 
 PACKAGE = Path(deit_ref.__file__).parent
-CHAPTER_NAMES = [chapter.name for chapter in CHAPTERS]
+CHAPTER_NAMES = CHAPTER_FILES
 BACKENDS = ("numpy_backend", "torch_backend")
 
 # What stands below the chapters, and what each may import of the others; a new file must find its place here.
@@ -22,14 +22,16 @@ SHARED = {
     "outputs": ["checks"],
     "trace": ["checks"],
     "weights": ["checks", "config", "outputs"],
-    "photos": ["checks", "outputs"],
+    "photos": ["checks", "config", "outputs"],
 }
 ABOVE = {
     "api": list(SHARED),
     "checkpoints": ["checks", "config", "outputs", "weights", "checkpoints"],
     "__init__": [*SHARED, "api", "checkpoints"],
     "benchmark": [*SHARED, *BACKENDS, "api", "checkpoints", "benchmark", ""],
-    "cli": [*SHARED, "api", "checkpoints", ""],
+    "plots": [*SHARED, "numpy_backend"],
+    "commands": [*SHARED, "api", "checkpoints", "plots", ""],
+    "cli": [*SHARED, "commands", ""],
     "__main__": ["cli"],
 }
 CHAPTERS_SEE = ["checks", "config", "outputs", "trace", "weights"]
@@ -40,9 +42,10 @@ THIRD = {
     "torch_backend": ({"torch", "jaxtyping"}, set()),
     "torch_backend.device": ({"torch", "numpy"}, set()),
     "photos": ({"numpy", "jaxtyping"}, {"PIL"}),
-    "checkpoints": ({"numpy"}, {"safetensors"}),
+    "checkpoints": ({"numpy"}, {"safetensors", "huggingface_hub"}),
     "benchmark": ({"numpy"}, {"torch", "transformers", "PIL"}),
-    "cli": ({"numpy"}, {"tqdm"}),
+    "plots": ({"numpy"}, {"matplotlib"}),
+    "commands": ({"numpy"}, {"tqdm"}),
 }
 PURE = ({"numpy"}, set())
 
@@ -148,7 +151,7 @@ def test_chapters_are_short_enough_to_read(name):
 
 
 def loaded_after(code):
-    heavy = ["torch", "scipy", "matplotlib", "transformers", "safetensors", "PIL", "tqdm"]
+    heavy = ["torch", "scipy", "matplotlib", "transformers", "safetensors", "PIL", "tqdm", "huggingface_hub"]
     code = f"import sys\n{code}\nprint(*[name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
     assert result.returncode == 0, result.stderr

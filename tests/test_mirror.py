@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
+from both import CHAPTER_FILES, CONTINUED
 from strategies import TINY, random_mask, random_pixels, random_weights
 from transformers.activations import ACT2FN
 
@@ -17,7 +18,7 @@ from deit_ref.chapters import CHAPTERS
 from deit_ref.config import ACTIVATION_NAMES, TASKS
 from deit_ref.trace import Trace
 
-NAMES = [chapter.name for chapter in CHAPTERS]
+NAMES = CHAPTER_FILES
 
 
 def chapter_of(backend, name):
@@ -81,15 +82,18 @@ def test_the_comparison_sees_each_kind_of_difference():
 
 def test_chapters_are_numbered_in_order():
     assert [chapter.number for chapter in CHAPTERS] == list(range(1, 13))
-    assert len(set(NAMES)) == 12
+    assert len({chapter.name for chapter in CHAPTERS}) == 12
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=[chapter.name for chapter in CHAPTERS])
 def test_modules_name_their_chapter(chapter):
     for backend in ("numpy", "torch"):
         first_line = chapter_of(backend, chapter.name).__doc__.splitlines()[0]
         assert re.match(rf"Chapter {chapter.number}[:,.] ", first_line), first_line
-    assert "Source:" in chapter_of("numpy", chapter.name).__doc__
+        for name in CONTINUED.get(chapter.name, []):
+            assert chapter_of(backend, name).__doc__.startswith(f"Chapter {chapter.number}, continued")
+    for name in (chapter.name, *CONTINUED.get(chapter.name, [])):
+        assert "Source:" in chapter_of("numpy", name).__doc__
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,6 +8,7 @@ import sys
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from hypothesis import given
@@ -88,12 +89,15 @@ def test_a_transparent_color_of_a_png_becomes_white(tmp_path):
     np.testing.assert_array_equal(photos.load_image(tmp_path / "key.png"), expected)
 
 
-@given(st.sampled_from(["1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"]), st.integers(0, 99))
+@given(
+    st.sampled_from(["1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"]),
+    st.integers(0, 99),
+)
 def test_every_mode_is_converted_as_transformers_does(mode, seed):
     from transformers.image_transforms import convert_to_rgb
 
     rgba = Image.fromarray(drawn_bytes((7, 5, 4), seed))
-    image = rgba.convert(mode) if mode in ("LA", "PA", "RGBA") else rgba.convert("RGB").convert(mode)
+    image = rgba.convert(mode) if mode in ("LA", "PA", "RGBA", "RGBa") else rgba.convert("RGB").convert(mode)
     np.testing.assert_array_equal(photos.load_image(image), convert_to_rgb(image, return_numpy=True))
     np.testing.assert_array_equal(photos.load_image(np.asarray(rgba)), convert_to_rgb(np.asarray(rgba), True))
 
@@ -121,24 +125,106 @@ def test_channel_axis_is_read_from_the_shape_or_refused():
     assert five.shape == (8, 9, 5)
     with pytest.raises(ValueError, match=r"1 \(gray\), 3 \(RGB\) or 4 \(RGBA\) channels, got 5"):
         photos.load_image(drawn_bytes((5, 8, 9), 1), input_data_format="channels_first")
-    with pytest.raises(ValueError, match="input_data_format must be one of channels_last, channels_first; got 'HWC'"):
+    with pytest.raises(ValueError, match="must be one of channels_last, channels_first, none; got 'HWC'"):
         photos.load_image(both, input_data_format="HWC")
+    with pytest.raises(ValueError, match=r"'none' means \(height, width\), got an array of shape \(3, 8, 3\)"):
+        photos.load_image(both, input_data_format="none")
+    for data_format in (None, "none"):
+        gray = photos.load_image(both[0], input_data_format=data_format, do_convert_rgb=False)
+        np.testing.assert_array_equal(gray, both[0][:, :, None])
+
+
+def test_numbers_become_bytes_by_their_dtype():
+    def loaded(values):
+        return photos.load_image(values, do_convert_rgb=False)[..., 0].tolist()
+
+    assert loaded(np.array([[0, 255, 7]], np.int64)) == [[0, 255, 7]]
+    assert loaded(torch.tensor([[0, 200]], dtype=torch.int16)) == [[0, 200]]
+    assert loaded(np.array([[0, 255, 7]], np.uint16)) == [[0, 255, 7]]
+    assert loaded(np.array([[True, False]])) == [[255, 0]]
+    assert loaded(np.array([[0.0, 255.0, 7.0]])) == [[0, 255, 7]]
+    assert loaded(np.array([[0.0, 100.0000001]])) == [[0, 100]]
+    # 0.999 * 255 = 254.7 is cut, not rounded; so is the half.
+    assert loaded(np.array([[0.0, 0.5, 0.999, 1.0]])) == [[0, 127, 254, 255]]
+    # The product is rounded to float32 first, which makes whole what is whole but for rounding.
+    assert loaded(np.array([[0.5, 0.99999999]])) == [[127, 255]]
+    assert loaded(torch.tensor([[0.25, 0.75]], dtype=torch.bfloat16)) == [[63, 191]]
+    assert loaded(np.zeros((1, 2), np.float32)) == [[0, 0]]
+
+
+@given(
+    seed=st.integers(0, 999),
+    dtype=st.sampled_from(["float16", "float32", "float64"]),
+    kind=st.sampled_from(["whole", "fraction", "bytes / 255"]),
+)
+def test_floats_become_the_bytes_that_transformers_resizes(seed, dtype, kind):
+    from transformers.image_transforms import to_pil_image
+
+    generator = np.random.default_rng(seed)
+    values = generator.integers(0, 256, (5, 7, 3)) if kind != "fraction" else generator.random((5, 7, 3))
+    image = (values / 255 if kind == "bytes / 255" else values).astype(dtype)
+    expected = np.asarray(to_pil_image(image, input_data_format="channels_last"))
+    np.testing.assert_array_equal(photos.load_image(image), expected)
+
+
+def test_floats_in_0_to_1_are_what_transformers_makes_of_them_without_rescale():
+    from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
+
+    import deit_ref
+
+    image = np.random.default_rng(8).random((40, 30, 3))
+    theirs = DeiTImageProcessorPil(do_rescale=False, size=24, crop_size=20)
+    theirs = theirs(image, return_tensors="np", input_data_format="channels_last")["pixel_values"]
+    order = "pillow-13" if int(PIL.__version__.split(".")[0]) >= 13 else "pillow-12"
+    processing = deit_ref.ImageProcessing(size=24, crop_size=20, pass_order=order)
+    np.testing.assert_allclose(deit_ref.preprocess(image, processing), theirs, rtol=0, atol=1e-6)
+
+
+def test_deep_gray_images(tmp_path):
+    values = np.array([[0, 128, 129, 257, 65535, 32896]], np.uint16)
+    expected = [[[0], [0], [1], [1], [255], [128]]]  # 128/257 is below a half, 129/257 above
+    big_endian = Image.frombytes("I;16B", (6, 1), values.astype(">u2").tobytes())
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    Image.fromarray(values).save(tmp_path / "deep.tif")
+    for image in (Image.fromarray(values), big_endian, tmp_path / "deep.png", tmp_path / "deep.tif"):
+        assert photos.load_image(image, do_convert_rgb=False).tolist() == expected
+        np.testing.assert_array_equal(photos.load_image(image), np.repeat(expected, 3, axis=2))
+    assert photos.load_image(Image.fromarray(np.array([[0, 255]], np.int32)), do_convert_rgb=False).tolist() == [
+        [[0], [255]]
+    ]
+    for floats, found in (([[0.0, 254.0]], [[[0], [254]]]), ([[0.25, 1.0]], [[[63], [255]]])):
+        image = Image.fromarray(np.array(floats, np.float32))
+        assert photos.load_image(image, do_convert_rgb=False).tolist() == found
+    Image.fromarray(values).save(tmp_path / "key.png", transparency=257)
+    expected[0][3] = [255]
+    np.testing.assert_array_equal(photos.load_image(tmp_path / "key.png"), np.repeat(expected, 3, axis=2))
 
 
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((4, 4, 3), np.float32), r"dtype uint8, 0..255; got float32 of shape \(4, 4, 3\).*255"),
-        (np.zeros((4, 4, 3), np.int64), "got int64"),
-        (np.zeros((4, 4), bool), "got bool"),
-        (torch.zeros(3, 4, 4, dtype=torch.bfloat16), "got bfloat16 of shape"),
+        (
+            np.full((4, 4, 3), -0.5),
+            r"whole numbers in 0\.\.255, or floats in 0\.\.1; got float64 in -0\.5\.\.-0\.5\. Scale",
+        ),
+        (np.linspace(0.7, 255, 48).reshape(4, 4, 3), r"got float64 in 0\.7\.\.255\.0, not all whole\. Round them"),
+        (np.full((4, 4), 256.0), r"got float64 in 256\.0\.\.256\.0\. Scale them first \(16 bits: divide by 257"),
+        (np.full((4, 4), np.nan), r"got float64 in nan\.\.nan\. .*pixel_values"),
+        (
+            np.eye(4, dtype=np.float32),
+            r"got float32 in 0\.0\.\.1\.0, which could be white or 1 of 255\. Pass booleans or",
+        ),
+        (np.full((4, 4), 256, np.uint16), r"got uint16 in 256\.\.256"),
+        (np.full((4, 4), -1), r"got int64 in -1\.\.-1"),
+        (torch.full((3, 4, 4), 2.5, dtype=torch.bfloat16), r"got float32 in 2\.5\.\.2\.5, not all whole"),
+        (np.zeros((4, 4), complex), "Expected the array to hold numbers.*got dtype complex128"),
+        (np.full((4, 4), "a"), "Expected the array to hold numbers.*got dtype <U1"),
         (np.zeros(4, np.uint8), r"shape \(height, width\).*got \(4,\)"),
         (np.zeros((0, 4, 3), np.uint8), r"got \(0, 4, 3\)"),
-        (None, "a path, a PIL image, a uint8 array or a uint8 tensor; got NoneType"),
+        (None, "a path, a PIL image, an array or a tensor; got NoneType"),
         (b"photo.png", "got bytes"),
-        (Image.new("I;16", (2, 2)), "8 bits per channel; the PIL image has mode 'I;16'.*257"),
-        (Image.new("I", (2, 2)), "mode 'I'"),
-        (Image.new("F", (2, 2)), "mode 'F'"),
+        (Image.new("I", (2, 2), 256), r"the PIL image to hold whole numbers in 0\.\.255, .*got int32 in 256\.\.256"),
+        (Image.new("F", (2, 2), -1), r"the PIL image to hold .*got float32 in -1\.0\.\.-1\.0"),
     ],
 )
 def test_what_is_no_uint8_image_is_refused(image, message):

@@ -1,4 +1,4 @@
-"""Chapter 2: the resize, against hand-made numbers, Pillow itself, and the mirror."""
+"""Chapter 2 and its second file: against hand-made numbers, Pillow, torch's interpolate, and the mirror."""
 
 import inspect
 
@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deit_ref.config import RESAMPLING
+from deit_ref.numpy_backend import pixels as book_pixels
 from deit_ref.numpy_backend import resize as book
+from deit_ref.torch_backend import pixels as mirror_pixels
 from deit_ref.torch_backend import resize as mirror
 
 # The rule for the order of the passes came with Pillow 13; an older one is compared with the older rule.
@@ -269,6 +271,186 @@ def test_the_mirror_has_the_same_bytes_in_the_older_order_and_with_other_channel
     image = noise(seed, *shape, 1 + seed % 5)
     options = {"resample": resample, "pass_order": "pillow-12"}
     np.testing.assert_array_equal(with_torch(image, size, **options), book.resize(image, size, **options))
+
+
+# --- alpha and deeper pixels
+
+
+def test_see_through_pixels_lend_no_color():
+    # Red that is not there beside blue that is: blue stays blue, half there; apart from alpha it would turn purple.
+    image = np.array([[[255, 0, 0, 0], [0, 0, 255, 255]]], np.uint8)
+    for backend, wrap in ((book_pixels, np.asarray), (mirror_pixels, torch.from_numpy)):
+        resized = backend.resize_with_alpha(wrap(image), (1, 1), resample="box")
+        assert resized.tolist() == [[[0, 0, 255, 128]]]
+    assert book.resize(image, (1, 1), resample="box").tolist() == [[[128, 0, 128, 128]]]
+
+
+def test_all_colors_with_all_alphas():
+    color, alpha = np.meshgrid(np.arange(256), np.arange(256))
+    image = np.stack([color, alpha], axis=-1).astype(np.uint8)
+    multiplied, divided = book_pixels.premultiply(image), book_pixels.unpremultiply(image)
+    np.testing.assert_array_equal(multiplied[..., 0], (2 * color * alpha + 255) // 510)  # rounded
+    kept = (alpha == 0) | (alpha == 255)
+    np.testing.assert_array_equal(
+        divided[..., 0], np.where(kept, color, np.minimum(255 * color // np.maximum(alpha, 1), 255))
+    )
+    for result, name in ((multiplied, "premultiply"), (divided, "unpremultiply")):
+        np.testing.assert_array_equal(result[..., 1], alpha)
+        np.testing.assert_array_equal(getattr(mirror_pixels, name)(torch.from_numpy(image)).numpy(), result)
+
+
+def test_deep_pixels_by_hand():
+    # Weights 3 3 1 and 1 3 3 of 7, as above: 53 and 160 of bytes, and beyond bytes.
+    row = np.array([7, 70, 140, 210]).reshape(1, 4, 1)
+    for backend, wrap in ((book_pixels, np.asarray), (mirror_pixels, torch.from_numpy)):
+        floats = backend.resize_deep(wrap(row.astype(np.float32)), (1, 2), resample="bilinear")
+        np.testing.assert_allclose(np.asarray(floats).ravel(), [371 / 7, 1057 / 7 + 9], rtol=1e-6)
+        below = backend.resize_deep(wrap((-1000 * row).astype(np.int32)), (1, 2), resample="bilinear")
+        assert np.asarray(below).ravel().tolist() == [-53000, -160000]
+        halves = wrap(np.array([-1, -2, 1, 2], np.int32).reshape(1, 4, 1))  # -1.5 and 1.5
+        assert np.asarray(backend.resize_deep(halves, (1, 2), resample="box")).ravel().tolist() == [-2, 2]
+        # Bicubic leaves the range at an edge; only uint16 is cut.
+        edge = np.repeat([0, 65535], 4).reshape(1, 8, 1)
+        cut = np.asarray(backend.resize_deep(wrap(edge.astype(np.uint16)), (1, 16))).ravel()
+        kept = np.asarray(backend.resize_deep(wrap(edge.astype(np.int32)), (1, 16))).ravel()
+        assert (cut.min(), cut.max()) == (0, 65535)
+        assert (kept.min(), kept.max()) == (-4608, 70143)  # 65535 * -9/128
+        far = wrap(np.repeat([-(2**31), 2**31 - 1], 4).astype(np.int32).reshape(1, 8, 1))
+        cut = np.asarray(backend.resize_deep(far, (1, 16))).ravel()
+        assert (cut.min(), cut.max()) == (-(2**31), 2**31 - 1)
+
+
+def drawn(generator, mode, height, width):
+    """An image of a Pillow mode with values at and between its limits, (height, width) or with two or four channels."""
+    extreme = generator.random((height, width)) < 0.4
+    if mode in ("LA", "RGBA"):
+        image = generator.integers(0, 256, (height, width, len(mode)), dtype=np.uint8)
+        image[extreme, -1] = generator.choice([0, 1, 254, 255], extreme.sum())
+        return image
+    if mode == "F":
+        return (generator.standard_normal((height, width)) * 10.0 ** generator.integers(-3, 6)).astype(np.float32)
+    low, high = (0, 2**16) if mode == "I;16" else (-(2**29), 2**29)
+    values = generator.integers(low, high, (height, width)) >> int(generator.integers(0, 16))
+    return np.where(extreme, generator.choice([low, high - 1]), values).astype(
+        np.uint16 if mode == "I;16" else np.int32
+    )
+
+
+@pytest.mark.parametrize("pass_order", ["pillow-13", "pillow-12"])
+def test_same_bits_as_pillow_in_two_and_a_half_thousand_cases_of_five_modes(pass_order):
+    generator = np.random.default_rng(13)
+    names, wrong, vertical = sorted(RESAMPLING), [], 0
+    for i in range(2500 if pass_order == PILLOW_ORDER else 300):
+        mode, resample = ("F", "I", "I;16", "LA", "RGBA")[i % 5], names[i // 5 % 6]
+        height, width, *size = generator.integers(1, (90, 45, 60, 60)).tolist()
+        image = drawn(generator, mode, height, width)
+        picture = Image.fromarray(image)
+        assert picture.mode == mode
+        stacked = image if image.ndim == 3 else image[..., None]
+        function = "resize_with_alpha" if image.ndim == 3 else "resize_deep"
+        options = {"resample": resample, "pass_order": pass_order}
+        ours = getattr(book_pixels, function)(stacked, tuple(size), **options)
+        vertical += book.vertical_first((height, width), tuple(size), pass_order=pass_order)
+        # The installed Pillow knows one order only; the other one is compared with the mirror.
+        expected = np.asarray(picture.resize((size[1], size[0]), RESAMPLING[resample])).reshape(ours.shape)
+        if pass_order == PILLOW_ORDER and (ours != expected).any():
+            wrong.append((mode, resample, height, width, *size))
+        if i % 14 == 0:  # the mirror is slow on small images
+            mirrored = getattr(mirror_pixels, function)(torch.from_numpy(stacked), tuple(size), **options)
+            np.testing.assert_array_equal(ours, mirrored.numpy(), err_msg=str((mode, resample, height, width, size)))
+            assert ours.dtype == stacked.dtype
+    assert not wrong
+    assert (vertical > 100) == (pass_order == "pillow-13")
+
+
+def test_deep_channels_are_treated_apart_and_the_same_size_is_a_copy():
+    generator = np.random.default_rng(3)
+    image = generator.standard_normal((9, 7, 3)).astype(np.float32)
+    apart = [book_pixels.resize_deep(image[..., c : c + 1], (5, 11)) for c in range(3)]
+    np.testing.assert_array_equal(book_pixels.resize_deep(image, (5, 11)), np.concatenate(apart, axis=-1))
+    for copied in (book_pixels.resize_deep(image, (9, 7)), mirror_pixels.resize_deep(torch.from_numpy(image), (9, 7))):
+        np.testing.assert_array_equal(np.asarray(copied), image)
+        assert not np.shares_memory(np.asarray(copied), image)
+
+
+@pytest.mark.parametrize(("backend", "wrap"), [(book_pixels, np.asarray), (mirror_pixels, torch.from_numpy)])
+def test_bad_alpha_and_bad_deep_pixels_are_refused(backend, wrap):
+    deep, with_alpha = inspect.unwrap(backend.resize_deep), inspect.unwrap(backend.resize_with_alpha)
+    with pytest.raises(ValueError, match="with alpha must have two channels or more, got 1"):
+        with_alpha(wrap(noise(0, 4, 5, 1)), (2, 2))
+    with pytest.raises(ValueError, match=r"must be uint8 .* got float32"):
+        with_alpha(wrap(np.zeros((4, 5, 2), np.float32)), (2, 2))
+    with pytest.raises(ValueError, match=r"float32, int32 or uint16 .*got uint8 \(4, 5, 3\)\. Bytes go to resize"):
+        deep(wrap(noise(0, 4, 5)), (2, 2))
+    with pytest.raises(ValueError, match=r"got float64 \(4, 5, 1\)"):
+        deep(wrap(np.zeros((4, 5, 1))), (2, 2))
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="must hold finite numbers, got NaN or infinity"):
+            deep(wrap(np.full((4, 5, 1), bad, np.float32)), (2, 2))
+    image = wrap(np.zeros((4, 5, 1), np.int32))
+    with pytest.raises(ValueError, match=r"size\[0\] must be at least 1, got 0"):
+        deep(image, (0, 2))
+    with pytest.raises(ValueError, match=r"resample must be one of .*got 'cubic'"):
+        deep(image, (2, 2), resample="cubic")
+    with pytest.raises(ValueError, match=r"pass_order must be one of"):
+        deep(image, (2, 2), pass_order="pillow-11")
+
+
+# --- torchvision's arithmetic: that of torch's antialiased interpolate on bytes
+
+
+def with_interpolate(image, size, resample):
+    mode = {"mode": "nearest-exact"} if resample == "nearest" else {"mode": resample, "antialias": True}
+    planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+    return torch.nn.functional.interpolate(planes, size=size, **mode)[0].permute(1, 2, 0).numpy()
+
+
+def test_weights_of_16_bits_by_hand():
+    # Halves of two pixels: 2^15 / 2 = 2^14 fits with 15 places, 2^15 would not: p + 1 = 16.
+    for backend, wrap in ((book, np.asarray), (mirror, torch.tensor)):
+        thirds = backend.fixed_point(wrap(np.full((1, 3), 1 / 3)), arithmetic="torchvision")
+        np.testing.assert_array_equal(np.asarray(thirds), np.full((1, 3), 21845 / 2**16))  # 65536 / 3 = 21845.33
+        whole = backend.fixed_point(wrap(np.array([[0.75, 0.25, -2.5 / 2**14]])), arithmetic="torchvision")
+        np.testing.assert_array_equal(np.asarray(whole) * 2**15, [[24576, 8192, -5]])
+        # 2^15 * (1 - 2^-17) rounds to 2^15, so there are 14 places, in which 1.5 becomes 2.
+        nearly = backend.fixed_point(wrap(np.array([[1 - 2**-17, 3 / 2**15]])), arithmetic="torchvision")
+        np.testing.assert_array_equal(np.asarray(nearly) * 2**14, [[2**14, 2]])
+        tiny = backend.fixed_point(wrap(np.full((1, 2000), 1 / 2000)), arithmetic="torchvision")
+        np.testing.assert_array_equal(np.asarray(tiny) * 2**22, np.full((1, 2000), 2097))  # 2^22 / 2000, never more
+
+
+def test_same_bytes_as_interpolate_in_sixteen_hundred_cases():
+    generator = np.random.default_rng(5)
+    names, wrong, differs = ["bicubic", "bilinear", "lanczos", "nearest"], [], 0
+    for i in range(1600):
+        height, width, *size = generator.integers(1, (90, 90, 80, 80)).tolist()
+        size = (size[0], size[1] + 1)  # torch 2.13 stops at bicubic and 1 x 1 with an internal error
+        image = noise(i, height, width, 1 + i // 4 % 4)
+        options = {"resample": names[i % 4], "arithmetic": "torchvision"}
+        ours = book.resize(image, size, **options)
+        if (ours != with_interpolate(image, size, names[i % 4])).any():
+            wrong.append((height, width, *size, names[i % 4]))
+        if i % 32 < 4:  # the mirror is slow on small images
+            np.testing.assert_array_equal(with_torch(image, size, **options), ours)
+            differs += (ours != book.resize(image, size, resample=names[i % 4])).any()
+    assert not wrong
+    assert differs > 50  # the two arithmetics are not the same
+
+
+@pytest.mark.parametrize("backend", [book, mirror])
+def test_torchvision_has_no_box_and_no_hamming_and_one_order(backend):
+    wrap = np.asarray if backend is book else torch.from_numpy
+    image = wrap(noise(0, 60, 20))
+    for resample in ("box", "hamming"):
+        with pytest.raises(ValueError, match=rf"resample='{resample}' is not known to arithmetic='torchvision'"):
+            backend.resize(image, (5, 5), resample=resample, arithmetic="torchvision")
+    with pytest.raises(ValueError, match="arithmetic must be one of pillow, torchvision; got 'torch'"):
+        backend.resize(image, (5, 5), arithmetic="torch")
+    orders = [
+        backend.resize(image, (20, 30), pass_order=order, arithmetic="torchvision")
+        for order in ("pillow-13", "pillow-12")
+    ]
+    np.testing.assert_array_equal(np.asarray(orders[0]), np.asarray(orders[1]))
 
 
 # --- bad input. Unwrapped, because in tests the shape check of the signature would speak first.

@@ -7,7 +7,7 @@ Up to the crop a photo is bytes, (height, width, channels); from `rescale` on it
 float32; `preprocess` turns the axes to (channels, height, width) and stacks the batch.
 Each step can be switched off, see `ImageProcessing`.
 
-Source: transformers' DeiTImageProcessorPil, whose numbers these are, bit for bit.
+Source: transformers' DeiTImageProcessorPil, bit for bit, and its fast twin ("torchvision").
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from jaxtyping import Float32, UInt8
 
 from deit_ref import checks
 from deit_ref.config import ImageProcessing
+from deit_ref.numpy_backend.pixels import resize_with_alpha
 from deit_ref.numpy_backend.resize import resize
 from deit_ref.trace import Trace, record, scope
 
@@ -27,19 +28,18 @@ Array: TypeAlias = np.ndarray[Any, Any]
 def crop_start(in_size: int, out_size: int, *, rounding: str) -> int:
     r"""Where the middle `out_size` of `in_size` pixels begin: at $(\text{in} - \text{out}) / 2$, rounded.
 
-    Below 0, that many zeros stand before the image.
-    The rounding matters when the difference d = |in_size - out_size| is odd:
+    Below 0, that many zeros stand before the image. When d = |in_size - out_size| is odd,
+    the rounding decides where a crop starts, and how many zeros stand before an image:
 
-    - "floor": down, so a crop starts at floor(d/2), and padding takes ceil(d/2) pixels
-      before the image. Source: transformers' center_crop on arrays.
-    - "round": a crop starts at d/2 with halves to the even number, and padding takes
-      floor(d/2) pixels before. Source: torchvision's center_crop.
+    - "floor": floor(d/2), ceil(d/2). Source: transformers' center_crop on arrays.
+    - "truncate": floor(d/2) both times. Source: transformers' fast processor.
+    - "round": d/2 with halves to the even number, floor(d/2). Source: torchvision.
     """
-    checks.choice("rounding", rounding, ("floor", "round"))
+    checks.choice("rounding", rounding, ("floor", "truncate", "round"))
     if rounding == "floor":
         return (in_size - out_size) // 2
-    if in_size < out_size:
-        return -((out_size - in_size) // 2)
+    if rounding == "truncate" or in_size < out_size:
+        return int((in_size - out_size) / 2)
     return round((in_size - out_size) / 2)
 
 
@@ -58,7 +58,7 @@ def center_crop(
     Args:
         image: values in 0..255.
         size: (height, width) in pixels.
-        rounding: "floor" or "round", see `crop_start`.
+        rounding: "floor", "truncate" or "round", see `crop_start`.
     """
     checks.image(image)
     height, width = checks.pair("size", size)
@@ -72,14 +72,14 @@ def center_crop(
 
 
 def rescale(
-    image: UInt8[Array, "height width channels"],
-    factor: float,
+    image: UInt8[Array, "height width channels"], factor: float, *, arithmetic: str = "pillow"
 ) -> Float32[Array, "height width channels"]:
     r"""$\text{image} \cdot \text{factor}$; 1/255 takes 0..255 to 0..1.
 
-    The product is taken in float64 and rounded once: multiplying in float32, by a
-    rounded factor, gives other last bits.
+    arithmetic "pillow" takes the product in float64 and rounds once; "torchvision" rounds the factor to float32 first.
     """
+    if arithmetic == "torchvision":
+        return image.astype(np.float32) * np.float32(factor)
     return (image.astype(np.float64) * factor).astype(np.float32)
 
 
@@ -102,11 +102,20 @@ def normalize(
     return (image - means) / stds
 
 
-def _channel_values(
-    name: str,
-    values: float | Sequence[float],
-    channels: int,
-) -> Float32[Array, "..."]:
+def rescale_and_normalize(
+    image: UInt8[Array, "height width channels"],
+    factor: float,
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+) -> Float32[Array, "height width channels"]:
+    r"""Both in one step, $(\text{image} - \mu / f) / (\sigma / f)$ in float32, as torchvision's processor."""
+    inverse = np.float32(1 / factor)
+    means = _channel_values("mean", mean, image.shape[-1]) * inverse
+    stds = _channel_values("std", std, image.shape[-1]) * inverse
+    return (image.astype(np.float32) - means) / stds
+
+
+def _channel_values(name: str, values: float | Sequence[float], channels: int) -> Float32[Array, "..."]:
     array = np.asarray(values, np.float32)
     if array.shape not in ((), (channels,)):
         raise ValueError(
@@ -126,7 +135,6 @@ def preprocess(
 
     Args:
         images: at least one; values in 0..255.
-        processing: which steps, with which parameters.
         trace: gets images.<i>.image, .resized, .cropped, .rescaled, .normalized of the
             steps that run, and pixel_values.
 
@@ -141,6 +149,7 @@ def preprocess(
         raise ValueError("preprocess needs at least one image, got an empty list.")
     processed = []
     for i, image in enumerate(images):
+        checks.image(image)
         inner = scope(trace, f"images.{i}")
         processed.append(_preprocess_one(image, processing, trace=inner))
     shapes = sorted({image.shape for image in processed})
@@ -161,22 +170,28 @@ def _preprocess_one(
     *,
     trace: Trace | None,
 ) -> Float32[Array, "_new_height _new_width channels"]:
-    checks.image(image)
     record(trace, "image", image)
     if processing.do_resize:
         size = processing.resized_shape(image.shape[0], image.shape[1])
-        order = processing.pass_order
-        image = resize(image, size, resample=processing.resample, pass_order=order)
+        options = {"resample": processing.resample, "pass_order": processing.pass_order}
+        if processing.alpha:
+            image = resize_with_alpha(image, size, **options)
+        else:
+            image = resize(image, size, arithmetic=processing.arithmetic, **options)
         record(trace, "resized", image)
     if processing.do_center_crop:
         size = (processing.crop_size["height"], processing.crop_size["width"])
-        image = center_crop(image, size, rounding=processing.crop_rounding)
+        image = center_crop(image, size, rounding=processing.crop_rule)
         record(trace, "cropped", image)
+    factor, arithmetic = processing.rescale_factor, processing.arithmetic
+    mean, std = processing.image_mean, processing.image_std
+    if processing.do_rescale and processing.do_normalize and arithmetic == "torchvision":
+        return record(trace, "normalized", rescale_and_normalize(image, factor, mean, std))
     if processing.do_rescale:
-        pixels = record(trace, "rescaled", rescale(image, processing.rescale_factor))
+        pixels = rescale(image, factor, arithmetic=arithmetic)
+        record(trace, "rescaled", pixels)
     else:
         pixels = image.astype(np.float32)
     if processing.do_normalize:
-        pixels = normalize(pixels, processing.image_mean, processing.image_std)
-        record(trace, "normalized", pixels)
+        pixels = record(trace, "normalized", normalize(pixels, mean, std))
     return pixels

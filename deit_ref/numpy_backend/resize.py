@@ -7,18 +7,16 @@ so heights and widths are treated one after the other, by one matrix each:
 
 $$\text{out}[y, x] = \sum_i \sum_j \text{rows}[y, i] \; \text{columns}[x, j] \; \text{image}[i, j]$$
 
-Four details decide the bytes, and this chapter follows Pillow in all of them:
+Three details decide the bytes, and this chapter follows Pillow in all of them:
 
-- When shrinking, the kernel is stretched by the scale, so that every old pixel takes
-  part. Without this antialiasing, fine patterns turn into false coarse ones.
+- When shrinking, the kernel is stretched by the scale: without this antialiasing, fine patterns turn into coarse ones.
 - Weights are rounded to 22 binary places. Bytes times such weights, and all sums of
   those, are multiples of $2^{-22}$ below $2^{10}$: the 53 bits of float64 hold them exactly, so
   the matrix product is the same on every machine and the same as Pillow's integers.
-- Between the two passes the image is rounded to bytes and cut to 0..255 again, so it
-  matters which pass comes first: `vertical_first`.
+- Between the passes the image is cut to bytes, so their order matters: `vertical_first`.
 
-Not treated here: images with alpha, and more than 8 bits per value.
-Source: Pillow, src/libImaging/Resample.c, and Geometry.c for "nearest".
+The next file, pixels.py, adds alpha and pixels of more than 8 bits.
+Source: Pillow, src/libImaging/Resample.c, and Geometry.c for "nearest"; torch, UpSampleKernel.cpp.
 """
 
 from collections.abc import Callable
@@ -28,10 +26,9 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
 from deit_ref import checks
-from deit_ref.config import RESAMPLING
+from deit_ref.config import supported_resample
 
 Array: TypeAlias = np.ndarray[Any, Any]
-Size: TypeAlias = tuple[int, int]  # (height, width)
 
 
 def box(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
@@ -45,8 +42,7 @@ def bilinear(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
 
 
 def hamming(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
-    r"""$\mathrm{sinc}(x) (0.54 + 0.46 \cos \pi x)$ for $|x| < 1$, else 0: sharper than bilinear."""
-    # Pillow has the two numbers in single precision, where they do not add up to 1.
+    r"""$\mathrm{sinc}(x) (0.54 + 0.46 \cos \pi x)$ for $|x| < 1$, else 0; Pillow has the two numbers in float32."""
     mean, wave = np.array([0.54, 0.46], np.float32).astype(np.float64)
     window = np.sinc(x) * (mean + wave * np.cos(np.pi * x))
     return np.where(x == 0, 1.0, np.where(np.abs(x) < 1, window, 0.0))
@@ -71,9 +67,8 @@ def lanczos(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
 
 
-# Each kernel with its support: beyond that distance it is 0.
 FILTERS: dict[str, tuple[Callable[[Array], Array], float]] = {
-    "box": (box, 0.5),
+    "box": (box, 0.5),  # the kernel and its support: beyond that distance it is 0
     "bilinear": (bilinear, 1.0),
     "hamming": (hamming, 1.0),
     "bicubic": (bicubic, 2.0),
@@ -81,9 +76,14 @@ FILTERS: dict[str, tuple[Callable[[Array], Array], float]] = {
 }
 
 
-def nearest_pixels(in_size: int, out_size: int) -> Int64[Array, "new_size"]:
-    r"""The old pixel that each new pixel copies: $\lfloor (i + \frac12) \, \text{in} / \text{out} \rfloor$."""
-    # Pillow adds up the steps; its rounding errors decide ties, so multiplying differs.
+def nearest_pixels(in_size: int, out_size: int, *, arithmetic: str = "pillow") -> Int64[Array, "new_size"]:
+    r"""The old pixel that each new pixel copies: $\lfloor (i + \frac12) \, \text{in} / \text{out} \rfloor$.
+
+    Rounding decides ties: arithmetic "pillow" adds up steps in float64, "torchvision" multiplies in float32.
+    """
+    if arithmetic == "torchvision":
+        places = (np.arange(out_size, dtype=np.float32) + 0.5) * np.float32(in_size / out_size)
+        return np.minimum(places.astype(np.int64), in_size - 1)
     steps = np.full(out_size, in_size / out_size)
     steps[0] *= 0.5
     return np.cumsum(steps).astype(np.int64)
@@ -98,12 +98,10 @@ def resample_coefficients(
       c_i = (i + \tfrac12) s, \quad s = \frac{\text{in\_size}}{\text{out\_size}}, \quad t = \max(s, 1)$$
 
     f is the kernel that `resample` names in `FILTERS`, $c_i$ the new pixel's center in units of old pixels, and t
-    stretches the kernel when shrinking. Pixels that do not exist have no weight: at the border, too, the weights of
-    those that do sum to 1.
+    stretches the kernel when shrinking. Only pixels that exist have a weight; at the border, too, their sum is 1.
 
     Returns:
-        The first pixel of each window, and the weights of all pixels in it. Windows
-        have the same number of taps; those not needed weigh 0.
+        The first pixel of each window, and the weights of all pixels in it: as many for each, those not needed are 0.
     """
     kernel, support = FILTERS[checks.choice("resample", resample, FILTERS)]
     scale = in_size / out_size
@@ -122,15 +120,21 @@ def resample_coefficients(
     return first, weights / np.cumsum(weights, axis=1)[:, -1:]
 
 
-def fixed_point(weights: Float64[Array, "..."]) -> Float64[Array, "..."]:
-    r"""Weights rounded to multiples of $2^{-22}$, halves away from 0."""
-    return np.trunc(weights * 2**22 + np.copysign(0.5, weights)) / 2**22
+def fixed_point(weights: Float64[Array, "..."], *, arithmetic: str = "pillow") -> Float64[Array, "..."]:
+    r"""Weights rounded to multiples of $2^{-p}$, halves away from 0.
+
+    p is 22, or with arithmetic "torchvision" the largest one up to 22 whose $2^p w$ all fit integers of 16 bits.
+    """
+    p = 22
+    if arithmetic == "torchvision":
+        p = next((p for p in range(22) if int(0.5 + float(weights.max()) * 2 ** (p + 1)) >= 2**15), 22)
+    return np.trunc(weights * 2**p + np.copysign(0.5, weights)) / 2**p
 
 
 def resample_lines(
-    planes: UInt8[Array, "channels lines in_size"], out_size: int, *, resample: str
+    planes: UInt8[Array, "channels lines in_size"], out_size: int, *, resample: str, arithmetic: str = "pillow"
 ) -> UInt8[Array, "channels lines new_size"]:
-    r"""One pass: each line becomes `out_size` pixels, by the kernel named `resample`.
+    r"""One pass: each line becomes `out_size` pixels, by the kernel named `resample`, in that `arithmetic`.
 
     $$\text{out} = \mathrm{clip}\!\left(\lfloor \text{planes} \, W^\top + \tfrac12 \rfloor, 0, 255\right)$$
 
@@ -139,7 +143,7 @@ def resample_lines(
     if (in_size := planes.shape[-1]) == out_size:
         return planes
     first, weights = resample_coefficients(in_size, out_size, resample=resample)
-    weights, taps = fixed_point(weights), np.arange(weights.shape[1])
+    weights, taps = fixed_point(weights, arithmetic=arithmetic), np.arange(weights.shape[1])
     columns = []
     for i in range(0, out_size, 16):
         begins = first[i : i + 16, None] - first[i]
@@ -151,24 +155,23 @@ def resample_lines(
     return np.concatenate(columns, axis=-1)
 
 
-def vertical_first(shape: Size, size: Size, *, pass_order: str) -> bool:
-    """Whether the heights are resampled before the widths.
+def vertical_first(shape: tuple[int, int], size: tuple[int, int], *, pass_order: str) -> bool:
+    """Whether the heights are resampled before the widths. Source: Pillow #9549, and its behaviour.
 
-    pass_order "pillow-13": when the height shrinks, and by more than twice the pixels
-    that the width loses; "pillow-12": never. Source: Pillow #9549, and its behaviour.
+    pass_order "pillow-13": when the height shrinks, and by more than twice what the width loses; "pillow-12": never.
     """
     (height, width), (new_height, new_width) = shape, size
     checks.choice("pass_order", pass_order, ("pillow-13", "pillow-12"))
-    shrinks_most = height - new_height > 2 * (width - new_width)
-    return pass_order == "pillow-13" and new_height < height and shrinks_most
+    return pass_order == "pillow-13" and new_height < height and height - new_height > 2 * (width - new_width)
 
 
 def resize(
     image: UInt8[Array, "height width channels"],
-    size: Size,
+    size: tuple[int, int],
     *,
     resample: str = "bicubic",
     pass_order: str = "pillow-13",
+    arithmetic: str = "pillow",
 ) -> UInt8[Array, "new_height new_width channels"]:
     """A resized copy, byte for byte as from Pillow's Image.resize in modes L and RGB.
 
@@ -177,6 +180,7 @@ def resize(
         size: (height, width) in pixels, each at least 1. The aspect may change.
         resample: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos".
         pass_order: "pillow-13" or "pillow-12", see `vertical_first`.
+        arithmetic: "pillow", or "torchvision": weights of 16 bits, widths always first, no box, no hamming.
 
     Raises:
         ValueError: not uint8, not three axes, no pixels, or an unknown name.
@@ -184,13 +188,13 @@ def resize(
     checks.image(image)
     height, width = checks.pair("size", size)
     downward = vertical_first(image.shape[:2], (height, width), pass_order=pass_order)
-    if checks.choice("resample", resample, RESAMPLING) == "nearest":
-        rows = nearest_pixels(image.shape[0], height)
-        columns = nearest_pixels(image.shape[1], width)
+    if supported_resample(resample, arithmetic) == "nearest":
+        rows = nearest_pixels(image.shape[0], height, arithmetic=arithmetic)
+        columns = nearest_pixels(image.shape[1], width, arithmetic=arithmetic)
         return image[rows[:, None], columns]  # (new_height, new_width, channels)
     planes = np.moveaxis(image, -1, 0).copy()  # (channels, height, width)
-    for axis in (1, 2) if downward else (2, 1):
+    for axis in (1, 2) if downward and arithmetic == "pillow" else (2, 1):
         lines = planes.swapaxes(axis, 2)  # (channels, lines, height or width)
-        lines = resample_lines(lines, (height, width)[axis - 1], resample=resample)
-        planes = lines.swapaxes(axis, 2)
+        side = (height, width)[axis - 1]
+        planes = resample_lines(lines, side, resample=resample, arithmetic=arithmetic).swapaxes(axis, 2)
     return np.ascontiguousarray(np.moveaxis(planes, 0, -1))

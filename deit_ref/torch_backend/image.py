@@ -1,6 +1,6 @@
 """Chapter 3, mirrored: from a photo to what the model sees, the same bits, on the images' device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -8,6 +8,7 @@ from jaxtyping import Float32, UInt8
 
 from deit_ref import checks
 from deit_ref.config import ImageProcessing
+from deit_ref.torch_backend.pixels import resize_with_alpha
 from deit_ref.torch_backend.resize import resize
 from deit_ref.trace import Trace, record, scope
 
@@ -16,11 +17,11 @@ Array: TypeAlias = torch.Tensor
 
 def crop_start(in_size: int, out_size: int, *, rounding: str) -> int:
     """Mirror of numpy_backend.image.crop_start."""
-    checks.choice("rounding", rounding, ("floor", "round"))
+    checks.choice("rounding", rounding, ("floor", "truncate", "round"))
     if rounding == "floor":
         return (in_size - out_size) // 2
-    if in_size < out_size:
-        return -((out_size - in_size) // 2)
+    if rounding == "truncate" or in_size < out_size:
+        return int((in_size - out_size) / 2)
     return round((in_size - out_size) / 2)
 
 
@@ -45,8 +46,12 @@ def center_crop(
 def rescale(
     image: UInt8[Array, "height width channels"],
     factor: float,
+    *,
+    arithmetic: str = "pillow",
 ) -> Float32[Array, "height width channels"]:
     """Mirror of numpy_backend.image.rescale."""
+    if arithmetic == "torchvision":
+        return image.float() * torch.tensor(factor, dtype=torch.float32, device=image.device)
     return (image.double() * factor).float()
 
 
@@ -64,6 +69,18 @@ def normalize(
     means = _channel_values("mean", mean, channels).to(image.device)
     stds = _channel_values("std", std, channels).to(image.device)
     return (image - means) / stds
+
+
+def rescale_and_normalize(
+    image: UInt8[Array, "height width channels"],
+    factor: float,
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+) -> Float32[Array, "height width channels"]:
+    """Mirror of numpy_backend.image.rescale_and_normalize."""
+    means = _channel_values("mean", mean, image.shape[-1]) * (1 / factor)
+    stds = _channel_values("std", std, image.shape[-1]) * (1 / factor)
+    return (image.float() - means.to(image.device)) / stds.to(image.device)
 
 
 def _channel_values(
@@ -86,13 +103,25 @@ def preprocess(
     *,
     trace: Trace | None = None,
 ) -> Float32[Array, "batch channels height width"]:
-    """Mirror of numpy_backend.image.preprocess; all images are on one device."""
+    """Mirror of numpy_backend.image.preprocess; all images are on one device.
+
+    Images of one size are resized and cropped together, with the same bytes as one by one.
+    """
     if len(images) == 0:
         raise ValueError("preprocess needs at least one image, got an empty list.")
+    for image in images:
+        checks.image(image)
+    resized = _together(_resize, images, processing) if processing.do_resize else images
+    cropped = _together(_crop, resized, processing) if processing.do_center_crop else resized
     processed = []
-    for i, image in enumerate(images):
+    for i, image in enumerate(cropped):
         inner = scope(trace, f"images.{i}")
-        processed.append(_preprocess_one(image, processing, trace=inner))
+        record(inner, "image", images[i])
+        if processing.do_resize:
+            record(inner, "resized", resized[i])
+        if processing.do_center_crop:
+            record(inner, "cropped", image)
+        processed.append(_to_floats(image, processing, trace=inner))
     shapes = sorted({tuple(image.shape) for image in processed})
     if len(shapes) > 1:
         raise ValueError(
@@ -105,28 +134,54 @@ def preprocess(
     return record(trace, "pixel_values", batch)
 
 
-def _preprocess_one(
-    image: UInt8[Array, "_height _width channels"],
+def _together(
+    step: Callable[[Array, ImageProcessing], Array],
+    images: Sequence[UInt8[Array, "_height _width _channels"]],
     processing: ImageProcessing,
-    *,
-    trace: Trace | None,
-) -> Float32[Array, "_new_height _new_width channels"]:
-    checks.image(image)
-    record(trace, "image", image)
-    if processing.do_resize:
-        size = processing.resized_shape(image.shape[0], image.shape[1])
-        order = processing.pass_order
-        image = resize(image, size, resample=processing.resample, pass_order=order)
-        record(trace, "resized", image)
-    if processing.do_center_crop:
-        size = (processing.crop_size["height"], processing.crop_size["width"])
-        image = center_crop(image, size, rounding=processing.crop_rounding)
-        record(trace, "cropped", image)
+) -> list[UInt8[Array, "_new_height _new_width _channels"]]:
+    """The step on all images of one shape at once: as it treats channels apart, they become one image of many."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, image in enumerate(images):
+        # Alpha belongs to the channels of one image.
+        key = (*image.shape, i if processing.alpha else -1)
+        groups.setdefault(key, []).append(i)
+    found: dict[int, Array] = {}
+    for members in groups.values():
+        joined = torch.cat([images[i] for i in members], dim=2)  # (height, width, members * channels)
+        parts = step(joined, processing)
+        parts = parts.reshape(*parts.shape[:2], len(members), -1)  # (height, width, members, channels)
+        found.update({i: parts[:, :, place] for place, i in enumerate(members)})
+    return [found[i] for i in range(len(images))]
+
+
+def _resize(
+    image: UInt8[Array, "_height _width channels"], processing: ImageProcessing
+) -> UInt8[Array, "_new_height _new_width channels"]:
+    size = processing.resized_shape(image.shape[0], image.shape[1])
+    options = {"resample": processing.resample, "pass_order": processing.pass_order}
+    if processing.alpha:
+        return resize_with_alpha(image, size, **options)
+    return resize(image, size, arithmetic=processing.arithmetic, **options)
+
+
+def _crop(
+    image: UInt8[Array, "_height _width channels"], processing: ImageProcessing
+) -> UInt8[Array, "_new_height _new_width channels"]:
+    size = (processing.crop_size["height"], processing.crop_size["width"])
+    return center_crop(image, size, rounding=processing.crop_rule)
+
+
+def _to_floats(
+    image: UInt8[Array, "height width channels"], processing: ImageProcessing, *, trace: Trace | None
+) -> Float32[Array, "height width channels"]:
+    factor, arithmetic = processing.rescale_factor, processing.arithmetic
+    mean, std = processing.image_mean, processing.image_std
+    if processing.do_rescale and processing.do_normalize and arithmetic == "torchvision":
+        return record(trace, "normalized", rescale_and_normalize(image, factor, mean, std))
     if processing.do_rescale:
-        pixels = record(trace, "rescaled", rescale(image, processing.rescale_factor))
+        pixels = record(trace, "rescaled", rescale(image, factor, arithmetic=arithmetic))
     else:
         pixels = image.float()
     if processing.do_normalize:
-        pixels = normalize(pixels, processing.image_mean, processing.image_std)
-        record(trace, "normalized", pixels)
+        pixels = record(trace, "normalized", normalize(pixels, mean, std))
     return pixels

@@ -11,10 +11,9 @@ import torch
 from jaxtyping import Float64, Int64, UInt8
 
 from deit_ref import checks
-from deit_ref.config import RESAMPLING
+from deit_ref.config import supported_resample
 
 Array: TypeAlias = torch.Tensor
-Size: TypeAlias = tuple[int, int]  # (height, width)
 
 
 def box(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
@@ -56,8 +55,11 @@ FILTERS: dict[str, tuple[Callable[[Array], Array], float]] = {
 }
 
 
-def nearest_pixels(in_size: int, out_size: int) -> Int64[Array, "new_size"]:
+def nearest_pixels(in_size: int, out_size: int, *, arithmetic: str = "pillow") -> Int64[Array, "new_size"]:
     """Mirror of numpy_backend.resize.nearest_pixels; on the CPU."""
+    if arithmetic == "torchvision":
+        places = (torch.arange(out_size, dtype=torch.float32) + 0.5) * (in_size / out_size)
+        return places.long().clamp(max=in_size - 1)
     steps = torch.full((out_size,), in_size / out_size, dtype=torch.float64)
     steps[0] *= 0.5
     return steps.cumsum(0).long()
@@ -84,20 +86,23 @@ def resample_coefficients(
     return first, weights / weights.cumsum(dim=1)[:, -1:]
 
 
-def fixed_point(weights: Float64[Array, "..."]) -> Float64[Array, "..."]:
+def fixed_point(weights: Float64[Array, "..."], *, arithmetic: str = "pillow") -> Float64[Array, "..."]:
     """Mirror of numpy_backend.resize.fixed_point."""
+    p = 22
+    if arithmetic == "torchvision":
+        p = next((p for p in range(22) if int(0.5 + float(weights.max()) * 2 ** (p + 1)) >= 2**15), 22)
     halves = torch.copysign(torch.full_like(weights, 0.5), weights)
-    return torch.trunc(weights * 2**22 + halves) / 2**22
+    return torch.trunc(weights * 2**p + halves) / 2**p
 
 
 def resample_lines(
-    planes: UInt8[Array, "channels lines in_size"], out_size: int, *, resample: str
+    planes: UInt8[Array, "channels lines in_size"], out_size: int, *, resample: str, arithmetic: str = "pillow"
 ) -> UInt8[Array, "channels lines new_size"]:
     """Mirror of numpy_backend.resize.resample_lines."""
     if (in_size := planes.shape[-1]) == out_size:
         return planes
     first, weights = resample_coefficients(in_size, out_size, resample=resample)
-    weights, taps = fixed_point(weights), torch.arange(weights.shape[1])
+    weights, taps = fixed_point(weights, arithmetic=arithmetic), torch.arange(weights.shape[1])
     columns = []
     for i in range(0, out_size, 16):
         begins = first[i : i + 16, None] - first[i]
@@ -112,34 +117,34 @@ def resample_lines(
     return torch.cat(columns, dim=-1)
 
 
-def vertical_first(shape: Size, size: Size, *, pass_order: str) -> bool:
+def vertical_first(shape: tuple[int, int], size: tuple[int, int], *, pass_order: str) -> bool:
     """Mirror of numpy_backend.resize.vertical_first."""
     (height, width), (new_height, new_width) = shape, size
     checks.choice("pass_order", pass_order, ("pillow-13", "pillow-12"))
-    shrinks_most = height - new_height > 2 * (width - new_width)
-    return pass_order == "pillow-13" and new_height < height and shrinks_most
+    return pass_order == "pillow-13" and new_height < height and height - new_height > 2 * (width - new_width)
 
 
 def resize(
     image: UInt8[Array, "height width channels"],
-    size: Size,
+    size: tuple[int, int],
     *,
     resample: str = "bicubic",
     pass_order: str = "pillow-13",
+    arithmetic: str = "pillow",
 ) -> UInt8[Array, "new_height new_width channels"]:
     """Mirror of numpy_backend.resize.resize; the result is on the image's device."""
     checks.image(image)
     height, width = checks.pair("size", size)
     shape = (image.shape[0], image.shape[1])
     downward = vertical_first(shape, (height, width), pass_order=pass_order)
-    if checks.choice("resample", resample, RESAMPLING) == "nearest":
-        rows = nearest_pixels(shape[0], height).to(image.device)
-        columns = nearest_pixels(shape[1], width).to(image.device)
+    if supported_resample(resample, arithmetic) == "nearest":
+        rows = nearest_pixels(shape[0], height, arithmetic=arithmetic).to(image.device)
+        columns = nearest_pixels(shape[1], width, arithmetic=arithmetic).to(image.device)
         return image[rows[:, None], columns]  # (new_height, new_width, channels)
 
     planes = image.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)
-    for axis in (1, 2) if downward else (2, 1):
+    for axis in (1, 2) if downward and arithmetic == "pillow" else (2, 1):
         lines = planes.transpose(axis, 2)  # (channels, lines, height or width)
-        lines = resample_lines(lines, (height, width)[axis - 1], resample=resample)
-        planes = lines.transpose(axis, 2)
+        side = (height, width)[axis - 1]
+        planes = resample_lines(lines, side, resample=resample, arithmetic=arithmetic).transpose(axis, 2)
     return planes.permute(1, 2, 0).contiguous()  # (new_height, new_width, channels)

@@ -1,33 +1,31 @@
-"""The command line: classify, inspect and compare, printed for people or as JSON lines for programs.
+"""The command line: what can be asked, in which words; `commands` does it.
 
 Results go to standard output, all else to standard error. Exit codes: 0 all went well; 1 a file could not be read, or
 the backends do not agree; 2 the command could not be carried out; 130 and 141 interrupted, or nobody reads on.
 """
 
 import argparse
-import json
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
-
-import numpy as np
+from typing import NoReturn
 
 import deit_ref
+from deit_ref import commands
+from deit_ref.commands import say
 from deit_ref.config import TASKS
-from deit_ref.outputs import as_numpy
-from deit_ref.photos import bundled_photo, exif_orientation, find_images
-from deit_ref.trace import Trace
-from deit_ref.weights import DeiTWeights, named_arrays
+from deit_ref.photos import bundled_photo
 
 _EPILOG = """examples:
   deit-ref classify                        the photo that comes with the package
   deit-ref classify cat.jpg photos/ --top 3 --json
   deit-ref inspect cat.jpg --backend torch
   deit-ref compare cat.jpg --weights my_checkpoint/
+  deit-ref attention cat.jpg --out attention.png
+  deit-ref convert deit_tiny.pth my_checkpoint/
 
 deit-ref COMMAND --help shows the options of a command."""
 
@@ -47,6 +45,35 @@ _COMPARE_EPILOG = """examples:
   deit-ref compare cat.jpg --dtype float64
 
 The exit code is 0 if the two agree and 1 if not."""
+
+
+_ATTENTION_EPILOG = """examples:
+  deit-ref attention cat.jpg --out attention.png
+  deit-ref attention cat.jpg --out last.png --layer 11 --head 0 --weights my_checkpoint/
+  deit-ref attention street.jpg --out wide.png --size 224x448
+
+The picture shows, for the class token and in distilled models the distillation token: attention rollout, and a grid of
+the attention in each head (rows) and layer (columns), all over the photo as the model sees it."""
+
+_RECONSTRUCT_EPILOG = """examples:
+  deit-ref reconstruct cat.jpg --out guess.png --weights my_simmim/
+  deit-ref reconstruct cat.jpg --out guess.png --weights my_simmim/ --mask-ratio 0.5 --block 2 --seed 1
+
+The weights must be of the task masked-image-modeling."""
+
+_PREPROCESS_EPILOG = """examples:
+  deit-ref preprocess cat.jpg --out seen.png        resized and cropped, as a picture
+  deit-ref preprocess photos/ --out batch.npy       pixel_values, float32 (images, channels, height, width)
+
+Several images stand side by side in a picture, eight in a row. Their order is printed. A file that cannot be read is
+reported and left out; the exit code is then 1."""
+
+_CONVERT_EPILOG = """examples:
+  deit-ref convert deit_tiny.pth my_checkpoint/
+  deit-ref convert training.pth my_checkpoint/ --revision ema
+
+Writes config.json, preprocessor_config.json and model.safetensors, which transformers and deit-ref load, then reads
+them back and compares every array bit for bit."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -71,88 +98,15 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
-        _say(f"error: {error or type(error).__name__}")
+        say(f"error: {error or type(error).__name__}")
         return 2
-
-
-def classify(args: argparse.Namespace) -> int:
-    """Print the most probable classes of each image."""
-    names = find_images(args.images)
-    if not names:
-        names = [str(bundled_photo())]
-        _say("no image was given: this is the bundled photo.")
-    if not any(os.path.isfile(name) for name in names):
-        exif_orientation(names[0])  # raises the error that says what this name is, before weights are loaded
-    weights = _weights(args)
-    if weights.head is None:
-        raise ValueError(
-            f"classify needs weights with a classification head, got the task {weights.task!r}: expected one of "
-            f"{', '.join(task for task in TASKS if task.startswith('classification'))}. `inspect` takes any task."
-        )
-    failed = 0
-    with _progress(names) as (steps, write):
-        for name in steps:
-            try:
-                if exif_orientation(name) != 1 and not weights.image_processing.apply_exif:
-                    _say(f"warning: {name} is stored turned and is classified as stored: turn it upright first.")
-                output: Any = deit_ref.forward(weights, name, backend=args.backend)
-            except (ValueError, OSError) as error:
-                failed += 1
-                _say(f"error: {error}")
-                if args.json:
-                    write(json.dumps({"image": name, "error": str(error)}))
-                continue
-            top = output.top(args.top)[0]
-            if args.json:
-                found = [{"class": label, "probability": _finite(probability)} for label, probability in top]
-                write(json.dumps({"image": name, "top": found}))
-            else:
-                write("\n".join([_printable(name), *(f"  {p:7.2%}  {_printable(label)}" for label, p in top)]))
-    return 1 if failed else 0
-
-
-def inspect(args: argparse.Namespace) -> int:
-    """Print every traced step of one image: name, shape, dtype, min, mean, max."""
-    weights = _weights(args)
-    trace = Trace()
-    deit_ref.forward(weights, args.image, backend=args.backend, trace=trace)
-    width = max(len(name) for name in trace)
-    if not args.json:
-        print(f"{'step':<{width}}  {'shape':<18} {'dtype':<8} {'min':>11} {'mean':>11} {'max':>11}")
-    for name, array in trace.items():
-        shape, dtype = tuple(array.shape), str(array.dtype).removeprefix("torch.")
-        values = as_numpy(array).astype(np.float64)
-        with np.errstate(invalid="ignore"):  # infinity minus infinity: the table shows nan
-            numbers = {"min": float(values.min()), "mean": float(values.mean()), "max": float(values.max())}
-        bad = int((~np.isfinite(values)).sum())
-        if args.json:
-            finite = {key: _finite(value) for key, value in numbers.items()}
-            print(json.dumps({"name": name, "shape": shape, "dtype": dtype, **finite, "not_finite": bad}))
-        else:
-            columns = " ".join(f"{value:>11.5g}" for value in numbers.values())
-            print(f"{name:<{width}}  {'x'.join(map(str, shape)):<18} {dtype:<8} {columns}")
-        if bad:
-            _say(f"warning: {bad} of {values.size} values of {name} are NaN or infinite.")
-    for name, array in named_arrays(weights):
-        bad = int((~np.isfinite(as_numpy(array))).sum())
-        if bad:
-            _say(f"warning: {bad} of {as_numpy(array).size} values of the weights {name} are NaN or infinite.")
-    return 0
-
-
-def compare(args: argparse.Namespace) -> int:
-    """Print the largest difference between the backends, step by step."""
-    weights = deit_ref.load_weights(args.weights)
-    comparison = deit_ref.compare(weights, args.image, device=args.device, dtype=args.dtype)
-    print(comparison)
-    return 0 if comparison.agrees else 1
 
 
 class _OneLineParser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage above it."""
 
     def error(self, message: str) -> NoReturn:
-        _say(f"error: {message} (see {self.prog} --help)")
+        say(f"error: {message} (see {self.prog} --help)")
         self.exit(2)
 
 
@@ -164,10 +118,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"deit-ref {deit_ref.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
 
     def command(run: Callable[[argparse.Namespace], int], summary: str, epilog: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(
+        added = parsers.add_parser(
             run.__name__,
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
@@ -175,29 +129,77 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         added.set_defaults(run=run)
-        added.add_argument(
-            "--weights", metavar="SOURCE", help="a checkpoint folder or file (default: the bundled weights)"
-        )
-        added.add_argument("--device", help="of torch, such as cpu or cuda (default: cpu)")
-        added.add_argument("--dtype", help="float32 or float64, with torch also float16 or bfloat16")
         return added
 
-    def add_backend(added: argparse.ArgumentParser) -> None:
-        added.add_argument("--backend", choices=("numpy", "torch"), default="numpy", help="(default: numpy)")
+    def add_model(added: argparse.ArgumentParser, *, backend: bool = True, dtype: bool = True) -> None:
+        added.add_argument("--weights", metavar="SOURCE", help="a checkpoint (default: the bundled weights)")
+        if backend:
+            added.add_argument("--backend", choices=("numpy", "torch"), default="numpy", help="(default: numpy)")
+        added.add_argument("--device", help="of torch, such as cpu or cuda (default: cpu)")
+        if dtype:
+            added.add_argument("--dtype", help="float32 or float64, with torch also float16 or bfloat16")
 
-    added = command(classify, "the most probable classes of images", _CLASSIFY_EPILOG)
+    def add_image(added: argparse.ArgumentParser) -> None:
+        added.add_argument(
+            "image", nargs="?", default=bundled_photo(), metavar="IMAGE", help="(default: bundled photo)"
+        )
+
+    def add_picture(added: argparse.ArgumentParser) -> None:
+        add_image(added)
+        added.add_argument("--out", type=_png, required=True, metavar="FILE.png", help="the picture to write")
+        added.add_argument(
+            "--size",
+            type=_size,
+            metavar="HxW",
+            help="resize to this height and width instead of the weights' resize and crop; positions are interpolated",
+        )
+        add_model(added)
+
+    added = command(commands.classify, "the most probable classes of images", _CLASSIFY_EPILOG)
     added.add_argument("images", nargs="*", metavar="IMAGE", help="files, folders or patterns (default: bundled photo)")
-    add_backend(added)
+    add_model(added)
     added.add_argument("--top", type=_count, default=5, metavar="K", help="how many classes to show (default: 5)")
     added.add_argument("--json", action="store_true", help="one JSON object per image and line")
 
-    added = command(inspect, "every step of one image: name, shape, dtype, min, mean, max", _INSPECT_EPILOG)
-    added.add_argument("image", nargs="?", default=bundled_photo(), metavar="IMAGE", help="(default: bundled photo)")
-    add_backend(added)
+    added = command(commands.inspect, "every step of one image: name, shape, dtype, min, mean, max", _INSPECT_EPILOG)
+    add_image(added)
+    add_model(added)
     added.add_argument("--json", action="store_true", help="one JSON object per step and line")
 
-    added = command(compare, "both backends on one image, step by step", _COMPARE_EPILOG)
-    added.add_argument("image", nargs="?", default=bundled_photo(), metavar="IMAGE", help="(default: bundled photo)")
+    added = command(commands.compare, "both backends on one image, step by step", _COMPARE_EPILOG)
+    add_image(added)
+    add_model(added, backend=False)
+
+    added = command(commands.attention, "a picture of where the model looks", _ATTENTION_EPILOG)
+    add_picture(added)
+    for name in ("layer", "head"):
+        words = f"which {name} to show, counted from 0 (default: all)"
+        added.add_argument(f"--{name}", type=_number_or_all, metavar="N|all", help=words)
+
+    added = command(
+        commands.reconstruct, "a picture of an image, what was hidden of it, and the model's guess", _RECONSTRUCT_EPILOG
+    )
+    add_picture(added)
+    added.add_argument("--mask-ratio", type=_share, default=0.6, metavar="R", help="share to hide (default: 0.6)")
+    added.add_argument("--seed", type=_natural, default=0, metavar="N", help="chooses what to hide (default: 0)")
+    added.add_argument("--block", type=_count, default=1, metavar="N", help="hide squares of NxN patches (default: 1)")
+
+    added = command(
+        commands.preprocess, "what the model sees of images, as a picture or as numbers", _PREPROCESS_EPILOG
+    )
+    added.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or patterns")
+    added.add_argument("--out", type=_png_or_npy, required=True, metavar="FILE", help="FILE.png or FILE.npy, to write")
+    add_model(added, dtype=False)
+
+    added = command(commands.convert, "a checkpoint of any kind to a folder as transformers has it", _CONVERT_EPILOG)
+    added.add_argument("source", metavar="SOURCE", help="a checkpoint: a folder, a file, or a name on the hub")
+    added.add_argument("folder", metavar="FOLDER", help="where to write; made if it is not there")
+    added.add_argument(
+        "--force", action="store_true", help="write into a folder that is not empty; files of other names stay"
+    )
+    added.add_argument("--task", choices=TASKS, metavar="TASK", help=f"what to keep: {', '.join(TASKS)}")
+    added.add_argument("--seed", type=_natural, metavar="N", help="draw a head that the task needs and SOURCE lacks")
+    added.add_argument("--revision", help="version of a name on the hub; ema for a training file's averaged weights")
     return parser
 
 
@@ -207,29 +209,53 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _weights(args: argparse.Namespace) -> DeiTWeights:
-    """The weights, converted before the first image: an unknown dtype or device is no image's fault."""
-    return deit_ref.load_weights(args.weights).to(args.backend, device=args.device, dtype=args.dtype)
+def _natural(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
 
 
-def _finite(value: float) -> float | None:
-    """JSON has no NaN and no infinity."""
-    return value if np.isfinite(value) else None
+def _number_or_all(text: str) -> int | None:
+    return None if text == "all" else _natural(text)
 
 
-def _printable(text: str) -> str:
-    """File names are bytes; those that are no text are shown by their codes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")
+    return value
 
 
-def _say(message: Any) -> None:
-    """One line on standard error."""
-    print(_printable(f"deit-ref: {' '.join(str(message).split())}"), file=sys.stderr)
+def _size(text: str) -> tuple[int, int]:
+    height, x, width = text.partition("x")
+    if not x:
+        raise argparse.ArgumentTypeError(f"expected height x width in pixels, such as 224x448, got {text!r}")
+    return _count(height), _count(width)
+
+
+def _png(text: str) -> str:
+    return _new_file(text, (".png",))
+
+
+def _png_or_npy(text: str) -> str:
+    return _new_file(text, (".png", ".npy"))
+
+
+def _new_file(text: str, suffixes: tuple[str, ...]) -> str:
+    """A name that can be written, found out before anything is computed."""
+    if not text.lower().endswith(suffixes):
+        raise argparse.ArgumentTypeError(f"expected a name that ends in {' or '.join(suffixes)}, got {text!r}")
+    if os.path.isdir(text) or not os.path.isdir(os.path.dirname(text) or "."):
+        raise argparse.ArgumentTypeError(f"expected a file in a folder that exists, got {text!r}")
+    return text
 
 
 class _SayHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        _say(record.getMessage())
+        say(record.getMessage())
 
 
 @contextmanager
@@ -242,33 +268,8 @@ def _plain_messages() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = lambda message, *_, **__: _say(f"warning: {message}")
+            warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
             yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-
-
-@contextmanager
-def _progress(names: list[str]) -> Iterator[tuple[Iterable[str], Callable[[str], object]]]:
-    """The names with a progress display beside them, and how to print below it.
-
-    A bar on a terminal if tqdm is installed; else a line after every hundred images.
-    """
-    if len(names) > 1 and sys.stderr.isatty():
-        try:
-            from tqdm import tqdm  # type: ignore[import-untyped]
-        except ImportError:
-            pass
-        else:
-            with tqdm(names, unit="image", leave=False) as bar:
-                yield bar, lambda text: tqdm.write(text, file=sys.stdout)
-            return
-    yield _counted(names), print
-
-
-def _counted(names: list[str]) -> Iterator[str]:
-    for i, name in enumerate(names):
-        if i and i % 100 == 0:
-            _say(f"{i} of {len(names)} images")
-        yield name

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -11,8 +12,8 @@ import pytest
 from PIL import Image
 
 import deit_ref
-from deit_ref import cli, photos
-from deit_ref.weights import map_weights
+from deit_ref import cli, photos, plots
+from deit_ref.weights import map_weights, named_arrays
 
 NAMES = ("cat", "dog", "fish", "bird", "bee", "ant")
 CONFIG = deit_ref.DeiTConfig(
@@ -34,6 +35,14 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint")
     weights = deit_ref.init_weights(CONFIG, "classification-with-teacher", seed=0, class_names=NAMES)
     deit_ref.save_weights(weights, path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def simmim(tmp_path_factory):
+    """A small checkpoint that reconstructs."""
+    path = tmp_path_factory.mktemp("simmim")
+    deit_ref.save_weights(deit_ref.init_weights(CONFIG, "masked-image-modeling", seed=0), path)
     return str(path)
 
 
@@ -216,6 +225,275 @@ def test_compare_prints_the_table_and_its_verdict(capsys, folder, images, monkey
     assert run(capsys, "compare", path, "--weights", folder)[0] == 1
 
 
+def read_png(path):
+    with Image.open(path) as opened:
+        assert opened.format == "PNG"
+        return np.asarray(opened)
+
+
+@pytest.mark.parametrize(
+    ("options", "backend", "chosen"),
+    [
+        ((), "numpy", {}),
+        (("--layer", "all", "--head", 3), "torch", {"heads": [3]}),
+        (("--layer", 1, "--head", "all"), "numpy", {"layers": [1]}),
+    ],
+)
+def test_attention_writes_the_figures_of_the_forward_pass(capsys, folder, images, tmp_path, options, backend, chosen):
+    photo, out = images / "a.png", tmp_path / "attention.PNG"
+    words = ("attention", photo, "--out", out, "--weights", folder, "--backend", backend, *options)
+    code, printed, err = run(capsys, *words)
+    picture = read_png(out)
+    assert (code, printed) == (0, "")
+    assert err == f"deit-ref: {out}: a picture of {picture.shape[0]}x{picture.shape[1]} pixels.\n"
+    trace = deit_ref.Trace()
+    deit_ref.forward(deit_ref.load_weights(folder), photo, trace=trace, backend=backend)
+    seen = deit_ref.outputs.as_numpy(trace["images.0.cropped"])
+    attentions = trace.matching("blocks.*.attention.probabilities")
+    size = {"grid": (4, 4), "num_prefix_tokens": 2}
+    expected = plots.rendered(
+        plots.rollout_overlay(seen, attentions, **size),
+        plots.attention_maps(seen, attentions, token="cls", **size, **chosen),
+        plots.attention_maps(seen, attentions, token="dist", **size, **chosen),
+    )
+    assert np.array_equal(picture, expected)
+
+
+def test_attention_of_a_plain_model_of_another_size(capsys, images, tmp_path):
+    """One prefix token, and a grid of 2 x 7 that the positions are interpolated to."""
+    config = deit_ref.DeiTConfig(32, 2, 4, 64, image_size=32, patch_size=8, distilled=False, initializer_range=0.3)
+    deit_ref.save_weights(deit_ref.init_weights(config, "features", seed=0), tmp_path / "vit")
+    out = tmp_path / "wide.png"
+    words = ("attention", images / "a.png", "--out", out, "--weights", tmp_path / "vit")
+    code, _, err = run(capsys, *words, "--size", "16x56")
+    assert code == 0, err
+    processing = deit_ref.ImageProcessing(
+        size=(16, 56),
+        do_center_crop=False,
+        image_mean=deit_ref.config.IMAGENET_MEAN,
+        image_std=deit_ref.config.IMAGENET_STD,
+    )
+    trace = deit_ref.Trace()
+    weights = deit_ref.load_weights(tmp_path / "vit")
+    deit_ref.forward(weights, images / "a.png", image_processing=processing, interpolate_pos_encoding=True, trace=trace)
+    seen, attentions = trace["images.0.resized"], trace.matching("blocks.*.attention.probabilities")
+    options = {"grid": (2, 7), "num_prefix_tokens": 1}
+    expected = plots.rendered(
+        plots.rollout_overlay(seen, attentions, **options), plots.attention_maps(seen, attentions, **options)
+    )
+    assert np.array_equal(read_png(out), expected)
+    assert_one_line_error(run(capsys, *words, "--size", "20x56"), "20x56", "8x8")
+
+
+@pytest.mark.parametrize("options", [(), ("--backend", "torch"), ("--size", "24x40")])
+def test_reconstruct_prints_the_loss_and_draws_what_was_hidden(capsys, simmim, images, tmp_path, options):
+    out = tmp_path / "guess.png"
+    words = ("reconstruct", images / "a.png", "--out", out, "--weights", simmim, *options)
+    code, printed, err = run(capsys, *words, "--mask-ratio", 0.4, "--seed", 5, "--block", 2)
+    assert code == 0, err
+    shape = (24, 40) if "--size" in options else (32, 32)
+    grid = shape[0] // 8, shape[1] // 8
+    mask = plots.random_mask(grid, ratio=0.4, seed=5, block=2)
+    weights = deit_ref.load_weights(simmim)
+    processing = weights.image_processing
+    if "--size" in options:
+        mean, std = processing.image_mean, processing.image_std
+        processing = deit_ref.ImageProcessing(size=shape, do_center_crop=False, image_mean=mean, image_std=std)
+    trace = deit_ref.Trace()
+    output = deit_ref.forward(
+        weights,
+        images / "a.png",
+        image_processing=processing,
+        bool_masked_pos=mask[None],
+        interpolate_pos_encoding=True,
+        trace=trace,
+    )
+    words_printed = printed.split()
+    assert words_printed[:2] == ["masked", "L1"]
+    assert float(words_printed[2]) == pytest.approx(float(output.loss), abs=2e-5)
+    assert printed.endswith(f"{mask.sum()} of {mask.size} patches hidden\n")
+    guess = plots.to_photos(output.reconstruction, processing)[0]
+    seen = plots.to_photos(trace["pixel_values"], processing)[0]
+    figure = plots.reconstruction_panel(seen, guess, mask, patch_shape=(8, 8), loss=float(output.loss))
+    # A value on the edge between two bytes may fall to either side in the other backend.
+    assert np.abs(read_png(out).astype(int) - plots.rendered(figure)).max() <= 1
+
+
+def test_reconstruct_hides_the_same_patches_for_the_same_seed(capsys, simmim, images, tmp_path):
+    words = ("reconstruct", images / "a.png", "--out", tmp_path / "guess.png", "--weights", simmim)
+    first = run(capsys, *words)
+    assert "10 of 16 patches hidden" in first[1]  # 0.6 of 16, rounded up
+    assert run(capsys, *words, "--seed", 0, "--mask-ratio", 0.6, "--block", 1) == first
+    assert run(capsys, *words, "--seed", 1)[1] != first[1]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_preprocess_writes_the_numbers_and_the_picture(capsys, folder, images, tmp_path, backend):
+    photos_in = [images / "a.png", images / "more" / "c.png"]
+    expected = deit_ref.preprocess(photos_in, deit_ref.load_weights(folder).image_processing, backend=backend)
+    words = ("preprocess", *photos_in, "--weights", folder, "--backend", backend, "--out")
+    code, printed, err = run(capsys, *words, tmp_path / "batch.NPY")
+    assert (code, printed) == (0, f"0    {photos_in[0]}\n1    {photos_in[1]}\n")
+    assert err == f"deit-ref: {tmp_path / 'batch.NPY'}: float32 of shape 2x3x32x32.\n"
+    batch = np.load(tmp_path / "batch.NPY")
+    assert batch.dtype == np.float32
+    np.testing.assert_array_equal(batch, deit_ref.outputs.as_numpy(expected))
+    assert run(capsys, *words, tmp_path / "seen.PNG")[0] == 0
+    trace = deit_ref.Trace()
+    deit_ref.preprocess(photos_in, deit_ref.load_weights(folder).image_processing, trace=trace)
+    sheet = np.concatenate([trace["images.0.cropped"], trace["images.1.cropped"]], axis=1)
+    np.testing.assert_array_equal(read_png(tmp_path / "seen.PNG"), sheet)
+
+
+def test_preprocess_leaves_out_what_cannot_be_read(capsys, folder, images, tmp_path):
+    out = tmp_path / "batch.npy"
+    code, printed, err = run(capsys, "preprocess", images, "--weights", folder, "--out", out)
+    assert code == 1
+    assert printed == f"0    {images / 'a.png'}\n1    {images / 'more' / 'c.png'}\n"
+    assert "b.jpg' is not an image" in err
+    processing = deit_ref.load_weights(folder).image_processing
+    np.testing.assert_array_equal(
+        np.load(out), deit_ref.preprocess([images / "a.png", images / "more" / "c.png"], processing)
+    )
+    out.unlink()
+    broken = images / "b.jpg"
+    assert_one_line_error(run(capsys, "preprocess", broken, "--weights", folder, "--out", out), "is not an image")
+    code, _, err = run(capsys, "preprocess", broken, broken, "--weights", folder, "--out", out)
+    assert code == 2
+    assert err.splitlines()[2] == f"deit-ref: error: none of the 2 images can be read: {out} was not written."
+    assert not out.exists()
+
+
+def test_preprocess_of_images_that_stay_of_different_sizes(capsys, images, tmp_path):
+    processing = deit_ref.ImageProcessing(size={"shortest_edge": 32}, do_center_crop=False)
+    weights = deit_ref.init_weights(CONFIG, "features", seed=0, image_processing=processing)
+    deit_ref.save_weights(weights, tmp_path / "any_aspect")
+    Image.new("RGB", (30, 60)).save(images / "d.png")
+    words = ("preprocess", images / "a.png", images / "d.png", "--out", tmp_path / "x.png")
+    code, _, err = run(capsys, *words, "--weights", tmp_path / "any_aspect")
+    assert code == 2
+    assert f"got 32x40 ({images / 'a.png'}) and 64x32 ({images / 'd.png'})" in err
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_convert_writes_what_reads_back_the_same(capsys, folder, tmp_path):
+    target = tmp_path / "new" / "converted"
+    code, printed, err = run(capsys, "convert", folder, target)
+    assert (code, err) == (0, "")
+    ours, theirs = deit_ref.load_weights(folder), deit_ref.load_weights(target)
+    arrays = dict(named_arrays(ours))
+    assert printed == (
+        f"{target}: {len(arrays)} arrays of {ours.num_parameters:,} float32 numbers, task classification-with-teacher; "
+        "read back, and every array is equal bit for bit.\n"
+    )
+    assert theirs.config == ours.config
+    assert theirs.class_names == NAMES
+    for name, array in named_arrays(theirs):
+        np.testing.assert_array_equal(array, arrays.pop(name))
+    assert arrays == {}
+
+
+def test_convert_keeps_what_lies_in_the_folder_unless_forced(capsys, folder, simmim, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    result = run(capsys, "convert", folder, tmp_path)
+    assert_one_line_error(result, str(tmp_path), "not empty", "--force")
+    assert os.listdir(tmp_path) == ["notes.txt"]
+    assert run(capsys, "convert", folder, tmp_path, "--force")[0] == 0
+    assert run(capsys, "convert", simmim, tmp_path, "--force")[0] == 0
+    assert deit_ref.load_weights(tmp_path).task == "masked-image-modeling"
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert_one_line_error(run(capsys, "convert", folder, tmp_path / "notes.txt"), "notes.txt")
+    assert_one_line_error(run(capsys, "convert", tmp_path / "absent", tmp_path / "x"), "absent")
+    assert_one_line_error(run(capsys, "convert", folder), "FOLDER")
+
+
+def test_convert_warns_of_nan_by_name_and_keeps_it(capsys, folder, tmp_path):
+    bad = map_weights(np.copy, deit_ref.load_weights(folder))
+    bad.blocks[1].mlp.fc1.bias[3] = np.nan
+    bad.head.weight[0, :2] = np.inf
+    deit_ref.save_weights(bad, tmp_path / "bad")
+    code, printed, err = run(capsys, "convert", tmp_path / "bad", tmp_path / "out")
+    assert code == 0
+    assert "equal bit for bit" in printed
+    assert err.splitlines() == [
+        "deit-ref: warning: 1 of 64 values of the weights blocks.1.mlp.fc1.bias are NaN or infinite.",
+        "deit-ref: warning: 2 of 192 values of the weights head.weight are NaN or infinite.",
+    ]
+
+
+def test_convert_drops_heads_for_a_task(capsys, folder, tmp_path):
+    code, printed, err = run(capsys, "convert", folder, tmp_path / "features", "--task", "features")
+    assert code == 0
+    assert "task features" in printed
+    assert "drops" in err
+    assert deit_ref.load_weights(tmp_path / "features").task == "features"
+    words = ("convert", tmp_path / "features", tmp_path / "simmim", "--task", "masked-image-modeling")
+    assert_one_line_error(run(capsys, *words), "decoder", "seed")
+    assert run(capsys, *words, "--seed", 3)[0] == 0
+    drawn = deit_ref.load_weights(tmp_path / "features", task="masked-image-modeling", seed=3)
+    np.testing.assert_array_equal(deit_ref.load_weights(tmp_path / "simmim").decoder.weight, drawn.decoder.weight)
+
+
+def test_convert_finds_a_bit_that_did_not_come_back(capsys, folder, tmp_path, monkeypatch):
+    save = deit_ref.save_weights
+
+    def save_badly(weights, path):
+        worse = map_weights(np.copy, weights)
+        worse.blocks[0].norm1.bias[0] = -0.0  # equal, and yet another bit
+        save(worse, path)
+
+    monkeypatch.setattr(deit_ref, "save_weights", save_badly)
+    result = run(capsys, "convert", folder, tmp_path / "out")
+    assert_one_line_error(result, "does not read back", "blocks.0.norm1.bias changed")
+
+
+def test_mistakes_in_what_to_draw_are_one_line_and_leave_nothing(capsys, folder, simmim, images, tmp_path):
+    photo, out = images / "a.png", tmp_path / "x.png"
+    attention = ("attention", photo, "--weights", folder, "--out")
+    for name, words in {
+        "x.jpg": (".png", "x.jpg"),
+        "": (".png", "''"),
+        "absent/x.png": ("folder that exists", "absent/x.png"),
+    }.items():
+        assert_one_line_error(run(capsys, *attention, name), "--out", *words)
+    (tmp_path / "folder.png").mkdir()
+    assert_one_line_error(run(capsys, *attention, tmp_path / "folder.png"), "folder.png")
+    assert_one_line_error(run(capsys, "attention", photo), "--out")
+    assert_one_line_error(run(capsys, *attention, photo), "is the image itself")
+    assert_one_line_error(run(capsys, "preprocess", photo, "--out", images / ".." / "photos" / "a.png"), "itself")
+    assert_one_line_error(run(capsys, "preprocess", photo, "--out", tmp_path / "x.npz"), ".png or .npy", "x.npz")
+    assert_one_line_error(run(capsys, *attention, out, "--layer", 2), "--layer must be all or a number from 0 to 1")
+    assert_one_line_error(run(capsys, *attention, out, "--head", 4), "--head must be all or a number from 0 to 3")
+    for words in (("--layer", "-1"), ("--head", "one"), ("--size", "16"), ("--size", "0x8"), ("--size", "8x8x8")):
+        assert_one_line_error(run(capsys, *attention, out, *words), words[0], f"{words[1].rpartition('x8')[0]}")
+    assert_one_line_error(run(capsys, "attention", images / "b.jpg", "--out", out), "is not an image")
+    result = run(capsys, "reconstruct", photo, "--out", out, "--weights", folder)
+    assert_one_line_error(result, "task masked-image-modeling", "got classification-with-teacher", "--weights")
+    for words in (("--mask-ratio", "1.5"), ("--mask-ratio", "nan"), ("--seed", "-1"), ("--block", "0")):
+        result = run(capsys, "reconstruct", photo, "--out", out, "--weights", simmim, *words)
+        assert_one_line_error(result, words[0], words[1])
+    assert not out.exists()
+
+
+def test_a_turned_photo_is_warned_about_in_every_picture(capsys, folder, simmim, tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    path = tmp_path / "turned.jpg"
+    Image.new("RGB", (40, 30)).save(path, exif=exif)
+    for command, weights in (("attention", folder), ("reconstruct", simmim), ("preprocess", folder)):
+        code, _, err = run(capsys, command, path, "--out", tmp_path / "x.png", "--weights", weights)
+        assert code == 0
+        assert err.startswith(f"deit-ref: warning: {path} is stored turned")
+
+
+def test_figures_without_matplotlib_are_one_line(capsys, folder, images, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    out = tmp_path / "x.png"
+    result = run(capsys, "attention", images / "a.png", "--out", out, "--weights", folder)
+    assert_one_line_error(result, "pip install matplotlib")
+    assert run(capsys, "preprocess", images / "a.png", "--out", out, "--weights", folder)[0] == 0
+
+
 def test_mistakes_are_one_line_and_exit_code_2(capsys, folder, images):
     photo = images / "a.png"
     assert_one_line_error(run(capsys, "classify", "absent.jpg", "--weights", folder), "no file 'absent.jpg'")
@@ -248,10 +526,13 @@ def test_torch_that_is_not_installed_is_one_line(capsys, folder, images, monkeyp
 
 
 def test_help_of_every_command_shows_an_example(capsys):
-    for words in ([], ["classify"], ["inspect"], ["compare"]):
-        code, out, err = run(capsys, *words, "--help")
+    everything = run(capsys, "--help")[1]
+    for command in ("classify", "inspect", "compare", "attention", "reconstruct", "preprocess", "convert"):
+        code, out, err = run(capsys, command, "--help")
         assert (code, err) == (0, "")
-        assert "examples:\n  deit-ref " in out
+        assert f"examples:\n  deit-ref {command} " in out
+        assert re.search(rf"\n +{command}\s", everything)
+    assert "examples:\n  deit-ref " in everything
     assert run(capsys, "--version") == (0, f"deit-ref {deit_ref.__version__}\n", "")
 
 

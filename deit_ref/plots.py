@@ -1,0 +1,370 @@
+"""Pictures of what a model attends to and of what it guesses.
+
+Arrays of either backend go in, and a `matplotlib.figure.Figure` comes out; pyplot and its global state are not used.
+A notebook shows it after `%matplotlib inline`, `figure.savefig("attention.png")` writes it, and `rendered` gives its
+pixels. The attentions are those of `forward(..., output_attentions=True)`, or
+`trace.matching("blocks.*.attention.probabilities")`, of one image.
+
+matplotlib is imported inside the functions: pip install matplotlib.
+"""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from deit_ref import checks
+from deit_ref.config import ImageProcessing
+from deit_ref.numpy_backend.attention import attention_rollout
+from deit_ref.numpy_backend.resize import resample_coefficients, resize
+from deit_ref.outputs import as_numpy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Size: TypeAlias = tuple[int, int]  # (height, width)
+
+TOKENS = {"cls": "class token", "dist": "distillation token"}
+COLORS = "inferno"  # perceptually uniform: equal steps look equally large
+GRAY = 128  # of hidden patches
+DPI = 150
+
+
+def to_photos(pixel_values: Any, image_processing: ImageProcessing) -> Array:
+    r"""What the model sees as bytes again: the inverse of rescale and normalize.
+
+    $$\text{photo} = \mathrm{clip}\left(\lfloor (x \sigma + \mu) / \text{factor} + \tfrac12 \rfloor, 0, 255\right)$$
+
+    Args:
+        pixel_values: (batch, channels, height, width) with 1 or 3 channels, from `preprocess` with the same
+            `image_processing`, or a model's reconstruction, whose values outside the range are cut.
+        image_processing: what was done to the photos.
+
+    Returns:
+        uint8 (batch, height, width, 3), the very bytes that were resized and cropped; gray is repeated.
+
+    Raises:
+        ValueError: another shape or number of channels.
+    """
+    x = as_numpy(pixel_values).astype(np.float64)
+    if x.ndim != 4 or x.shape[1] not in (1, 3):
+        raise ValueError(
+            "A picture needs pixel_values (batch, channels, height, width) with 1 or 3 channels, got the shape "
+            f"{x.shape}: choose the channels to show."
+        )
+    x = x.transpose(0, 2, 3, 1)  # (batch, height, width, channels)
+    if image_processing.do_normalize:
+        x = x * np.asarray(image_processing.image_std) + np.asarray(image_processing.image_mean)
+    if image_processing.do_rescale:
+        x = x / image_processing.rescale_factor
+    photos = np.clip(np.floor(np.nan_to_num(x) + 0.5), 0, 255).astype(np.uint8)
+    return photos.repeat(3, axis=3) if photos.shape[3] == 1 else photos  # (batch, height, width, 3)
+
+
+def attention_maps(
+    photo: Array,
+    attentions: Sequence[Any],
+    *,
+    grid: Size,
+    num_prefix_tokens: int,
+    token: str = "cls",
+    layers: Sequence[int] | None = None,
+    heads: Sequence[int] | None = None,
+) -> "Figure":
+    """Where one token looks: a small picture for each head (rows) and layer (columns).
+
+    Each picture has a scale of its own, from 0 to its largest value, which is printed in its corner; what a token
+    gives to the prefix tokens is left out.
+
+    Args:
+        photo: uint8 (height, width, 3), as the model saw it; see `to_photos`.
+        attentions: one (1, heads, tokens, tokens) per layer.
+        grid: (rows, columns) of patches.
+        num_prefix_tokens: 2 for distilled models, 1 for plain ones.
+        token: whose attention, "cls" or "dist".
+        layers, heads: which to show, counted from 0; None means all.
+
+    Raises:
+        ValueError: shapes do not fit each other, there is no such layer or head, or no distillation token.
+    """
+    arrays = _checked_attentions(photo, attentions, grid, num_prefix_tokens)
+    row = _token_row(token, num_prefix_tokens)
+    layers = _chosen("layers", layers, len(arrays))
+    heads = _chosen("heads", heads, arrays[0].shape[1])
+    size, gap = _size_of_small_photo(photo, max(len(layers), len(heads))), 6
+    shape = len(heads) * (size[0] + gap) - gap, len(layers) * (size[1] + gap) - gap
+    backdrop = np.full((*shape, 3), 255, np.uint8)
+    heat = np.full(shape, np.nan)
+    small_photo = _gray(resize(photo, size, resample="bilinear"))
+    peaks = []
+    for i, head in enumerate(heads):
+        for j, layer in enumerate(layers):
+            top, left = i * (size[0] + gap), j * (size[1] + gap)
+            tile = slice(top, top + size[0]), slice(left, left + size[1])
+            values = arrays[layer][0, head, row, num_prefix_tokens:].reshape(grid)  # (rows, columns)
+            largest = float(values.max())
+            backdrop[tile] = small_photo
+            heat[tile] = _enlarged(values / largest if largest > 0 else values, size)
+            peaks.append((left, top + size[0], _percent(largest)))
+
+    figure, axes = _figure_of_pixels(shape, left=0.8, right=0.9, top=0.8, bottom=0.1)
+    axes.imshow(backdrop)
+    image = axes.imshow(heat, cmap=COLORS, vmin=0, vmax=1, alpha=0.65)
+    outline = _matplotlib("patheffects").withStroke(linewidth=1.5, foreground="black")
+    for left, bottom, peak in peaks:
+        axes.text(left + 4, bottom - 5, peak, fontsize=6, color="white", path_effects=[outline])
+    centers = np.arange(len(layers)) * (size[1] + gap) + size[1] / 2
+    axes.set_xticks(centers, [str(layer) for layer in layers])
+    axes.set_yticks(np.arange(len(heads)) * (size[0] + gap) + size[0] / 2, [f"head {head}" for head in heads])
+    axes.tick_params(length=0, labelsize=9, labeltop=True, labelbottom=False)
+    axes.set_xlabel("layer", fontsize=9)
+    axes.xaxis.set_label_position("top")
+    bar = _color_bar(figure, axes, image)
+    bar.set_ticks([0, 1], labels=["0", "largest"])
+    _title(figure, f"Attention of the {TOKENS[token]} to {grid[0]} x {grid[1]} patches")
+    return figure
+
+
+def rollout_overlay(photo: Array, attentions: Sequence[Any], *, grid: Size, num_prefix_tokens: int) -> "Figure":
+    """The photo, and what the class token and the distillation token draw on, followed through all layers.
+
+    See `attention_rollout`. The patches' part is enlarged to the photo bilinearly and laid over it; the colors go
+    from its smallest to its largest value.
+
+    Args:
+        photo, attentions, grid, num_prefix_tokens: as in `attention_maps`.
+
+    Raises:
+        ValueError: shapes do not fit each other, or there are no attentions.
+    """
+    arrays = _checked_attentions(photo, attentions, grid, num_prefix_tokens)
+    rollout = attention_rollout(arrays)[0]  # (tokens, tokens)
+    size = photo.shape[0], photo.shape[1]
+    figure, panels = _figure_of_photos(size, 1 + num_prefix_tokens, gap=0.95, slot=3.6)
+    panels[0].imshow(photo)
+    panels[0].set_title(f"what the model sees, {size[0]} x {size[1]} pixels", fontsize=9, loc="left")
+    for row, (axes, name) in enumerate(zip(panels[1:], TOKENS.values(), strict=False)):
+        values = rollout[row, num_prefix_tokens:].reshape(grid)  # (rows, columns)
+        axes.imshow(_gray(photo))
+        image = axes.imshow(_enlarged(values, size), cmap=COLORS, vmin=values.min(), vmax=values.max(), alpha=0.5)
+        axes.set_title(f"rollout of the {name}, {grid[0]} x {grid[1]} patches", fontsize=9, loc="left")
+        bar = _color_bar(figure, axes, image)
+        bar.set_ticks(np.linspace(values.min(), values.max(), 5 if size[0] * 3 > size[1] else 2).tolist())
+        bar.ax.yaxis.set_major_formatter(_matplotlib("ticker").PercentFormatter(1))
+    heads = arrays[0].shape[1]
+    _title(figure, f"Attention rollout, layers: {len(arrays)}, heads: {heads}")
+    return figure
+
+
+def random_mask(grid: Size, *, ratio: float, block: int = 1, seed: int) -> Array:
+    """Patches to hide, drawn as SimMIM draws them: squares of `block` x `block` patches, a share `ratio` of them.
+
+    Args:
+        grid: (rows, columns) of patches; where blocks do not fit, those at the right and lower edge are cut.
+        ratio: share of the blocks, in [0, 1]; the number of blocks is rounded up, as in SimMIM.
+        block: side of a square in patches.
+        seed: of the generator; the same seed hides the same patches.
+
+    Returns:
+        bool (rows * columns,), True where a patch is hidden.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Source: Xie et al. 2022 (SimMIM), section 3.2; MaskGenerator in microsoft/SimMIM.
+    """
+    rows, columns = checks.pair("grid", grid)
+    block = checks.integer("block", block)
+    ratio = checks.number("ratio", ratio, low=0, high=np.nextafter(1, 2))
+    generator = np.random.default_rng(checks.integer("seed", seed, minimum=0))
+    blocks = -(-rows // block), -(-columns // block)
+    hidden = np.zeros(blocks[0] * blocks[1], bool)
+    hidden[generator.permutation(hidden.size)[: int(np.ceil(ratio * hidden.size))]] = True
+    squares = hidden.reshape(blocks).repeat(block, axis=0).repeat(block, axis=1)  # at least (rows, columns)
+    return squares[:rows, :columns].ravel()  # (patches,)
+
+
+def hide_patches(photo: Array, mask: Any, *, patch_shape: Size) -> Array:
+    """A copy of a photo (height, width, 3), gray where `mask`, one entry per patch, is true."""
+    rows, columns = photo.shape[0] // patch_shape[0], photo.shape[1] // patch_shape[1]
+    flags = as_numpy(mask).astype(bool)
+    if flags.size != rows * columns:
+        raise ValueError(
+            f"mask must have one entry for each of the {rows} x {columns} patches, got the shape {flags.shape}."
+        )
+    pixels = flags.reshape(rows, columns).repeat(patch_shape[0], axis=0).repeat(patch_shape[1], axis=1)
+    return np.where(pixels[:, :, None], np.uint8(GRAY), photo)  # (height, width, 3)
+
+
+def reconstruction_panel(
+    photo: Array, reconstruction: Array, mask: Any, *, patch_shape: Size, loss: float | None = None
+) -> "Figure":
+    """The photo, the photo with hidden patches, and the model's guess, side by side.
+
+    Args:
+        photo: uint8 (height, width, 3), as the model saw it; see `to_photos`.
+        reconstruction: the same of MaskedImageOutput.reconstruction.
+        mask: one entry per patch, true where it was hidden.
+        patch_shape: (height, width) of a patch in pixels.
+        loss: MaskedImageOutput.loss, shown in the title.
+
+    Raises:
+        ValueError: shapes do not fit each other.
+    """
+    checks.image(photo)
+    if photo.shape != reconstruction.shape:
+        raise ValueError(f"photo and reconstruction must have one shape, got {photo.shape} and {reconstruction.shape}.")
+    hidden = hide_patches(photo, mask, patch_shape=patch_shape)
+    count, total = int(as_numpy(mask).astype(bool).sum()), as_numpy(mask).size
+    height, width = photo.shape[:2]
+    figure, panels = _figure_of_photos((height, width), 3, gap=0.2, slot=2.1)
+    titles = f"original, {height} x {width} pixels", f"{count} of {total} patches hidden", "reconstruction"
+    for axes, picture, title in zip(panels, (photo, hidden, reconstruction), titles, strict=True):
+        axes.imshow(picture)
+        axes.set_title(title, fontsize=9, loc="left")
+    error = "" if loss is None else f", masked L1 {loss:.4f} in normalized units"
+    _title(figure, f"Masked image modeling{error}")
+    return figure
+
+
+def side_by_side(photos: Array, *, columns: int = 8) -> Array:
+    """(batch, height, width, 3) as one picture: at most `columns` in a row, then the next row; white where none is."""
+    rows = -(-len(photos) // columns)
+    columns = min(columns, len(photos))
+    missing = rows * columns - len(photos)
+    padded = np.concatenate([photos, np.full((missing, *photos.shape[1:]), 255, np.uint8)])
+    height, width = photos.shape[1:3]
+    page = padded.reshape(rows, columns, height, width, 3).transpose(0, 2, 1, 3, 4)
+    return page.reshape(rows * height, columns * width, 3)
+
+
+def rendered(*figures: "Figure") -> Array:
+    """The figures as pixels, one below the other on white: uint8 (height, width, 3)."""
+    canvas = _matplotlib("backends.backend_agg").FigureCanvasAgg
+    pictures = []
+    for figure in figures:
+        agg = canvas(figure)
+        agg.draw()
+        pictures.append(np.asarray(agg.buffer_rgba())[:, :, :3])
+    width = max(picture.shape[1] for picture in pictures)
+    page = np.full((sum(len(picture) for picture in pictures), width, 3), 255, np.uint8)
+    top = 0
+    for picture in pictures:
+        page[top : top + len(picture), : picture.shape[1]] = picture
+        top += len(picture)
+    return page
+
+
+def _matplotlib(name: str) -> ModuleType:
+    try:
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure
+        import matplotlib.patheffects
+        import matplotlib.ticker
+    except ImportError as error:
+        raise ValueError("Figures need matplotlib, which is not installed: pip install matplotlib.") from error
+    module: Any = matplotlib
+    for part in name.split("."):
+        module = getattr(module, part)
+    return module
+
+
+def _checked_attentions(photo: Array, attentions: Sequence[Any], grid: Size, num_prefix_tokens: int) -> list[Array]:
+    checks.image(photo)
+    rows, columns = grid
+    arrays = [as_numpy(attention) for attention in attentions]
+    tokens = num_prefix_tokens + rows * columns
+    if not arrays:
+        raise ValueError("attentions must be of at least one layer, got none: use output_attentions=True.")
+    for array in arrays:
+        if array.ndim != 4 or (len(array), *array.shape[2:]) != (1, tokens, tokens):
+            raise ValueError(
+                f"attentions must have the shape (1, heads, {tokens}, {tokens}), for one image, {num_prefix_tokens} "
+                f"prefix tokens and {rows} x {columns} patches; got {array.shape}. Choose an image by [i : i + 1]."
+            )
+        if not np.isfinite(array).all():
+            raise ValueError("attentions hold NaN or infinity and cannot be drawn: `deit-ref inspect` shows the cause.")
+    return arrays
+
+
+def _token_row(token: str, num_prefix_tokens: int) -> int:
+    names = list(TOKENS)[:num_prefix_tokens]
+    return names.index(checks.choice("token", token, names))
+
+
+def _chosen(name: str, chosen: Sequence[int] | None, count: int) -> list[int]:
+    numbers = list(range(count)) if chosen is None else [checks.integer(name, n, minimum=0) for n in chosen]
+    if not numbers or max(numbers) >= count:
+        raise ValueError(f"{name} must name some of 0 to {count - 1}, got {chosen}.")
+    return numbers
+
+
+def _gray(photo: Array) -> Array:
+    """Without colors, so that those of the map can be read."""
+    luma = photo @ np.array([0.299, 0.587, 0.114])  # (height, width)
+    return np.rint(luma).astype(np.uint8)[:, :, None].repeat(3, axis=2)  # (height, width, 3)
+
+
+def _enlarged(values: Array, size: Size) -> Array:
+    """(rows, columns) -> (height, width), bilinearly."""
+    for axis, new in enumerate(size):
+        first, weights = resample_coefficients(values.shape[axis], new, resample="bilinear")
+        matrix = np.zeros((new, values.shape[axis]))
+        np.put_along_axis(matrix, first[:, None] + np.arange(weights.shape[1]), weights, axis=1)
+        values = np.moveaxis(np.tensordot(matrix, values, axes=(1, axis)), 0, axis)
+    return values
+
+
+def _percent(value: float) -> str:
+    """Two digits, and the three of 100%."""
+    return f"{100 * value:.2g}%" if value < 0.0995 else f"{100 * value:.0f}%"
+
+
+def _size_of_small_photo(photo: Array, count: int) -> Size:
+    """Pixels that let a row of `count` photos fill 12 inches, and leave room for the numbers at narrow ones."""
+    long, short = max(photo.shape[:2]), min(photo.shape[:2])
+    side = float(np.clip(12 / count, 1, 4)) * DPI
+    scale = min(max(side / long, 0.35 * DPI / short), 3 * side / long)
+    return max(round(photo.shape[0] * scale), 1), max(round(photo.shape[1] * scale), 1)
+
+
+def _figure_of_pixels(shape: Size, *, left: float, right: float, top: float, bottom: float) -> "tuple[Figure, Axes]":
+    """Axes as large as an image of `shape` pixels, with margins in inches: each pixel is one of the figure's."""
+    height, width = shape[0] / DPI + top + bottom, max(shape[1] / DPI + left + right, 5)
+    figure = _matplotlib("figure").Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((left / width, bottom / height, shape[1] / DPI / width, shape[0] / DPI / height))
+    axes.set_frame_on(False)
+    return figure, axes
+
+
+def _figure_of_photos(size: Size, count: int, *, gap: float, slot: float) -> "tuple[Figure, list[Axes]]":
+    """Photos of one size side by side, `gap` inches between them, and at least `slot` inches for the title of each."""
+    panel_width = 3.4 * min(1, size[1] / size[0])
+    panel_height = panel_width * size[0] / size[1]
+    margin, top, step = 0.2, 0.65, max(panel_width + gap, slot)
+    width, height = max(margin + count * step, 5), panel_height + top + margin
+    figure = _matplotlib("figure").Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    panels = []
+    for i in range(count):
+        left = margin + i * step
+        axes = figure.add_axes((left / width, margin / height, panel_width / width, panel_height / height))
+        axes.set_axis_off()
+        panels.append(axes)
+    return figure, panels
+
+
+def _color_bar(figure: "Figure", axes: "Axes", image: Any) -> Any:
+    """To the right of the axes, at most 3.4 inches high."""
+    place, width, height = axes.get_position(), figure.get_figwidth(), figure.get_figheight()
+    tall = min(place.height, 3.4 / height)
+    beside = figure.add_axes((place.x1 + 0.1 / width, place.y1 - tall, 0.12 / width, tall))
+    bar = figure.colorbar(image, cax=beside)
+    bar.ax.tick_params(labelsize=8)
+    return bar
+
+
+def _title(figure: "Figure", text: str) -> None:
+    figure.text(0.2 / figure.get_figwidth(), 1 - 0.12 / figure.get_figheight(), text, fontsize=11, va="top")

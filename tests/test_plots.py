@@ -1,0 +1,335 @@
+"""Figures show what they should, where they should: pixels are checked, not only that something was drawn."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+import deit_ref
+from deit_ref import plots
+from deit_ref.photos import bundled_photo
+
+WHITE = (255, 255, 255)
+
+
+def looking_at(places, grid, *, layers=1, heads=1, prefix=2):
+    """Attentions whose prefix token i looks at patch places[i] alone, and whose other tokens look at themselves."""
+    tokens = prefix + grid[0] * grid[1]
+    one = np.eye(tokens, dtype=np.float32)
+    for i, (row, column) in enumerate(places):
+        one[i] = 0
+        one[i, prefix + row * grid[1] + column] = 1
+    return [np.broadcast_to(one, (1, heads, tokens, tokens)).copy() for _ in range(layers)]
+
+
+def images_of(figure):
+    """The pictures in a figure, by axes: lists of (array, (left, right, bottom, top))."""
+    return [[(np.asarray(im.get_array()), tuple(im.get_extent())) for im in axes.get_images()] for axes in figure.axes]
+
+
+def brightest(values):
+    return np.unravel_index(np.nanargmax(values), values.shape)
+
+
+@given(
+    seed=st.integers(0, 99), kind=st.sampled_from(["huggingface", "original", "torchvision", "plain", "half", "scalar"])
+)
+def test_photos_come_back_from_pixel_values_exactly(seed, kind):
+    processing = {
+        "huggingface": deit_ref.ImageProcessing.huggingface(24),
+        "original": deit_ref.ImageProcessing.original(24),
+        "torchvision": deit_ref.ImageProcessing(size=24, crop_size=24, arithmetic="torchvision"),
+        "plain": deit_ref.ImageProcessing(size=24, crop_size=24, do_normalize=False, do_rescale=False),
+        "half": deit_ref.ImageProcessing(size=24, crop_size=24, do_normalize=False),
+        "scalar": deit_ref.ImageProcessing(size=24, crop_size=24, image_mean=0.3, image_std=0.2, do_rescale=False),
+    }[kind]
+    noise = np.random.default_rng(seed).integers(0, 256, (2, 40, 31, 3), np.uint8)
+    trace = deit_ref.Trace()
+    pixel_values = deit_ref.preprocess(noise, processing, trace=trace)
+    photos = plots.to_photos(torch.from_numpy(pixel_values), processing)
+    assert photos.dtype == np.uint8
+    for i in range(2):
+        np.testing.assert_array_equal(photos[i], trace[f"images.{i}.cropped"])
+
+
+def test_photos_are_cut_to_bytes_and_gray_is_repeated():
+    processing = deit_ref.ImageProcessing(image_mean=0.5, image_std=0.25)
+    x = np.array([-9.0, 0.0, 9.0, np.nan]).reshape(1, 1, 1, 4)
+    photo = plots.to_photos(x, processing)
+    assert photo.shape == (1, 1, 4, 3)
+    assert photo[0, 0, :3, 0].tolist() == [0, 128, 255]
+    assert (photo == photo[..., :1]).all()
+    with pytest.raises(ValueError, match=r"1 or 3 channels, got the shape \(1, 2, 4, 4\)"):
+        plots.to_photos(np.zeros((1, 2, 4, 4)), processing)
+
+
+@pytest.mark.parametrize("grid", [(4, 4), (3, 5), (5, 2)])
+def test_rollout_lights_up_the_patch_that_is_looked_at(grid):
+    upper_right, lower_left = (0, grid[1] - 1), (grid[0] - 1, 0)
+    photo = np.full((15 * grid[0], 15 * grid[1], 3), 90, np.uint8)
+    attentions = looking_at([upper_right, lower_left], grid, layers=3, heads=2)
+    figure = plots.rollout_overlay(photo, attentions, grid=grid, num_prefix_tokens=2)
+    assert isinstance(figure, Figure)
+    seen, cls, dist = images_of(figure)[:3]
+    np.testing.assert_array_equal(seen[0][0], photo)
+    for (_, (heat, extent)), (row, column) in zip((cls, dist), (upper_right, lower_left), strict=True):
+        assert heat.shape == photo.shape[:2]
+        assert extent == (-0.5, photo.shape[1] - 0.5, photo.shape[0] - 0.5, -0.5)  # the first row is on top
+        center = heat[15 * row + 7, 15 * column + 7]
+        assert center == pytest.approx(1 - 0.5**3)  # what is left for itself after three layers: 1/8
+        assert brightest(heat)[0] // 15 == row
+        assert brightest(heat)[1] // 15 == column
+        assert heat.min() == pytest.approx(0, abs=1e-12)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[:2] == [
+        f"what the model sees, {photo.shape[0]} x {photo.shape[1]} pixels",
+        f"rollout of the class token, {grid[0]} x {grid[1]} patches",
+    ]
+    assert [text.get_text() for text in figure.texts] == ["Attention rollout, layers: 3, heads: 2"]
+
+
+def test_overlay_in_pixels_has_the_hot_patch_at_the_upper_right():
+    """The same in the finished picture: of a gray photo, only the upper right corner of the overlay is bright."""
+    photo = np.full((64, 64, 3), 128, np.uint8)
+    figure = plots.rollout_overlay(photo, looking_at([(0, 3)], (4, 4), prefix=1), grid=(4, 4), num_prefix_tokens=1)
+    page = plots.rendered(figure).astype(int)
+    place = figure.axes[1].get_position()
+    height, width = page.shape[:2]
+    left, right = round(place.x0 * width), round(place.x1 * width)
+    top, bottom = round((1 - place.y1) * height), round((1 - place.y0) * height)
+    overlay = page[top:bottom, left:right]
+    side = overlay.shape[0] // 4
+    quarters = overlay[: 4 * side, : 4 * side].reshape(4, side, 4, side, 3).mean(axis=(1, 3, 4))
+    assert brightest(quarters) == (0, 3)
+    assert quarters[0, 3] > 1.4 * np.median(quarters)
+    first = page[top:bottom, round(figure.axes[0].get_position().x0 * width) + 2]
+    assert (abs(first[2:-2] - 128) <= 1).all()  # the photo beside it is as it was
+
+
+def test_enlarging_is_bilinear_with_centers_at_patch_centers():
+    """Against torch's own, which puts the centers in the same places."""
+    values = np.random.default_rng(0).random((3, 5))
+    expected = torch.nn.functional.interpolate(torch.from_numpy(values)[None, None], size=(48, 40), mode="bilinear")
+    np.testing.assert_allclose(plots._enlarged(values, (48, 40)), expected[0, 0].numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize(("grid", "backend"), [((2, 3), "numpy"), ((3, 2), "torch")])
+def test_maps_show_each_head_in_its_row_and_each_layer_in_its_column(grid, backend):
+    """Layer l, head h, token t look at a patch of their own: (7 h + 3 l + t) mod patches."""
+    layers, heads, patches = 3, 2, grid[0] * grid[1]
+    tokens = 2 + patches
+    attentions = []
+    for layer in range(layers):
+        probabilities = np.full((1, heads, tokens, tokens), 0.1 / patches)
+        for head in range(heads):
+            for t in range(2):
+                probabilities[0, head, t, 2 + (7 * head + 3 * layer + t) % patches] = 0.25
+                probabilities[0, head, t, :2] = 0.9  # prefix tokens get most, and must not be shown
+        attentions.append(torch.from_numpy(probabilities) if backend == "torch" else probabilities)
+    photo = np.zeros((8 * grid[0], 8 * grid[1], 3), np.uint8)
+    photo[0, 0] = 200
+    for t, token in enumerate(("cls", "dist")):
+        figure = plots.attention_maps(photo, attentions, grid=grid, num_prefix_tokens=2, token=token)
+        (backdrop, extent), (heat, over) = images_of(figure)[0]
+        assert extent == over
+        assert extent[3] == -0.5
+        tall, wide = (heat.shape[0] + 6) // heads, (heat.shape[1] + 6) // layers
+        for head in range(heads):
+            for layer in range(layers):
+                tile = heat[head * tall : (head + 1) * tall - 6, layer * wide : (layer + 1) * wide - 6]
+                row, column = brightest(tile)
+                patch = row * grid[0] // tile.shape[0] * grid[1] + column * grid[1] // tile.shape[1]
+                assert patch == (7 * head + 3 * layer + t) % patches
+                assert tile.max() == pytest.approx(1, abs=0.02)
+                assert tile.min() == pytest.approx(0.1 / patches / 0.25, rel=0.02)
+                assert backdrop[head * tall, layer * wide, 0] > 100
+        assert tuple(backdrop[tall - 3, 0]) == WHITE
+        assert np.isnan(heat[tall - 3, 0])
+        axes = figure.axes[0]
+        assert [text.get_text() for text in axes.texts] == ["25%"] * 6
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["head 0", "head 1"]
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "2"]
+        name = {"cls": "class", "dist": "distillation"}[token]
+        title = f"Attention of the {name} token to {grid[0]} x {grid[1]} patches"
+        assert [text.get_text() for text in figure.texts] == [title]
+
+
+def test_maps_of_chosen_layers_and_heads():
+    grid = (2, 2)
+    attentions = [
+        np.concatenate([looking_at([divmod((layer + head) % 4, 2)], grid, prefix=1)[0] for head in range(3)], axis=1)
+        for layer in range(4)
+    ]
+    photo = np.zeros((16, 16, 3), np.uint8)
+    figure = plots.attention_maps(photo, attentions, grid=grid, num_prefix_tokens=1, layers=[2], heads=[1])
+    heat = images_of(figure)[0][1][0]
+    row, column = brightest(heat)
+    assert (row * 2 // heat.shape[0], column * 2 // heat.shape[1]) == (1, 1)  # 2 + 1 = 3, the last of four
+    axes = figure.axes[0]
+    assert [axes.get_xticklabels()[0].get_text(), axes.get_yticklabels()[0].get_text()] == ["2", "head 1"]
+
+
+def test_attention_without_contrast_is_drawn():
+    grid, photo = (2, 2), np.zeros((16, 16, 3), np.uint8)
+    for value, shown in ((0.0, "0%"), (0.0996, "10%"), (0.0123, "1.2%"), (1.0, "100%")):
+        attentions = [np.full((1, 2, 5, 5), value)]
+        figures = [
+            plots.attention_maps(photo, attentions, grid=grid, num_prefix_tokens=1),
+            plots.rollout_overlay(photo, attentions, grid=grid, num_prefix_tokens=1),
+        ]
+        assert plots.rendered(*figures).shape[2] == 3
+        assert figures[0].axes[0].texts[0].get_text() == shown
+
+
+def test_attention_of_a_real_forward_pass():
+    """Trace and output hold the same attentions, of both backends; bfloat16 too."""
+    config = deit_ref.DeiTConfig(32, 2, 2, 64, image_size=(32, 48), patch_size=8, num_labels=3, initializer_range=0.3)
+    weights = deit_ref.init_weights(config, "features", seed=0)
+    pages = []
+    for options in ({}, {"backend": "torch"}, {"backend": "torch", "dtype": "bfloat16"}):
+        trace = deit_ref.Trace()
+        deit_ref.forward(weights, bundled_photo(), trace=trace, **options)
+        photo = plots.to_photos(trace["pixel_values"], weights.image_processing)[0]
+        np.testing.assert_array_equal(photo, deit_ref.outputs.as_numpy(trace["images.0.resized"]))
+        attentions = trace.matching("blocks.*.attention.probabilities")
+        figure = plots.rollout_overlay(photo, attentions, grid=(4, 6), num_prefix_tokens=2)
+        pages.append(images_of(figure)[1][1][0])
+    np.testing.assert_allclose(pages[1], pages[0], rtol=1e-5)
+    np.testing.assert_allclose(pages[2], pages[0], rtol=0.1)
+
+
+@given(
+    rows=st.integers(1, 15),
+    columns=st.integers(1, 15),
+    ratio=st.floats(0, 1),
+    block=st.integers(1, 4),
+    seed=st.integers(0, 99),
+)
+def test_masks_hide_whole_blocks_and_the_share_that_was_asked_for(rows, columns, ratio, block, seed):
+    mask = plots.random_mask((rows, columns), ratio=ratio, block=block, seed=seed)
+    assert (mask.shape, mask.dtype) == ((rows * columns,), bool)
+    np.testing.assert_array_equal(mask, plots.random_mask((rows, columns), ratio=ratio, block=block, seed=seed))
+    plane = mask.reshape(rows, columns)
+    corners = plane[::block, ::block]
+    whole = corners.repeat(block, axis=0).repeat(block, axis=1)[:rows, :columns]
+    np.testing.assert_array_equal(plane, whole)
+    assert corners.sum() == np.ceil(ratio * corners.size)
+
+
+def test_masks_differ_by_seed_and_refuse_what_is_out_of_range():
+    draw = [plots.random_mask((14, 14), ratio=0.6, seed=seed) for seed in (0, 1)]
+    assert [mask.sum() for mask in draw] == [118, 118]
+    assert (draw[0] != draw[1]).any()
+    for wrong in ({"ratio": 1.1}, {"ratio": -0.1}, {"ratio": np.nan}, {"block": 0}, {"seed": -1}):
+        with pytest.raises(ValueError, match=f"^{next(iter(wrong))} must "):
+            plots.random_mask((2, 2), **{"ratio": 0.5, "seed": 0, **wrong})
+
+
+def test_hidden_patches_are_gray_and_the_others_as_they_were():
+    photo = np.random.default_rng(0).integers(0, 256, (4, 9, 3), np.uint8)
+    hidden = plots.hide_patches(photo, torch.tensor([0, 1, 0, 0, 0, 1]), patch_shape=(2, 3))
+    expected = photo.copy()
+    expected[:2, 3:6] = expected[2:, 6:] = 128
+    np.testing.assert_array_equal(hidden, expected)
+    with pytest.raises(ValueError, match=r"each of the 2 x 3 patches, got the shape \(5,\)"):
+        plots.hide_patches(photo, np.zeros(5), patch_shape=(2, 3))
+
+
+def test_reconstruction_panel_shows_original_hidden_and_guess():
+    photo = np.random.default_rng(0).integers(0, 256, (16, 32, 3), np.uint8)
+    guess, mask = 255 - photo, np.array([True, False])
+    figure = plots.reconstruction_panel(photo, guess, mask, patch_shape=(16, 16), loss=0.25)
+    shown = [panel[0][0] for panel in images_of(figure)]
+    for got, expected in zip(shown, (photo, plots.hide_patches(photo, mask, patch_shape=(16, 16)), guess), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["original, 16 x 32 pixels", "1 of 2 patches hidden", "reconstruction"]
+    assert figure.texts[0].get_text() == "Masked image modeling, masked L1 0.2500 in normalized units"
+    page = plots.rendered(figure)
+    place = figure.axes[1].get_position()
+    row = round((1 - place.y0 / 2 - place.y1 / 2) * page.shape[0])
+    quarter = round((0.75 * place.x0 + 0.25 * place.x1) * page.shape[1])
+    assert page[row, quarter].tolist() == [128, 128, 128]
+
+
+def test_pages_hold_figures_one_below_the_other_and_sheets_photos_in_rows():
+    figures = [Figure(figsize=(2, 1), dpi=50, facecolor="red"), Figure(figsize=(1, 2), dpi=50, facecolor="blue")]
+    page = plots.rendered(*figures)
+    assert page.shape == (150, 100, 3)
+    assert (page[:50] == (255, 0, 0)).all()
+    assert (page[50:, :50] == (0, 0, 255)).all()
+    assert (page[50:, 50:] == WHITE).all()
+    photos = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 4, 3), np.uint8)
+    assert plots.side_by_side(photos)[:, ::4, 0].tolist() == [[0, 1, 2, 3, 4]] * 2
+    assert plots.side_by_side(photos, columns=3)[::2, ::4, 0].tolist() == [[0, 1, 2], [3, 4, 255]]
+
+
+@pytest.mark.parametrize(("shape", "grid"), [((224, 16), (14, 1)), ((16, 320), (1, 20)), ((16, 16), (1, 1))])
+def test_titles_stay_inside_and_apart_whatever_the_aspect(shape, grid):
+    photo = np.zeros((*shape, 3), np.uint8)
+    attentions = looking_at([(0, 0), (0, 0)], grid, layers=12, heads=2)
+    figures = [
+        plots.rollout_overlay(photo, attentions, grid=grid, num_prefix_tokens=2),
+        plots.attention_maps(photo, attentions, grid=grid, num_prefix_tokens=2, token="dist"),
+        plots.attention_maps(photo, attentions, grid=grid, num_prefix_tokens=2, token="dist", layers=[3]),
+        plots.reconstruction_panel(photo, photo, np.ones(grid), patch_shape=(16, 16), loss=1.0),
+    ]
+    for figure in figures:
+        plots.rendered(figure)
+        titles = [axes._left_title for axes in figure.axes if axes.get_title(loc="left")]
+        ticks = figure.axes[0].get_xticklabels() if figure.axes[0].axison else []
+        boxes = [text.get_window_extent() for text in (*titles, *ticks, *figure.texts)]
+        for i, box in enumerate(boxes):
+            assert box.x0 >= 0
+            assert box.x1 <= figure.bbox.width
+            assert box.y1 <= figure.bbox.height
+            assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_what_does_not_fit_is_refused():
+    photo, attentions = np.zeros((16, 16, 3), np.uint8), looking_at([(0, 0), (0, 0)], (2, 2))
+    maps, overlay = plots.attention_maps, plots.rollout_overlay
+    with pytest.raises(ValueError, match=r"2 prefix tokens and 2 x 3 patches; got \(1, 1, 6, 6\)"):
+        maps(photo, attentions, grid=(2, 3), num_prefix_tokens=2)
+    with pytest.raises(ValueError, match=r"\(1, heads, 6, 6\), for one image.*got \(2, 1, 6, 6\)"):
+        overlay(photo, [attentions[0].repeat(2, axis=0)], grid=(2, 2), num_prefix_tokens=2)
+    with pytest.raises(ValueError, match="token must be one of cls; got 'dist'"):
+        maps(photo, looking_at([], (2, 2), prefix=1), grid=(2, 2), num_prefix_tokens=1, token="dist")
+    with pytest.raises(ValueError, match="layers must name some of 0 to 0, got \\[1\\]"):
+        maps(photo, attentions, grid=(2, 2), num_prefix_tokens=2, layers=[1])
+    with pytest.raises(ValueError, match="heads must be at least 0, got -1"):
+        maps(photo, attentions, grid=(2, 2), num_prefix_tokens=2, heads=[-1])
+    with pytest.raises(ValueError, match="at least one layer"):
+        overlay(photo, [], grid=(2, 2), num_prefix_tokens=2)
+    with pytest.raises(ValueError, match="at least one layer"):
+        maps(photo, [], grid=(2, 2), num_prefix_tokens=2)
+    with pytest.raises(ValueError, match="hold NaN or infinity"):
+        overlay(photo, [attentions[0] * np.nan], grid=(2, 2), num_prefix_tokens=2)
+    with pytest.raises(ValueError, match="must be uint8"):
+        overlay(photo / 255, attentions, grid=(2, 2), num_prefix_tokens=2)
+    with pytest.raises(ValueError, match="must have one shape"):
+        plots.reconstruction_panel(photo, photo[:8], np.ones(1), patch_shape=(16, 16))
+
+
+def test_matplotlib_is_imported_late_and_pyplot_never():
+    code = """
+        import sys, numpy as np, deit_ref.plots as plots
+        assert "matplotlib" not in sys.modules
+        photo = np.zeros((8, 8, 3), np.uint8)
+        plots.rendered(plots.reconstruction_panel(photo, photo, np.ones(1), patch_shape=(8, 8)))
+        assert "matplotlib.pyplot" not in sys.modules
+    """
+    lines = "\n".join(line.strip() for line in code.splitlines())
+    assert subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True).stderr == ""
+
+
+def test_matplotlib_that_is_not_installed_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    photo = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(ValueError, match="pip install matplotlib"):
+        plots.reconstruction_panel(photo, photo, np.ones(1), patch_shape=(8, 8))

@@ -207,6 +207,76 @@ def test_shards(folders, tmp_path):
     assert_same_arrays(dict(named_arrays(load_weights(tmp_path))), expected_arrays(model))
 
 
+def as_pickles(folder, model, target, shards):
+    """The folder again, with the weights as transformers 4 wrote them before safetensors, whole or in shards."""
+    for file in ("config.json", "preprocessor_config.json"):
+        (target / file).write_text((folder / file).read_text())
+    arrays = load_file(folder / WEIGHTS)
+    state = {name: torch.tensor(array) for name, array in arrays.items()}
+    if not shards:
+        torch.save(state, target / "pytorch_model.bin")
+        return target
+    files = [f"pytorch_model-{i:05}-of-{shards:05}.bin" for i in range(1, shards + 1)]
+    weight_map = {name: files[i % shards] for i, name in enumerate(state)}
+    for i, file in enumerate(files):
+        part = {name: tensor for name, tensor in state.items() if weight_map[name] == file}
+        torch.save(part, target / file, _use_new_zipfile_serialization=bool(i))
+    (target / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return target
+
+
+@pytest.mark.parametrize("shards", [0, 3])
+@pytest.mark.parametrize("name", ["DeiTModel", TEACHER, "ViTForMaskedImageModeling"])
+def test_folder_with_pickles(folders, tmp_path, name, shards):
+    folder, model = folders[name]
+    weights = load_weights(as_pickles(folder, model, tmp_path, shards))
+    assert weights.task == MODELS[name][2]
+    assert weights.config == load_weights(folder).config
+    assert_same_arrays(dict(named_arrays(weights)), expected_arrays(model))
+    # transformers reads the very same files.
+    architecture, arguments, _ = MODELS[name]
+    again = getattr(transformers, architecture).from_pretrained(tmp_path, **arguments)
+    assert_same_arrays(expected_arrays(again), expected_arrays(model))
+
+
+def test_safetensors_win_over_pickles(folders, tmp_path):
+    folder, model = folders["ViTModel"]
+    as_pickles(folder, model, tmp_path, 0)
+    as_pickles(folder, model, tmp_path, 2)
+    changed_copy(folder, tmp_path, tensors=lambda arrays: arrays["layernorm.bias"].fill(7))
+    assert (load_weights(tmp_path).norm.bias == 7).all()
+    (tmp_path / WEIGHTS).unlink()
+    (tmp_path / "pytorch_model-00001-of-00002.bin").write_bytes(b"")
+    assert (load_weights(tmp_path).norm.bias != 7).all()
+    (tmp_path / "pytorch_model.bin").unlink()
+    with pytest.raises(ValueError, match=r"pytorch_model-00001-of-00002.bin: this is no file of torch.save"):
+        load_weights(tmp_path)
+
+
+def test_shards_of_pickles_and_their_index(folders, tmp_path):
+    folder, model = folders["ViTModel"]
+    as_pickles(folder, model, tmp_path, 2)
+    index = json.loads((tmp_path / "pytorch_model.bin.index.json").read_text())
+    index["weight_map"]["more"] = "pytorch_model-00002-of-00002.bin"
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"00002.bin and pytorch_model.bin.index.json disagree about more: download"):
+        load_weights(tmp_path)
+    index["weight_map"]["more"] = "../elsewhere.bin"
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"must name files in its own folder, got '../elsewhere.bin': do not trust"):
+        load_weights(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_dtypes_of_pickles(folders, tmp_path, dtype):
+    model = random_model(TEACHER, num_labels=5).to(dtype)
+    (tmp_path / "config.json").write_text((folders[TEACHER][0] / "config.json").read_text())
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    wide = np.float64 if dtype == torch.float64 else np.float32
+    expected = expected_arrays(model.to(torch.float64))
+    assert_same_arrays(dict(named_arrays(load_weights(tmp_path))), expected, wide)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_dtypes(folders, tmp_path, dtype):
     folder, _ = folders[TEACHER]
@@ -568,6 +638,7 @@ def test_header_that_claims_more_than_the_file_holds(folders, tmp_path):
             ({"layernorm.weight": shard}, r"must name files in its own folder, got '.*': do not trust")
             for shard in ("../a.safetensors", "/etc/passwd", "..", "", ".", "sub/a.safetensors", "..\\a", "C:a")
         ],
+        ({"layernorm.weight": "part.bin"}, r"must name .safetensors files, got 'part.bin'"),
         ({"layernorm.weight": "gone.safetensors"}, r"gone.safetensors is missing, although model.safetensors.index"),
         ({"layernorm.weight": "linked.safetensors"}, r"linked.safetensors is a link that leaves its folder"),
         ({"layernorm.weight": "part.safetensors", "more": "part.safetensors"}, r"index.json disagree about more:"),
@@ -612,14 +683,20 @@ def test_bad_arguments(folders, arguments, message):
 
 
 def test_sources_that_are_not_read(tmp_path):
-    with pytest.raises(ValueError, match=r"no folder or file 'owner/name'; what is read is a folder with config.json"):
-        load_weights("owner/name")
-    with pytest.raises(ValueError, match=r"holds neither model.safetensors nor .*\.bin, \.pth\) are not read yet"):
+    for source in ("no/such/folder", "missing.pth", "../owner/name", Path("owner/name")):
+        with pytest.raises(
+            ValueError, match=rf"no folder or file '{source}'; what is read is a folder with config.json"
+        ):
+            load_weights(source)
+    with pytest.raises(ValueError, match=r"holds none of model.safetensors, .*: pass the weight file itself if it has"):
         load_weights(tmp_path)
-    (tmp_path / "old.pth").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"old.pth is not a .safetensors file; what is read is a folder"):
-        load_weights(tmp_path / "old.pth")
-    for source in ("", 3):
+    (tmp_path / "old.h5").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"old.h5 is no weight file by its name; what is read is a folder"):
+        load_weights(tmp_path / "old.h5")
+    for revision in ("", 3):
+        with pytest.raises(ValueError, match=r"revision must be text, got"):
+            load_weights(tmp_path, revision=revision)
+    for source in ("", 3, b"bytes"):
         with pytest.raises(ValueError, match=r"source must be a path, got .*: give a folder with config.json"):
             load_weights(source)
 

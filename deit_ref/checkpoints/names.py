@@ -1,19 +1,25 @@
-"""How transformers calls the arrays of `deit_ref.weights`, and how it lays them out.
+"""How files call the arrays of `deit_ref.weights`, and how they lay them out.
 
-transformers 4 and 5 name the parts of a block differently in memory; on disk both write the names of version 4,
-called "stored names" here. A file saved by hand (`torch.save`, `safetensors.torch.save_file`) has those of version 5.
-Models with a head put "deit." or "vit." before everything but the head.
+"Stored names" are the ones on disk, without prefix. There are two layouts:
 
-Source: transformers, models/deit/modeling_deit.py of 4.57 and 5.23.
+- `ORIGINAL`, the original repository's and timm's. Our names are the same.
+- `HUGGINGFACE`, transformers'. Versions 4 and 5 name the parts of a block differently in memory; on disk both write the
+  names of version 4. A file saved by hand (`torch.save`, `safetensors.torch.save_file`) has those of version 5. Models
+  with a head put "deit." or "vit." before everything but the head.
+
+Source: transformers, models/deit/modeling_deit.py of 4.57 and 5.23; facebookresearch/deit, models.py; timm,
+vision_transformer.py.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-PREFIXES = ("deit.", "vit.")
+# What training with several devices, and compiling, put before every name.
+WRAPPERS = ("module.", "_orig_mod.")
+PREFIXES = (*WRAPPERS, "deit.", "vit.")
 
 EMBEDDINGS = {
     "cls_token": "embeddings.cls_token",
@@ -48,7 +54,35 @@ HEADS = {
     "masked-image-modeling": {"decoder": "decoder.0"},
 }
 
-_IN_BLOCK = re.compile(r"(?:encoder\.layer|layers)\.(\d+)\.(.+)\.(weight|bias)")
+_IN_BLOCK = re.compile(r"(?:encoder\.layer|layers|blocks)\.(\d+)\.(.+)\.(weight|bias)")
+
+# A linear map and tanh between the class token and the head, in old files of timm: what transformers calls a pooler.
+# No DeiT has one before its head.
+PRE_LOGITS = "pre_logits.fc"
+
+
+class Layout(NamedTuple):
+    """What readers need to know of a layout.
+
+    Attributes:
+        stored_name: from a name in a file to the stored name; an unknown name stays.
+        stored_parts: (our name, task) to the stored names of what makes up that array.
+        stored_shapes: (our names and shapes, task) to stored names and shapes.
+        heads_of: stored names to those of heads, pooler and decoder, each with the task that it belongs to.
+        layer_norm_eps: what files without a config were trained with.
+    """
+
+    stored_name: Callable[[str], str]
+    stored_parts: Callable[[str, str], tuple[str, ...]]
+    stored_shapes: Callable[[Mapping[str, tuple[int, ...]], str], dict[str, tuple[int, ...]]]
+    heads_of: Callable[[Iterable[str]], dict[str, str]]
+    layer_norm_eps: float
+
+
+def layout_of(file_names: Iterable[str]) -> Layout:
+    """The layout of a file with these names in it."""
+    stored = {original_name(name) for name in file_names}
+    return ORIGINAL if stored & {"cls_token", "pos_embed", "patch_embed.proj.weight"} else HUGGINGFACE
 
 
 def stored_name(name: str) -> str:
@@ -59,7 +93,7 @@ def stored_name(name: str) -> str:
     """
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
-    if match := _IN_BLOCK.fullmatch(name):
+    if (match := _IN_BLOCK.fullmatch(name)) and not name.startswith("blocks."):
         i, part, kind = match.groups()
         return f"encoder.layer.{i}.{_STORED_FROM_V5.get(part, part)}.{kind}"
     return name
@@ -94,7 +128,7 @@ def stored_shapes(shapes: Mapping[str, tuple[int, ...]], task: str) -> dict[str,
 
 def join_parts(name: str, parts: list[Any]) -> Any:
     """Our array `name` from what is stored: query, key and value become the rows of qkv, in this order."""
-    if name == "decoder.weight":
+    if name == "decoder.weight" and parts[0].ndim == 4:
         return parts[0][:, :, 0, 0]  # (stride_height * stride_width * channels, dim)
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
@@ -115,20 +149,62 @@ def prefixed(stored: str, task: str, *, distilled: bool) -> str:
     return ("deit." if distilled else "vit.") + stored
 
 
-def head_of(stored: str) -> str | None:
-    """The task whose head, pooler or decoder this array belongs to, or None."""
-    for task, heads in HEADS.items():
-        if any(stored in (f"{head}.weight", f"{head}.bias") for head in heads.values()):
-            return task
-    return None
+def heads_of(stored: Iterable[str]) -> dict[str, str]:
+    """The arrays of heads, poolers and decoders among these, each with the task that it belongs to."""
+    owners = {
+        f"{head}.{kind}": task
+        for task, heads in HEADS.items()
+        for head in heads.values()
+        for kind in ("weight", "bias")
+    }
+    return {name: owners[name] for name in stored if name in owners}
 
 
-def tasks_of(stored: Iterable[str]) -> list[str]:
-    """The tasks that a checkpoint with these arrays has a head for; a pooler is not a head."""
-    found = {head_of(name) for name in stored}
+def original_name(name: str) -> str:
+    """The name without what training puts before it.
+
+    >>> original_name("module.blocks.3.attn.qkv.weight")
+    'blocks.3.attn.qkv.weight'
+    """
+    for prefix in WRAPPERS:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def original_parts(name: str, _: str) -> tuple[str, ...]:
+    """The one stored name of our array `name`."""
+    return (name.replace("pooler.", f"{PRE_LOGITS}.") if name.startswith("pooler.") else name,)
+
+
+def original_shapes(shapes: Mapping[str, tuple[int, ...]], task: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of `array_shapes` as they are stored."""
+    return {original_parts(name, task)[0]: shape for name, shape in shapes.items()}
+
+
+def original_heads_of(stored: Iterable[str]) -> dict[str, str]:
+    """As `heads_of`; here a class head has one name, and a second head beside it makes it a teacher model's."""
+    listed = list(stored)
+    teacher = any(name.startswith("head_dist.") for name in listed)
+    owners = {
+        "head": "classification-with-teacher" if teacher else "classification",
+        "head_dist": "classification-with-teacher",
+        PRE_LOGITS: "features",
+        "decoder": "masked-image-modeling",
+    }
+    owner = {name: owners.get(name.removesuffix(".weight").removesuffix(".bias")) for name in listed}
+    return {name: task for name, task in owner.items() if task}
+
+
+def tasks_of(owners: Iterable[str]) -> list[str]:
+    """The tasks, in the order of `HEADS`, that heads of these tasks make possible; a pooler is not a head."""
+    found = set(owners)
     return [task for task in HEADS if task in found and task != "features"]
 
 
 def num_blocks(stored: Iterable[str]) -> int:
     """How many encoder blocks these arrays belong to."""
     return len({match.group(1) for name in stored if (match := _IN_BLOCK.fullmatch(name))})
+
+
+HUGGINGFACE = Layout(stored_name, stored_parts, stored_shapes, heads_of, layer_norm_eps=1e-12)
+ORIGINAL = Layout(original_name, original_parts, original_shapes, original_heads_of, layer_norm_eps=1e-6)

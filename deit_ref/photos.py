@@ -312,13 +312,17 @@ def _from_array(image: Any, *, do_convert_rgb: bool, input_data_format: str | No
         return array
     if channels == 1:
         return array.repeat(3, axis=2)  # (height, width, 3)
-    if channels == 4:
-        alpha = array[:, :, 3:] / 255.0  # (height, width, 1)
-        return np.rint(array[:, :, :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)  # (height, width, 3)
+    if channels == 4:  # in strips, because float64 takes 8 times the memory
+        return np.concatenate([_on_white(array[top : top + 256]) for top in range(0, array.shape[0], 256)])
     raise ValueError(
         f"Expected 1 (gray), 3 (RGB) or 4 (RGBA) channels, got {channels} in shape {tuple(image.shape)}. Choose the "
         "channels, or set do_convert_rgb=False to keep them as they are."
     )
+
+
+def _on_white(array: Array) -> Array:
+    alpha = array[:, :, 3:] / 255.0  # (height, width, 1)
+    return np.rint(array[:, :, :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)  # (height, width, 3)
 
 
 def _channels_first(shape: tuple[int, ...], input_data_format: str | None) -> bool:

@@ -1,7 +1,8 @@
 """Property tests on loaded pretrained weights: both backends agree on whatever a photo may be.
 
 The checkpoints are the bundled ones, and every folder, file or hub id in the environment variable
-DEIT_REF_CHECKPOINTS (separated as in PATH). Without either, these tests are skipped and say so.
+DEIT_REF_CHECKPOINTS (separated as in PATH). Without either, these tests are skipped and say so. With
+facebook/deit-base-distilled-patch16-224 and COCO's photo 000000039769 among them, its published logits are checked.
 """
 
 import dataclasses
@@ -20,7 +21,9 @@ from deit_ref.trace import Trace
 
 BUNDLED = sorted(str(file.parent) for file in Path(deit_ref.__file__).parent.glob("pretrained/*/config.json"))
 NAMED = [name for name in os.environ.get("DEIT_REF_CHECKPOINTS", "").split(os.pathsep) if name]
-CHECKPOINTS = [*BUNDLED, *NAMED]
+CATS = [path for path in NAMED if "000000039769" in Path(path).name]  # COCO val2017, which may not be shipped
+CHECKPOINTS = [*BUNDLED, *(name for name in NAMED if name not in CATS)]
+PUBLISHED = [name for name in NAMED if "deit-base-distilled-patch16-224" in name]
 
 pytestmark = pytest.mark.skipif(not CHECKPOINTS, reason="no bundled checkpoint yet, and DEIT_REF_CHECKPOINTS is empty")
 
@@ -91,3 +94,11 @@ def test_float32_is_as_good_as_float32_can_be(weights, seed):
     ]
     assert_close(results[0], results[2], "float32 against float64")
     assert_close(results[1], results[2], "float32 against float64")
+
+
+@pytest.mark.skipif(not (PUBLISHED and CATS), reason="needs deit-base-distilled-patch16-224 and COCO's 000000039769")
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_published_logits(backend):
+    """The values of transformers' own integration test (test_modeling_deit.py)."""
+    logits = deit_ref.forward(deit_ref.load_weights(PUBLISHED[0]), CATS[0], backend=backend).logits
+    np.testing.assert_allclose(np.asarray(logits)[0, :3], [-1.0266, 0.1912, -1.2861], atol=1e-4)

@@ -11,9 +11,11 @@ Source: pickletools.py of Python (what each opcode does), torch/_utils.py (`_reb
 
 import io
 import math
-import pickletools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pickletools
 
 # Storage classes: dtype in safetensors' words, and bytes per element.
 STORAGES = {
@@ -177,8 +179,10 @@ def interpret(stream: io.BytesIO, storages: dict[str, Storage]) -> Any:
     raise ValueError("the pickle has no end: download or save the file again.")
 
 
-def _opcodes(stream: io.BytesIO) -> Iterator[tuple[pickletools.OpcodeInfo, Any]]:
+def _opcodes(stream: io.BytesIO) -> Iterator[tuple["pickletools.OpcodeInfo", Any]]:
     """Each opcode with its argument, and errors that say what to do."""
+    import pickletools
+
     try:
         for opcode, argument, _ in pickletools.genops(stream):
             yield opcode, argument

@@ -11,11 +11,10 @@ import math
 import os
 import struct
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,9 +22,14 @@ from deit_ref import checks
 from deit_ref.checkpoints.files import DTYPES, StoredArray, naming, widen_bfloat16
 from deit_ref.checkpoints.pickle_program import Storage, Tensor, interpret
 
+if TYPE_CHECKING:
+    import zipfile
+
 # With averages and the optimizer's state, the program of a published DeiT takes 56 KB. One byte of it can make an
 # object of some 70 bytes, so this bounds the memory that a hostile one takes.
 MAX_PROGRAM = 2**20
+
+ZIP_STORED = 0  # zipfile.ZIP_STORED
 
 # Tensors may share a storage; but a small file must not become large arrays by naming one storage again and again.
 MAX_SHARING = 4
@@ -77,6 +81,8 @@ def read_arrays(file: Path, entries: Iterable[StoredArray]) -> dict[str, np.ndar
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[Any, Callable[[Storage], bytes], str]]:
     """What the file holds, the way to read a storage, and the byte order of the storages."""
+    import zipfile  # as pickletools, only when a pickle is read: import deit_ref stays light
+
     remedy = "download it again, or save model.state_dict() with torch.save"
     try:
         with naming(file), open(file, "rb") as opened, warnings.catch_warnings():
@@ -95,7 +101,7 @@ def _opened(file: Path) -> Iterator[tuple[Any, Callable[[Storage], bytes], str]]
         ) from error
 
 
-def _read_zip(archive: zipfile.ZipFile, file_size: int) -> tuple[Any, Callable[[Storage], bytes], str]:
+def _read_zip(archive: "zipfile.ZipFile", file_size: int) -> tuple[Any, Callable[[Storage], bytes], str]:
     programs = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(programs) != 1:
         raise ValueError("this zip archive holds no data.pkl of torch.save: save model.state_dict() with torch.save.")
@@ -104,7 +110,7 @@ def _read_zip(archive: zipfile.ZipFile, file_size: int) -> tuple[Any, Callable[[
     def read(name: str, most: int) -> bytes:
         entry = archive.getinfo(name)
         # torch.save never compresses; what would grow on reading is no checkpoint.
-        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+        if entry.compress_type != ZIP_STORED or entry.file_size != entry.compress_size:
             raise ValueError(f"{name} is compressed, which torch.save never does: do not trust this checkpoint.")
         if entry.file_size > min(most, file_size):
             raise ValueError(f"{name} has {entry.file_size} bytes, more than can be right: do not trust this file.")

@@ -12,7 +12,6 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -32,6 +31,8 @@ Array: TypeAlias = np.ndarray[Any, Any]
 # programs to be run.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
 SUFFIXES = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm .tga .ico".split())
+# Their decoders hold several copies of the image, up to 25 bytes per pixel.
+_COPYING = ("WEBP", "AVIF", "JPEG2000")
 _ORIENTATION = 274  # the EXIF tag
 # What Pillow's decoders raise for broken files: AVIF's is RuntimeError, and a wrong length may ask for all memory.
 _PILLOW_ERRORS: tuple[type[Exception], ...] = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError)
@@ -138,7 +139,7 @@ def exif_orientation(path: str | os.PathLike[str]) -> int:
 
 def bundled_photo() -> Path:
     """The photo that comes with the package: a cat, 300 x 451 pixels. Its credits lie beside it."""
-    return Path(str(resources.files("deit_ref"))) / "pretrained" / "chelsea.jpg"
+    return Path(__file__).parent / "pretrained" / "chelsea.jpg"
 
 
 def write_png(path: str | os.PathLike[str], image: Array) -> None:
@@ -191,7 +192,12 @@ def _open(path: str | os.PathLike[str]) -> "Image.Image":
     formats = [format for format in FORMATS if format in Image.OPEN]
     try:
         with _pillow_errors(name):
-            return Image.open(path, formats=formats)
+            image = Image.open(path, formats=formats)
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit and image.format in _COPYING and image.width * image.height > limit * 2 // 5:
+                image.close()
+                raise Image.DecompressionBombError
+            return image
     except UnidentifiedImageError as error:
         raise ValueError(
             f"{name} is not an image that can be read: expected one of {', '.join(formats)}. Convert it first."
@@ -210,9 +216,10 @@ def _pillow_errors(name: str) -> Iterator[None]:
     except UnidentifiedImageError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        limit = Image.MAX_IMAGE_PIXELS or 0
         raise ValueError(
-            f"{name} is too large: expected at most {Image.MAX_IMAGE_PIXELS:,} pixels. Make it smaller or, if you "
-            "trust the file, raise PIL.Image.MAX_IMAGE_PIXELS."
+            f"{name} is too large: expected at most {limit:,} pixels, or {limit * 2 // 5:,} as {', '.join(_COPYING)}. "
+            "Make it smaller or, if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
     except _PILLOW_ERRORS as error:
         raise ValueError(

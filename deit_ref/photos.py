@@ -34,9 +34,10 @@ SUFFIXES = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff .avif .jp2 .j2k
 # Their decoders hold several copies of the image, up to 25 bytes per pixel.
 _COPYING = ("WEBP", "AVIF", "JPEG2000")
 _ORIENTATION = 274  # the EXIF tag
-# What Pillow's decoders raise for broken files: AVIF's is RuntimeError, and a wrong length may ask for all memory.
+# What Pillow's decoders raise for broken files: AVIF's is RuntimeError, and a wrong length may ask for all memory; a
+# palette image without its palette fails an assertion.
 _PILLOW_ERRORS: tuple[type[Exception], ...] = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError)
-_PILLOW_ERRORS = (*_PILLOW_ERRORS, RuntimeError, MemoryError, struct.error, zlib.error)
+_PILLOW_ERRORS = (*_PILLOW_ERRORS, RuntimeError, MemoryError, AssertionError, struct.error, zlib.error)
 _MODES = ("1", "L", "P", "LA", "La", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
@@ -223,7 +224,8 @@ def _pillow_errors(name: str) -> Iterator[None]:
         ) from error
     except _PILLOW_ERRORS as error:
         raise ValueError(
-            f"{name} is broken or cannot be read ({error}): expected a whole image file. Get it again."
+            f"{name} is broken or cannot be read ({str(error) or type(error).__name__}): "
+            "expected a whole image file. Get it again."
         ) from error
 
 
@@ -244,24 +246,25 @@ def _from_pil(image: "Image.Image", name: str, *, do_convert_rgb: bool, apply_ex
         return gray.repeat(3, axis=2) if do_convert_rgb else gray  # (height, width, channels)
     if image.mode == "La":
         image = image.convert("LA")  # the only mode that Pillow makes of it
-    if do_convert_rgb:
-        return _rgb(image)
-    array = np.array(image.convert("L") if image.mode == "1" else image)
-    return array[:, :, None] if array.ndim == 2 else array  # (height, width, channels)
+    with _pillow_errors(name):
+        return _pixels(image, do_convert_rgb=do_convert_rgb)
 
 
-def _rgb(image: "Image.Image") -> Array:
-    """Bytes (height, width, 3) of a PIL image, its alpha laid on white."""
+def _pixels(image: "Image.Image", *, do_convert_rgb: bool) -> Array:
+    """Bytes (height, width, channels) of a PIL image; if they are converted, 3 channels with alpha laid on white."""
     from PIL import Image
 
-    array = np.empty((image.height, image.width, 3), np.uint8)
+    channels = 3 if do_convert_rgb else len(image.getbands())
+    array = np.empty((image.height, image.width, channels), np.uint8)
     # In strips, because each step of the largest image takes hundreds of MB.
     for top in range(0, image.height, 256):
         strip = image.crop((0, top, image.width, min(top + 256, image.height)))
-        if image.has_transparency_data:
+        if do_convert_rgb and image.has_transparency_data:
             white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
             strip = Image.alpha_composite(white, strip.convert("RGBA"))
-        array[top : top + 256] = np.asarray(strip.convert("RGB"))
+        if do_convert_rgb or image.mode == "1":
+            strip = strip.convert("RGB" if do_convert_rgb else "L")
+        array[top : top + 256] = np.asarray(strip).reshape(strip.height, strip.width, channels)
     return array
 
 
@@ -319,8 +322,11 @@ def _from_array(image: Any, *, do_convert_rgb: bool, input_data_format: str | No
         return array
     if channels == 1:
         return array.repeat(3, axis=2)  # (height, width, 3)
-    if channels == 4:  # in strips, because float64 takes 8 times the memory
-        return np.concatenate([_on_white(array[top : top + 256]) for top in range(0, array.shape[0], 256)])
+    if channels == 4:
+        rgb = np.empty((*array.shape[:2], 3), np.uint8)
+        for top in range(0, array.shape[0], 256):  # in strips, because float64 takes 8 times the memory
+            rgb[top : top + 256] = _on_white(array[top : top + 256])
+        return rgb
     raise ValueError(
         f"Expected 1 (gray), 3 (RGB) or 4 (RGBA) channels, got {channels} in shape {tuple(image.shape)}. Choose the "
         "channels, or set do_convert_rgb=False to keep them as they are."

@@ -88,15 +88,15 @@ def _shards(index: Path) -> dict[Path, set[str] | None]:
 
 def _shard_path(index: Path, shard: str) -> Path:
     # PureWindowsPath also knows backslashes and drives, which mean something else on the machine of the next reader.
+    shown = checks.one_line(repr(shard))
     if not shard or shard == ".." or PureWindowsPath(shard).name != shard:
-        raise ValueError(f"{index} must name files in its own folder, got {shard!r}: do not trust this checkpoint.")
+        raise ValueError(f"{index} must name files in its own folder, got {shown}: do not trust this checkpoint.")
     kind = Path(index.name.removesuffix(".index.json")).suffix
     if Path(shard).suffix != kind:
-        raise ValueError(f"{index} must name {kind} files, got {shard!r}: save the model again.")
+        raise ValueError(f"{index} must name {kind} files, got {shown}: save the model again.")
     path, folder = index.parent / shard, index.parent.resolve()
     if not os.path.isfile(path):
-        missing = checks.one_line(path)
-        raise ValueError(f"{missing} is missing, although {index.name} names it: download or save all shards again.")
+        raise ValueError(f"{shown} is missing, although {index} names it: download or save all shards again.")
     # The hub's cache keeps the files in "blobs" and fills "snapshots/<revision>" with links to them.
     allowed = {folder} | ({folder.parents[1] / "blobs"} if folder.parent.name == "snapshots" else set())
     if path.resolve().parent not in allowed:

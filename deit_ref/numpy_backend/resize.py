@@ -10,9 +10,8 @@ $$\text{out}[y, x] = \sum_i \sum_j \text{rows}[y, i] \; \text{columns}[x, j] \; 
 Three details decide the bytes, and this chapter follows Pillow in all of them:
 
 - When shrinking, the kernel is stretched by the scale: without this antialiasing, fine patterns turn into coarse ones.
-- Weights are rounded to 22 binary places. Bytes times such weights, and all sums of
-  those, are multiples of $2^{-22}$ below $2^{10}$: the 53 bits of float64 hold them exactly, so
-  the matrix product is the same on every machine and the same as Pillow's integers.
+- Weights are rounded to 22 binary places. Bytes times such weights, and all sums of those, are multiples of
+  $2^{-22}$ below $2^{10}$: float64 holds them exactly, so the product is the same on every machine, and Pillow's.
 - Between the passes the image is cut to bytes, so their order matters: `vertical_first`.
 
 The next file, pixels.py, adds alpha and pixels of more than 8 bits.
@@ -101,7 +100,7 @@ def resample_coefficients(
     stretches the kernel when shrinking. Only pixels that exist have a weight; at the border, too, their sum is 1.
 
     Returns:
-        The first pixel of each window, and the weights of all pixels in it: as many for each, those not needed are 0.
+        The first pixel of each window, and the weights of all its pixels: those not needed are 0.
     """
     kernel, support = FILTERS[checks.choice("resample", resample, FILTERS)]
     scale = in_size / out_size
@@ -138,7 +137,7 @@ def resample_lines(
 
     $$\text{out} = \mathrm{clip}\!\left(\lfloor \text{planes} \, W^\top + \tfrac12 \rfloor, 0, 255\right)$$
 
-    16 columns at a time, because 16 columns need few old pixels: the rest of the matrix is zeros.
+    16 columns at a time, because they need few old pixels: the rest of the matrix is zeros.
     """
     if (in_size := planes.shape[-1]) == out_size:
         return planes
@@ -149,9 +148,11 @@ def resample_lines(
         begins = first[i : i + 16, None] - first[i]
         block = np.zeros((len(begins), begins[-1, 0] + len(taps)))
         np.put_along_axis(block, begins + taps, weights[i : i + 16], axis=1)
-        window = planes[..., first[i] : first[i] + block.shape[1]].astype(np.float64)
-        sums = window @ block.T  # (channels, lines, block)
-        columns.append(np.clip(sums + 0.5, 0, 255).astype(np.uint8))
+        window = planes[..., first[i] : first[i] + block.shape[1]]
+        # In strips, because float64 takes 8 times the memory: 89 million pixels would need more than 2 GB.
+        strips = np.array_split(window, 1 + window[0].size // 2**20, axis=1)
+        sums = (strip.astype(np.float64) @ block.T for strip in strips)  # each (channels, lines, block)
+        columns.append(np.concatenate([np.clip(part + 0.5, 0, 255).astype(np.uint8) for part in sums], axis=1))
     return np.concatenate(columns, axis=-1)
 
 
@@ -193,8 +194,7 @@ def resize(
         columns = nearest_pixels(image.shape[1], width, arithmetic=arithmetic)
         return image[rows[:, None], columns]  # (new_height, new_width, channels)
     planes = np.moveaxis(image, -1, 0).copy()  # (channels, height, width)
-    for axis in (1, 2) if downward and arithmetic == "pillow" else (2, 1):
+    for axis, side in ((1, height), (2, width)) if downward and arithmetic == "pillow" else ((2, width), (1, height)):
         lines = planes.swapaxes(axis, 2)  # (channels, lines, height or width)
-        side = (height, width)[axis - 1]
         planes = resample_lines(lines, side, resample=resample, arithmetic=arithmetic).swapaxes(axis, 2)
     return np.ascontiguousarray(np.moveaxis(planes, 0, -1))

@@ -109,11 +109,12 @@ def resample_lines(
         start, width = int(first[i]), int(begins[-1, 0]) + len(taps)
         block = torch.zeros(len(begins), width, dtype=torch.float64)
         block.scatter_(1, begins + taps, weights[i : i + 16])
-        window = planes[..., start : start + width]
-        # In contiguous memory the product below is one matrix product, not a batch.
-        window = window.to(torch.float64, memory_format=torch.contiguous_format)
-        sums = window @ block.to(planes.device).T  # (channels, lines, block)
-        columns.append((sums + 0.5).clamp_(0, 255).to(torch.uint8))
+        window, kernel = planes[..., start : start + width], block.to(planes.device).T
+        strips = window.tensor_split(1 + window[0].numel() // 2**20, dim=1)
+        # In contiguous memory the product is one matrix product, not a batch.
+        doubles = (strip.to(torch.float64, memory_format=torch.contiguous_format) for strip in strips)
+        sums = (strip @ kernel for strip in doubles)  # each (channels, lines, block)
+        columns.append(torch.cat([(part + 0.5).clamp_(0, 255).to(torch.uint8) for part in sums], dim=1))
     return torch.cat(columns, dim=-1)
 
 
@@ -143,8 +144,7 @@ def resize(
         return image[rows[:, None], columns]  # (new_height, new_width, channels)
 
     planes = image.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)
-    for axis in (1, 2) if downward and arithmetic == "pillow" else (2, 1):
+    for axis, side in ((1, height), (2, width)) if downward and arithmetic == "pillow" else ((2, width), (1, height)):
         lines = planes.transpose(axis, 2)  # (channels, lines, height or width)
-        side = (height, width)[axis - 1]
         planes = resample_lines(lines, side, resample=resample, arithmetic=arithmetic).transpose(axis, 2)
     return planes.permute(1, 2, 0).contiguous()  # (new_height, new_width, channels)

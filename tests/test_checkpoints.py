@@ -642,7 +642,7 @@ def test_header_that_claims_more_than_the_file_holds(folders, tmp_path):
             for shard in ("../a.safetensors", "/etc/passwd", "..", "", ".", "sub/a.safetensors", "..\\a", "C:a")
         ],
         ({"layernorm.weight": "part.bin"}, r"must name .safetensors files, got 'part.bin'"),
-        ({"layernorm.weight": "gone.safetensors"}, r"'gone.safetensors' is missing, although .*model.safetensors.index"),
+        ({"layernorm.weight": "gone.safetensors"}, r"'gone.safetensors' is missing, although .*.index.json"),
         ({"layernorm.weight": "linked.safetensors"}, r"linked.safetensors is a link that leaves its folder"),
         ({"layernorm.weight": "part.safetensors", "more": "part.safetensors"}, r"index.json disagree about more:"),
         ({}, r"the weights have 0"),

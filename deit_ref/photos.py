@@ -83,8 +83,14 @@ def load_image(
     space; and whose arrays of 0.0 and 1.0 only become bytes 0 and 1).
     """
     if isinstance(image, str | os.PathLike):
+        from PIL import ImageOps
+
         with _open(image) as opened:
-            return _from_pil(opened, _shown(image), do_convert_rgb=do_convert_rgb, apply_exif=apply_exif)
+            if apply_exif:
+                with _pillow_errors(_shown(image)):
+                    # In place, because two copies of the largest image and its array would be more than 1 GB.
+                    ImageOps.exif_transpose(opened, in_place=True)
+            return _from_pil(opened, _shown(image), do_convert_rgb=do_convert_rgb, apply_exif=False)
     if _is_pil(image):
         return _from_pil(image, "the PIL image", do_convert_rgb=do_convert_rgb, apply_exif=apply_exif)
     if isinstance(image, np.ndarray) or hasattr(image, "detach"):

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import TINY, configs
 
-from deit_ref.config import RESAMPLING, VARIANTS, DeiTConfig, ImageProcessing
+from deit_ref.config import MAX_PIXELS, RESAMPLING, VARIANTS, DeiTConfig, ImageProcessing
 from deit_ref.weights import array_shapes
 
 FIELDS = [field.name for field in dataclasses.fields(DeiTConfig)]
@@ -326,7 +326,12 @@ def test_resized_shape_as_transformers(height, width, edge):
     from transformers.image_transforms import get_resize_output_image_size
 
     expected = get_resize_output_image_size(np.zeros((height, width, 1), np.bool_), edge, False, None, "channels_last")
-    assert ImageProcessing(size={"shortest_edge": edge}).resized_shape(height, width) == expected
+    processing = ImageProcessing(size={"shortest_edge": edge})
+    if math.prod(expected) > MAX_PIXELS:
+        with pytest.raises(ValueError, match="more than 16,777,216 pixels"):
+            processing.resized_shape(height, width)
+    else:
+        assert processing.resized_shape(height, width) == expected
 
 
 def test_resample_by_name_and_by_number():

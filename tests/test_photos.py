@@ -89,16 +89,16 @@ def test_a_transparent_color_of_a_png_becomes_white(tmp_path):
     np.testing.assert_array_equal(photos.load_image(tmp_path / "key.png"), expected)
 
 
-@given(
-    st.sampled_from(["1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"]),
-    st.integers(0, 99),
-)
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"])
+@given(seed=st.integers(0, 99))
 def test_every_mode_is_converted_as_transformers_does(mode, seed):
     from transformers.image_transforms import convert_to_rgb
 
     rgba = Image.fromarray(drawn_bytes((7, 5, 4), seed))
     image = rgba.convert(mode) if mode in ("LA", "PA", "RGBA", "RGBa") else rgba.convert("RGB").convert(mode)
-    np.testing.assert_array_equal(photos.load_image(image), convert_to_rgb(image, return_numpy=True))
+    # transformers 5.23 knows only a band called "A", and so drops that of RGBa.
+    peer = image.convert("RGBA") if mode == "RGBa" else image
+    np.testing.assert_array_equal(photos.load_image(image), convert_to_rgb(peer, return_numpy=True))
     np.testing.assert_array_equal(photos.load_image(np.asarray(rgba)), convert_to_rgb(np.asarray(rgba), True))
 
 

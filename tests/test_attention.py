@@ -181,6 +181,41 @@ def test_attention_dropout_is_on_the_probabilities(backend):
     assert_close(out, shares @ v, "float64")
 
 
+def test_training_in_bfloat16_on_a_cpu_takes_the_formula(monkeypatch):
+    """The kernel is asked in every other case, and both give the same gradients to what bfloat16 can tell."""
+    kernel, asked = torch.nn.functional.scaled_dot_product_attention, []
+
+    def watched(q, *rest, **options):
+        asked.append((q.dtype, q.requires_grad))
+        return kernel(q, *rest, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    keep = torch.tensor([[True] * 5 + [False] * 2, [True] * 7])
+    results = {}
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        for training in (False, True):
+            q, k, v = (torch.from_numpy(normal(i, 2, 3, 7, 4)).to(dtype).requires_grad_(training) for i in range(3))
+            out = chapter("torch", "attention").scaled_dot_product_attention(q, k, v, attention_mask=keep)
+            results[dtype, training] = [out.detach()]
+            if training:
+                (out * torch.from_numpy(normal(9, 2, 3, 7, 4)).to(dtype)).sum().backward()
+                results[dtype, training] += [x.grad for x in (q, k, v)]
+    with torch.no_grad():
+        chapter("torch", "attention").scaled_dot_product_attention(q.detach(), k, v)
+    assert asked == [
+        (torch.float64, False),
+        (torch.float64, True),
+        (torch.float32, False),
+        (torch.float32, True),
+        (torch.bfloat16, False),
+        (torch.bfloat16, False),
+    ]
+    for (dtype, training), values in results.items():
+        for value, exact in zip(values, results[torch.float64, training], strict=True):
+            assert value.dtype == dtype
+            assert_close(value.double(), exact, str(dtype).removeprefix("torch."))
+
+
 @both_backends
 def test_rollout_by_hand(backend):
     first = np.array([[[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]]])  # mean [[.5, .5], [1, 0]]

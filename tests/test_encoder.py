@@ -80,11 +80,88 @@ def test_dropout_acts_in_each_branch_and_on_the_attention(backend):
         still = as_numpy(encoder_block(block, x, config=config))
         drawn = []
         for seed in (0, 0, 1):
-            generator = np.random.default_rng(seed) if backend == "numpy" else torch.Generator().manual_seed(seed)
-            drawn.append(as_numpy(encoder_block(block, x, config=config, generator=generator)))
+            drawn.append(as_numpy(encoder_block(block, x, config=config, generator=generator(backend, seed))))
         assert (drawn[0] == drawn[1]).all()
         assert (drawn[0] != drawn[2]).any()
         assert (drawn[0] != still).any()
+
+
+def generator(backend, seed):
+    return np.random.default_rng(seed) if backend == "numpy" else torch.Generator().manual_seed(seed)
+
+
+@both_backends
+def test_stochastic_depth_drops_each_branch_of_each_sample(backend):
+    """Of many equal samples, each loses one branch, the other, both or none: four results, written out by hand."""
+    config = dataclasses.replace(TINY, hidden_act="gelu")
+    block = random_weights(config, "features", std=0.3, dtype=np.float64).to(backend).blocks[0]
+    x = array(backend, normal(0, 1, 5, 32), "float64")
+    layers, attention, encoder = (chapter(backend, name) for name in ("layers", "attention", "encoder"))
+
+    def attended(z):
+        normed = layers.layer_norm(block.norm1, z, eps=config.layer_norm_eps)
+        return z + attention.multi_head_attention(block.attn, normed, num_heads=4) / 0.75
+
+    def thought(z):
+        return (
+            z
+            + encoder.mlp(block.mlp, layers.layer_norm(block.norm2, z, eps=config.layer_norm_eps), activation="gelu")
+            / 0.75
+        )
+
+    possible = np.concatenate([as_numpy(z) for z in (x, attended(x), thought(x), thought(attended(x)))])
+    many = array(backend, np.repeat(as_numpy(x), 2000, axis=0), "float64")
+    out = encoder.encoder_block(block, many, config=config, drop_path_probability=0.25, generator=generator(backend, 3))
+    away = np.stack([np.abs(as_numpy(out) - one).max(axis=(1, 2)) for one in possible])  # (4, batch)
+    assert away.min(axis=0).max() < 1e-10
+    shares = np.bincount(away.argmin(axis=0), minlength=4) / 2000
+    np.testing.assert_allclose(shares, [1 / 16, 3 / 16, 3 / 16, 9 / 16], atol=0.03)
+    # without a generator: none
+    still = encoder.encoder_block(block, x, config=config, drop_path_probability=0.25)
+    assert (as_numpy(still) == as_numpy(encoder.encoder_block(block, x, config=config))).all()
+
+
+@both_backends
+@pytest.mark.parametrize(("depth", "expected"), [(1, [0]), (2, [0, 0.4]), (5, [0, 0.1, 0.2, 0.3, 0.4])])
+def test_the_drop_path_schedule_is_linear_in_depth(backend, depth, expected, monkeypatch):
+    module = chapter(backend, "encoder")
+    config = dataclasses.replace(TINY, num_hidden_layers=depth)
+    weights = random_weights(config, "features").to(backend)
+    x = array(backend, normal(1, 2, 5, 32))
+    seen = []
+
+    def block(weights, x, *, drop_path_probability, **options):
+        seen.append(drop_path_probability)
+        return x
+
+    monkeypatch.setattr(module, "encoder_block", block)
+    module.encoder(weights, x, drop_path=0.4, generator=generator(backend, 0))
+    assert seen == pytest.approx(expected)
+    assert seen == pytest.approx(torch.linspace(0, 0.4, depth).tolist())  # timm's words for it
+
+
+@both_backends
+def test_the_encoder_leaves_the_first_block_alone(backend):
+    """End to end: over draws, block 0 never loses a branch, the last one does as often as asked for."""
+    weights = random_weights(TINY, "features", dtype=np.float64).to(backend)
+    x = array(backend, np.repeat(normal(1, 1, 5, 32), 400, axis=0), "float64")
+    trace = Trace(["blocks.*.output"])
+    encoder = chapter(backend, "encoder").encoder
+    encoder(weights, x, drop_path=0.5, generator=generator(backend, 1), trace=trace)
+    first, last = (as_numpy(trace[f"blocks.{i}.output"]) for i in range(2))
+    np.testing.assert_allclose(first, np.broadcast_to(first[:1], first.shape), atol=1e-12)
+    assert 0.2 < (last == first).all(axis=(1, 2)).mean() < 0.3  # both branches: a quarter
+    plain = as_numpy(encoder(weights, x))
+    assert (as_numpy(encoder(weights, x, drop_path=0.5)) == plain).all()
+    assert (as_numpy(encoder(weights, x, generator=generator(backend, 1))) == plain).all()
+
+
+@both_backends
+@pytest.mark.parametrize("drop_path", [1.0, -0.1, float("nan")])
+def test_a_drop_path_that_is_no_probability_is_refused(backend, drop_path):
+    weights = random_weights(TINY, "features").to(backend)
+    with pytest.raises(ValueError, match=r"drop_path must lie in \[0, 1\), got"):
+        chapter(backend, "encoder").encoder(weights, array(backend, normal(1, 2, 5, 32)), drop_path=drop_path)
 
 
 @given(config=configs(), seed=seeds, dtype=st.sampled_from(["float32", "float64"]), masked=st.booleans())

@@ -189,6 +189,61 @@ def test_dropout_follows_its_generator(backend):
     assert (first != other).any()
 
 
+@both_backends
+def test_drop_path_drops_whole_samples_and_keeps_the_mean(backend):
+    x = normal(3, 20_000, 2, 3, dtype="float32")
+    y = chapter(backend, "layers").drop_path(array(backend, x), probability=0.3, generator=generator(backend, 1))
+    factors = as_numpy(y) / x
+    np.testing.assert_allclose(factors, np.broadcast_to(factors[:, :1, :1], x.shape), rtol=1e-6)
+    dropped = factors[:, 0, 0] == 0
+    np.testing.assert_allclose(factors[~dropped], 1 / 0.7, rtol=1e-6)
+    assert abs(dropped.mean() - 0.3) < 0.01
+    assert abs(factors.mean() - 1) < 0.015
+    first, again, other = (
+        as_numpy(chapter(backend, "layers").drop_path(array(backend, x), probability=0.3, generator=g))
+        for g in (generator(backend, seed) for seed in (1, 1, 2))
+    )
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+@both_backends
+@pytest.mark.parametrize("shape", [(50,), (50, 2), (50, 2, 3, 4)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_drop_path_keeps_shape_and_dtype(backend, shape, dtype):
+    x = array(backend, np.ones(shape), dtype)
+    y = chapter(backend, "layers").drop_path(x, probability=0.5, generator=generator(backend, 1))
+    assert as_numpy(y).shape == shape
+    assert as_numpy(y).dtype == dtype
+    assert np.unique(as_numpy(y)).tolist() == [0, 2]
+
+
+@both_backends
+def test_drop_path_is_nothing_at_inference(backend):
+    drop_path = chapter(backend, "layers").drop_path
+    x = array(backend, normal(0, 5, 2), "float32")
+    assert drop_path(x, probability=0.5, generator=None) is x
+    assert drop_path(x, probability=0.0, generator=generator(backend, 1)) is x
+
+
+@pytest.mark.parametrize("name", ["dropout", "drop_path"])
+def test_chance_is_drawn_where_the_generator_lives(name, monkeypatch):
+    """A generator of the CPU serves a tensor on another device; "meta" is one that every machine has."""
+    rand, drawn = torch.rand, []
+    monkeypatch.setattr(torch, "rand", lambda *size, **options: drawn.append(rand(*size, **options)) or drawn[-1])
+    drop = getattr(chapter("torch", "layers"), name)
+    y = drop(torch.ones(4, 3, device="meta"), probability=0.5, generator=torch.Generator())
+    assert (drawn[0].device.type, y.device.type) == ("cpu", "meta")
+
+
+@pytest.mark.parametrize("name", ["dropout", "drop_path"])
+def test_dropping_keeps_bfloat16(name):
+    drop = getattr(chapter("torch", "layers"), name)
+    y = drop(torch.ones(64, 3, dtype=torch.bfloat16), probability=0.5, generator=torch.Generator().manual_seed(0))
+    assert y.dtype == torch.bfloat16
+    assert y.unique().tolist() == [0, 2]
+
+
 @given(seed=st.integers(0, 10**6), dtype=st.sampled_from(["float32", "float64"]), dim=st.integers(2, 40))
 def test_numpy_equals_torch(seed, dtype, dim):
     if dtype == "float32":

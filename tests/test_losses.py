@@ -118,38 +118,124 @@ def test_masked_l1_knows_rows_from_columns(backend):
     assert float(loss) == pytest.approx(2 / (2 + 1e-5))
 
 
-def test_gradients_by_a_random_direction():
-    """d loss / d logits of the torch losses against NumPy's finite differences, along random directions."""
-    theirs, ours = chapter("torch", "losses"), chapter("numpy", "losses")
-    labels = np.array([2, 0])
-    image, mask = normal(1, 2, 3, 4, 4), np.array([[True, False, True, True], [False, True, False, False]])
-    cases = [
-        ("cross_entropy", np.array(CLS), [labels]),
-        ("binary_cross_entropy", np.array(CLS), [np.array([[0.0, 1, 1], [1, 0, 0.5]])]),
-        ("mean_squared_error", np.array(CLS), [np.array(DIST, float)]),
-        ("masked_l1", normal(2, 2, 3, 4, 4), [image, mask]),
-        ("hard_distillation", np.array(CLS), [np.array(DIST, float), np.array(TEACHER), labels]),
-        ("soft_distillation", np.array(CLS), [np.array(DIST, float), np.array(TEACHER), labels]),
-    ]
-    for name, at, rest in cases:
-        options = {"patch_shape": (2, 2)} if name == "masked_l1" else {}
-        # of both heads, where there are two
-        for argument in range(2 if name.endswith("distillation") else 1):
-            values = [at, *rest]
-            variable = torch.from_numpy(np.array(values[argument], float)).requires_grad_()
-            tensors = [variable if i == argument else torch.from_numpy(v) for i, v in enumerate(values)]
-            (gradient,) = torch.autograd.grad(getattr(theirs, name)(*tensors, **options), variable)
-            direction, step = normal(7 + argument, *variable.shape), 1e-6
-            moved = [
-                float(
-                    getattr(ours, name)(
-                        *(v + sign * step * direction if i == argument else v for i, v in enumerate(values)), **options
-                    )
-                )
-                for sign in (1, -1)
-            ]
-            numeric = (moved[0] - moved[1]) / (2 * step)
-            assert float((gradient * torch.from_numpy(direction)).sum()) == pytest.approx(numeric, rel=1e-6), name
+def gradient_cases(seed):
+    """Name, arguments, which of them can be learned from, options: every loss, and both kinds of labels."""
+    a, b, t, more = (normal(seed + i, 3, 4) * 2 for i in range(4))
+    labels = np.random.default_rng(seed).integers(0, 4, 3)
+    image, step = normal(seed, 2, 3, 4, 4), normal(seed + 1, 2, 3, 4, 4)
+    drawn = image + np.sign(step) * (np.abs(step) + 0.01)  # |x - y| has no slope at 0
+    mask = np.array([[True, False, True, True], [False, True, False, False]])
+    yield "cross_entropy", [a, labels], [0], {}
+    yield "cross_entropy", [a, np.array([-100, *labels[1:]])], [0], {}
+    yield "cross_entropy", [a, shares(seed)], [0, 1], {}
+    yield "binary_cross_entropy", [a, shares(seed)], [0, 1], {}
+    yield "mean_squared_error", [a, more], [0, 1], {}
+    yield "masked_l1", [drawn, image, mask], [0, 1], {"patch_shape": (2, 2)}
+    for y in (labels, shares(seed)):
+        yield "hard_distillation", [a, b, t, y], [0, 1], {"alpha": 0.3}
+        yield "soft_distillation", [a, b, t, y], [0, 1, 2], {"alpha": 0.3, "tau": 2.0}
+
+
+def shares(seed):
+    """Labels as mixup and label smoothing make them: (3, 4), each row sums to 1."""
+    return np.random.default_rng(seed).dirichlet(np.full(4, 0.5), 3)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_gradients_are_the_slopes_of_the_book(seed):
+    """Each entry of torch's gradient against NumPy's central difference, in float64, for every input."""
+    for name, values, learned, options in gradient_cases(seed):
+        theirs, ours = (getattr(chapter(backend, "losses"), name) for backend in ("torch", "numpy"))
+        tensors = [torch.from_numpy(value) for value in values]
+        for i in learned:
+            tensors[i].requires_grad_()
+        gradients = torch.autograd.grad(theirs(*tensors, **options), [tensors[i] for i in learned])
+        for i, gradient in zip(learned, gradients, strict=True):
+            numeric = np.zeros(values[i].shape)
+            for place in np.ndindex(*values[i].shape):
+                moved = []
+                for sign in (1, -1):
+                    there = values[i].copy()
+                    there[place] += sign * 1e-5
+                    moved.append(float(ours(*values[:i], there, *values[i + 1 :], **options)))
+                numeric[place] = (moved[0] - moved[1]) / 2e-5
+            assert np.abs(numeric).max() > 1e-5, name
+            np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-9, err_msg=f"{name}, input {i}")
+
+
+def test_the_teachers_decision_has_no_slope():
+    arguments = [x.requires_grad_() for x in golden("torch")[:3]]
+    loss = chapter("torch", "losses").hard_distillation(*arguments, golden("torch")[3])
+    gradients = torch.autograd.grad(loss, arguments, allow_unused=True)
+    assert [gradient is None for gradient in gradients] == [False, False, True]
+
+
+@both_backends
+def test_shares_by_hand(backend):
+    losses = chapter(backend, "losses")
+    logits = array(backend, [[0.0, math.log(3)], [0.0, 0.0]], "float64")  # shares 1/4, 3/4 and 1/2, 1/2
+    labels = array(backend, [[0.1, 0.9], [0.5, 0.5]], "float64")
+    expected = (0.1 * math.log(4) + 0.9 * math.log(4 / 3) + math.log(2)) / 2
+    assert float(losses.cross_entropy(logits, labels)) == pytest.approx(expected, rel=1e-12)
+    # float32 shares, as mixup makes them, with float64 logits and the other way round
+    for first, second in (("float32", "float64"), ("float64", "float32")):
+        loss = losses.cross_entropy(array(backend, as_numpy(logits), first), array(backend, as_numpy(labels), second))
+        assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+@both_backends
+@given(seed=st.integers(0, 10**6))
+def test_a_share_of_one_is_a_class_number(backend, seed):
+    losses = chapter(backend, "losses")
+    a, b, t = (array(backend, normal(seed + i, 5, 6) * 3, "float64") for i in range(3))
+    numbers = np.random.default_rng(seed).integers(0, 6, 5)
+    single, one_hot = array(backend, numbers, "int64"), array(backend, np.eye(6)[numbers], "float64")
+    for loss in (
+        losses.cross_entropy,
+        lambda x, y: losses.hard_distillation(x, b, t, y, alpha=0.3),
+        lambda x, y: losses.soft_distillation(x, b, t, y, alpha=0.3, tau=2.0),
+    ):
+        assert float(loss(a, one_hot)) == pytest.approx(float(loss(a, single)), rel=1e-12)
+
+
+@both_backends
+@given(seed=st.integers(0, 10**6), smoothing=st.floats(0.01, 0.9))
+def test_smoothed_labels_are_torchs_label_smoothing(backend, seed, smoothing):
+    """And distillation smooths the label alone: the teacher's part stays as it is."""
+    losses = chapter(backend, "losses")
+    values = [normal(seed + i, 5, 6) * 3 for i in range(3)]
+    numbers = np.random.default_rng(seed).integers(0, 6, 5)
+    smooth = np.eye(6)[numbers] * (1 - smoothing) + smoothing / 6
+    (a, b, t), y = (array(backend, x, "float64") for x in values), array(backend, smooth, "float64")
+    base = float(
+        torch.nn.functional.cross_entropy(
+            torch.from_numpy(values[0]), torch.from_numpy(numbers), label_smoothing=smoothing
+        )
+    )
+    assert float(losses.cross_entropy(a, y)) == pytest.approx(base, rel=1e-12)
+    for name, options in (("hard_distillation", {}), ("soft_distillation", {"tau": 2.0})):
+        loss = getattr(losses, name)
+        of_teacher = float(loss(a, b, t, array(backend, numbers, "int64"), alpha=1.0, **options))
+        mixed = float(loss(a, b, t, y, alpha=0.3, **options))
+        assert mixed == pytest.approx(0.7 * base + 0.3 * of_teacher, rel=1e-12), name
+
+
+@both_backends
+def test_floats_stay_multi_label_for_classification_loss(backend):
+    losses = chapter(backend, "losses")
+    logits, labels = array(backend, CLS, "float64"), array(backend, [[0.2, 0.3, 0.5], [1, 0, 0]], "float64")
+    loss = float(losses.classification_loss(logits, labels))
+    assert loss == float(losses.binary_cross_entropy(logits, labels))
+    assert loss != pytest.approx(float(losses.cross_entropy(logits, labels)), rel=0.1)
+
+
+def test_half_precision_logits_and_float32_shares():
+    """What autocast hands to the loss: the result is float32, and close to the exact one."""
+    losses, labels = chapter("torch", "losses"), torch.tensor([[0.2, 0.3, 0.5], [1.0, 0, 0]])
+    logits = torch.tensor(CLS, dtype=torch.bfloat16)
+    loss = losses.cross_entropy(logits, labels)
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float(losses.cross_entropy(logits.double(), labels.double())), rel=1e-2)
 
 
 @given(seed=st.integers(0, 10**6), dtype=st.sampled_from(["float32", "float64"]), tau=st.floats(0.5, 5))
@@ -160,12 +246,16 @@ def test_numpy_equals_torch(seed, dtype, tau):
     for backend in BACKENDS:
         losses = chapter(backend, "losses")
         a, b, t = (array(backend, x, dtype) for x in logits)
-        y = array(backend, labels, "int64")
+        smooth = array(backend, np.eye(6)[labels] * 0.9 + 0.1 / 6, dtype)
         values.append(
             [
-                losses.cross_entropy(a, y),
-                losses.hard_distillation(a, b, t, y),
-                losses.soft_distillation(a, b, t, y, tau=tau),
+                loss
+                for y in (array(backend, labels, "int64"), smooth)
+                for loss in (
+                    losses.cross_entropy(a, y),
+                    losses.hard_distillation(a, b, t, y),
+                    losses.soft_distillation(a, b, t, y, tau=tau),
+                )
             ]
         )
     np.testing.assert_allclose(

@@ -203,6 +203,29 @@ def test_dropout_needs_a_generator_and_a_probability(backend):
 
 
 @both_backends
+@pytest.mark.parametrize("task", deit_ref.config.TASKS)
+def test_every_task_hands_drop_path_to_the_encoder(backend, task):
+    weights, pixels = random_weights(TINY, task).to(backend), array(backend, random_pixels(batch=8))
+    model, tokens, encoder = (chapter(backend, name) for name in ("model", "tokens", "encoder"))
+
+    def draw(seed):
+        return np.random.default_rng(seed) if backend == "numpy" else torch.Generator().manual_seed(seed)
+
+    def result(**options):
+        return as_numpy(next(iter(vars(model.TASKS[task](weights, pixels, **options)).values())))
+
+    still, drawn = result(), result(drop_path=0.5, generator=draw(1))
+    assert (result(drop_path=0.5) == still).all()
+    assert (result(drop_path=0.5, generator=draw(1)) == drawn).all()
+    assert distance(drawn, still) > 1e-4
+    assert (result(generator=draw(1)) == still).all()
+    # the same draw, step by step
+    expected = encoder.encoder(weights, tokens.embed(weights, pixels), drop_path=0.5, generator=draw(1))
+    encoded = model.encode(weights, pixels, drop_path=0.5, generator=draw(1))
+    assert (as_numpy(encoded.x) == as_numpy(expected)).all()
+
+
+@both_backends
 def test_one_image_does_not_see_another(backend):
     weights, pixels = random_weights(TINY, "classification-with-teacher"), random_pixels(batch=3)
     together = deit_ref.forward(weights, pixel_values=pixels, backend=backend).logits

@@ -2,11 +2,11 @@
 
 Input -> output: arrays of any leading shape, features on the last axis -> the same leading shape.
 
-A transformer needs surprisingly few parts: a matrix product (`linear`), a way to keep numbers in a good range
-(`layer_norm`), a way to turn scores into shares (`softmax`), and one bend between two matrix products, without
-which they would be a single matrix (`gelu`, or another of `ACTIVATIONS`).
+A transformer needs few parts: a matrix product (`linear`), a way to keep numbers in a good range (`layer_norm`) and
+to turn scores into shares (`softmax`), and one bend between two products, without which they would be one (`gelu`).
 
-Source: Vaswani et al. 2017 (softmax), Ba et al. 2016 (layer norm), Hendrycks & Gimpel 2016 (GELU).
+Source: Vaswani et al. 2017 (softmax), Ba et al. 2016 (layer norm), Hendrycks & Gimpel 2016 (GELU), Huang et al. 2016
+and drop_path in timm (stochastic depth).
 """
 
 import math
@@ -28,7 +28,6 @@ def linear(weights: Linear, x: Float[Array, "*batch in_features"]) -> Float[Arra
 
     Args:
         weights: weight (out_features, in_features); bias (out_features,) or None.
-        x: one row per item.
     """
     rows = x.reshape(-1, x.shape[-1])  # (rows, in_features): one large product is fastest
     y = rows @ weights.weight.T  # (rows, out_features)
@@ -46,7 +45,6 @@ def layer_norm(weights: LayerNorm, x: Float[Array, "*batch dim"], *, eps: float)
 
     Args:
         weights: weight $\gamma$ and bias $\beta$, (dim,) each.
-        x: tokens.
         eps: no default, because the sources disagree: 1e-12 in transformers' checkpoints, 1e-6 in the original
             repository and timm. On a token whose features are all alike, this choice is the whole result.
     """
@@ -78,13 +76,22 @@ def dropout(
     """Set entries to 0 with the given probability and scale the others up, so that the mean stays.
 
     Args:
-        x: any array.
         probability: in [0, 1).
         generator: where the chance comes from; None means inference: x comes back unchanged.
     """
     if generator is None or probability == 0:
         return x
     keep = generator.random(x.shape, dtype=np.float32) >= probability
+    return np.where(keep, x / (1 - probability), 0).astype(x.dtype)
+
+
+def drop_path(
+    x: Float[Array, "batch *rest"], *, probability: float, generator: np.random.Generator | None
+) -> Float[Array, "batch *rest"]:
+    """Dropout of whole samples (stochastic depth): one draw for each; probability and generator as in `dropout`."""
+    if generator is None or probability == 0:
+        return x
+    keep = generator.random((len(x), *[1] * (x.ndim - 1)), dtype=np.float32) >= probability  # (batch, 1, ...)
     return np.where(keep, x / (1 - probability), 0).astype(x.dtype)
 
 
@@ -121,11 +128,10 @@ def _gelu_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         for start in range(0, x.size, _BLOCK):
             block = x.reshape(-1)[start : start + _BLOCK]
             square = block * block
-            power = square * _LOGIT_PHI[-1]
-            for coefficient in _LOGIT_PHI[-2:0:-1]:
-                power += coefficient
+            power = square * _LOGIT_PHI[-1] + _LOGIT_PHI[-2]
+            for coefficient in _LOGIT_PHI[-3::-1]:
                 power *= square
-            power += _LOGIT_PHI[0]
+                power += coefficient
             power *= -block
             np.exp(power, out=power)
             power += 1
@@ -167,12 +173,9 @@ def laplace(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 ACTIVATIONS: Mapping[str, Activation] = {
     "gelu": gelu,
     "gelu_10": lambda x: np.clip(gelu(x), -10, 10),
-    "gelu_accurate": gelu_tanh,
-    "gelu_fast": gelu_tanh,
-    "gelu_new": gelu_tanh,
+    **dict.fromkeys(("gelu_accurate", "gelu_fast", "gelu_new"), gelu_tanh),
     "gelu_python": gelu,
-    "gelu_python_tanh": gelu_tanh,
-    "gelu_pytorch_tanh": gelu_tanh,
+    **dict.fromkeys(("gelu_python_tanh", "gelu_pytorch_tanh"), gelu_tanh),
     "hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "laplace": laplace,
     "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),

@@ -27,19 +27,26 @@ def log_softmax(x: Float[Array, "*batch classes"]) -> Float[Array, "*batch class
 
 
 def cross_entropy(
-    logits: Float[Array, "batch classes"], labels: Integer[Array, "batch"], *, ignore_index: int = -100
+    logits: Float[Array, "batch classes"],
+    labels: Integer[Array, "batch"] | Float[Array, "batch classes"],
+    *,
+    ignore_index: int = -100,
 ) -> Float[Number, ""]:
     r"""The surprise at the right answer: $-\frac1n \sum_b \log p_b[y_b]$.
 
+    Label smoothing, mixup and cutmix give shares instead: $-\frac1n \sum_b \sum_k y_{bk} \log p_{bk}$.
+
     Args:
         logits: scores.
-        labels: class numbers; rows labelled `ignore_index` are left out, and n counts the others.
-        ignore_index: as in torch.
+        labels: class numbers as integers, or as floats the shares of all classes, which sum to 1 in each row.
+        ignore_index: rows of this class number are left out, and n counts the others, as in torch.
 
     >>> logits = np.array([[0.0, np.log(3.0)], [7.0, 7.0]])  # 3/4 for class 1; the second row is left out
     >>> round(float(np.exp(-cross_entropy(logits, np.array([1, -100])))), 6)
     0.75
     """
+    if np.issubdtype(labels.dtype, np.floating):
+        return -(labels * log_softmax(logits)).sum(axis=-1).mean()
     rows = np.flatnonzero(labels != ignore_index)
     return -log_softmax(logits)[rows, labels[rows]].mean()
 
@@ -117,7 +124,7 @@ def hard_distillation(
     cls_logits: Float[Array, "batch classes"],
     distillation_logits: Float[Array, "batch classes"],
     teacher_logits: Float[Array, "batch classes"],
-    labels: Integer[Array, "batch"],
+    labels: Integer[Array, "batch"] | Float[Array, "batch classes"],
     *,
     alpha: float = 0.5,
 ) -> Float[Number, ""]:
@@ -128,7 +135,7 @@ def hard_distillation(
     Args:
         cls_logits, distillation_logits: the student's two heads.
         teacher_logits: of the same, equally augmented, images.
-        labels: class numbers.
+        labels: see `cross_entropy`; for the class token's head alone, the teacher's part is never smoothed.
         alpha: the teacher's share.
 
     Source: Touvron et al. 2021, equation 3.
@@ -141,7 +148,7 @@ def soft_distillation(
     cls_logits: Float[Array, "batch classes"],
     distillation_logits: Float[Array, "batch classes"],
     teacher_logits: Float[Array, "batch classes"],
-    labels: Integer[Array, "batch"],
+    labels: Integer[Array, "batch"] | Float[Array, "batch classes"],
     *,
     alpha: float = 0.5,
     tau: float = 1.0,
@@ -155,7 +162,7 @@ def soft_distillation(
     Args:
         cls_logits, distillation_logits: the student's two heads.
         teacher_logits: of the same, equally augmented, images.
-        labels: class numbers.
+        labels: see `cross_entropy`; for the class token's head alone, the teacher's part is never smoothed.
         alpha: the teacher's share; 0.1 in the paper's text, 0.5 in the code's default.
         tau: temperature, above 0; 3 in the paper's text, 1 in the code's default.
 

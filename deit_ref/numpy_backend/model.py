@@ -46,6 +46,7 @@ def encode(
     interpolate_pos_encoding: bool = False,
     output_hidden_states: bool = False,
     output_attentions: bool = False,
+    drop_path: float = 0.0,
     generator: np.random.Generator | None = None,
     trace: Trace | None = None,
 ) -> Encoded:
@@ -57,7 +58,8 @@ def encode(
         bool_masked_pos, interpolate_pos_encoding: see `tokens.embed`.
         head_mask, attention_mask: see `attention.scaled_dot_product_attention`; head_mask has one row per layer.
         output_hidden_states, output_attentions: what to keep; the others come back as None.
-        generator: for dropout; None means none.
+        drop_path: see `encoder.encoder`; for training loops, which call this or a task, so `api` does not offer it.
+        generator: for dropout and drop_path; None means neither.
         trace: records every step.
     """
     # What is to be returned is what a trace keeps, so the chapters need no second way to hand it out.
@@ -73,7 +75,15 @@ def encode(
         generator=generator,
         trace=inner,
     )
-    x = encoder(weights, x, head_mask=head_mask, attention_mask=attention_mask, generator=generator, trace=inner)
+    x = encoder(
+        weights,
+        x,
+        head_mask=head_mask,
+        attention_mask=attention_mask,
+        drop_path=drop_path,
+        generator=generator,
+        trace=inner,
+    )
     return Encoded(
         x,
         hidden_states=kept.matching("embeddings") + kept.matching("blocks.*.output") if output_hidden_states else None,

@@ -47,11 +47,13 @@ def scaled_dot_product_attention(
     """Mirror of numpy_backend.attention.scaled_dot_product_attention.
 
     torch's fused kernel gives the result whenever it can. It can neither multiply probabilities by a head_mask nor
-    draw dropout from a generator of ours, so these take the formula; and when somebody traces, the formula runs
-    beside the kernel, for the record only.
+    draw dropout from a generator of ours, so these take the formula, and so does training in bfloat16 on a CPU; when
+    somebody traces, the formula runs beside the kernel, for the record only.
     """
     keep = None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, tokens)
     fused = head_mask is None and (generator is None or dropout_probability == 0)
+    # On a CPU, the kernel's backward pass in bfloat16 takes up to four times as long as the formula's.
+    fused = fused and not (q.requires_grad and q.dtype == torch.bfloat16 and q.device.type == "cpu")
     if fused and not wants(trace, "scores") and not wants(trace, "probabilities"):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (batch, heads, tokens, tokens)

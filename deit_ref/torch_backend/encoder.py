@@ -5,9 +5,10 @@ from typing import TypeAlias
 import torch
 from jaxtyping import Bool, Float
 
+from deit_ref import checks
 from deit_ref.config import DeiTConfig
 from deit_ref.torch_backend.attention import multi_head_attention
-from deit_ref.torch_backend.layers import activate, dropout, layer_norm, linear
+from deit_ref.torch_backend.layers import activate, drop_path, dropout, layer_norm, linear
 from deit_ref.trace import Trace, record, scope
 from deit_ref.weights import Block, DeiTWeights, Mlp
 
@@ -30,6 +31,7 @@ def encoder_block(
     config: DeiTConfig,
     head_mask: Float[Array, "heads"] | None = None,
     attention_mask: Bool[Array, "batch tokens"] | None = None,
+    drop_path_probability: float = 0.0,
     generator: torch.Generator | None = None,
     trace: Trace | None = None,
 ) -> Float[Array, "batch tokens dim"]:
@@ -45,10 +47,12 @@ def encoder_block(
         generator=generator,
         trace=scope(trace, "attention"),
     )
-    x = x + dropout(branch, probability=config.hidden_dropout_prob, generator=generator)
+    branch = dropout(branch, probability=config.hidden_dropout_prob, generator=generator)
+    x = x + drop_path(branch, probability=drop_path_probability, generator=generator)
     normed = record(trace, "norm2", layer_norm(weights.norm2, x, eps=config.layer_norm_eps))
     branch = mlp(weights.mlp, normed, activation=config.hidden_act, trace=scope(trace, "mlp"))
-    x = x + dropout(branch, probability=config.hidden_dropout_prob, generator=generator)
+    branch = dropout(branch, probability=config.hidden_dropout_prob, generator=generator)
+    x = x + drop_path(branch, probability=drop_path_probability, generator=generator)
     return record(trace, "output", x)  # (batch, tokens, dim)
 
 
@@ -58,10 +62,12 @@ def encoder(
     *,
     head_mask: Float[Array, "layers heads"] | None = None,
     attention_mask: Bool[Array, "batch tokens"] | None = None,
+    drop_path: float = 0.0,
     generator: torch.Generator | None = None,
     trace: Trace | None = None,
 ) -> Float[Array, "batch tokens dim"]:
     """Mirror of numpy_backend.encoder.encoder."""
+    checks.number("drop_path", drop_path, low=0, high=1)
     for i, block in enumerate(weights.blocks):
         x = encoder_block(
             block,
@@ -69,6 +75,7 @@ def encoder(
             config=weights.config,
             head_mask=None if head_mask is None else head_mask[i],
             attention_mask=attention_mask,
+            drop_path_probability=drop_path * i / max(len(weights.blocks) - 1, 1),
             generator=generator,
             trace=scope(trace, f"blocks.{i}"),
         )

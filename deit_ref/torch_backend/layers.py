@@ -36,8 +36,19 @@ def dropout(
     """Mirror of numpy_backend.layers.dropout; F.dropout knows only the global generator."""
     if generator is None or probability == 0:
         return x
-    keep = torch.rand(x.shape, generator=generator, device=x.device) >= probability
-    return torch.where(keep, x / (1 - probability), 0)
+    keep = torch.rand(x.shape, generator=generator, device=generator.device) >= probability
+    return torch.where(keep.to(x.device), x / (1 - probability), 0)
+
+
+def drop_path(
+    x: Float[Array, "batch *rest"], *, probability: float, generator: torch.Generator | None
+) -> Float[Array, "batch *rest"]:
+    """Mirror of numpy_backend.layers.drop_path."""
+    if generator is None or probability == 0:
+        return x
+    shape = (len(x), *[1] * (x.ndim - 1))  # (batch, 1, ...)
+    keep = torch.rand(shape, generator=generator, device=generator.device) >= probability
+    return torch.where(keep.to(x.device), x / (1 - probability), 0)
 
 
 def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

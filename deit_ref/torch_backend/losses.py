@@ -20,10 +20,13 @@ def log_softmax(x: Float[Array, "*batch classes"]) -> Float[Array, "*batch class
 
 
 def cross_entropy(
-    logits: Float[Array, "batch classes"], labels: Integer[Array, "batch"], *, ignore_index: int = -100
+    logits: Float[Array, "batch classes"],
+    labels: Integer[Array, "batch"] | Float[Array, "batch classes"],
+    *,
+    ignore_index: int = -100,
 ) -> Float[Number, ""]:
     """Mirror of numpy_backend.losses.cross_entropy; any integer dtype will do."""
-    return F.cross_entropy(logits, labels.long(), ignore_index=ignore_index)
+    return F.cross_entropy(logits, labels if labels.is_floating_point() else labels.long(), ignore_index=ignore_index)
 
 
 def binary_cross_entropy(
@@ -74,7 +77,7 @@ def hard_distillation(
     cls_logits: Float[Array, "batch classes"],
     distillation_logits: Float[Array, "batch classes"],
     teacher_logits: Float[Array, "batch classes"],
-    labels: Integer[Array, "batch"],
+    labels: Integer[Array, "batch"] | Float[Array, "batch classes"],
     *,
     alpha: float = 0.5,
 ) -> Float[Number, ""]:
@@ -87,7 +90,7 @@ def soft_distillation(
     cls_logits: Float[Array, "batch classes"],
     distillation_logits: Float[Array, "batch classes"],
     teacher_logits: Float[Array, "batch classes"],
-    labels: Integer[Array, "batch"],
+    labels: Integer[Array, "batch"] | Float[Array, "batch classes"],
     *,
     alpha: float = 0.5,
     tau: float = 1.0,

@@ -37,6 +37,7 @@ def encode(
     interpolate_pos_encoding: bool = False,
     output_hidden_states: bool = False,
     output_attentions: bool = False,
+    drop_path: float = 0.0,
     generator: torch.Generator | None = None,
     trace: Trace | None = None,
 ) -> Encoded:
@@ -54,7 +55,15 @@ def encode(
         generator=generator,
         trace=inner,
     )
-    x = encoder(weights, x, head_mask=head_mask, attention_mask=attention_mask, generator=generator, trace=inner)
+    x = encoder(
+        weights,
+        x,
+        head_mask=head_mask,
+        attention_mask=attention_mask,
+        drop_path=drop_path,
+        generator=generator,
+        trace=inner,
+    )
     return Encoded(
         x,
         hidden_states=kept.matching("embeddings") + kept.matching("blocks.*.output") if output_hidden_states else None,

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 import deit_ref
-from deit_ref import commands
+from deit_ref import commands, training_commands
 from deit_ref.commands import say
 from deit_ref.config import TASKS
 from deit_ref.photos import bundled_photo
+from deit_ref.training.recipe import DISTILLATIONS, RECIPES
 
 _EPILOG = """examples:
   deit-ref classify                        the photo that comes with the package
@@ -26,6 +27,8 @@ _EPILOG = """examples:
   deit-ref compare cat.jpg --weights my_checkpoint/
   deit-ref attention cat.jpg --out attention.png
   deit-ref convert deit_tiny.pth my_checkpoint/
+  deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher my_teacher/ --out my_checkpoint/
+  deit-ref evaluate --data cifar10/ --weights my_checkpoint/
 
 deit-ref COMMAND --help shows the options of a command."""
 
@@ -76,6 +79,69 @@ Writes config.json, preprocessor_config.json and model.safetensors, which transf
 them back and compares every array bit for bit."""
 
 
+def _recipes(*tasks: str) -> str:
+    """The recipes of some tasks, a line each."""
+    return "\n".join(
+        f"  {name:<20} {recipe.task}, {recipe.image_size} pixels, epochs: {recipe.epochs}, "
+        f"distillation: {recipe.distillation}"
+        for name, recipe in RECIPES.items()
+        if recipe.task in tasks
+    )
+
+
+_DATA = """DATA is a folder with train and test, each with a folder per class; train.zip and test.zip of the same; a zip
+of both; or cifar-10-python.tar.gz."""
+_RUN = """Ctrl-C finishes the step and writes a checkpoint; the same command with --resume goes on from it. OUT gets the
+weights, checkpoint.pt, metrics.jsonl (a line per epoch) and metrics.png. For several GPUs or machines:
+torchrun --nproc-per-node 2 -m deit_ref COMMAND ..."""
+
+_TRAIN_TEACHER_EPILOG = f"""examples:
+  deit-ref train-teacher --data cifar10/ --out my_teacher/
+  deit-ref train-teacher --data cifar10/ --out my_teacher/ --epochs 5 --seed 1
+
+{_DATA}
+
+{_RUN}"""
+
+_TRAIN_EPILOG = f"""examples:
+  deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher my_teacher/ --out my_checkpoint/
+  deit-ref train --recipe cifar10-distilled --distillation none --data cifar10/ --out plain/
+  deit-ref train --recipe cifar10-simmim --data cifar10/ --out my_simmim/ --set mask_ratio=0.5 clip_norm=none
+  deit-ref train --recipe deit-300 --show      every field of a recipe
+
+recipes:
+{_recipes("classification", "masked-image-modeling")}
+
+{_DATA}
+
+{_RUN}"""
+
+_FINETUNE_EPILOG = f"""examples:
+  deit-ref finetune --weights my_simmim/ --recipe cifar10-finetune --data cifar10/ --out tuned/
+  deit-ref finetune --weights my_checkpoint/ --recipe cifar10-finetune --distillation hard --teacher my_teacher/ \\
+      --data flowers/ --out tuned/ --image-size 48
+
+Without a teacher the class token alone learns, with one both tokens do. Other classes than those of the weights get
+new heads, another size gets interpolated positions; both are said.
+
+recipes:
+{_recipes("classification")}
+
+{_DATA}
+
+{_RUN}"""
+
+_EVALUATE_EPILOG = f"""examples:
+  deit-ref evaluate --data cifar10/ --weights my_checkpoint/
+  deit-ref evaluate --data cifar10/ --weights my_teacher/ --json
+  deit-ref evaluate --data cifar10/ --weights my_simmim/ --block 2
+
+Weights that classify: top-1, top-5, each head, each class. Weights of the task masked-image-modeling: the masked L1,
+beside that of two guesses without a model.
+
+{_DATA}"""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Carry out one command.
 
@@ -122,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(run: Callable[[argparse.Namespace], int], summary: str, epilog: str) -> argparse.ArgumentParser:
         added = parsers.add_parser(
-            run.__name__,
+            run.__name__.replace("_", "-"),
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
             epilog=epilog,
@@ -200,7 +266,67 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--task", choices=TASKS, metavar="TASK", help=f"what to keep: {', '.join(TASKS)}")
     added.add_argument("--seed", type=_natural, metavar="N", help="draw a head that the task needs and SOURCE lacks")
     added.add_argument("--revision", help="version of a name on the hub; ema for a training file's averaged weights")
+
+    def add_training(added: argparse.ArgumentParser, *, recipe: str | None = None, student: bool = True) -> None:
+        usual = f" (default: {recipe})" if recipe else ""
+        added.add_argument("--recipe", metavar="NAME", default=recipe, help=f"how it is trained{usual}")
+        added.add_argument("--data", metavar="DATA", help="photos in class folders")
+        added.add_argument("--out", metavar="OUT", help="a folder for what is trained; made if it is not there")
+        if student:
+            added.add_argument("--teacher", metavar="SOURCE", help="what to learn from: of train-teacher, or weights")
+            added.add_argument("--distillation", choices=DISTILLATIONS, help="(default: as in the recipe)")
+        added.add_argument("--epochs", type=_count, metavar="N", help="(default: as in the recipe)")
+        added.add_argument("--batch-size", type=_count, metavar="N", help="photos per step (default: as in the recipe)")
+        added.add_argument(
+            "--set",
+            nargs="+",
+            action="extend",
+            type=_change,
+            default=[],
+            metavar="FIELD=VALUE",
+            help="change other fields of the recipe; --show lists them",
+        )
+        added.add_argument("--seed", type=_natural, default=0, metavar="N", help="of everything random (default: 0)")
+        added.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
+        added.add_argument(
+            "--no-bfloat16", action="store_true", help="compute in float32 where bfloat16 is faster, too"
+        )
+        added.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
+        added.add_argument("--show", action="store_true", help="print the recipe with all changes, and stop")
+
+    added = command(training_commands.train_teacher, "train a convolutional teacher", _TRAIN_TEACHER_EPILOG)
+    add_training(added, recipe="cifar10-teacher", student=False)
+
+    added = command(training_commands.train, "train a DeiT from random weights", _TRAIN_EPILOG)
+    add_training(added)
+
+    added = command(training_commands.finetune, "train a checkpoint further, on other photos too", _FINETUNE_EPILOG)
+    added.add_argument("--weights", metavar="SOURCE", help="the checkpoint to begin with")
+    added.add_argument("--image-size", type=_count, metavar="N", help="pixels of a side (default: as in the recipe)")
+    add_training(added)
+
+    added = command(training_commands.evaluate, "how well weights do on labelled photos", _EVALUATE_EPILOG)
+    added.add_argument("--data", required=True, metavar="DATA", help="photos in class folders")
+    added.add_argument(
+        "--weights", metavar="SOURCE", help="a checkpoint or a teacher's folder (default: the bundled weights)"
+    )
+    added.add_argument("--split", choices=("train", "test"), default="test", help="(default: test)")
+    added.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
+    added.add_argument("--batch-size", type=_count, default=256, metavar="N", help="photos at a time (default: 256)")
+    words = "of masked-image-modeling:"
+    added.add_argument(
+        "--mask-ratio", type=_share, default=0.6, metavar="R", help=f"{words} share hidden (default: 0.6)"
+    )
+    added.add_argument("--block", type=_count, default=1, metavar="N", help=f"{words} in NxN patches (default: 1)")
+    added.add_argument("--json", action="store_true", help="one JSON object")
     return parser
+
+
+def _change(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"expected field=value, such as epochs=3, got {text!r}")
+    return name, value
 
 
 def _count(text: str) -> int:

@@ -18,6 +18,7 @@ from deit_ref.config import TASKS
 from deit_ref.outputs import as_numpy
 from deit_ref.photos import bundled_photo, exif_orientation, find_images, write_png
 from deit_ref.trace import Trace
+from deit_ref.training.masking import random_masks
 from deit_ref.weights import DeiTWeights, named_arrays
 
 
@@ -122,7 +123,8 @@ def reconstruct(args: argparse.Namespace) -> int:
     weights, pixel_values, photo = _prepared(args, task="masked-image-modeling")
     patch_shape = weights.config.patch_shape
     grid = photo.shape[0] // patch_shape[0], photo.shape[1] // patch_shape[1]
-    mask = plots.random_mask(grid, ratio=args.mask_ratio, block=args.block, seed=args.seed)
+    generator = np.random.default_rng(args.seed)
+    mask = random_masks(1, grid, ratio=args.mask_ratio, block=args.block, generator=generator)[0]
     output: Any = deit_ref.forward(
         weights,
         pixel_values=pixel_values,
@@ -277,7 +279,7 @@ def _progress(names: list[str]) -> Iterator[tuple[Iterable[str], Callable[[str],
     """
     if len(names) > 1 and sys.stderr.isatty():
         try:
-            from tqdm import tqdm  # type: ignore[import-untyped]
+            from tqdm import tqdm
         except ImportError:
             pass
         else:

@@ -8,7 +8,7 @@ pixels. The attentions are those of `forward(..., output_attentions=True)`, or
 matplotlib is imported inside the functions: pip install matplotlib.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -31,6 +31,16 @@ TOKENS = {"cls": "class token", "dist": "distillation token"}
 COLORS = "inferno"  # perceptually uniform: equal steps look equally large
 GRAY = 128  # of hidden patches
 DPI = 150
+# What was measured on photos that were not trained on is drawn strongly, parts and comparisons of it thinly.
+_CURVES: Mapping[str, Mapping[str, Any]] = {
+    "train": {"color": "tab:gray"},
+    "test": {"color": "tab:blue", "linewidth": 2},
+    "test, masked L1": {"color": "tab:blue", "linewidth": 2},
+    "test, class head": {"color": "tab:green", "linewidth": 1, "linestyle": "--"},
+    "test, distillation head": {"color": "tab:orange", "linewidth": 1, "linestyle": "--"},
+    "test, by the mean color": {"color": "tab:green", "linewidth": 1, "linestyle": "--"},
+    "test, by the neighbors": {"color": "tab:orange", "linewidth": 1, "linestyle": "--"},
+}
 
 
 def to_photos(pixel_values: Any, image_processing: ImageProcessing) -> Array:
@@ -159,34 +169,6 @@ def rollout_overlay(photo: Array, attentions: Sequence[Any], *, grid: Size, num_
     return figure
 
 
-def random_mask(grid: Size, *, ratio: float, block: int = 1, seed: int) -> Array:
-    """Patches to hide, drawn as SimMIM draws them: squares of `block` x `block` patches, a share `ratio` of them.
-
-    Args:
-        grid: (rows, columns) of patches; where blocks do not fit, those at the right and lower edge are cut.
-        ratio: share of the blocks, in [0, 1]; the number of blocks is rounded up, as in SimMIM.
-        block: side of a square in patches.
-        seed: of the generator; the same seed hides the same patches.
-
-    Returns:
-        bool (rows * columns,), True where a patch is hidden.
-
-    Raises:
-        ValueError: an argument is out of range.
-
-    Source: Xie et al. 2022 (SimMIM), section 3.2; MaskGenerator in microsoft/SimMIM.
-    """
-    rows, columns = checks.pair("grid", grid)
-    block = checks.integer("block", block)
-    ratio = checks.number("ratio", ratio, low=0, high=np.nextafter(1, 2))
-    generator = np.random.default_rng(checks.integer("seed", seed, minimum=0))
-    blocks = -(-rows // block), -(-columns // block)
-    hidden = np.zeros(blocks[0] * blocks[1], bool)
-    hidden[generator.permutation(hidden.size)[: int(np.ceil(ratio * hidden.size))]] = True
-    squares = hidden.reshape(blocks).repeat(block, axis=0).repeat(block, axis=1)  # at least (rows, columns)
-    return squares[:rows, :columns].ravel()  # (patches,)
-
-
 def hide_patches(photo: Array, mask: Any, *, patch_shape: Size) -> Array:
     """A copy of a photo (height, width, 3), gray where `mask`, one entry per patch, is true."""
     rows, columns = photo.shape[0] // patch_shape[0], photo.shape[1] // patch_shape[1]
@@ -228,6 +210,80 @@ def reconstruction_panel(
     error = "" if loss is None else f", masked L1 {loss:.4f} in normalized units"
     _title(figure, f"Masked image modeling{error}")
     return figure
+
+
+def training_curves(lines: Sequence[Mapping[str, Any]]) -> "Figure":
+    """How a run went: the loss over its epochs, and beside it the accuracies, where there are any.
+
+    Accuracy in training is that on augmented, mixed photos, and so may lie below that on test photos. Masked image
+    modeling has no accuracy; the two guesses without a model stand beside its masked L1.
+
+    Args:
+        lines: of a run's metrics.jsonl, as dicts; see `training.loop.fit`.
+
+    Raises:
+        ValueError: there are no lines.
+    """
+    if not lines:
+        raise ValueError("A run's curves need the metrics of at least one epoch, got none: train longer.")
+    losses = {
+        "train": _series(lines, "loss"),
+        "test": _series(lines, "test", "loss"),
+        "test, masked L1": _series(lines, "test", "masked_l1"),
+        "test, by the mean color": _series(lines, "test", "mean_color"),
+        "test, by the neighbors": _series(lines, "test", "neighbors"),
+    }
+    accuracies = {
+        "train": _series(lines, "accuracy"),
+        "test": _series(lines, "test", "top1"),
+        "test, class head": _series(lines, "test", "cls_top1"),
+        "test, distillation head": _series(lines, "test", "distillation_top1"),
+    }
+    panels = [("loss", losses), ("accuracy, first guess", accuracies)]
+    shown = [(title, {name: xy for name, xy in curves.items() if xy[0]}) for title, curves in panels]
+    shown = [(title, curves) for title, curves in shown if curves]
+    ticker = _matplotlib("ticker")
+    width, height, left, gap, top, bottom = 5.2 * len(shown), 3.9, 0.75, 0.4, 0.75, 0.55
+    figure = _matplotlib("figure").Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    for i, (title, curves) in enumerate(shown):
+        place = (5.2 * i + left) / width, bottom / height, (5.2 - left - gap) / width, (height - top - bottom) / height
+        axes = figure.add_axes(place)
+        for name, (epochs, values) in curves.items():
+            axes.plot(epochs, values, label=name, marker="." if len(epochs) < 30 else "", **_CURVES[name])
+        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_xlabel("epoch", fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
+        if title != "loss":
+            axes.yaxis.set_major_formatter(ticker.PercentFormatter(1))
+        axes.legend(fontsize=8, frameon=False)
+    tests = [line["test"] for line in lines if "test" in line]
+    end = (
+        ""
+        if not tests
+        else "".join(
+            f", test {words} {tests[-1][name]:{form}}"
+            for name, words, form in (("top1", "top-1", ".2%"), ("masked_l1", "masked L1", ".4f"))
+            if name in tests[-1]
+        )
+    )
+    _title(figure, f"Training, epochs: {lines[-1]['epoch']}{end}")
+    return figure
+
+
+def _series(lines: Sequence[Mapping[str, Any]], *names: str) -> tuple[list[float], list[float]]:
+    """Epochs and values of the lines that hold what the names lead to."""
+    epochs, values = [], []
+    for line in lines:
+        value: Any = line
+        for name in names:
+            value = value.get(name) if value is not None else None
+        if value is not None:
+            epochs.append(line["epoch"])
+            values.append(value)
+    return epochs, values
 
 
 def side_by_side(photos: Array, *, columns: int = 8) -> Array:

@@ -13,6 +13,7 @@ from PIL import Image
 
 import deit_ref
 from deit_ref import cli, photos, plots
+from deit_ref.training.masking import random_masks
 from deit_ref.weights import map_weights, named_arrays
 
 NAMES = ("cat", "dog", "fish", "bird", "bee", "ant")
@@ -293,7 +294,7 @@ def test_reconstruct_prints_the_loss_and_draws_what_was_hidden(capsys, simmim, i
     assert code == 0, err
     shape = (24, 40) if "--size" in options else (32, 32)
     grid = shape[0] // 8, shape[1] // 8
-    mask = plots.random_mask(grid, ratio=0.4, seed=5, block=2)
+    mask = random_masks(1, grid, ratio=0.4, block=2, generator=np.random.default_rng(5))[0]
     weights = deit_ref.load_weights(simmim)
     processing = weights.image_processing
     if "--size" in options:

@@ -203,33 +203,6 @@ def test_attention_of_a_real_forward_pass():
     np.testing.assert_allclose(pages[2], pages[0], rtol=0.1)
 
 
-@given(
-    rows=st.integers(1, 15),
-    columns=st.integers(1, 15),
-    ratio=st.floats(0, 1),
-    block=st.integers(1, 4),
-    seed=st.integers(0, 99),
-)
-def test_masks_hide_whole_blocks_and_the_share_that_was_asked_for(rows, columns, ratio, block, seed):
-    mask = plots.random_mask((rows, columns), ratio=ratio, block=block, seed=seed)
-    assert (mask.shape, mask.dtype) == ((rows * columns,), bool)
-    np.testing.assert_array_equal(mask, plots.random_mask((rows, columns), ratio=ratio, block=block, seed=seed))
-    plane = mask.reshape(rows, columns)
-    corners = plane[::block, ::block]
-    whole = corners.repeat(block, axis=0).repeat(block, axis=1)[:rows, :columns]
-    np.testing.assert_array_equal(plane, whole)
-    assert corners.sum() == np.ceil(ratio * corners.size)
-
-
-def test_masks_differ_by_seed_and_refuse_what_is_out_of_range():
-    draw = [plots.random_mask((14, 14), ratio=0.6, seed=seed) for seed in (0, 1)]
-    assert [mask.sum() for mask in draw] == [118, 118]
-    assert (draw[0] != draw[1]).any()
-    for wrong in ({"ratio": 1.1}, {"ratio": -0.1}, {"ratio": np.nan}, {"block": 0}, {"seed": -1}):
-        with pytest.raises(ValueError, match=f"^{next(iter(wrong))} must "):
-            plots.random_mask((2, 2), **{"ratio": 0.5, "seed": 0, **wrong})
-
-
 def test_hidden_patches_are_gray_and_the_others_as_they_were():
     photo = np.random.default_rng(0).integers(0, 256, (4, 9, 3), np.uint8)
     hidden = plots.hide_patches(photo, torch.tensor([0, 1, 0, 0, 0, 1]), patch_shape=(2, 3))
@@ -333,3 +306,54 @@ def test_matplotlib_that_is_not_installed_is_said(monkeypatch):
     photo = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match="pip install matplotlib"):
         plots.reconstruction_panel(photo, photo, np.ones(1), patch_shape=(8, 8))
+
+
+def _curves(figure):
+    """(epochs, values) of each line, by panel and label."""
+    return {
+        axes.get_title(loc="left"): {
+            line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.get_lines()
+        }
+        for axes in figure.axes
+    }
+
+
+def test_training_curves_show_every_number_at_its_epoch():
+    lines = [
+        {"epoch": 1, "loss": 2.0, "accuracy": 0.2, "test": {"top1": 0.3, "loss": 1.9}},
+        {"epoch": 2, "loss": 1.5, "accuracy": 0.4},
+        {
+            "epoch": 3,
+            "loss": 1.0,
+            "accuracy": 0.6,
+            "test": {"top1": 0.7, "loss": 0.9, "cls_top1": 0.65, "distillation_top1": 0.66},
+        },
+    ]
+    figure = plots.training_curves(lines)
+    assert _curves(figure) == {
+        "loss": {"train": ([1, 2, 3], [2.0, 1.5, 1.0]), "test": ([1, 3], [1.9, 0.9])},
+        "accuracy, first guess": {
+            "train": ([1, 2, 3], [0.2, 0.4, 0.6]),
+            "test": ([1, 3], [0.3, 0.7]),
+            "test, class head": ([3], [0.65]),
+            "test, distillation head": ([3], [0.66]),
+        },
+    }
+    assert figure.texts[0].get_text() == "Training, epochs: 3, test top-1 70.00%"
+    assert plots.rendered(figure).min() < 100
+
+
+def test_training_curves_of_masked_image_modeling_have_no_accuracy():
+    lines = [{"epoch": 1, "loss": 0.7, "test": {"masked_l1": 0.6, "mean_color": 0.8, "neighbors": 0.5}}]
+    figure = plots.training_curves(lines)
+    assert _curves(figure) == {
+        "loss": {
+            "train": ([1], [0.7]),
+            "test, masked L1": ([1], [0.6]),
+            "test, by the mean color": ([1], [0.8]),
+            "test, by the neighbors": ([1], [0.5]),
+        }
+    }
+    assert "masked L1 0.6000" in figure.texts[0].get_text()
+    with pytest.raises(ValueError, match="at least one epoch"):
+        plots.training_curves([])

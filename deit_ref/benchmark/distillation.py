@@ -1,0 +1,130 @@
+"""The claim of the paper, reproduced small: what a student gains from a teacher.
+
+    python -m deit_ref.benchmark.distillation --data cifar10/ --teacher cifar10-teacher --out runs/ --json table.json
+
+The same student, the same photos, the same number of epochs, several seeds; what differs is the teaching. Runs that are
+already in `--out` are taken as they are, and a run that was cut off goes on: so the command may be given again.
+
+Source: Touvron et al. 2021, table 3.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deit_ref.checkpoints.files import json_bytes, write
+from deit_ref.training.recipe import RECIPES, Recipe
+
+# What is compared. Soft distillation has the temperature of the paper's text, and the teacher's share of the code: with
+# the text's 0.1, divided by ten classes, the teacher would hardly be heard.
+WAYS: Mapping[str, Mapping[str, Any]] = {
+    "no teacher": {"distillation": "none"},
+    "soft": {"distillation": "soft", "tau": 3.0},
+    "hard": {"distillation": "hard"},
+}
+HEADS = {"class head": "cls_top1", "distillation head": "distillation_top1", "average": "top1"}
+
+
+def run(recipe: Recipe, data: Path, folder: Path, *, teacher: Path, seed: int) -> dict[str, Any]:
+    """Train one student, or go on with it, or take it as it is: the last line of its metrics."""
+    import torch
+
+    from deit_ref.training.loop import METRICS
+    from deit_ref.training.run import train
+    from deit_ref.training.state import NAME
+
+    metrics = folder / METRICS
+
+    def last() -> dict[str, Any] | None:
+        lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
+        line: dict[str, Any] | None = json.loads(lines[-1]) if lines else None
+        return line if line is not None and line["epoch"] == recipe.epochs else None
+
+    if last() is None:
+        train(
+            recipe,
+            data,
+            folder,
+            teacher=None if recipe.distillation == "none" else teacher,
+            seed=seed,
+            resume=(folder / NAME).exists(),
+            assess_every=recipe.epochs,
+        )
+    found = last()
+    assert found is not None
+    return {
+        "seed": seed,
+        "seconds": found["seconds"],
+        "threads": torch.get_num_threads(),
+        "train_accuracy": found["accuracy"],
+        **{head: found["test"][key] for head, key in HEADS.items()},
+    }
+
+
+def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Markdown: mean and standard deviation over the seeds, in percent, for each way and head."""
+    lines = ["| taught by | " + " | ".join(HEADS) + " |", "|---" * (len(HEADS) + 1) + "|"]
+    for way, runs in results.items():
+        cells = []
+        for head in HEADS:
+            values = [100 * run[head] for run in runs]
+            spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.2f}{spread}")
+        lines.append(f"| {way} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train all students, print the table, write the numbers."""
+    parser = argparse.ArgumentParser(prog="python -m deit_ref.benchmark.distillation", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos with a train and a test part")
+    parser.add_argument("--teacher", type=Path, required=True, metavar="DIR", help="a teacher of the same classes")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets a folder for each run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="gets all numbers, after each run")
+    parser.add_argument("--recipe", choices=RECIPES, default="cifar10-table", help="(default: cifar10-table)")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--seeds", type=int, default=3, help="how many (default: 3)")
+    args = parser.parse_args(argv)
+    recipe = RECIPES[args.recipe]
+    if args.epochs is not None:
+        recipe = recipe.with_changes(epochs=args.epochs)
+    results: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+    for seed in range(args.seeds):  # seed by seed, so that what is there can be compared at any time
+        for way, changes in WAYS.items():
+            folder = args.out / f"{way.replace(' ', '-')}-{seed}"
+            taught = recipe.with_changes(**changes)
+            results[way].append(run(taught, args.data, folder, teacher=args.teacher, seed=seed))
+            if args.json is not None:
+                write(args.json, json_bytes(_record(args, recipe, results)))
+    print(table(results))
+    return 0
+
+
+def _record(args: argparse.Namespace, recipe: Recipe, results: Mapping[str, Any]) -> dict[str, Any]:
+    import dataclasses
+
+    import torch
+
+    return {
+        "command": "python -m deit_ref.benchmark.distillation " + shlex.join(_words(args)),
+        "recipe": dataclasses.asdict(recipe),
+        "ways": {way: dict(changes) for way, changes in WAYS.items()},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        "results": dict(results),
+    }
+
+
+def _words(args: argparse.Namespace) -> list[str]:
+    words = ["--data", args.data.name, "--teacher", args.teacher.name, "--seeds", str(args.seeds)]
+    return words + ([] if args.epochs is None else ["--epochs", str(args.epochs)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Batches: which photos a step sees, and how they are prepared.
+
+Everything follows from the seed and the number of the step, so a run can go on at any step, bit for bit, without
+having kept a random state.
+
+Source: RASampler of facebookresearch/deit (repeated augmentation; Hoffer et al. 2020); the order of the augmentations
+is that of timm's create_transform and engine.py.
+"""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from deit_ref.api import preprocess
+from deit_ref.config import ImageProcessing
+from deit_ref.training import augmentation
+from deit_ref.training.data import ImageSet, fits_in_memory, in_memory
+from deit_ref.training.recipe import Recipe
+
+
+class Batch(NamedTuple):
+    """pixel_values: float32 (batch, 3, height, width), normalized. targets: (batch, classes), rows that sum to 1."""
+
+    pixel_values: torch.Tensor
+    targets: torch.Tensor
+
+
+def mean_and_std(processing: ImageProcessing, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """The numbers of the normalization, (channels or 1, 1, 1) each, for photos in 0..1."""
+    mean, std = (torch.tensor(value, device=device) for value in (processing.image_mean, processing.image_std))
+    return mean.reshape(-1, 1, 1), std.reshape(-1, 1, 1)
+
+
+def epoch_order(count: int, *, repeats: int, seed: int, epoch: int) -> np.ndarray[Any, Any]:
+    """Which photo stands where in an epoch of `count` places: a permutation, each photo `repeats` times in a row."""
+    order = np.random.default_rng([seed, epoch]).permutation(count)
+    return np.repeat(order, repeats)[:count]
+
+
+def step_seed(*numbers: int) -> int:
+    """One seed from several numbers, such as those of a run, a step and a process."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+class Batches:
+    """The batches of a run: `batches(step)` is always the same for the same step.
+
+    Args:
+        images: the photos; small ones of one size are kept decoded in memory.
+        recipe: batch size and augmentation.
+        processing: its mean and std normalize the photos.
+        seed: of the run.
+        device: where the batches are wanted.
+        rank, world: of this process; a batch is divided among the processes.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        recipe: Recipe,
+        processing: ImageProcessing,
+        *,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if recipe.batch_size % world:
+            raise ValueError(f"batch_size {recipe.batch_size} must be a multiple of the {world} processes.")
+        if len(images) < recipe.batch_size:
+            raise ValueError(
+                f"batch_size {recipe.batch_size} is more than the {len(images)} photos: choose a smaller one."
+            )
+        self.images, self.recipe, self.seed, self.device = images, recipe, seed, device
+        self.mean, self.std = mean_and_std(processing, device)
+        # As evaluation prepares photos, up to bytes: what follows is augmented first.
+        self.processing = dataclasses.replace(processing, do_rescale=False, do_normalize=False)
+        self.rank, self.world = rank, world
+        self.steps_per_epoch = len(images) // recipe.batch_size
+        self.labels = torch.from_numpy(images.labels)
+        self.pixels: torch.Tensor | None = None
+        self.threads = ThreadPoolExecutor()
+        if recipe.crop != "resized":
+            first = images.read(0)
+            if np.array_equal(first, self._photo(0, [])) and fits_in_memory(images):
+                self.pixels = torch.from_numpy(in_memory(images)).permute(0, 3, 1, 2).contiguous()
+
+    def indices(self, step: int) -> np.ndarray[Any, Any]:
+        """The photos of this process in a step."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = epoch_order(len(self.images), repeats=self.recipe.repeats, seed=self.seed, epoch=epoch)
+        size = self.recipe.batch_size
+        return order[place * size : (place + 1) * size][self.rank :: self.world]
+
+    def __call__(self, step: int) -> Batch:
+        recipe = self.recipe
+        seed = step_seed(self.seed, 1, step, self.rank)
+        generator = torch.Generator().manual_seed(seed)
+        indices = self.indices(step)
+        images = self._photos(indices, seed).to(self.device)  # (batch, 3, height, width), bytes
+        labels = self.labels[torch.from_numpy(indices)]
+        if recipe.crop == "padded":
+            images = augmentation.padded_crop(images, padding=recipe.padding, generator=generator)
+        images = augmentation.random_flip(images, probability=recipe.flip, generator=generator)
+        if recipe.rand_augment:
+            images = augmentation.rand_augment(
+                images, num_ops=recipe.rand_augment, magnitude=recipe.magnitude, generator=generator
+            )
+        x = (images.float() / 255 - self.mean) / self.std  # (batch, 3, height, width)
+        x = augmentation.erase(x, probability=recipe.erasing, generator=generator)
+        targets = augmentation.smooth_labels(
+            labels, num_classes=len(self.images.class_names), smoothing=recipe.label_smoothing
+        )
+        return Batch(
+            *augmentation.mix(
+                x,
+                targets.to(self.device),
+                mixup=recipe.mixup,
+                cutmix=recipe.cutmix,
+                probability=recipe.mix_probability,
+                switch=recipe.mix_switch,
+                generator=generator,
+            )
+        )
+
+    def _photos(self, indices: np.ndarray[Any, Any], seed: int) -> torch.Tensor:
+        if self.pixels is not None:
+            return self.pixels[torch.from_numpy(indices)]
+        places = range(len(indices))
+        photos = list(self.threads.map(lambda place: self._photo(int(indices[place]), [seed, place]), places))
+        return torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2)  # (batch, 3, height, width)
+
+    def _photo(self, index: int, seed: list[int]) -> np.ndarray[Any, Any]:
+        image, size = self.images.read(index), (self.recipe.image_size, self.recipe.image_size)
+        if self.recipe.crop == "resized":
+            return augmentation.random_resized_crop(image, size, generator=np.random.default_rng(seed))
+        return preprocess([image], self.processing, data_format="channels_last")[0].astype(np.uint8)

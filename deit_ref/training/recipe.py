@@ -1,0 +1,237 @@
+"""Recipes: how a model is trained, as the columns of the paper's tables read.
+
+Source: Touvron et al. 2021, table 9 and section 6; main.py of facebookresearch/deit, which decides where the paper is
+silent; Xie et al. 2022 (SimMIM), section 4.1, for masked pre-training.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deit_ref import checks
+from deit_ref.config import IMAGENET_MEAN, IMAGENET_STD, VARIANTS, DeiTConfig, ImageProcessing
+
+TASKS = ("classification", "masked-image-modeling", "teacher")
+DISTILLATIONS = ("none", "soft", "hard")
+OPTIMIZERS = ("adamw", "muon", "sgd")
+CROPS = ("resized", "padded", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One way to train. The defaults are DeiT's own, for ImageNet.
+
+    Attributes:
+        task: what is learned: "classification"; "masked-image-modeling" (SimMIM); or "teacher", the convolutional
+            network, learned from labels.
+        model: a name in `MODELS`; not used by the task "teacher".
+        image_size: pixels of a side.
+        epochs: how often each photo is seen, on average.
+        batch_size: photos per step, on all processes together.
+        optimizer: "adamw"; "muon": Muon for the matrices of the blocks, AdamW for the rest; "sgd": with Nesterov's
+            momentum of 0.85.
+        learning_rate: the highest, for a batch of `learning_rate_batch`; it grows in proportion to the batch.
+        learning_rate_batch: None takes `learning_rate` as it stands.
+        warmup_epochs: until then the rate rises from `warmup_learning_rate` in a line, afterwards it falls along
+            half a cosine to `min_learning_rate`. These two do not grow with the batch.
+        weight_decay: of matrices; biases, norms, tokens and positions have none.
+        clip_norm: longest gradient, or None.
+        label_smoothing: share of a label that is spread evenly over all classes.
+        dropout, attention_dropout: probabilities, of hidden states and of attention.
+        drop_path: probability that the last block's branch is left out (stochastic depth); earlier blocks less.
+        ema_decay: of the averaged weights, the ones that are evaluated; None keeps no average.
+        ema_warmup: whether the average starts with a short memory, `min(ema_decay, (1 + step) / (10 + step))`.
+        crop: "resized": a random part in a random shape, resized; "padded": shifted by up to `padding` pixels;
+            "none": as in evaluation.
+        padding: pixels.
+        flip: probability of a mirror image.
+        repeats: how often a photo stands in one epoch, each time augmented anew (repeated augmentation); an epoch
+            keeps its length, and so sees fewer photos.
+        rand_augment: number of operations of RandAugment; 0 is none.
+        magnitude: their strength, 0 to 10.
+        erasing: probability that a rectangle is replaced by noise.
+        mixup, cutmix: parameters of the Beta distribution that draws the share of the other image; 0 turns one off.
+        mix_probability: of a batch to be mixed at all.
+        mix_switch: share of cutmix, where both are on.
+        distillation: "none", "soft" or "hard".
+        alpha: the teacher's share of the loss.
+        tau: temperature of soft distillation.
+        mask_ratio: share of the patches that are hidden.
+        mask_block: side of a hidden square, in patches.
+    """
+
+    task: str = "classification"
+    model: str = "deit-small-distilled-patch16-224"
+    image_size: int = 224
+    epochs: int = 300
+    batch_size: int = 1024
+    optimizer: str = "adamw"
+    learning_rate: float = 5e-4
+    learning_rate_batch: int | None = 512
+    warmup_epochs: float = 5
+    warmup_learning_rate: float = 1e-6
+    min_learning_rate: float = 1e-5
+    weight_decay: float = 0.05
+    clip_norm: float | None = None
+    label_smoothing: float = 0.1
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    drop_path: float = 0.1
+    ema_decay: float | None = 0.99996
+    ema_warmup: bool = False
+    crop: str = "resized"
+    padding: int = 4
+    flip: float = 0.5
+    repeats: int = 3
+    rand_augment: int = 2
+    magnitude: int = 9
+    erasing: float = 0.25
+    mixup: float = 0.8
+    cutmix: float = 1.0
+    mix_probability: float = 1.0
+    mix_switch: float = 0.5
+    distillation: str = "none"
+    alpha: float = 0.5
+    tau: float = 1.0
+    mask_ratio: float = 0.6
+    mask_block: int = 1
+
+    def __post_init__(self) -> None:
+        checks.choice("task", self.task, TASKS)
+        checks.choice("model", self.model, MODELS)
+        checks.choice("optimizer", self.optimizer, OPTIMIZERS)
+        checks.choice("crop", self.crop, CROPS)
+        checks.choice("distillation", self.distillation, DISTILLATIONS)
+        for name in ("image_size", "epochs", "batch_size", "repeats", "mask_block"):
+            checks.integer(name, getattr(self, name))
+        for name in ("padding", "rand_augment", "magnitude"):
+            checks.integer(name, getattr(self, name), minimum=0)
+        for name in ("label_smoothing", "dropout", "attention_dropout", "drop_path"):
+            checks.number(name, getattr(self, name), low=0, high=1)
+        for name in ("flip", "erasing", "mix_probability", "mix_switch", "alpha", "mask_ratio"):
+            checks.number(name, getattr(self, name), low=0, high=math.nextafter(1, 2))
+        for name in ("learning_rate", "warmup_epochs", "warmup_learning_rate", "min_learning_rate", "weight_decay"):
+            checks.number(name, getattr(self, name), low=0, high=math.inf)
+        for name in ("mixup", "cutmix"):
+            checks.number(name, getattr(self, name), low=0, high=math.inf)
+        checks.number("tau", self.tau, low=0, high=math.inf, includes_low=False)
+        if self.learning_rate_batch is not None:
+            checks.integer("learning_rate_batch", self.learning_rate_batch)
+        if self.clip_norm is not None:
+            checks.number("clip_norm", self.clip_norm, low=0, high=math.inf, includes_low=False)
+        if self.ema_decay is not None:
+            checks.number("ema_decay", self.ema_decay, low=0, high=1)
+        checks.boolean("ema_warmup", self.ema_warmup)
+        if self.distillation != "none" and self.task != "classification":
+            raise ValueError(
+                f"distillation={self.distillation!r} needs task='classification', got {self.task!r}: use 'none'."
+            )
+
+    def with_changes(self, **changes: Any) -> "Recipe":
+        """The same recipe with other values, which are checked."""
+        unknown = [name for name in changes if name not in FIELDS]
+        if unknown:
+            close = checks.did_you_mean(unknown[0], FIELDS)
+            raise ValueError(f"A recipe has no {checks.some(unknown)}: expected some of {', '.join(FIELDS)}.{close}")
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def scaled_learning_rate(self) -> float:
+        """The highest learning rate of this batch size."""
+        if self.learning_rate_batch is None:
+            return self.learning_rate
+        return self.learning_rate * self.batch_size / self.learning_rate_batch
+
+    @property
+    def image_processing(self) -> ImageProcessing:
+        """What evaluation does to a photo: the original repository's, without its margin on small images."""
+        if self.image_size >= 224:
+            return ImageProcessing.original(self.image_size)
+        return ImageProcessing(
+            size={"shortest_edge": self.image_size},
+            crop_size=self.image_size,
+            image_mean=IMAGENET_MEAN,
+            image_std=IMAGENET_STD,
+        )
+
+
+def _small(dim: int, depth: int, *, patch: int = 4) -> DeiTConfig:
+    return DeiTConfig(
+        hidden_size=dim,
+        num_hidden_layers=depth,
+        num_attention_heads=dim // 32,
+        intermediate_size=4 * dim,
+        image_size=32,
+        patch_size=patch,
+        encoder_stride=patch,
+        layer_norm_eps=1e-6,
+        num_labels=10,
+    )
+
+
+MODELS: Mapping[str, DeiTConfig] = {
+    **VARIANTS,
+    "cifar10": _small(128, 6),
+    "cifar10-small": _small(64, 4),
+}
+FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
+
+# What all cifar10 recipes share. They are ours, not the paper's: chosen for what two cores learn in an hour or two.
+_CIFAR10 = Recipe(
+    model="cifar10",
+    image_size=32,
+    batch_size=128,
+    optimizer="muon",
+    learning_rate=2e-3,
+    learning_rate_batch=None,
+    warmup_learning_rate=0.0,
+    min_learning_rate=0.0,
+    clip_norm=1.0,
+    drop_path=0.05,
+    ema_decay=0.999,
+    ema_warmup=True,
+    crop="padded",
+    repeats=1,
+    rand_augment=0,
+    erasing=0.0,
+)
+
+RECIPES: Mapping[str, Recipe] = {
+    "deit-300": Recipe(),
+    "deit-300-distilled": Recipe(distillation="hard"),
+    "deit-384-finetune": Recipe(
+        model="deit-base-distilled-patch16-384",
+        image_size=384,
+        epochs=30,
+        batch_size=64,
+        learning_rate=5e-6,
+        warmup_learning_rate=1e-6,
+        min_learning_rate=5e-6,
+        weight_decay=1e-8,
+    ),
+    "cifar10-teacher": _CIFAR10.with_changes(
+        task="teacher",
+        epochs=20,
+        batch_size=256,
+        warmup_epochs=4,
+        mixup=0.0,
+        cutmix=0.0,
+        drop_path=0.0,
+        optimizer="sgd",
+        learning_rate=1.5,
+        learning_rate_batch=1024,
+        weight_decay=1.3e-3,
+        label_smoothing=0.2,
+        clip_norm=None,
+    ),
+    "cifar10-distilled": _CIFAR10.with_changes(
+        epochs=60, warmup_epochs=3, distillation="hard", mix_probability=0.5, erasing=0.25
+    ),
+    "cifar10-simmim": _CIFAR10.with_changes(
+        task="masked-image-modeling", epochs=30, warmup_epochs=2, mixup=0.0, cutmix=0.0, mask_block=2, drop_path=0.0
+    ),
+    "cifar10-finetune": _CIFAR10.with_changes(epochs=10, learning_rate=5e-4, warmup_epochs=1),
+    "cifar10-table": _CIFAR10.with_changes(model="cifar10-small", epochs=20, warmup_epochs=1),
+}

@@ -1,0 +1,239 @@
+"""Whole runs: from a recipe and a folder of photos to a checkpoint that `load_weights` reads."""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.func import functional_call
+
+from deit_ref import checks
+from deit_ref.api import preprocess
+from deit_ref.checkpoints.huggingface import save_weights
+from deit_ref.checkpoints.load import load_weights
+from deit_ref.config import ImageProcessing
+from deit_ref.torch_backend.device import as_device
+from deit_ref.torch_backend.model import TASKS
+from deit_ref.training.batches import Batches, mean_and_std
+from deit_ref.training.data import ImageSet, check_same_classes, open_images
+from deit_ref.training.evaluate import evaluate, reconstruction_error
+from deit_ref.training.folders import MissingSplit
+from deit_ref.training.loop import bfloat16_is_fast, fit
+from deit_ref.training.objectives import Objective, classification, from_labels, masked_image_modeling
+from deit_ref.training.recipe import Recipe
+from deit_ref.training.student import Student, adapted, new_weights
+from deit_ref.training.teacher import Teach, Teacher, is_teacher, load_teacher, new_teacher, save_teacher
+from deit_ref.weights import DeiTWeights
+
+logger = logging.getLogger("deit_ref")
+
+
+def train(
+    recipe: Recipe,
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    teacher: str | os.PathLike[str] | Teach | None = None,
+    start: DeiTWeights | None = None,
+    task: str | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    device: Any = None,
+    bfloat16: bool | None = None,
+    assess_every: int = 1,
+    report: Callable[[dict[str, Any]], object] | None = None,
+) -> None:
+    """Train by a recipe and write a checkpoint.
+
+    Under torchrun every process calls this with the same arguments; the first one writes.
+
+    Args:
+        recipe: what is trained, and how.
+        data: photos in class folders with a "train" and, for evaluation, a "test" part; see `data.open_images`.
+        out: a folder; gets the weights (float32), checkpoint.pt and metrics.jsonl.
+        teacher: for recipes with distillation: a folder that `train-teacher` wrote, any checkpoint `load_weights`
+            reads, or a function from photos in 0..1 (batch, 3, height, width) to logits; of the same classes.
+        start: weights to begin with, instead of random ones: fine-tuning. Their task is taken over if it has heads;
+            otherwise, and where the recipe distills, it is "classification-with-teacher".
+        task: of the weights that begin with `start`, instead: "classification" learns with the class token alone.
+        seed: of everything.
+        resume: go on from the checkpoint in `out`.
+        device: None means "cuda" where there is one, else "cpu".
+        bfloat16: None means where the hardware multiplies it.
+        assess_every: epochs between evaluations.
+        report: called in the first process with each line of metrics.jsonl.
+
+    Raises:
+        ValueError: the arguments do not go together, photos or files cannot be read, or the loss is no number.
+    """
+    out = Path(out)
+    if task is not None and (start is None or (recipe.distillation != "none" and task == "classification")):
+        raise ValueError(
+            f"task={task!r} is of weights to start from, and distillation={recipe.distillation!r} needs both tokens "
+            "unless it is 'none': leave out the task."
+        )
+    if (recipe.distillation != "none") != (teacher is not None):
+        raise ValueError(
+            f"distillation={recipe.distillation!r} with teacher={teacher!r}: 'soft' and 'hard' need a teacher, 'none' "
+            "has none."
+        )
+    with _processes(device) as (where, rank, world):
+        images = open_images(data, "train")
+        try:
+            test = open_images(data, "test")
+        except MissingSplit as error:
+            logger.warning("nothing is evaluated: %s", error)
+            test = None
+        if test is not None:
+            check_same_classes(images, test)
+        module, processing = _module(recipe, images, start=start, task=task, seed=seed)
+        module.to(where)
+        batches = Batches(images, recipe, processing, seed=seed, device=where, rank=rank, world=world)
+        teach = None if teacher is None else teach_from(teacher, images.class_names, processing, recipe, device=where)
+        state = fit(
+            module,
+            _objective(recipe, module, teach),
+            batches,
+            recipe,
+            folder=out,
+            seed=seed,
+            assess=None if test is None else _assess(recipe, module, test, processing, batches),
+            assess_every=assess_every,
+            resume=resume,
+            autocast=bfloat16_is_fast(where) if bfloat16 is None else bfloat16,
+            report=report,
+        )
+        if rank == 0:
+            _write(out, module, state, images.class_names)
+
+
+def teach_from(
+    teacher: str | os.PathLike[str] | Teach,
+    class_names: tuple[str, ...],
+    processing: ImageProcessing,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+) -> Teach:
+    """A function from the student's pixel_values to the teacher's logits.
+
+    Raises:
+        ValueError: the teacher knows other classes or photos of another size.
+    """
+    mean, std = mean_and_std(processing, device)
+    if callable(teacher):
+        ask: Teach = teacher
+    elif is_teacher(teacher):
+        module, names = load_teacher(teacher)
+        _same_classes(names, class_names, teacher)
+        ask = module.to(device)
+    else:
+        weights = load_weights(teacher)
+        _same_classes(weights.class_names, class_names, teacher)
+        ask = _deit_teacher(weights, recipe, teacher, device=device)
+    return lambda pixel_values: ask(pixel_values * std + mean)
+
+
+def _deit_teacher(weights: DeiTWeights, recipe: Recipe, source: Any, *, device: torch.device) -> Teach:
+    size = (recipe.image_size, recipe.image_size)
+    if weights.head is None or weights.config.image_shape != size:
+        raise ValueError(
+            f"The teacher {source} must classify images of {size[0]}x{size[1]} pixels, as the student does; it is of "
+            f"the task {weights.task!r} and {weights.config.image_shape[0]}x{weights.config.image_shape[1]} pixels."
+        )
+    tree, task = weights.to("torch", device=device), TASKS[weights.task]
+    mean, std = mean_and_std(weights.image_processing, device)
+    return lambda photos: task(tree, (photos - mean) / std).logits  # type: ignore[union-attr]
+
+
+def _same_classes(theirs: tuple[str, ...] | None, ours: tuple[str, ...], source: Any) -> None:
+    if theirs != ours:
+        known = "unnamed classes" if theirs is None else f"{len(theirs)} classes ({checks.some(theirs)})"
+        raise ValueError(
+            f"The teacher {source} knows {known}, the photos are of {len(ours)} classes ({checks.some(ours)}): both "
+            "must be the same, in the same order."
+        )
+
+
+def _module(
+    recipe: Recipe, images: ImageSet, *, start: DeiTWeights | None, task: str | None, seed: int
+) -> tuple[torch.nn.Module, ImageProcessing]:
+    if recipe.task == "teacher":
+        if start is not None:
+            raise ValueError("A teacher begins with random weights: leave out the checkpoint to start from.")
+        teacher = new_teacher(len(images.class_names), seed=seed)
+        chosen = np.random.default_rng(seed).permutation(len(images))[:2000]
+        # The teacher normalizes by itself, so that it can be asked by any student.
+        plain = dataclasses.replace(recipe.image_processing, image_mean=0.0, image_std=1.0)
+        teacher.fit_whitening(preprocess([images.read(int(i)) for i in chosen], plain, backend="torch"))
+        return teacher, plain
+    if start is not None and recipe.task != "classification":
+        raise ValueError(f"Fine-tuning learns classes, the recipe's task is {recipe.task!r}: choose another recipe.")
+    if start is None:
+        weights = new_weights(recipe, class_names=images.class_names, seed=seed)
+    else:
+        both = recipe.distillation != "none" or start.task != "classification"
+        task = task or ("classification-with-teacher" if both else "classification")
+        weights = adapted(start, recipe, task=task, class_names=images.class_names, seed=seed)
+    return Student(weights), weights.image_processing
+
+
+def _objective(recipe: Recipe, module: torch.nn.Module, teach: Teach | None) -> Objective:
+    if isinstance(module, Student):
+        if recipe.task == "masked-image-modeling":
+            return masked_image_modeling(recipe, module.config)
+        return classification(recipe, teach=teach)
+    return from_labels(recipe)
+
+
+def _assess(
+    recipe: Recipe, module: torch.nn.Module, test: ImageSet, processing: ImageProcessing, batches: Batches
+) -> Callable[[Mapping[str, torch.Tensor]], dict[str, Any]]:
+    def assess(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        def model(x: torch.Tensor, **options: Any) -> Any:
+            return functional_call(module, dict(state), (x,), options)
+
+        if recipe.task == "masked-image-modeling":
+            assert isinstance(module, Student)
+            return reconstruction_error(
+                model, test, processing, recipe, module.config,
+                device=batches.device, rank=batches.rank, world=batches.world,
+            )  # fmt: skip
+        return evaluate(model, test, processing, device=batches.device, rank=batches.rank, world=batches.world)
+
+    return assess
+
+
+def _write(out: Path, module: torch.nn.Module, state: Mapping[str, torch.Tensor], class_names: tuple[str, ...]) -> None:
+    if isinstance(module, Student):
+        save_weights(module.tree(state).to("numpy"), out)
+    else:
+        assert isinstance(module, Teacher)
+        module.load_state_dict(state)
+        save_teacher(module, out, class_names=class_names)
+
+
+@contextmanager
+def _processes(device: Any) -> Iterator[tuple[torch.device, int, int]]:
+    """This process's device, its rank and how many there are; torchrun says so in the environment."""
+    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    where = as_device(device)
+    assert where is not None
+    if world == 1:
+        yield where, 0, 1
+        return
+    if where.type == "cuda":
+        where = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(where)
+    torch.distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    try:
+        yield where, rank, world
+    finally:
+        torch.distributed.destroy_process_group()

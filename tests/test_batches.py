@@ -1,0 +1,155 @@
+"""Which photos a step sees, and what becomes of them: from the seed and the step alone."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_data import EVERYTHING, PLAIN, write_photos
+
+import deit_ref
+from deit_ref.training.batches import Batches, epoch_order, mean_and_std, step_seed
+from deit_ref.training.data import open_images
+from deit_ref.training.recipe import Recipe
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Small ones, larger ones, and ones of all shapes."""
+    root = tmp_path_factory.mktemp("photos")
+    write_photos(root / "small", train=5)
+    write_photos(root / "large", train=5, size=(29, 41), kind="jpg")
+    write_photos(root / "mixed", train=3, size=(16, 23))
+    write_photos(root / "mixed", train=2, size=(37, 16), seed=1)
+    return {name: open_images(root / name, "train") for name in ("small", "large", "mixed")}
+
+
+def batches(images, changes=EVERYTHING, *, seed=0, rank=0, world=1, **more):
+    recipe = Recipe(**{**changes, **more})
+    return Batches(images, recipe, recipe.image_processing, seed=seed, device=CPU, rank=rank, world=world)
+
+
+def same(a, b):
+    return torch.equal(a.pixel_values, b.pixel_values) and torch.equal(a.targets, b.targets)
+
+
+@given(count=st.integers(1, 200), repeats=st.integers(1, 4), seed=st.integers(0, 2**40), epoch=st.integers(0, 400))
+def test_epoch_order_is_a_permutation_in_rows_of_repeats(count, repeats, seed, epoch):
+    order = epoch_order(count, repeats=repeats, seed=seed, epoch=epoch)
+    assert order.shape == (count,)
+    assert 0 <= order.min() <= order.max() < count
+    firsts = order[::repeats]
+    assert len(set(firsts.tolist())) == len(firsts) == -(-count // repeats)
+    np.testing.assert_array_equal(order, np.repeat(firsts, repeats)[:count])
+
+
+def test_epochs_and_seeds_differ():
+    orders = [epoch_order(50, repeats=1, seed=seed, epoch=epoch).tolist() for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    assert sorted(orders[0]) == list(range(50)) != orders[0]
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_step_seeds_differ_and_fit_in_63_bits():
+    seeds = [step_seed(*numbers) for numbers in np.ndindex(6, 2, 6)]
+    assert len(set(seeds)) == 72
+    assert max(seeds) < 2**63
+    assert step_seed(1, 2) != step_seed(2, 1)
+
+
+@pytest.mark.parametrize("kind", ["small", "large", "mixed"])
+@pytest.mark.parametrize("crop", ["padded", "resized"])
+def test_a_step_is_always_the_same_and_no_other(photos, kind, crop):
+    one = batches(photos[kind], crop=crop)
+    first = one(3)
+    assert first.pixel_values.shape == (6, 3, 16, 16)
+    assert first.pixel_values.dtype == torch.float32
+    torch.testing.assert_close(first.targets.sum(dim=1), torch.ones(6), rtol=0, atol=1e-6)
+    one(4), one(2)
+    torch.manual_seed(123)  # the global generator has no say
+    state = torch.get_rng_state()
+    assert same(one(3), first)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert same(batches(photos[kind], crop=crop)(3), first)
+    assert not same(one(4), first)
+    assert not same(batches(photos[kind], crop=crop, seed=1)(3), first)
+
+
+def test_epochs_augment_the_same_photos_anew(photos):
+    one = batches(photos["small"], PLAIN, crop="padded", batch_size=15)
+    (a, b), (first, second) = (np.argsort(one.indices(step)) for step in (0, 1)), (one(0), one(1))
+    assert not torch.equal(first.pixel_values[a], second.pixel_values[b])
+    assert torch.equal(first.targets[a], second.targets[b])
+
+
+@pytest.mark.parametrize("kind", ["small", "large"])
+def test_any_number_of_threads_makes_the_same_batch(photos, kind):
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            results.append(batches(photos[kind], crop="resized" if kind == "large" else "padded")(1))
+    finally:
+        torch.set_num_threads(before)
+    assert same(*results)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_share_the_whole_batch(photos, world):
+    whole = batches(photos["small"], repeats=1)
+    parts = [batches(photos["small"], repeats=1, rank=rank, world=world) for rank in range(world)]
+    for step in range(5):
+        mine = [set(part.indices(step).tolist()) for part in parts]
+        assert [len(indices) for indices in mine] == [6 // world] * world
+        assert set().union(*mine) == set(whole.indices(step).tolist())
+    assert not torch.equal(parts[0](0).pixel_values, parts[1](0).pixel_values)
+
+
+def test_repeated_photos_are_augmented_each_in_its_own_way(photos):
+    one = batches(photos["small"], PLAIN, crop="padded", repeats=3)
+    indices, batch = one.indices(0), one(0)
+    assert indices[0] == indices[1] == indices[2] != indices[3]
+    assert not torch.equal(batch.pixel_values[0], batch.pixel_values[1])
+
+
+@pytest.mark.parametrize(
+    ("more", "world", "message"),
+    [
+        ({"batch_size": 6}, 4, "batch_size 6 must be a multiple of the 4 processes"),
+        ({"batch_size": 16}, 1, "batch_size 16 is more than the 15 photos"),
+    ],
+)
+def test_batch_sizes_that_do_not_fit(photos, more, world, message):
+    with pytest.raises(ValueError, match=message):
+        batches(photos["small"], world=world, **more)
+
+
+@pytest.mark.parametrize("kind", ["small", "large", "mixed"])
+def test_without_augmentation_photos_are_those_of_evaluation(photos, kind):
+    images = photos[kind]
+    one = batches(images, PLAIN, label_smoothing=0.0)
+    assert (one.pixels is not None) == (kind == "small")  # both ways are compared
+    for step in range(3):
+        indices = one.indices(step)
+        batch = one(step)
+        expected = deit_ref.preprocess([images.read(i) for i in indices], one.recipe.image_processing)
+        np.testing.assert_allclose(batch.pixel_values, expected, rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(batch.targets, np.eye(3)[images.labels[indices]])
+
+
+def test_a_mean_and_std_may_be_a_number(photos):
+    recipe = Recipe(**PLAIN)
+    plain = deit_ref.ImageProcessing(size=16, crop_size=16, image_mean=0.25, image_std=2.0)
+    batch = Batches(photos["small"], recipe, plain, seed=0, device=CPU)(0)
+    usual = batches(photos["small"], PLAIN)
+    mean, std = mean_and_std(recipe.image_processing, CPU)
+    assert mean.shape == std.shape == (3, 1, 1)
+    torch.testing.assert_close(batch.pixel_values * 2 + 0.25, usual(0).pixel_values * std + mean, rtol=0, atol=1e-6)
+
+
+def test_parts_of_larger_photos_differ_within_a_batch(photos):
+    one = batches(photos["large"], PLAIN, crop="resized", repeats=2)
+    batch = one(0)
+    assert one.indices(0)[0] == one.indices(0)[1]
+    assert not torch.equal(batch.pixel_values[0], batch.pixel_values[1])

@@ -1,0 +1,112 @@
+"""Optimization: the schedule and the average by hand, and which parameter is in which group."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from strategies import TINY, random_weights
+
+from deit_ref.training.optimization import decays, learning_rate, optimizers, set_learning_rate, update_average
+from deit_ref.training.recipe import RECIPES, Recipe
+from deit_ref.training.student import Student
+from deit_ref.training.teacher import new_teacher
+
+NEVER = ("cls_token", "dist_token", "mask_token", "pos_embed")
+
+
+def named(module):
+    return [(name.replace("/", "."), parameter) for name, parameter in module.named_parameters()]
+
+
+def modules():
+    return [
+        Student(random_weights(TINY, "classification-with-teacher")),
+        Student(random_weights(TINY, "masked-image-modeling")),
+        new_teacher(3, seed=0, widths=(4, 6)),
+    ]
+
+
+def test_the_schedule_by_hand():
+    recipe = RECIPES["deit-300"]
+    assert learning_rate(recipe, 0) == 1e-6
+    assert learning_rate(recipe, 2.5) == pytest.approx((1e-6 + 1e-3) / 2)
+    # The cosine counts from the start: at the end of the warm-up it is already below the highest rate.
+    assert learning_rate(recipe, 5) == pytest.approx(1e-5 + 0.5 * 9.9e-4 * (1 + math.cos(math.pi / 60)), rel=1e-12)
+    assert learning_rate(recipe, 5) < 0.9994e-3
+    assert learning_rate(recipe, 150) == pytest.approx((1e-5 + 1e-3) / 2)
+    assert learning_rate(recipe, 300) == learning_rate(recipe, 301) == pytest.approx(1e-5)
+
+
+def test_the_rate_rises_falls_and_never_jumps():
+    recipe = RECIPES["deit-300"]
+    rates = [learning_rate(recipe, step / 20) for step in range(6001)]
+    steps = [after - before for before, after in itertools.pairwise(rates)]
+    assert all(step > 0 for step in steps[:99])
+    assert all(step < 0 for step in steps[100:])
+    assert max(map(abs, steps)) < 1.1 * 1e-3 / 100
+    assert learning_rate(Recipe(warmup_epochs=0), 0) == 1e-3
+
+
+def test_what_decays():
+    for module in modules():
+        for name, parameter in named(module):
+            shape = tuple(parameter.shape)
+            assert decays(name, shape) == (name not in NEVER and len(shape) >= 2), name
+    student = dict(named(modules()[0]))
+    pulled = {name for name, value in student.items() if decays(name, tuple(value.shape))}
+    inner = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+    blocks = {f"blocks.{i}.{part}.weight" for i in range(2) for part in inner}
+    assert pulled == {"patch_embed.proj.weight", "head.weight", "head_dist.weight", *blocks}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
+def test_every_trainable_parameter_is_in_one_group_and_frozen_ones_in_none(optimizer):
+    if optimizer == "muon" and not hasattr(torch.optim, "Muon"):
+        with pytest.raises(ValueError, match=r"torch 2\.9"):
+            optimizers(named(modules()[0]), Recipe(optimizer=optimizer))
+        return
+    for module in modules():
+        found = optimizers(named(module), Recipe(optimizer=optimizer, weight_decay=0.25))
+        assert len(found) == (2 if optimizer == "muon" else 1)
+        groups = [(kind, group) for kind in found for group in kind.param_groups]
+        placed = [id(parameter) for _, group in groups for parameter in group["params"]]
+        assert sorted(placed) == sorted(id(p) for p in module.parameters() if p.requires_grad)
+        home = {id(p): (type(kind).__name__, group["weight_decay"]) for kind, group in groups for p in group["params"]}
+        for name, parameter in named(module):
+            if not parameter.requires_grad:
+                continue
+            kind, decay = home[id(parameter)]
+            assert decay == (0.25 if decays(name, tuple(parameter.shape)) else 0.0), name
+            inside = name.startswith(("blocks.", "stages.")) and parameter.ndim == 2
+            assert (kind == "Muon") == (optimizer == "muon" and inside), name
+        set_learning_rate(found, 0.125)
+        assert {group["lr"] for _, group in groups} == {0.125}
+
+
+def test_one_step_of_adamw_by_hand():
+    matrix, bias = (torch.nn.Parameter(torch.full(shape, 2.0)) for shape in ((2, 2), (2,)))
+    (adamw,) = optimizers([("head.weight", matrix), ("head.bias", bias)], Recipe(weight_decay=0.05))
+    set_learning_rate([adamw], 0.1)
+    matrix.grad, bias.grad = torch.full((2, 2), 0.3), torch.full((2,), -0.3)
+    adamw.step()
+    # The first step is lr * sign(gradient); the decay is apart from it, lr * weight_decay * weight.
+    torch.testing.assert_close(matrix.detach(), torch.full((2, 2), 2.0 - 0.1 * 0.05 * 2.0 - 0.1))
+    torch.testing.assert_close(bias.detach(), torch.full((2,), 2.0 + 0.1))
+
+
+def test_the_average_by_hand():
+    average = {"w": torch.tensor([1.0]), "count": torch.tensor(3)}
+    for step in range(5):
+        update_average(
+            average, {"w": torch.tensor([5.0]), "count": torch.tensor(step)}, step=step, recipe=Recipe(ema_decay=0.9)
+        )
+    torch.testing.assert_close(average["w"], torch.tensor([5.0 - 4.0 * 0.9**5]))
+    assert int(average["count"]) == 4
+    slow = Recipe(ema_decay=0.5, ema_warmup=True)
+    for step, decay in ((0, 0.1), (1, 2 / 11), (100, 0.5)):
+        average = {"w": torch.tensor([1.0])}
+        update_average(average, {"w": torch.tensor([0.0])}, step=step, recipe=slow)
+        assert float(average["w"]) == pytest.approx(decay)
+    update_average(average, {"w": average["w"].clone()}, step=7, recipe=slow)
+    assert float(average["w"]) == 0.5

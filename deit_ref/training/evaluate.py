@@ -110,17 +110,12 @@ def reconstruction_error(
             drawn = model(pixel_values, bool_masked_pos=hidden).reconstruction.float()
         for i, guess in enumerate((drawn, *baselines(pixel_values, hidden, patch_shape=config.patch_shape)), start=1):
             error = masked_l1(guess, pixel_values, hidden, patch_shape=config.patch_shape)
-            totals[i] += error.double().cpu() * len(indices)
-        totals[0] += len(indices)
+            totals[i] += error.double().cpu() * hidden.sum().cpu()  # a mean over hidden pixels, of any batch size
+        totals[0] += hidden.sum().cpu()
     if world > 1:
         torch.distributed.all_reduce(totals)
-    photos, ours, mean_color, neighbors = totals.tolist()
-    return {
-        "photos": int(photos),
-        "masked_l1": ours / photos,
-        "mean_color": mean_color / photos,
-        "neighbors": neighbors / photos,
-    }
+    _, ours, mean_color, neighbors = (totals / totals[0]).tolist()
+    return {"photos": len(images), "masked_l1": ours, "mean_color": mean_color, "neighbors": neighbors}
 
 
 def baselines(

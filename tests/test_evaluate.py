@@ -1,0 +1,108 @@
+"""Evaluation: shares by hand, whatever the batch; guesses for hidden pixels without a model."""
+
+import numpy as np
+import pytest
+import torch
+from strategies import TINY
+
+from deit_ref.config import ImageProcessing
+from deit_ref.outputs import MaskedImageOutput, TeacherOutput
+from deit_ref.training.data import ImageSet
+from deit_ref.training.evaluate import baselines, evaluate, reconstruction_error
+from deit_ref.training.recipe import Recipe
+
+CPU = torch.device("cpu")
+AS_IT_IS = ImageProcessing(size=8, crop_size=8, image_mean=0.0, image_std=1.0)
+NAMES = tuple("abcdefgh")
+# The brightness of a photo says which logits it gets.
+LABELS = np.array([0, 1, 2, 3, 0], np.int64)
+LOGITS = torch.tensor(
+    [
+        [9.0, 1, 2, 3, 4, 5, 6, 7],  # right
+        [9.0, 8, 7, 6, 5, 4, 3, 2],  # second
+        [9.0, 8, 0, 7, 6, 5, 4, 3],  # last
+        [1.0, 2, 3, 9, 0, 0, 0, 0],  # right
+        [1.0, 9, 8, 7, 6, 5, 4, 3],  # last
+    ]
+)
+
+
+def images(count=5):
+    return ImageSet(
+        LABELS[:count], NAMES, [str(i) for i in range(count)], lambda i: np.full((8, 8, 3), 10 * i, np.uint8)
+    )
+
+
+def places(pixel_values):
+    return (pixel_values[:, 0, 0, 0] * 25.5).round().long()
+
+
+def two_heads(pixel_values):
+    logits = LOGITS[places(pixel_values)]
+    return TeacherOutput(logits, logits.roll(1, dims=1), -logits)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 256])
+def test_shares_by_hand(batch_size):
+    found = evaluate(lambda x: LOGITS[places(x)], images(), AS_IT_IS, device=CPU, batch_size=batch_size)
+    losses = torch.nn.functional.cross_entropy(LOGITS, torch.from_numpy(LABELS), reduction="none")
+    assert found["loss"] == pytest.approx(float(losses.mean()), rel=1e-6)
+    assert (found["photos"], found["top1"], found["top5"]) == (5, 0.4, 0.6)
+    assert found["per_class"] == {"a": 0.5, "b": 0.0, "c": 0.0, "d": 1.0, "e": 0.0, "f": 0.0, "g": 0.0, "h": 0.0}
+    assert not {"cls_top1", "distillation_top1"} & {*found}
+
+
+def test_each_head_is_counted():
+    found = evaluate(two_heads, images(), AS_IT_IS, device=CPU)
+    # One place to the right, only the second photo's 9 stands where its label is; the least logits fit two.
+    assert (found["top1"], found["cls_top1"], found["distillation_top1"]) == (0.4, 0.2, 0.4)
+
+
+def test_processes_share_the_photos(monkeypatch):
+    sums = []
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda value: sums.append(value.clone()))
+    parts = [evaluate(two_heads, images(), AS_IT_IS, device=CPU, rank=rank, world=2) for rank in (0, 1)]
+    assert [part["photos"] for part in parts] == [3, 2]
+    assert len(sums) == 2 * 6
+    whole = evaluate(two_heads, images(), AS_IT_IS, device=CPU)
+    assert sum(part["photos"] * part["loss"] for part in parts) == pytest.approx(5 * whole["loss"])
+    with pytest.raises(ValueError, match="1 photos cannot be divided among 2 processes"):
+        evaluate(two_heads, images(1), AS_IT_IS, device=CPU, rank=0, world=2)
+
+
+def test_the_mean_color_is_that_of_what_is_visible():
+    x = torch.zeros(1, 2, 4, 4)
+    x[0, 0, :, 2:], x[0, 1, :2] = 1.0, 5.0
+    mean_color, smooth = baselines(x, torch.tensor([[True, False, False, False]]), patch_shape=(2, 2))
+    assert mean_color[0, :, 0, 0].tolist() == pytest.approx([8 / 12, 20 / 12])
+    torch.testing.assert_close(smooth[..., 2:], x[..., 2:], rtol=0, atol=0)
+    hidden_everything, _ = baselines(x, torch.ones(1, 4, dtype=torch.bool), patch_shape=(2, 2))
+    assert hidden_everything.abs().max() == 0
+
+
+def test_neighbors_continue_a_ramp():
+    ramp = torch.linspace(-1, 1, 16).expand(1, 3, 16, 16)
+    mask = torch.zeros(1, 16, dtype=torch.bool)
+    mask[0, [5, 6, 9]] = True
+    mean_color, smooth = baselines(ramp, mask, patch_shape=(4, 4))
+    assert (smooth - ramp).abs().max() < 1e-2
+    assert (mean_color - ramp).abs().max() > 0.3
+
+
+def test_reconstruction_error_is_a_mean_over_hidden_pixels():
+    def model(pixel_values, *, bool_masked_pos):
+        return MaskedImageOutput(pixel_values + 0.25)
+
+    recipe = Recipe(task="masked-image-modeling", mask_ratio=0.5, mask_block=3)
+    processing = ImageProcessing(size=32, crop_size=32, image_mean=0.0, image_std=1.0)
+    draw = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    photos = ImageSet(LABELS, NAMES, list("01234"), lambda i: draw[i])
+    found = [
+        reconstruction_error(model, photos, processing, recipe, TINY, device=CPU, batch_size=batch_size)
+        for batch_size in (1, 3, 256)
+    ]
+    assert found[0]["photos"] == 5
+    assert found[0]["masked_l1"] == pytest.approx(0.25, rel=1e-5)
+    assert 0.2 < found[0]["mean_color"] < 0.3  # a uniform number and its mean differ by a quarter
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], rel=1e-5)

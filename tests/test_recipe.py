@@ -1,0 +1,90 @@
+"""Recipes: the paper's numbers, and what a recipe cannot be."""
+
+import dataclasses
+
+import pytest
+
+from deit_ref.config import IMAGENET_MEAN
+from deit_ref.training.recipe import FIELDS, MODELS, RECIPES, Recipe
+
+
+def test_the_papers_recipe():
+    """Table 9 of Touvron et al. 2021, and the defaults of the original main.py."""
+    recipe = RECIPES["deit-300"]
+    assert recipe == Recipe()
+    assert dataclasses.asdict(recipe) == {
+        "task": "classification", "model": "deit-small-distilled-patch16-224", "image_size": 224,
+        "epochs": 300, "batch_size": 1024,
+        "optimizer": "adamw", "learning_rate": 5e-4, "learning_rate_batch": 512,
+        "warmup_epochs": 5, "warmup_learning_rate": 1e-6, "min_learning_rate": 1e-5,
+        "weight_decay": 0.05, "clip_norm": None,
+        "label_smoothing": 0.1, "dropout": 0.0, "attention_dropout": 0.0, "drop_path": 0.1,
+        "ema_decay": 0.99996, "ema_warmup": False,
+        "crop": "resized", "padding": 4, "flip": 0.5, "repeats": 3, "rand_augment": 2, "magnitude": 9, "erasing": 0.25,
+        "mixup": 0.8, "cutmix": 1.0, "mix_probability": 1.0, "mix_switch": 0.5,
+        "distillation": "none", "alpha": 0.5, "tau": 1.0,
+        "mask_ratio": 0.6, "mask_block": 1,
+    }  # fmt: skip
+    assert recipe.scaled_learning_rate == 1e-3
+
+
+def test_fine_tuning_at_384_pixels():
+    recipe = RECIPES["deit-384-finetune"]
+    assert (recipe.epochs, recipe.batch_size, recipe.weight_decay, recipe.image_size) == (30, 512, 1e-8, 384)
+    # On 2 x 8 GPUs of 32 photos the highest rate is the lowest one, so it stays.
+    assert recipe.scaled_learning_rate == recipe.min_learning_rate == 5e-6
+
+
+def test_named_recipes():
+    assert {"deit-300", "deit-300-distilled", "deit-384-finetune", "cifar10-teacher", "cifar10-distilled"} < {*RECIPES}
+    assert RECIPES["deit-300-distilled"] == Recipe(distillation="hard")
+    for name, recipe in RECIPES.items():
+        assert name == "deit-300" or recipe != Recipe()
+        assert MODELS[recipe.model].image_shape == (recipe.image_size,) * 2 or recipe.task == "teacher"
+    assert MODELS["cifar10"].hidden_size == 128
+    assert MODELS["cifar10"].distilled
+
+
+def test_small_photos_lose_no_margin():
+    processing = RECIPES["cifar10-distilled"].image_processing
+    assert processing.size == {"shortest_edge": 32}
+    assert processing.crop_size == {"height": 32, "width": 32}
+    assert tuple(processing.image_mean) == IMAGENET_MEAN
+    assert Recipe().image_processing.size == {"shortest_edge": 256}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "x"}, "task must be one of"),
+        ({"model": "deit"}, "model must be one of"),
+        ({"optimizer": "adam"}, r"optimizer must be one of .* Did you mean 'adamw'"),
+        ({"crop": "random"}, "crop must be one of"),
+        ({"distillation": "both"}, "distillation must be one of"),
+        ({"epochs": 0}, "epochs must"),
+        ({"batch_size": 1.5}, "batch_size must"),
+        ({"padding": -1}, "padding must"),
+        ({"drop_path": 1.0}, r"drop_path must lie in \[0, 1\)"),
+        ({"label_smoothing": -0.1}, "label_smoothing must lie in"),
+        ({"flip": 1.1}, "flip must lie in"),
+        ({"learning_rate": float("nan")}, "learning_rate must lie in"),
+        ({"weight_decay": -1}, "weight_decay must lie in"),
+        ({"tau": 0}, r"tau must lie in \(0"),
+        ({"clip_norm": 0}, "clip_norm must lie in"),
+        ({"ema_decay": 1}, "ema_decay must lie in"),
+        ({"ema_warmup": 1}, "ema_warmup must"),
+        ({"learning_rate_batch": 0}, "learning_rate_batch must"),
+        ({"task": "teacher", "distillation": "hard"}, "needs task='classification', got 'teacher'"),
+        ({"drop_paths": 0.1}, "A recipe has no drop_paths: .* Did you mean 'drop_path'"),
+    ],
+)
+def test_what_a_recipe_cannot_be(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe().with_changes(**changes)
+
+
+def test_every_share_may_be_one_where_that_means_something():
+    names = ("flip", "erasing", "mix_probability", "mix_switch", "alpha", "mask_ratio")
+    recipe = Recipe(**dict.fromkeys(names, 1.0))
+    assert [getattr(recipe, name) for name in names] == [1.0] * len(names)
+    assert len(FIELDS) == len(dataclasses.asdict(recipe))

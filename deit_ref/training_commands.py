@@ -193,10 +193,7 @@ def _evaluate_teacher(args: argparse.Namespace, images: Any) -> dict[str, Any]:
 
     teacher, names = load_teacher(args.weights)
     _check_classes(names, len(names), images)
-    # The teacher normalizes by itself.
-    processing = RECIPES["cifar10-teacher"].image_processing
-    processing = dataclasses.replace(processing, image_mean=0.0, image_std=1.0)
-    where = _device(args)
+    where, processing = _device(args), teacher.image_processing
     return evaluation.evaluate(teacher.to(where), images, processing, device=where, batch_size=args.batch_size)
 
 

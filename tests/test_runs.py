@@ -13,7 +13,7 @@ from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.data import open_images
 from deit_ref.training.evaluate import evaluate
 from deit_ref.training.recipe import Recipe
-from deit_ref.training.run import train
+from deit_ref.training.run import teach_from, train
 from deit_ref.training.teacher import is_teacher, load_teacher
 from deit_ref.weights import named_arrays
 
@@ -130,6 +130,19 @@ def test_other_teachers(tmp_path, photos, distilled, kind):
         assert min(low for low, _ in asked) > -1e-6
         assert 0.7 < max(high for _, high in asked) < 1 + 1e-6
     assert load_weights(tmp_path).task == "classification-with-teacher"
+
+
+def test_a_deit_as_teacher_sees_photos_as_it_learned_them(distilled, photos):
+    """Whatever mean and std the student has."""
+    weights, images = load_weights(distilled), open_images(photos, "test")
+    student = deit_ref.ImageProcessing(size=16, crop_size=16, image_mean=0.25, image_std=2.0)
+    ask = teach_from(distilled, images.class_names, student, Recipe(**LEARN), device=torch.device("cpu"))
+    of_student, of_teacher = (
+        deit_ref.preprocess([images.read(i) for i in range(9)], processing)
+        for processing in (student, weights.image_processing)
+    )
+    expected = deit_ref.forward(weights, pixel_values=of_teacher).logits
+    np.testing.assert_allclose(ask(torch.from_numpy(of_student)), expected, rtol=0, atol=1e-4)
 
 
 def test_masked_pre_training_then_fine_tuning(tmp_path, photos, caplog):

@@ -22,7 +22,7 @@ def photos(batch=16, side=32, seed=0):
 
 
 def small(seed=0):
-    teacher = new_teacher(len(NAMES), seed=seed, widths=(4, 6))
+    teacher = new_teacher(len(NAMES), seed=seed, image_size=24, widths=(4, 6))
     teacher.fit_whitening(photos())
     return teacher
 
@@ -73,6 +73,9 @@ def test_saved_and_loaded_it_gives_the_same_answers(tmp_path):
     save_teacher(teacher, tmp_path / "new" / "folder", class_names=NAMES)
     loaded, names = load_teacher(str(tmp_path / "new" / "folder"))
     assert names == NAMES
+    assert loaded.image_size == 24
+    assert loaded.image_processing.crop_size == {"height": 24, "width": 24}
+    assert (loaded.image_processing.image_mean, loaded.image_processing.image_std) == (0.0, 1.0)
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     for name, value in loaded.state_dict().items():

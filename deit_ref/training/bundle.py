@@ -57,9 +57,8 @@ def bundle(run: Path, target: Path, data: Path, *, hardware: str) -> dict[str, A
         teacher, class_names = load_teacher(run)
         save_teacher(teacher, target, class_names=class_names)
         teacher, _ = load_teacher(target)
-        plain = dataclasses.replace(recipe.image_processing, image_mean=0.0, image_std=1.0)
         count = sum(parameter.numel() for parameter in teacher.parameters())
-        found = evaluate(teacher, images, plain, device=device)
+        found = evaluate(teacher, images, teacher.image_processing, device=device)
     else:
         half = map_weights(lambda array: array.astype(np.float16), load_weights(run))
         save_weights(half, target)

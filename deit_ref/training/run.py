@@ -1,6 +1,5 @@
 """Whole runs: from a recipe and a folder of photos to a checkpoint that `load_weights` reads."""
 
-import dataclasses
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -166,12 +165,11 @@ def _module(
     if recipe.task == "teacher":
         if start is not None:
             raise ValueError("A teacher begins with random weights: leave out the checkpoint to start from.")
-        teacher = new_teacher(len(images.class_names), seed=seed)
+        teacher = new_teacher(len(images.class_names), seed=seed, image_size=recipe.image_size)
         chosen = np.random.default_rng(seed).permutation(len(images))[:2000]
-        # The teacher normalizes by itself, so that it can be asked by any student.
-        plain = dataclasses.replace(recipe.image_processing, image_mean=0.0, image_std=1.0)
-        teacher.fit_whitening(preprocess([images.read(int(i)) for i in chosen], plain, backend="torch"))
-        return teacher, plain
+        photos = [images.read(int(i)) for i in chosen]
+        teacher.fit_whitening(preprocess(photos, teacher.image_processing, backend="torch"))
+        return teacher, teacher.image_processing
     if start is not None and recipe.task != "classification":
         raise ValueError(f"Fine-tuning learns classes, the recipe's task is {recipe.task!r}: choose another recipe.")
     if start is None:

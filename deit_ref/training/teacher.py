@@ -10,6 +10,7 @@ Source: Touvron et al. 2021, section 5.2, for what a teacher is good for; Jordan
 seconds on a single GPU"), for the whitened input, the shape of the stages and their widths.
 """
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from jaxtyping import Float
 from torch import nn
 
 from deit_ref import checks
+from deit_ref.config import ImageProcessing
+from deit_ref.training.recipe import Recipe
 
 Array: TypeAlias = torch.Tensor
 # What distillation asks for: photos in 0..1 (batch, 3, height, width) to logits (batch, classes).
@@ -31,15 +34,24 @@ _KIND = "deit_ref-convolutional-teacher"
 
 
 class Teacher(nn.Module):
-    """Photos in 0..1 (batch, 3, height, width), at least 16 pixels a side -> logits (batch, classes)."""
+    """Photos in 0..1 (batch, 3, height, width), at least 16 pixels a side -> logits (batch, classes).
 
-    def __init__(self, num_classes: int, *, widths: tuple[int, ...] = WIDTHS) -> None:
+    `image_size` says what it was trained on; it computes on any size.
+    """
+
+    def __init__(self, num_classes: int, *, image_size: int = 32, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
+        self.image_size = image_size
         self.whiten = nn.Conv2d(3, 24, 2)
         self.whiten.requires_grad_(False)
         before = [24, *widths[:-1]]
         self.stages = nn.Sequential(*(_stage(a, b) for a, b in zip(before, widths, strict=True)))
         self.head = nn.Linear(widths[-1], num_classes)
+
+    @property
+    def image_processing(self) -> ImageProcessing:
+        """What is done to a photo before: all but the normalization, which the first layer does."""
+        return dataclasses.replace(Recipe(image_size=self.image_size).image_processing, image_mean=0.0, image_std=1.0)
 
     def forward(self, images: Float[Array, "batch 3 height width"]) -> Float[Array, "batch classes"]:
         # On a CPU, convolutions of channels-last images are faster.
@@ -87,10 +99,10 @@ def _stage(channels_in: int, channels_out: int) -> nn.Module:
     )
 
 
-def new_teacher(num_classes: int, *, seed: int, widths: tuple[int, ...] = WIDTHS) -> Teacher:
+def new_teacher(num_classes: int, *, seed: int, image_size: int = 32, widths: tuple[int, ...] = WIDTHS) -> Teacher:
     """A teacher with seeded random weights: normal, of variance 2 / inputs, so that signals keep their size."""
     checks.integer("num_classes", num_classes, minimum=2)
-    teacher = Teacher(num_classes, widths=widths)
+    teacher = Teacher(num_classes, image_size=image_size, widths=widths)
     generator = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
     with torch.no_grad():
         for name, parameter in teacher.named_parameters():
@@ -118,7 +130,8 @@ def save_teacher(teacher: Teacher, folder: str | os.PathLike[str], *, class_name
         for name, value in teacher.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    write(folder / "config.json", json_bytes({"kind": _KIND, "class_names": list(class_names), "widths": widths}))
+    values = {"kind": _KIND, "class_names": list(class_names), "image_size": teacher.image_size, "widths": widths}
+    write(folder / "config.json", json_bytes(values))
     write(folder / "model.safetensors", save(arrays))
 
 
@@ -150,7 +163,8 @@ def load_teacher(folder: str | os.PathLike[str]) -> tuple[Teacher, tuple[str, ..
         type(width) is int and 0 < width <= 4096 for width in widths
     ):
         raise ValueError(f"{folder / 'config.json'} must hold class_names and widths: train the teacher again.")
-    teacher = Teacher(len(names), widths=tuple(widths))
+    image_size = checks.integer(f"image_size in {folder / 'config.json'}", values.get("image_size", 32))
+    teacher = Teacher(len(names), image_size=image_size, widths=tuple(widths))
     expected = {name: tuple(v.shape) for name, v in teacher.state_dict().items() if not name.endswith("_tracked")}
     try:
         arrays = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}

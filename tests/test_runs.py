@@ -221,6 +221,8 @@ def test_what_does_not_go_together(tmp_path, photos, teacher, distilled):
         run(photos, tmp_path / "b", hard)
     with pytest.raises(ValueError, match="'none' has none"):
         run(photos, tmp_path / "b", more={"teacher": teacher})
+    with pytest.raises(ValueError, match="task must be one of classification, classification-with-teacher"):
+        run(photos, tmp_path / "b", more={"task": "masked-image-modeling", "start": load_weights(distilled)})
     with pytest.raises(ValueError, match="leave out the task"):
         run(photos, tmp_path / "b", more={"task": "classification"})
     with pytest.raises(ValueError, match="A teacher begins with random weights"):

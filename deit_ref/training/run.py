@@ -71,6 +71,8 @@ def train(
         ValueError: the arguments do not go together, photos or files cannot be read, or the loss is no number.
     """
     out = Path(out)
+    if task is not None:
+        checks.choice("task", task, ("classification", "classification-with-teacher"))
     if task is not None and (start is None or (recipe.distillation != "none" and task == "classification")):
         raise ValueError(
             f"task={task!r} is of weights to start from, and distillation={recipe.distillation!r} needs both tokens "

@@ -24,7 +24,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     Raises:
         OSError: it could not be written, for example because the disk is full; the checkpoint before it is still there.
     """
-    beside = folder / f".{NAME}.{os.getpid()}"
+    beside = folder / f".{NAME}.part"  # one name, so that what a killed process leaves is written over
     try:
         with open(beside, "wb") as file:
             torch.save({"version": _VERSION, **state}, file)

@@ -61,7 +61,7 @@ def test_without_a_teacher_both_heads_learn_from_the_labels():
     assert float(value(Recipe(), two_heads(CLS, CLS)).loss) == pytest.approx(0.505868285, abs=2e-7)
     expected = -(CLS.log_softmax(1) * TARGETS + DISTILLATION.log_softmax(1) * TARGETS).sum() / 4
     assert float(value(Recipe(), two_heads()).loss) == pytest.approx(float(expected), abs=2e-7)
-    assert float(from_labels(Recipe())(Stub(CLS), batch(), torch.Generator()).loss) == pytest.approx(0.505868285)
+    assert float(from_labels(Stub(CLS), batch(), torch.Generator()).loss) == pytest.approx(0.505868285)
 
 
 def test_mixed_targets_and_hits_against_the_largest():
@@ -72,7 +72,7 @@ def test_mixed_targets_and_hits_against_the_largest():
     assert float(goal.loss) == pytest.approx(float(0.75 * base + 0.25 * taught), abs=2e-7)
     logits = torch.tensor([[0.0, 5, 0], [5, 0, 0]])
     assert int(value(Recipe(), ClassificationOutput(logits), mixed).hits) == 1
-    assert int(from_labels(Recipe())(Stub(logits), batch(mixed), torch.Generator()).hits) == 1
+    assert int(from_labels(Stub(logits), batch(mixed), torch.Generator()).hits) == 1
     # Of two heads it is the mean that hits; the class token alone would miss both.
     shifted = two_heads(torch.tensor([[0.0, 0, 4], [0, 0, 4]]), torch.tensor([[0.0, 9, 0], [0, 9, 0]]))
     assert int(value(Recipe(), shifted, one_hot(torch.tensor([1, 1]), 3).float()).hits) == 2

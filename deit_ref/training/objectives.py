@@ -29,14 +29,10 @@ class Goal(NamedTuple):
 Objective: TypeAlias = Callable[[torch.nn.Module, Batch, torch.Generator], Goal]
 
 
-def from_labels(recipe: Recipe) -> Objective:
+def from_labels(module: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Goal:
     """Cross entropy of plain logits: how the teacher learns."""
-
-    def objective(module: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Goal:
-        logits = module(batch.pixel_values).float()  # (batch, classes)
-        return Goal(cross_entropy(logits, batch.targets), _hits(logits, batch.targets))
-
-    return objective
+    logits = module(batch.pixel_values).float()  # (batch, classes)
+    return Goal(cross_entropy(logits, batch.targets), _hits(logits, batch.targets))
 
 
 def classification(recipe: Recipe, *, teach: Teach | None) -> Objective:

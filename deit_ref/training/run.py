@@ -147,9 +147,9 @@ def _deit_teacher(weights: DeiTWeights, recipe: Recipe, source: Any, *, device: 
             f"The teacher {source} must classify images of {size[0]}x{size[1]} pixels, as the student does; it is of "
             f"the task {weights.task!r} and {weights.config.image_shape[0]}x{weights.config.image_shape[1]} pixels."
         )
-    tree, task = weights.to("torch", device=device), TASKS[weights.task]
-    mean, std = mean_and_std(weights.image_processing, device)
-    return lambda photos: task(tree, (photos - mean) / std).logits  # type: ignore[union-attr]
+    tree, mean, std = weights.to("torch", device=device), *mean_and_std(weights.image_processing, device)
+    task: Callable[..., Any] = TASKS[weights.task]
+    return lambda photos: task(tree, (photos - mean) / std).logits
 
 
 def _same_classes(theirs: tuple[str, ...] | None, ours: tuple[str, ...], source: Any) -> None:
@@ -188,7 +188,7 @@ def _objective(recipe: Recipe, module: torch.nn.Module, teach: Teach | None) -> 
         if recipe.task == "masked-image-modeling":
             return masked_image_modeling(recipe, module.config)
         return classification(recipe, teach=teach)
-    return from_labels(recipe)
+    return from_labels
 
 
 def _assess(

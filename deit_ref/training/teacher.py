@@ -41,7 +41,7 @@ class Teacher(nn.Module):
 
     def __init__(self, num_classes: int, *, image_size: int = 32, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
-        self.image_size = image_size
+        self.image_size, self.widths = image_size, widths
         self.whiten = nn.Conv2d(3, 24, 2)
         self.whiten.requires_grad_(False)
         before = [24, *widths[:-1]]
@@ -124,13 +124,13 @@ def save_teacher(teacher: Teacher, folder: str | os.PathLike[str], *, class_name
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    widths = [len(stage[0].weight) for stage in teacher.stages]  # type: ignore[index]
     arrays = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in teacher.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    values = {"kind": _KIND, "class_names": list(class_names), "image_size": teacher.image_size, "widths": widths}
+    sizes = {"image_size": teacher.image_size, "widths": list(teacher.widths)}
+    values = {"kind": _KIND, "class_names": list(class_names), **sizes}
     write(folder / "config.json", json_bytes(values))
     write(folder / "model.safetensors", save(arrays))
 

@@ -1,7 +1,7 @@
 """Fuzzing: broken files must give a result or a ValueError, and nothing else.
 
     python tests/fuzz/run.py --images 10000 --checkpoints 2000 --seed 0 --seconds 900
-    python tests/fuzz/run.py --only image:123 --seed 0 --keep /tmp/case    # one case again, with its traceback
+    python tests/fuzz/run.py --only image:123 --seed 0 --keep case    # one case again, with its traceback
 
 Each case is drawn from the seed and its number alone. It runs in a worker process with a limit of CPU time, of time on
 the clock and of 1 GiB above the memory of its start (bounded.py). Failures are listed with their numbers.

@@ -144,9 +144,13 @@ def exif_orientation(path: str | os.PathLike[str]) -> int:
     return orientation if orientation in range(2, 9) else 1
 
 
-def bundled_photo() -> Path:
-    """The photo that comes with the package: a cat, 300 x 451 pixels. Its credits lie beside it."""
-    return Path(__file__).parent / "pretrained" / "chelsea.jpg"
+BUNDLED_PHOTOS = ("chelsea", "astronaut", "coffee", "rocket")
+
+
+def bundled_photo(name: str = "chelsea") -> Path:
+    """A photo that comes with the package, 300 pixels high: one of `BUNDLED_PHOTOS`. Credits lie beside them."""
+    checks.choice("name", name, BUNDLED_PHOTOS)
+    return Path(__file__).parent / "pretrained" / f"{name}.jpg"
 
 
 def write_png(path: str | os.PathLike[str], image: Array) -> None:

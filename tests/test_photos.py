@@ -43,6 +43,22 @@ def test_path_pil_array_and_tensor_give_the_same(photo):
     np.testing.assert_array_equal(photos.load_image(torch.from_numpy(channels_first)), array)
 
 
+@pytest.mark.parametrize("name", photos.BUNDLED_PHOTOS)
+def test_every_bundled_photo_is_small_and_credited(name):
+    assert photos.bundled_photo(name).stat().st_size < 40_000
+    credits = (photos.bundled_photo(name).parent / "CREDITS.md").read_text(encoding="utf-8")
+    (row,) = [line for line in credits.splitlines() if f"`{name}.jpg`" in line]
+    height, width, _ = photos.load_image(photos.bundled_photo(name)).shape
+    assert height == 300
+    assert f"{width} x {height} pixels" in row
+    assert "public domain" in row
+
+
+def test_an_unknown_bundled_photo_is_refused_with_the_names_there_are():
+    with pytest.raises(ValueError, match="chelsea.*astronaut"):
+        photos.bundled_photo("cat")
+
+
 def test_bundled_photo_is_the_credited_one():
     assert photos.bundled_photo().stat().st_size < 40_000
     assert "CC0" in (photos.bundled_photo().parent / "CREDITS.md").read_text()

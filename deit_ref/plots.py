@@ -41,6 +41,11 @@ _CURVES: Mapping[str, Mapping[str, Any]] = {
     "test, by the mean color": {"color": "tab:green", "linewidth": 1, "linestyle": "--"},
     "test, by the neighbors": {"color": "tab:orange", "linewidth": 1, "linestyle": "--"},
 }
+_HEADS: Mapping[str, Mapping[str, Any]] = {
+    "class head": {"color": "tab:green", "marker": "s"},
+    "distillation head": {"color": "tab:orange", "marker": "^"},
+    "average": {"color": "tab:blue", "marker": "o"},
+}
 
 
 def to_photos(pixel_values: Any, image_processing: ImageProcessing) -> Array:
@@ -270,6 +275,37 @@ def training_curves(lines: Sequence[Mapping[str, Any]]) -> "Figure":
         )
     )
     _title(figure, f"Training, epochs: {lines[-1]['epoch']}{end}")
+    return figure
+
+
+def distillation_chart(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure":
+    """What students learned from whom: a mark for each seed and a line for the mean, side by side for the heads.
+
+    Args:
+        results: as `benchmark.distillation` writes them: a way of teaching -> its runs, each with the accuracies
+            (0 to 1) of "class head", "distillation head" and "average".
+
+    Raises:
+        ValueError: a way has no runs.
+    """
+    if empty := [way for way, runs in results.items() if not runs]:
+        raise ValueError(f"A chart needs a run of each way, got none of {checks.some(empty)}: train on.")
+    ticker = _matplotlib("ticker")
+    figure = _matplotlib("figure").Figure(figsize=(7.2, 3.9), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0.09, 0.1, 0.89, 0.74))
+    for j, (head, style) in enumerate(_HEADS.items()):
+        for i, runs in enumerate(results.values()):
+            values, x = [float(run[head]) for run in runs], i + 0.25 * (j - 1)
+            label = head if i == 0 else "_"
+            axes.plot([x] * len(values), values, linestyle="", alpha=0.7, label=label, **style)
+            axes.plot([x - 0.1, x + 0.1], [np.mean(values)] * 2, color=style["color"], linewidth=2, label="_mean")
+    axes.set_xticks(range(len(results)), list(results), fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
+    axes.legend(fontsize=8, frameon=False, loc="best")
+    _title(figure, "Accuracy on test photos, by teaching; a mark is a seed, a line the mean")
     return figure
 
 

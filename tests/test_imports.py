@@ -29,11 +29,11 @@ ABOVE = {
     "checkpoints": ["checks", "config", "outputs", "weights", "checkpoints"],
     "__init__": [*SHARED, "api", "checkpoints"],
     "training": [*SHARED, *BACKENDS, "api", "checkpoints", "training"],
-    "benchmark": [*SHARED, *BACKENDS, "api", "checkpoints", "training", "benchmark", ""],
+    "benchmark": [*SHARED, *BACKENDS, "api", "checkpoints", "training", "plots", "benchmark", ""],
     "plots": [*SHARED, "numpy_backend"],
     "commands": [*SHARED, "api", "checkpoints", "plots", "training", ""],
     "training_commands": [*SHARED, "torch_backend", "checkpoints", "plots", "training", "commands", ""],
-    "cli": [*SHARED, "training.recipe", "commands", "training_commands", ""],
+    "cli": [*SHARED, "checkpoints.files", "training.recipe", "commands", "training_commands", ""],
     "__main__": ["cli"],
 }
 CHAPTERS_SEE = ["checks", "config", "outputs", "trace", "weights"]

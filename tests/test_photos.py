@@ -55,7 +55,7 @@ def test_every_bundled_photo_is_small_and_credited(name):
 
 
 def test_an_unknown_bundled_photo_is_refused_with_the_names_there_are():
-    with pytest.raises(ValueError, match="chelsea.*astronaut"):
+    with pytest.raises(ValueError, match=r"chelsea.*astronaut"):
         photos.bundled_photo("cat")
 
 

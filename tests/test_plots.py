@@ -357,3 +357,20 @@ def test_training_curves_of_masked_image_modeling_have_no_accuracy():
     assert "masked L1 0.6000" in figure.texts[0].get_text()
     with pytest.raises(ValueError, match="at least one epoch"):
         plots.training_curves([])
+
+
+def test_the_distillation_chart_has_a_mark_per_seed_and_a_line_at_the_mean():
+    def runs(*averages):
+        return [{"class head": a - 0.02, "distillation head": a + 0.01, "average": a} for a in averages]
+
+    figure = plots.distillation_chart({"no teacher": runs(0.6, 0.7), "hard": runs(0.8, 0.9)})
+    (axes,) = figure.axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["no teacher", "hard"]
+    drawn = {(line.get_label(), round(float(line.get_xdata()[0]), 2)): line.get_ydata() for line in axes.lines}
+    np.testing.assert_allclose(drawn["average", 0.25], [0.6, 0.7])
+    np.testing.assert_allclose(drawn["class head", -0.25], [0.58, 0.68])
+    means = sorted(round(float(line.get_ydata()[0]), 3) for line in axes.lines if line.get_label() == "_mean")
+    assert means == [0.63, 0.65, 0.66, 0.83, 0.85, 0.86]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["class head", "distillation head", "average"]
+    with pytest.raises(ValueError, match="none of soft"):
+        plots.distillation_chart({"soft": []})

@@ -1,6 +1,7 @@
 """The claim of the paper, reproduced small: what a student gains from a teacher.
 
-    python -m deit_ref.benchmark.distillation --data cifar10/ --teacher cifar10-teacher --out runs/ --json table.json
+    python -m deit_ref.benchmark.distillation --data cifar10/ --teacher cifar10-teacher --out runs/ \\
+        --json table.json --png table.png
 
 The same student, the same photos, the same number of epochs, several seeds; what differs is the teaching. Runs that are
 already in `--out` are taken as they are, and a run that was cut off goes on: so the command may be given again.
@@ -19,7 +20,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deit_ref import plots
 from deit_ref.checkpoints.files import json_bytes, write
+from deit_ref.photos import write_png
 from deit_ref.training.recipe import RECIPES, Recipe
 
 # What is compared. Soft distillation has the temperature of the paper's text, and the teacher's share of the code: with
@@ -88,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--teacher", type=Path, required=True, metavar="DIR", help="a teacher of the same classes")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets a folder for each run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="gets all numbers, after each run")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="gets a chart of them, at the end")
     parser.add_argument("--recipe", choices=RECIPES, default="cifar10-table", help="(default: cifar10-table)")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--seeds", type=int, default=3, help="how many (default: 3)")
@@ -104,6 +108,8 @@ def main(argv: list[str] | None = None) -> int:
             if args.json is not None:
                 write(args.json, json_bytes(_record(args, recipe, results)))
     print(table(results))
+    if args.png is not None:
+        write_png(args.png, plots.rendered(plots.distillation_chart(results)))
     return 0
 
 

@@ -47,7 +47,7 @@ THIRD = {
     "checkpoints": ({"numpy"}, {"safetensors", "huggingface_hub"}),
     "training": ({"torch", "numpy", "jaxtyping"}, {"PIL", "kornia", "safetensors", "tqdm"}),
     "training.masking": ({"numpy", "jaxtyping"}, set()),
-    "benchmark": ({"numpy"}, {"torch", "transformers", "PIL"}),
+    "benchmark": ({"numpy"}, {"torch", "transformers", "PIL", "timm"}),
     "plots": ({"numpy"}, {"matplotlib"}),
     "commands": ({"numpy"}, {"tqdm"}),
     "training_commands": (set(), {"torch", "tqdm"}),

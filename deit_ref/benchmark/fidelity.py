@@ -1,21 +1,26 @@
-"""How closely this project matches others, measured: the Markdown table of the README.
+"""How closely this project matches others, measured: the table of the README and of the site.
 
-    python -m deit_ref.benchmark.fidelity
+    python -m deit_ref.benchmark.fidelity [--json FILE]
 
 Models of a published size (DeiT-Ti, 224 pixels) get random weights of standard deviation 0.05 and go through
-transformers' own folders. Differences are the largest absolute ones, divided by the largest value of the reference.
-Needs the `dev` extra.
+transformers' own folders, or a file of timm's. Differences are the largest absolute ones, divided by the largest value
+of the reference. Needs the `dev` extra; timm is compared where it is installed.
 """
 
+import argparse
+import datetime
+import platform
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import deit_ref
+from deit_ref.checkpoints.files import json_bytes, write
 from deit_ref.config import RESAMPLING, ImageProcessing
 from deit_ref.outputs import as_numpy
 from deit_ref.photos import bundled_photo, load_image
@@ -91,6 +96,31 @@ def model_rows() -> Iterator[tuple[str, str, str]]:
     yield "torch backend, float32 against float64", worst["torch, float64"], "5e-6"
 
 
+def timm_rows() -> Iterator[tuple[str, str, str]]:
+    """Both backends against timm, on a file of timm's names."""
+    try:
+        name = f"timm {version('timm')}"
+    except PackageNotFoundError:
+        yield "both backends against timm, 2 model classes, float32", "not measured: timm is not installed", "1e-5"
+        return
+    import timm
+    import torch
+
+    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    worst = 0.0
+    for kind in ("deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"):
+        peer, generator = timm.create_model(kind).eval(), torch.Generator().manual_seed(0)
+        with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+            for parameter in peer.parameters():
+                parameter.normal_(0, 0.05, generator=generator)
+            torch.save(peer.state_dict(), Path(folder) / "timm.pth")
+            weights, reference = deit_ref.load_weights(Path(folder) / "timm.pth"), peer(torch.from_numpy(x))
+        for backend in ("numpy", "torch"):
+            logits = deit_ref.forward(weights, pixel_values=x, backend=backend).logits
+            worst = max(worst, difference(logits, reference))
+    yield f"both backends against {name}, 2 model classes, float32", f"{worst:.1e}", "1e-5"
+
+
 def image_rows() -> Iterator[tuple[str, str, str]]:
     """Bytes against Pillow, and pixel values against transformers' processor."""
     from PIL import Image
@@ -161,12 +191,27 @@ def trap_rows() -> Iterator[tuple[str, str, str]]:
     yield "for comparison: the tanh form of GELU", f"{difference(wrong, right):.1e}", ""
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure all, print the table."""
-    print("| what | measured | bound in the tests |\n|---|---|---|")
-    for rows in (model_rows(), image_rows(), position_rows(), trap_rows()):
-        for what, measured, bound in rows:
-            print(f"| {what} | {measured} | {bound} |", flush=True)
+    parser = argparse.ArgumentParser(prog="python -m deit_ref.benchmark.fidelity", description="Measure agreement.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="gets the table, with versions and date")
+    args = parser.parse_args(argv)
+    columns, rows = ["what", "measured", "bound in the tests"], []
+    print(f"| {' | '.join(columns)} |\n|---|---|---|")
+    for group in (model_rows(), timm_rows(), image_rows(), position_rows(), trap_rows()):
+        for row in group:
+            print(f"| {' | '.join(row)} |", flush=True)
+            rows.append(list(row))
+    if args.json is not None:
+        packages = {name: version(name) for name in ("numpy", "pillow", "torch", "transformers")}
+        record = {
+            "columns": columns,
+            "rows": rows,
+            "command": "python -m deit_ref.benchmark.fidelity --json FILE",
+            "date": datetime.date.today().isoformat(),
+            "versions": {"python": platform.python_version(), "machine": platform.machine(), **packages},
+        }
+        write(args.json, json_bytes(record))
 
 
 if __name__ == "__main__":

@@ -449,7 +449,7 @@ def nest(depth):
         (b"N" * (2**20 + 2) + b".", "too long"),
         (b"(cos\nsystem\no.", "asks for os.system"),
         (b"(S'touch x'\nios\nsystem\n.", "opcode INST"),
-        (b"cnumpy\nndarray\n)R.", "calls what is no function"),
+        (b"cnumpy\nndarray\n)R.", "calls numpy.ndarray otherwise"),
         (b"\x82\x01.", "opcode EXT1"),
         (b"Pxyz\n.", "opcode PERSID"),
         (b"}}b.", "BUILD on what is no array"),

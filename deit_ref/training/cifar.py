@@ -45,7 +45,7 @@ def read_cifar(path: Path, split: str) -> tuple[Array, Array, tuple[str, ...], l
     for batch in BATCHES[split]:
         name = f"{path}: {batch}"
         values = _dictionary(files.pop(batch), name)
-        data, numbers = _bytes_array(values.get(b"data")), values.get(b"labels")
+        data, numbers = _bytes_array(values.get("data")), values.get("labels")
         if data is None or not isinstance(numbers, list) or len(numbers) != len(data):
             raise _not_cifar(name, "expected data (images, 3072) of uint8 and as many labels")
         for number in numbers:
@@ -100,7 +100,7 @@ def _not_cifar(name: str, why: str) -> ValueError:
 
 
 def _class_names(data: bytes, name: str) -> tuple[str, ...]:
-    found = _dictionary(data, name).get(b"label_names")
+    found = _dictionary(data, name).get("label_names")
     texts = found if isinstance(found, list) else []
     names = tuple(text.decode("latin-1") if isinstance(text, bytes) else text for text in texts)
     if len(names) < 2 or not all(isinstance(text, str) for text in names) or len(set(names)) < len(names):
@@ -115,9 +115,13 @@ def _bytes_array(value: Any) -> Array | None:
     state = value.state if isinstance(value.state, tuple) and len(value.state) == 5 else (None,) * 5
     _, shape, dtype, fortran, data = state
     is_bytes = (
-        isinstance(dtype, Made) and dtype.function == "numpy dtype" and dtype.arguments[:1] in [("u1",), (b"u1",)]
+        isinstance(dtype, Made) and dtype.function == "numpy.dtype" and dtype.arguments[:1] in [("u1",), (b"u1",)]
     )
-    if not is_bytes or fortran not in (False, 0) or not isinstance(data, bytes):
+    if not is_bytes or fortran not in (False, 0) or not isinstance(data, str | bytes):
+        return None
+    try:
+        data = data.encode("latin-1") if isinstance(data, str) else data
+    except UnicodeEncodeError:  # no text of Python 2
         return None
     if not isinstance(shape, tuple) or shape != (len(data) // 3072, 3072) or len(data) % 3072:
         return None

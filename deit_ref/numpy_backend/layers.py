@@ -101,7 +101,7 @@ def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     $$\mathrm{GELU}(x) = x \, \Phi(x), \qquad \Phi(x) = \tfrac12 \left(1 + \mathrm{erf}(x / \sqrt 2)\right)$$
 
     float64 follows the definition. float32 uses `_gelu_float32`, the same function to the last digits of float32
-    and four times as fast. Neither is the "tanh approximation" (`gelu_tanh`), which is off by up to 4.7e-4.
+    and several times as fast. Neither is the "tanh approximation" (`gelu_tanh`), which is off by up to 4.7e-4.
     """
     if x.dtype == np.float32:
         return _gelu_float32(x)

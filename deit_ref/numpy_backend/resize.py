@@ -50,8 +50,8 @@ def hamming(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
 def bicubic(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
     r"""Cubic convolution, whose weights below 0 keep edges sharp.
 
-    $$f(x) = (a+2) |x|^3 - (a+3) |x|^2 + 1 \; (|x| < 1), \qquad
-      a \, (|x|^3 - 5 |x|^2 + 8 |x| - 4) \; (1 \le |x| < 2)$$
+    $$f(x) = \begin{cases} (a+2) |x|^3 - (a+3) |x|^2 + 1 & |x| < 1 \\
+      a \, (|x|^3 - 5 |x|^2 + 8 |x| - 4) & 1 \le |x| < 2 \\ 0 & \text{else} \end{cases}$$
 
     with a, the slope at $|x| = 1$, of $-\frac12$; torch's interpolate (chapter 5) has $-\frac34$.
     """
@@ -94,7 +94,7 @@ def resample_coefficients(
     r"""Which old pixels make each new pixel along one axis, and with what weights.
 
     $$w_{ij} = \frac{f((j + \frac12 - c_i) / t)}{\sum_k f((k + \frac12 - c_i) / t)}, \qquad
-      c_i = (i + \tfrac12) s, \quad s = \frac{\text{in\_size}}{\text{out\_size}}, \quad t = \max(s, 1)$$
+      c_i = (i + \tfrac12) s, \quad s = \frac{\text{in size}}{\text{out size}}, \quad t = \max(s, 1)$$
 
     f is the kernel that `resample` names in `FILTERS`, $c_i$ the new pixel's center in units of old pixels, and t
     stretches the kernel when shrinking. Only pixels that exist have a weight; at the border, too, their sum is 1.

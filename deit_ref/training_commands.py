@@ -269,7 +269,9 @@ def _is_missing(args: argparse.Namespace, name: str) -> bool:
 def _need(*packages: str) -> None:
     for name in packages:
         if find_spec(name) is None:
-            raise ValueError(f'This command needs {name}, which is not installed: pip install "deit_ref[train]".')
+            raise ValueError(
+                f"This command needs {name}, which is not installed: pip install -c constraints.txt '.[train]'."
+            )
 
 
 def _device(args: argparse.Namespace) -> Any:

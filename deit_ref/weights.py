@@ -126,7 +126,7 @@ class DeiTWeights:
             try:
                 from deit_ref.torch_backend.device import to_torch
             except ImportError as error:
-                raise ValueError("backend 'torch' needs PyTorch, which is missing: pip install torch.") from error
+                raise ValueError("backend 'torch' needs PyTorch, which is not installed: pip install torch.") from error
             return map_weights(lambda array: to_torch(array, device=device, dtype=dtype), self)
         if device is not None:
             raise ValueError(

@@ -268,7 +268,7 @@ def test_mistakes_are_one_line_and_leave_nothing(capsys, data, runs, tmp_path, m
     for name, words in {"tqdm": (), "torch": (), "kornia": ("--set", "rand_augment=2")}.items():
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)
-            assert_one_line_error(run(capsys, *table, *words), name, 'pip install "deit_ref[train]"')
+            assert_one_line_error(run(capsys, *table, *words), name, "pip install -c constraints.txt '.[train]'")
 
 
 def test_help_shows_examples_and_recipes(capsys):

@@ -57,6 +57,10 @@ def classify_with_teacher(
 ]:
     r"""Both heads and their mean: $\tfrac12 (W_c z_\text{cls} + b_c + W_d z_\text{dist} + b_d)$.
 
+    >>> one, ten = Linear(np.array([[1.0]])), Linear(np.array([[10.0]]))
+    >>> [float(x[0, 0]) for x in classify_with_teacher(one, ten, np.array([[2.0]]), np.array([[3.0]]))]
+    [16.0, 2.0, 30.0]
+
     Args:
         head: (num_labels, dim), for the class token.
         head_dist: (num_labels, dim), for the distillation token.
@@ -65,10 +69,6 @@ def classify_with_teacher(
     Returns:
         logits, cls_logits, distillation_logits: always all three. The original returns the two in training and
         the mean otherwise.
-
-    >>> one, ten = Linear(np.array([[1.0]])), Linear(np.array([[10.0]]))
-    >>> [float(x[0, 0]) for x in classify_with_teacher(one, ten, np.array([[2.0]]), np.array([[3.0]]))]
-    [16.0, 2.0, 30.0]
     """
     cls_logits = classify(head, cls_token)
     distillation_logits = classify(head_dist, dist_token)

@@ -1,0 +1,476 @@
+"""The site's sources, without building it: chapters and pages go together, and what is shown comes from the code."""
+
+import ast
+import doctest
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deit_ref.chapters import CHAPTERS
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+
+jupytext = pytest.importorskip("jupytext")
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("nbclient")
+
+from site_tools import directives, docstrings, mathjax, notebooks, pages, sources  # noqa: E402
+
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+NAV = re.findall(r"^ +- (.+): (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE)
+FENCE = re.compile(
+    r"^(?P<indent> *)(?P<ticks>```+|~~~+)(?P<kind>[^\n`]*)\n(?P<code>.*?)^(?P=indent)(?P=ticks) *$", re.M | re.S
+)
+
+
+def read(path):
+    return path.read_text(encoding="utf-8")
+
+
+def code_blocks(page):
+    """(line number, dedented code) of each fenced block."""
+    text = read(page)
+    for block in FENCE.finditer(text):
+        yield text.count("\n", 0, block.start("code")) + 1, textwrap.dedent(block["code"])
+
+
+def notebook_code(path):
+    return [cell.source for cell in jupytext.read(path).cells if cell.cell_type == "code"]
+
+
+# Each chapter has everything, and the navigation has every page.
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
+class TestChapter:
+    def test_has_a_module_in_both_backends_a_page_a_notebook_and_a_test_file(self, chapter):
+        notebook = f"{chapter.number:02d}_{chapter.name}"
+        for path in (
+            f"deit_ref/numpy_backend/{chapter.name}.py",
+            f"deit_ref/torch_backend/{chapter.name}.py",
+            f"docs/chapters/{chapter.name}.md",
+            f"notebooks/{notebook}.py",
+            f"notebooks/{notebook}.ipynb",
+            f"tests/test_{chapter.name}.py",
+        ):
+            assert (ROOT / path).is_file(), path
+
+    def test_has_its_title_as_the_only_first_heading(self, chapter):
+        text = FENCE.sub("", read(ROOT / "docs" / "chapters" / f"{chapter.name}.md"))
+        assert re.findall(r"^# (.+)$", text, flags=re.MULTILINE) == [f"{chapter.number}. {chapter.title}"]
+
+    def test_shows_its_formula_its_code_in_both_backends_and_a_figure(self, chapter):
+        text = read(ROOT / "docs" / "chapters" / f"{chapter.name}.md")
+        assert f"{{{{ mirror {chapter.name}." in text
+        assert "$" in text or "{{ formula" in text
+        assert "{{ figure " in text
+
+    def test_names_its_sources(self, chapter):
+        for key, place in pages.SOURCES[chapter.name]:
+            assert key in pages.PAPERS
+            assert place
+
+
+def test_navigation_lists_chapters_notebooks_and_reference_in_reading_order():
+    listed = [path for _, path in NAV]
+    for expected in (
+        [f"chapters/{chapter.name}.md" for chapter in CHAPTERS],
+        [f"reference/{chapter.name}.md" for chapter in CHAPTERS],
+        [
+            "notebooks/00_tour.md",
+            *(f"notebooks/{pages.notebook_name(chapter)}.md" for chapter in CHAPTERS),
+            "notebooks/13_where_implementations_disagree.md",
+        ],
+    ):
+        folder = expected[0].split("/")[0]
+        of_folder = [path for path in listed if path.startswith(folder + "/")]
+        assert [path for path in of_folder if path in expected] == expected
+    for chapter in CHAPTERS:
+        labels = [label for label, path in NAV if path.split("/")[-1] == f"{chapter.name}.md"]
+        assert all(label.startswith(f"{chapter.number}. ") for label in labels)
+        assert len(labels) >= 2
+
+
+def test_navigation_and_files_are_the_same():
+    made = {"source/index.md", *pages.reference_pages()}
+    made |= {f"notebooks/{path.stem}.md" for path in notebooks.paths()}
+    written = {path.relative_to(ROOT / "docs").as_posix() for path in PAGES}
+    assert {path for _, path in NAV} == made | written
+    assert len(NAV) == len(set(NAV))
+
+
+# Nothing is copied: code on pages and in notebooks comes from the source.
+
+
+def components():
+    """Names of the functions of both backends, and all runs of three lines of their code."""
+    names, triples = set(), set()
+    for path in sorted((ROOT / "deit_ref").glob("*_backend/*.py")):
+        text = read(path)
+        tree = ast.parse(text)
+        names |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        triples |= set(three_lines(text))
+    return names, triples
+
+
+def three_lines(code):
+    """Runs of three lines of code, spaces and comments apart; not of imports, and with something in them."""
+    lines = [re.sub(r"\s+", "", re.sub(r"  #.*$", "", line)) for line in code.split("\n")]
+    lines = [line for line in lines if line and not line.startswith(("#", "import", "from", '"""', ">>>"))]
+    for run in zip(lines, lines[1:], lines[2:], strict=False):
+        if sum(map(len, run)) >= 60:
+            yield run
+
+
+@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_code_is_copied_from_the_package(path):
+    names, triples = components()
+    blocks = [code for _, code in code_blocks(path)] if path.suffix == ".md" else notebook_code(path)
+    for code in blocks:
+        code = re.sub(r"^(>>>|\.\.\.) ?", "", code, flags=re.MULTILINE)
+        defined = set(re.findall(r"^def (\w+)\(", code, flags=re.MULTILINE)) & names
+        assert not defined, f"defined again: {', '.join(defined)}; use {{{{ mirror ... }}}} or import it"
+        copied = set(three_lines(code)) & triples
+        assert not copied, f"copied from the package: {copied}"
+
+
+def test_a_copy_would_be_found():
+    _, triples = components()
+    assert set(three_lines(sources.cut("numpy_backend/attention", "attention_rollout").text)) <= triples
+    assert not set(three_lines("import numpy as np\nx = np.ones(3)\nprint(x)")) & triples
+
+
+# Examples on pages run.
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(">>>" in code for _, code in code_blocks(page))],
+    ids=lambda page: page.relative_to(ROOT / "docs").as_posix(),
+)
+def test_examples_of_a_page_run(page):
+    names, failures = {}, []
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for line, code in code_blocks(page):
+        if ">>>" in code:
+            test = parser.get_doctest(code, names, page.name, str(page), line)
+            runner.run(test, out=failures.append, clear_globs=False)
+            names = test.globs
+    assert not failures, "".join(failures)
+
+
+# Notebooks are pairs without outputs.
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+class TestNotebook:
+    def test_pair_is_in_sync(self, path):
+        script, notebook = jupytext.read(path), jupytext.read(path.with_suffix(".ipynb"))
+
+        def content(book):
+            return [(cell.cell_type, cell.source.strip(), dict(cell.metadata)) for cell in book.cells]
+
+        assert content(script) == content(notebook), f"run: jupytext --sync {path.name}"
+
+    def test_is_stored_without_outputs(self, path):
+        for cell in nbformat.read(path.with_suffix(".ipynb"), as_version=4).cells:
+            assert not cell.get("outputs")
+            assert cell.get("execution_count") is None
+
+    def test_begins_with_its_title(self, path):
+        first = jupytext.read(path).cells[0]
+        assert first.cell_type == "markdown"
+        assert re.match(r"# \S", first.source)
+
+
+# The directives.
+
+SOURCE = '''\
+"""A module."""
+
+import numpy as np
+
+# Why two.
+TABLE: dict[str, int] = {
+    "two": 2,
+}
+
+
+@np.vectorize
+def double(x):
+    r"""Twice.
+
+    $$
+    y = 2 x,
+    $$
+    """
+
+    # Doubling is adding.
+    y = x + x  # (batch,)
+    if x > 9:
+        return x + x
+    return y
+
+
+class Pair:
+    """Two."""
+
+    a: int
+
+    def swap(self):
+        """Swapped."""
+        return self
+'''
+
+
+@pytest.fixture
+def project(tmp_path):
+    for backend in ("numpy", "torch"):
+        folder = tmp_path / "deit_ref" / f"{backend}_backend"
+        folder.mkdir(parents=True)
+        (folder / "demo.py").write_text(SOURCE.replace("x + x  #", "x.add(x)  #") if backend == "torch" else SOURCE)
+    (tmp_path / "docs" / "figures").mkdir(parents=True)
+    (tmp_path / "docs" / "data").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def builder(project):
+    known = {"chapters/demo.md", "source/numpy_backend/demo.md", "source/torch_backend/demo.md"}
+
+    def link(target):
+        if target.split("#")[0] not in known:
+            raise sources.SourceError(f"no {target}")
+        return f"/{target}"
+
+    return directives.PageBuilder("chapters/demo.md", link, root=project)
+
+
+def test_a_function_is_cut_with_its_decorator_and_comments_and_without_its_docstring(project):
+    cut = sources.cut("numpy_backend/demo", "double", project)
+    assert [number for number, _ in cut.lines] == [11, 12, 20, 21, 22, 23, 24]
+    assert cut.lines[0] == (11, "@np.vectorize")
+    assert cut.lines[2] == (20, "    # Doubling is adding.")
+    assert all(text == SOURCE.split("\n")[number - 1] for number, text in cut.lines)
+
+
+def test_a_constant_is_cut_with_the_comment_above_it(project):
+    assert sources.cut("numpy_backend/demo", "TABLE", project).lines[0] == (5, "# Why two.")
+
+
+def test_a_method_is_cut_without_its_indentation(project):
+    assert sources.cut("numpy_backend/demo", "Pair.swap", project).text == "def swap(self):\n    return self"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("{{ mirror demo.triple }}", "has no 'triple'; it has .*double"),
+        ("{{ mirror nothing.triple }}", "no module of deit_ref"),
+        ('See {{ line demo.double "x * x" }}.', "no line of 'double'"),
+        ('See {{ line demo.double "x + x" }}.', r"2 lines .*\(21, 23\)"),
+        ("{{ formula demo.Pair }}", r"has no \$\$formula\$\$"),
+        ("{{ figure nothing }}", "nothing.svg"),
+        ("{{ table nothing }}", "nothing.json"),
+        ("{{ mirrors demo.double }}", "'mirrors' is not a directive"),
+        ("in {{ mirror demo.double }} text", "'mirror' is not alone on its line"),
+        ("{{ code jax demo.double }}", "'jax' is not a backend"),
+        ("{{ mirror }}", "mirror"),
+    ],
+)
+def test_wrong_directives_say_what_is_wrong_and_where(builder, call, message):
+    with pytest.raises(sources.SourceError, match=f"(?s)chapters/demo.md: .*{message}"):
+        builder.markdown(call)
+
+
+def test_line_becomes_a_link_to_the_one_line(builder):
+    text = builder.markdown('In code: {{ line demo.double "(batch,)" }}, {{ line torch demo.double "(batch,)" }}.')
+    assert text == (
+        "In code: [demo.py, line 21](../source/numpy_backend/demo.md#L21), "
+        "[demo.py, line 21](../source/torch_backend/demo.md#L21)."
+    )
+
+
+def test_formula_is_that_of_the_docstring(builder):
+    assert builder.markdown("    {{ formula demo.double }}").split() == ["$$", "y", "=", "2", "x", "$$"]
+
+
+def test_mirror_shows_both_backends_and_follows_the_source(builder, project):
+    def shown():
+        text = builder.markdown("{{ mirror demo.double }}").strip()
+        return re.sub(r"<[^>]+>", "", builder.html(f"<p>{text}</p>"))
+
+    first = shown()
+    assert "NumPy: demo.py, line 11" in first
+    assert "y = x + x  # (batch,)" in first
+    assert "y = x.add(x)  # (batch,)" in first
+    assert "Twice" not in first
+    builder.blocks.clear()
+    (project / "deit_ref/numpy_backend/demo.py").write_text("# moved\n" + SOURCE.replace("y = x", "total = x"))
+    second = shown()
+    assert "total = x + x  # (batch,)" in second
+    assert "NumPy: demo.py, line 12" in second
+
+
+def test_code_is_copied_without_numbers_and_each_number_leads_to_its_line(builder):
+    block = builder.html("<p>" + builder.markdown("{{ code demo.double }}").strip() + "</p>")
+    assert 'data-copy="@np.vectorize\ndef double(x):' in block
+    assert 'href="/source/numpy_backend/demo.md#L21" data-line="21"' in block
+
+
+def test_directives_in_code_are_text(builder):
+    text = "`{{ mirror a.b }}`\n\n```\n{{ mirror a.b }}\n```\n\n~~~~ text\n```\n{{ nothing }}\n~~~~"
+    assert builder.markdown(text) == text
+
+
+def test_figure_stands_in_the_page_once_and_its_links_are_resolved(builder, project):
+    svg = '<svg><a href="../chapters/demo.md#x"><!-- no --><text>demo</text></a></svg>'
+    (project / "docs/figures/demo.svg").write_text(svg)
+    block = builder.html("<p>" + builder.markdown("{{ figure demo }}").strip() + "</p>")
+    assert block == (
+        '<figure class="deit-figure"><svg><a href="/chapters/demo.md#x"><text>demo</text></a></svg></figure>'
+    )
+    with pytest.raises(sources.SourceError, match="once"):
+        builder.markdown("{{ figure demo }}")
+    (project / "docs/figures/lost.svg").write_text(svg.replace("demo.md", "lost.md"))
+    with pytest.raises(sources.SourceError, match=r"lost\.md"):
+        builder.markdown("{{ figure lost }}")
+
+
+def test_table_is_made_from_measured_data(builder, project):
+    (project / "docs/data/demo.json").write_text(
+        '{"columns": ["what", "measured"], "rows": [["a|b", 0]], "command": "run", "date": "2026-01-02",'
+        ' "versions": {"numpy": "2.4.6"}}'
+    )
+    lines = builder.markdown("{{ table demo }}").strip().split("\n")
+    assert lines[:3] == ["| what | measured |", "| --- | --- |", "| a\\|b | 0 |"]
+    assert lines[-1] == "Measured by `run` on 2026-01-02, with numpy 2.4.6."
+
+
+def test_included_files_link_into_the_site(builder, project):
+    (project / "A.md").write_text(
+        "[a](deit_ref/numpy_backend/x.py) [b](docs/map.md#c) [c](https://d) [e](CHANGELOG.md)"
+    )
+    assert builder.markdown("{{ include A.md }}").strip() == (
+        "[a](../source/numpy_backend/x.md) [b](../map.md#c) [c](https://d) [e](../changelog.md) [f](../source/index.md)"
+    )
+
+
+def test_rows_of_links_lead_to_the_other_pages_of_a_chapter():
+    everything = {"chapters/attention.md", "reference/attention.md", "notebooks/07_attention.md"}
+    row = pages.link_row("notebooks/07_attention.md", everything)
+    assert row.split("\n") == [
+        "[Chapter 7](../chapters/attention.md)",
+        "[API](../reference/attention.md)",
+        "[Download 07_attention.ipynb](07_attention.ipynb)",
+        "{ .deit-links }",
+    ]
+    assert "arxiv.org/abs/1706.03762" in pages.link_row("chapters/attention.md", everything)
+    assert pages.link_row("glossary.md", everything) == ""
+    assert pages.with_link_row("# A\n\n# B", "row") == "# A\n\nrow\n\n\n# B"
+
+
+def test_examples_in_docstrings_are_fenced():
+    text = "Twice.\n\n>>> double(1)\n2\n>>> double(2)\n4\n\nMore."
+    assert docstrings.fenced(text) == "Twice.\n\n```pycon\n>>> double(1)\n2\n>>> double(2)\n4\n```\n\nMore."
+
+
+# Notebooks as pages.
+
+
+def book(*outputs, alt=None):
+    cell = nbformat.v4.new_code_cell("f()", outputs=list(outputs), metadata={"alt": alt} if alt else {})
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# T"), cell])
+
+
+def picture():
+    return nbformat.v4.new_output(
+        "display_data",
+        {"image/png": "aGk=", "text/plain": "<>"},
+        metadata={"image/png": {"width": 3, "height": 4}},
+    )
+
+
+def test_pictures_become_files_with_their_alt_text():
+    text, files = notebooks.convert("00_a", book(picture(), picture(), alt="A [cat], seen"))
+    assert r"![A \[cat\], seen](00_a/figure-1.png){ .deit-picture width=3 height=4 loading=lazy }" in text
+    assert files == {"notebooks/00_a/figure-1.png": b"hi", "notebooks/00_a/figure-2.png": b"hi"}
+
+
+def test_a_picture_without_alt_text_is_an_error_that_names_the_cell():
+    with pytest.raises(notebooks.NotebookError, match=r"00_a.ipynb, cell 1 .*alt"):
+        notebooks.convert("00_a", book(picture()))
+
+
+def test_printed_text_is_joined_and_warnings_are_plain_blocks():
+    pieces = [
+        nbformat.v4.new_output("stream", name=name, text=text)
+        for name, text in (("stdout", "a ```\n"), ("stdout", "b\n"), ("stderr", "\x1b[31mcareful\x1b[0m\n"))
+    ]
+    text, _ = notebooks.convert("00_a", book(*pieces))
+    assert "```` { .text .deit-output }\na ```\nb\n````" in text
+    assert "``` { .text .deit-output .deit-stderr }\ncareful\n```" in text
+
+
+def test_links_in_notebooks_lead_to_pages():
+    cell = (
+        "[a](../docs/chapters/attention.md#x) [b](08_encoder.ipynb) [c](../deit_ref/weights.py) [d](https://e) [f](#)"
+    )
+    text, _ = notebooks.convert("00_a", nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(cell)]))
+    assert text.strip() == (
+        "[a](../chapters/attention.md#x) [b](08_encoder.md) [c](../source/weights.md) [d](https://e) [f](#)"
+    )
+
+
+# Third-party files and colors.
+
+
+def test_formulas_are_drawn_by_the_expected_files(monkeypatch, tmp_path):
+    files = mathjax.files()
+    assert "tex-chtml.js" in files
+    assert all(name.endswith((".js", ".woff")) for name in files)
+    wrong = tmp_path / "hashes"
+    wrong.write_text(f"{'0' * 64}  tex-chtml.js\n")
+    monkeypatch.setattr(mathjax, "HASHES", wrong)
+    with pytest.raises(ValueError, match=r"tex-chtml\.js has sha256"):
+        mathjax.files()
+
+
+@pytest.mark.parametrize("scheme", ["default", "slate"])
+def test_colors_can_be_read(scheme):
+    css = read(ROOT / "docs" / "assets" / "site.css")
+    block = re.search(rf'\[data-md-color-scheme="{scheme}"\] {{(.*?--deit-border.*?)}}', css, flags=re.DOTALL)[1]
+    colors = dict(re.findall(r"--deit-([\w-]+): (#\w{6});", block))
+
+    def light(name):
+        channels = np.array([int(colors[name][i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    def contrast(a, b):
+        low, high = sorted((light(a), light(b)))
+        return (high + 0.05) / (low + 0.05)
+
+    for name in ("image", "cls", "dist", "weight", "mask", "line"):
+        for ground in ("page", "line-pale", f"{name}-pale"):
+            assert contrast(name, ground) >= 4.5, (name, ground)
+        assert contrast("line", f"{name}-pale") >= 4.5, name
+
+
+def test_nothing_is_fetched_from_elsewhere():
+    """Sources name no file of another host; a browser test looks at the requests of the built site."""
+    for path in (ROOT / "docs").rglob("*"):
+        if path.suffix in {".css", ".js", ".svg", ".html", ".md"}:
+            text = read(path)
+            assert not re.search(r"""(?:src|srcset|poster)=["']?(?:https?:)?//""", text), path
+            assert not re.search(r"@import|url\(\s*[\"']?(?:https?:)?//", text), path
+            assert not re.search(r"!\[[^\]]*\]\(\s*(?:https?:)?//", text), path
+    config = read(ROOT / "mkdocs.yml")
+    assert "font: false" in config
+    assert not re.search(r"^repo_url:", config, flags=re.MULTILINE)

@@ -1,7 +1,15 @@
-"""Shapes in signatures are checked in every test, and Hypothesis draws the same cases on every machine."""
+"""Shapes in signatures are checked in every test, Hypothesis draws the same cases on every machine, and browser tests
+find a built site (DEIT_REF_SITE is its folder) and a page of headless Chromium that may ask no other host."""
 
+import functools
+import http.server
 import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
@@ -12,3 +20,60 @@ _common = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_
 settings.register_profile("ci", max_examples=15, derandomize=True, **_common)
 settings.register_profile("thorough", max_examples=2000, **_common)
 settings.load_profile(os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE", "ci"))
+
+CHROMIUM = "/usr/bin/chromium"
+# No sandbox inside a container, and none of the browser's own requests.
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    folder = os.environ.get("DEIT_REF_SITE")
+    if not folder:
+        pytest.skip("DEIT_REF_SITE is not set: build the site (mkdocs build) and give its folder")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def site_url(site: Path) -> Iterator[str]:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"{CHROMIUM} is not installed")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, site_url: str) -> Iterator[Any]:
+    """A page that fails its test on a console error, an exception, or a request to another host."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: None if _local(request.url, site_url) else wrong.append(request.url))
+    yield page
+    context.close()
+    assert not wrong
+
+
+def _local(url: str, site_url: str) -> bool:
+    return url.startswith((site_url, "data:", "blob:"))

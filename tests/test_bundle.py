@@ -88,6 +88,7 @@ def test_the_table_trains_each_way_for_each_seed_and_goes_on_where_it_was(tiny_t
     record = json.loads((tmp_path / "t.json").read_text())
     assert record["recipe"]["epochs"] == 1
     assert record["ways"] == distillation.WAYS
+    assert record["rows"] == distillation.rows(record["results"])
     assert "--seeds 2 --epochs 1" in record["command"]
     assert {way: [run["seed"] for run in runs] for way, runs in record["results"].items()} == {
         "no teacher": [0, 1],
@@ -117,7 +118,7 @@ def test_the_table_gives_mean_and_deviation_in_percent():
     text = distillation.table({"no teacher": runs(0.5), "hard": runs(0.6, 0.7)})
     assert text.splitlines() == [
         "| taught by | class head | distillation head | average |",
-        "|---|---|---|---|",
+        "| --- | --- | --- | --- |",
         "| no teacher | 50.00 | 60.00 | 70.00 |",
         "| hard | 65.00 ± 7.07 | 75.00 ± 7.07 | 85.00 ± 7.07 |",
     ]

@@ -21,7 +21,7 @@ pytest.importorskip("nbclient")
 
 from site_tools import directives, docstrings, mathjax, notebooks, pages, sources  # noqa: E402
 
-PAGES = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "data")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 NAV = re.findall(r"^ +- (.+): (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE)
 FENCE = re.compile(
@@ -100,7 +100,7 @@ def test_navigation_lists_chapters_notebooks_and_reference_in_reading_order():
 def test_navigation_and_files_are_the_same():
     made = {"source/index.md", *pages.reference_pages()}
     made |= {f"notebooks/{path.stem}.md" for path in notebooks.paths()}
-    written = {path.relative_to(ROOT / "docs").as_posix() for path in PAGES}
+    written = {path.relative_to(ROOT / "docs").as_posix() for path in PAGES if path.parent.name != "cards"}
     assert {path for _, path in NAV} == made | written
     assert len(NAV) == len(set(NAV))
 
@@ -354,9 +354,8 @@ def test_table_is_made_from_measured_data(builder, project):
 
 
 def test_included_files_link_into_the_site(builder, project):
-    (project / "A.md").write_text(
-        "[a](deit_ref/numpy_backend/x.py) [b](docs/map.md#c) [c](https://d) [e](CHANGELOG.md)"
-    )
+    text = "[a](deit_ref/numpy_backend/x.py) [b](docs/map.md#c) [c](https://d) [e](CHANGELOG.md) [f](deit_ref/course)"
+    (project / "A.md").write_text(text)
     assert builder.markdown("{{ include A.md }}").strip() == (
         "[a](../source/numpy_backend/x.md) [b](../map.md#c) [c](https://d) [e](../changelog.md) [f](../source/index.md)"
     )
@@ -416,6 +415,13 @@ def test_printed_text_is_joined_and_warnings_are_plain_blocks():
     text, _ = notebooks.convert("00_a", book(*pieces))
     assert "```` { .text .deit-output }\na ```\nb\n````" in text
     assert "``` { .text .deit-output .deit-stderr }\ncareful\n```" in text
+
+
+def test_printed_source_is_shown_as_python():
+    text, _ = notebooks.convert("00_a", book(nbformat.v4.new_output("stream", text="def f():\n    return 1\n")))
+    assert "``` { .python .deit-output .deit-source }\ndef f():\n    return 1\n```" in text
+    text, _ = notebooks.convert("00_a", book(nbformat.v4.new_output("stream", text="class token (1, 128)\n")))
+    assert "``` { .text .deit-output }\nclass token" in text
 
 
 def test_links_in_notebooks_lead_to_pages():

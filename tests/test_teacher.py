@@ -88,6 +88,20 @@ def test_saved_and_loaded_it_gives_the_same_answers(tmp_path):
     torch.testing.assert_close(loaded(photos())[:2], loaded(photos()[:2]), atol=1e-4, rtol=1e-4)
 
 
+def test_asked_it_looks_at_the_mirror_image_too_and_in_training_it_does_not():
+    teacher = small().eval()
+    one, other = teacher(photos()), teacher(photos().flip(-1))
+    torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(one, teacher(photos().flip(-2)), atol=1e-3)
+    teacher.train()
+    for module in teacher.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()  # the same statistics for both, and as when asked
+    straight, mirrored = teacher(photos()), teacher(photos().flip(-1))
+    assert not torch.allclose(straight, mirrored, atol=1e-3)
+    torch.testing.assert_close((straight + mirrored) / 2, one)
+
+
 def test_what_is_no_teacher_is_refused(tmp_path):
     save_weights(random_weights(TINY), tmp_path / "deit")
     assert not is_teacher(tmp_path / "deit")

@@ -8,14 +8,17 @@ each. Needs the `dev` extra.
 """
 
 import argparse
+import datetime
 import gc
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -175,7 +178,28 @@ def main() -> None:
     print(f"  import deit_ref adds {times['deit_ref too'] - times['numpy and PIL.Image']:.0f} ms")
     if arguments.json:
         with open(arguments.json, "w") as file:
-            json.dump(figures, file, indent=1)
+            json.dump(_record(figures), file, indent=1)
+
+
+def _record(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures, and a table of them with ratios, as the site shows it."""
+    references = {"resize": "Pillow", "import": "numpy and PIL.Image"}
+    rows = []
+    for unit, cases in (("ms", figures["milliseconds"]), ("MiB", figures["peak MiB"])):
+        for case, values in cases.items():
+            reference = references.get(case, "transformers eager")
+            for name, value in values.items():
+                what = f"{case}, memory added" if unit == "MiB" else case
+                rows.append([what, name, f"{value:.1f} {unit}", f"{value / values[reference]:.2f}"])
+    packages = {name: version(name) for name in ("numpy", "pillow", "torch", "transformers")}
+    return {
+        "columns": ["what", "who", "median", "ratio to transformers eager, or to the library"],
+        "rows": rows,
+        "command": f"python -m deit_ref.benchmark.cpu --rounds {figures['rounds']} --json FILE",
+        "date": datetime.date.today().isoformat(),
+        "versions": {"python": platform.python_version(), "machine": platform.machine(), **packages},
+        "figures": figures,
+    }
 
 
 def _print_row(case: str, values: dict[str, float], reference: str, unit: str = "ms") -> None:

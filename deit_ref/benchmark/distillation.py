@@ -10,6 +10,7 @@ Source: Touvron et al. 2021, table 3.
 """
 
 import argparse
+import datetime
 import json
 import os
 import platform
@@ -32,6 +33,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "soft": {"distillation": "soft", "tau": 3.0},
     "hard": {"distillation": "hard"},
 }
+COLUMNS = ["taught by", "class head", "distillation head", "average"]
 HEADS = {"class head": "cls_top1", "distillation head": "distillation_top1", "average": "top1"}
 
 
@@ -71,17 +73,23 @@ def run(recipe: Recipe, data: Path, folder: Path, *, teacher: Path, seed: int) -
     }
 
 
-def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Markdown: mean and standard deviation over the seeds, in percent, for each way and head."""
-    lines = ["| taught by | " + " | ".join(HEADS) + " |", "|---" * (len(HEADS) + 1) + "|"]
+def rows(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:
+    """Mean and standard deviation over the seeds, in percent, for each way and head."""
+    found = []
     for way, runs in results.items():
-        cells = []
+        cells = [way]
         for head in HEADS:
             values = [100 * run[head] for run in runs]
             spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.2f}{spread}")
-        lines.append(f"| {way} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            cells.append(f"{statistics.mean(values):.2f}{spread}" if values else "")
+        found.append(cells)
+    return found
+
+
+def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The rows as Markdown."""
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *rows(results)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -122,7 +130,11 @@ def _record(args: argparse.Namespace, recipe: Recipe, results: Mapping[str, Any]
         "command": "python -m deit_ref.benchmark.distillation " + shlex.join(_words(args)),
         "recipe": dataclasses.asdict(recipe),
         "ways": {way: dict(changes) for way, changes in WAYS.items()},
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "date": datetime.date.today().isoformat(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "columns": COLUMNS,
+        "rows": rows(results),
         "results": dict(results),
     }
 

@@ -224,9 +224,10 @@ RECIPES: Mapping[str, Recipe] = {
         learning_rate_batch=1024,
         weight_decay=1.3e-3,
         clip_norm=None,
+        ema_decay=None,
     ),
     "cifar10-distilled": _CIFAR10.with_changes(
-        epochs=60, warmup_epochs=3, distillation="hard", mix_probability=0.5, erasing=0.25
+        epochs=50, warmup_epochs=3, distillation="hard", mix_probability=0.5, erasing=0.25
     ),
     "cifar10-simmim": _CIFAR10.with_changes(
         task="masked-image-modeling", epochs=30, warmup_epochs=2, mixup=0.0, cutmix=0.0, mask_block=2, drop_path=0.0

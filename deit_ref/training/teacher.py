@@ -36,7 +36,8 @@ _KIND = "deit_ref-convolutional-teacher"
 class Teacher(nn.Module):
     """Photos in 0..1 (batch, 3, height, width), at least 16 pixels a side -> logits (batch, classes).
 
-    `image_size` says what it was trained on; it computes on any size.
+    It learns from one look at a photo. When asked, it looks at the photo and at its mirror image and answers with the
+    mean, so that mirroring a photo changes nothing. `image_size` says what it was trained on; it computes on any size.
     """
 
     def __init__(self, num_classes: int, *, image_size: int = 32, widths: tuple[int, ...] = WIDTHS) -> None:
@@ -54,6 +55,11 @@ class Teacher(nn.Module):
         return dataclasses.replace(Recipe(image_size=self.image_size).image_processing, image_mean=0.0, image_std=1.0)
 
     def forward(self, images: Float[Array, "batch 3 height width"]) -> Float[Array, "batch classes"]:
+        if self.training:
+            return self._look(images)
+        return (self._look(images) + self._look(images.flip(3))) / 2
+
+    def _look(self, images: Float[Array, "batch 3 height width"]) -> Float[Array, "batch classes"]:
         # On a CPU, convolutions of channels-last images are faster.
         x = images.contiguous(memory_format=torch.channels_last)
         x = F.gelu(self.whiten(x))  # (batch, 24, height - 1, width - 1)

@@ -1,0 +1,70 @@
+// Formulas. MathJax comes from this site, and only on pages that have formulas.
+(() => {
+  const folder = new URL("mathjax/", document.currentScript.src).href;
+
+  window.MathJax = {
+    tex: {
+      inlineMath: [["\\(", "\\)"]],
+      displayMath: [["\\[", "\\]"]],
+      processEscapes: true,
+      // These two fetch further files when a formula asks for them; all that is used here is loaded at once.
+      packages: { "[-]": ["autoload", "require"] },
+    },
+    chtml: { fontURL: folder + "output/chtml/fonts/woff-v2", adaptiveCSS: false },
+    options: { enableMenu: false, ignoreHtmlClass: ".*", processHtmlClass: "arithmatex" },
+    startup: { typeset: false },
+  };
+
+  let loading = null;
+  const load = () => {
+    loading ??= new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = folder + "tex-chtml.js";
+      script.onload = () => window.MathJax.startup.promise.then(resolve);
+      script.onerror = () => reject(new Error("MathJax could not be loaded"));
+      document.body.append(script);
+    });
+    return loading;
+  };
+
+  const typeset = async () => {
+    const formulas = [...document.querySelectorAll(".arithmatex")];
+    if (formulas.length === 0) return;
+    await load();
+    window.MathJax.startup.output.clearCache();
+    window.MathJax.typesetClear();
+    window.MathJax.texReset();
+    await window.MathJax.typesetPromise(formulas);
+  };
+
+  // The line that an address names, such as source/...#L70, stands out: :target alone misses instant navigation.
+  const mark = () => {
+    for (const line of document.querySelectorAll(".deit-line.deit-here")) line.classList.remove("deit-here");
+    if (/^#L\d+$/.test(location.hash)) document.querySelector(location.hash)?.classList.add("deit-here");
+  };
+
+  // What the theme leaves unnamed or out of reach of the keyboard.
+  const scrolling = ".md-typeset__scrollwrap, div.arithmatex, .deit-html";
+  const reach = () => {
+    document.querySelector(".md-search[role=dialog]")?.setAttribute("aria-label", "Search");
+    for (const nav of document.querySelectorAll("nav.md-code__nav:not([role])")) nav.setAttribute("role", "none");
+    for (const box of document.querySelectorAll(scrolling)) {
+      if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  };
+  let waiting = 0;
+  const reachSoon = () => {
+    cancelAnimationFrame(waiting);
+    waiting = requestAnimationFrame(reach);
+  };
+  new MutationObserver(reachSoon).observe(document.body, { childList: true, subtree: true });
+  window.addEventListener("resize", reachSoon);
+
+  // Material emits document$ on each page, also when it is reached without loading anew.
+  document$.subscribe(() => {
+    typeset().catch((error) => console.error(error));
+    mark();
+  });
+  window.addEventListener("hashchange", mark);
+})();

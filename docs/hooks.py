@@ -1,0 +1,76 @@
+"""MkDocs' events, each a few lines: what they call stands in docs/site_tools."""
+
+import os
+from typing import Any
+
+import inside_data
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
+from site_tools import directives, mathjax, notebooks, pages, sources
+
+import deit_ref
+
+builders: dict[str, directives.PageBuilder] = {}
+
+
+def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
+    """Add what is made: notebooks, the viewer's data, the API's pages, the source of each module, MathJax."""
+    builders.clear()
+
+    def add(uri: str, content: str | bytes, inclusion: InclusionLevel = InclusionLevel.UNDEFINED) -> None:
+        if files.get_file_from_path(uri) is None:
+            files.append(File.generated(config, uri, content=content, inclusion=inclusion))
+
+    try:
+        for uri, content in notebooks.pages():
+            add(uri, content)
+        for uri, content in inside_data.files(deit_ref.load_weights(os.environ.get("SITE_WEIGHTS"))).items():
+            add(uri, content)
+        for name, content in mathjax.files().items():
+            add(f"assets/mathjax/{name}", content)
+    except (notebooks.NotebookError, ValueError) as error:
+        raise PluginError(str(error)) from error
+    for uri, text in pages.reference_pages().items():
+        add(uri, text)
+    add("source/index.md", pages.source_index())
+    for module in sources.modules():
+        add(f"source/{module}.md", pages.source_page(module), InclusionLevel.NOT_IN_NAV)
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Carry out the directives, and put the row of links under the title."""
+    uri = page.file.src_uri
+
+    def link(target: str) -> str:
+        path, _, anchor = target.partition("#")
+        file = files.get_file_from_path(path)
+        if file is None:
+            raise sources.SourceError(f"the site has no {path}")
+        return get_relative_url(file.url, page.file.url) + (f"#{anchor}" if anchor else "")
+
+    builder = builders[uri] = directives.PageBuilder(uri, link)
+    try:
+        if not uri.startswith("notebooks/"):
+            markdown = builder.markdown(markdown)
+        if uri.startswith("source/") and uri != "source/index.md":
+            module = uri.removeprefix("source/").removesuffix(".md")
+            markdown += "\n" + builder.add(pages.source_block(builder, module)) + "\n"
+            page.meta["line_count"] = sources.read(module).count("\n")
+    except sources.SourceError as error:
+        raise PluginError(str(error)) from error
+    return pages.with_link_row(markdown, pages.link_row(uri, set(files.src_uris)))
+
+
+def on_page_content(html: str, page: Page, **_: Any) -> str:
+    """Put the blocks in their places, and tell MkDocs which lines can be linked to."""
+    try:
+        html = builders[page.file.src_uri].html(html)
+    except sources.SourceError as error:
+        raise PluginError(f"{page.file.src_uri}: {error}") from error
+    if "line_count" in page.meta and page.present_anchor_ids is not None:
+        page.present_anchor_ids |= {f"L{number}" for number in range(1, page.meta["line_count"] + 1)}
+    return html

@@ -1,0 +1,233 @@
+"""The directives of the pages, `{{ mirror attention.split_heads }}` and others: docs/contributing.md lists them.
+
+Blocks are made in two steps. In Markdown a block is a word on a line of its own; when the page is HTML, the word's
+paragraph becomes the block. So a block stands anywhere, in lists and admonitions too, and Markdown leaves it alone.
+"""
+
+import html
+import json
+import posixpath
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+from site_tools import sources
+from site_tools.sources import BACKENDS, ROOT, Cut, SourceError
+
+LABELS = {"numpy": "NumPy", "torch": "torch"}
+_DIRECTIVE = re.compile(r"\{\{\s*(.*?)\s*\}\}")
+_CODE_SPAN = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
+
+
+@dataclass
+class PageBuilder:
+    """Carries out the directives of one page.
+
+    Attributes:
+        uri: the page's path below docs, such as "chapters/attention.md".
+        link: from a path below docs (with #anchor) to the address that the page's HTML uses for it.
+        root: the repository.
+        blocks: HTML by placeholder.
+    """
+
+    uri: str
+    link: Callable[[str], str]
+    root: Path = ROOT
+    blocks: dict[str, str] = field(default_factory=dict)
+    figures: set[str] = field(default_factory=set)
+
+    def markdown(self, text: str) -> str:
+        """The page with every directive carried out; a wrong one is a SourceError that names it."""
+        lines, fence = [], ""
+        for line in text.split("\n"):
+            opening = re.match(r"\s*(```+|~~~+)", line)
+            if fence:
+                if opening and opening[1].startswith(fence) and line.strip() == opening[1]:
+                    fence = ""
+            elif opening:
+                fence = opening[1]
+            elif "{{" in line:
+                line = self._line(line)
+            lines.append(line)
+        return "\n".join(lines)
+
+    def html(self, text: str) -> str:
+        """The page's HTML with the blocks in their places."""
+        for placeholder, block in self.blocks.items():
+            paragraph = f"<p>{placeholder}</p>"
+            if text.count(placeholder) != 1:
+                raise SourceError(f"block {placeholder} is {text.count(placeholder)} times in the page")
+            text = text.replace(paragraph if paragraph in text else placeholder, block)
+        return text
+
+    def _line(self, line: str) -> str:
+        alone = re.fullmatch(r"(\s*)\{\{\s*(.*?)\s*\}\}\s*", line)
+        if alone and not alone[2].startswith("line "):
+            block = self._run(alone[2], BLOCKS)
+            return "\n".join(["", *(alone[1] + part for part in block.split("\n")), ""])
+        spans = [match.span() for match in _CODE_SPAN.finditer(line)]
+
+        def inline(match: re.Match[str]) -> str:
+            if any(start < match.start() < end for start, end in spans):
+                return match[0]
+            return self._run(match[1], INLINE)
+
+        return _DIRECTIVE.sub(inline, line)
+
+    def _run(self, call: str, known: dict[str, Callable[..., str]]) -> str:
+        try:
+            name, *arguments = shlex.split(call)
+            if name not in known:
+                where = "alone on its line" if name in BLOCKS else "a directive"
+                raise SourceError(f"{name!r} is not {where}; known here: {', '.join(known)}")
+            return known[name](self, *arguments)
+        except (SourceError, TypeError, ValueError, OSError) as error:
+            raise SourceError(f"{self.uri}: {{{{ {call} }}}}: {error}") from error
+
+    def add(self, content: str) -> str:
+        """The placeholder of a block."""
+        placeholder = f"deit-block-{len(self.blocks)}-deit"
+        self.blocks[placeholder] = content
+        return placeholder
+
+    def code_html(self, cut: Cut, title: str | None = None) -> str:
+        """A highlighted block with the file's own line numbers, each a link to the source page."""
+        page = f"source/{cut.module}.md"
+        title = title or f"deit_ref/{cut.module}.py"
+        head = f'<a href="{self.link(f"{page}#L{cut.first}")}">{html.escape(title)}, line {cut.first}</a>'
+        return code_html(cut, lambda number: self.link(f"{page}#L{number}"), head=head)
+
+    def mirror(self, name: str) -> str:
+        """Tabs "NumPy" and "torch", side by side where the screen is wide."""
+        cuts = {backend: sources.cut(*sources.resolve(name, backend, self.root), self.root) for backend in BACKENDS}
+        group = f"mirror-{len(self.blocks)}"
+        inputs, labels, blocks = [], [], []
+        for i, (backend, cut) in enumerate(cuts.items()):
+            inputs.append(f'<input{" checked" * (i == 0)} id="{group}-{i}" name="{group}" type="radio">')
+            labels.append(f'<label for="{group}-{i}">{LABELS[backend]}</label>')
+            title = f"{LABELS[backend]}: {cut.module.split('/')[-1]}.py"
+            blocks.append(f'<div class="tabbed-block">{self.code_html(cut, title)}</div>')
+        return self.add(
+            f'<div class="tabbed-set tabbed-alternate deit-mirror" data-tabs="{group}:2">{"".join(inputs)}'
+            f'<div class="tabbed-labels">{"".join(labels)}</div>'
+            f'<div class="tabbed-content">{"".join(blocks)}</div></div>'
+        )
+
+    def code(self, *name: str) -> str:
+        """One block: `attention.split_heads`, `torch attention.split_heads` or `deit_ref.weights.Attention`."""
+        module, inner = self._resolve(*name)
+        return self.add(self.code_html(sources.cut(module, inner, self.root)))
+
+    def formula(self, *name: str) -> str:
+        """The first display formula of the function's docstring."""
+        return f"$$\n{sources.formula(*self._resolve(*name), self.root)}\n$$"
+
+    def line(self, *name_and_text: str) -> str:
+        """A link to the one line of the function that contains the text."""
+        *name, text = name_and_text
+        module, inner = self._resolve(*name)
+        number = sources.find_line(module, inner, text, self.root)
+        target = posixpath.relpath(f"source/{module}.md", posixpath.dirname(self.uri) or ".")
+        return f"[{module.split('/')[-1]}.py, line {number}]({target}#L{number})"
+
+    def figure(self, name: str) -> str:
+        """docs/figures/<name>.svg in the page, so that it takes the page's colors; .md links in it are resolved."""
+        if name in self.figures:
+            raise SourceError("a figure stands once on a page, because its ids do")
+        self.figures.add(name)
+        svg = (self.root / "docs" / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+        svg = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->", "", svg, flags=re.DOTALL).strip()
+        svg = re.sub(r'(?<=\shref=")([^"#:]+\.md)(#[^"]*)?(?=")', self._figure_link, svg)
+        return self.add(f'<figure class="deit-figure">{svg}</figure>')
+
+    def _figure_link(self, match: re.Match[str]) -> str:
+        target, anchor = match[1], match[2] or ""
+        for base in ("figures", posixpath.dirname(self.uri), ""):
+            uri = posixpath.normpath(posixpath.join(base, target))
+            try:
+                return self.link(uri + anchor)
+            except SourceError:
+                continue
+        raise SourceError(f"the figure's link {target!r} leads to no page")
+
+    def table(self, name: str) -> str:
+        """docs/data/<name>.json as a table: columns, rows, and how, when and with what they were measured."""
+        data = json.loads((self.root / "docs" / "data" / f"{name}.json").read_text(encoding="utf-8"))
+        rows = [data["columns"], ["---"] * len(data["columns"]), *data["rows"]]
+        if any(len(row) != len(data["columns"]) for row in rows):
+            raise SourceError(f"each row of docs/data/{name}.json must have {len(data['columns'])} cells")
+        table = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+        versions = ", ".join(f"{package} {version}" for package, version in data["versions"].items())
+        return "\n".join([*table, "", f"Measured by `{data['command']}` on {data['date']}, with {versions}."])
+
+    def include(self, path: str) -> str:
+        """A file of the repository's top level; its links to docs and source files become links in the site."""
+        text = (self.root / path).read_text(encoding="utf-8").rstrip()
+        here = posixpath.dirname(self.uri) or "."
+
+        def link(match: re.Match[str]) -> str:
+            target = match[1]
+            if urlsplit(target).scheme or target.startswith("#"):
+                return match[0]
+            return f"]({posixpath.relpath(site_path(target), here)})"
+
+        return re.sub(r"\]\(([^)\s]+)\)", link, text)
+
+    def _resolve(self, *name: str) -> tuple[str, str]:
+        backend, dotted = name if len(name) == 2 else ("numpy", *name)
+        if backend not in BACKENDS:
+            raise SourceError(f"{backend!r} is not a backend; known: {', '.join(BACKENDS)}")
+        return sources.resolve(dotted, backend, self.root)
+
+
+def site_path(path: str) -> str:
+    """Where the site has a file of the repository: a page, a source page or a notebook page."""
+    path, _, anchor = path.partition("#")
+    for pattern, target in (
+        (r"(?:\./)?docs/(.+)", r"\1"),
+        (r"deit_ref/(.+)\.py", r"source/\1.md"),
+        (r"deit_ref(?:/[^.]*)?", r"source/index.md"),
+        (r"notebooks/([^/]+)\.(?:ipynb|py)", r"notebooks/\1.md"),
+        (r"(CHANGELOG|CONTRIBUTING)\.md", lambda match: f"{match[1].lower()}.md"),
+    ):
+        if re.fullmatch(pattern, path):
+            path = re.sub(pattern, target, path)
+            break
+    return f"{path}#{anchor}" if anchor else path
+
+
+def code_html(cut: Cut, line_link: Callable[[int], str], *, head: str = "", anchors: bool = False) -> str:
+    """Highlighted lines that wrap under their own indentation; numbers are not part of what is copied."""
+    rows = highlight(cut.text, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)).split("\n")
+    parts = []
+    for (number, text), row in zip(cut.lines, rows, strict=False):
+        indent = len(text) - len(text.lstrip())
+        name = f' id="L{number}"' if anchors else ""
+        parts.append(
+            f'<span class="deit-line"{name} style="--indent:{indent}">'
+            f'<a class="deit-number" href="{line_link(number)}" data-line="{number}" tabindex="-1" aria-hidden="true">'
+            f"</a>{row}\n</span>"
+        )
+    title = f'<span class="filename">{head}</span>' if head else ""
+    copied = html.escape(cut.text, quote=True)
+    return (
+        f'<div class="highlight deit-code" data-copy="{copied}">{title}<pre><code>{"".join(parts)}</code></pre></div>'
+    )
+
+
+BLOCKS: dict[str, Callable[..., str]] = {
+    "mirror": PageBuilder.mirror,
+    "code": PageBuilder.code,
+    "formula": PageBuilder.formula,
+    "figure": PageBuilder.figure,
+    "table": PageBuilder.table,
+    "include": PageBuilder.include,
+}
+INLINE: dict[str, Callable[..., str]] = {"line": PageBuilder.line}

@@ -1,0 +1,196 @@
+"""Notebooks become pages: executed once, remembered while nothing that they use changes, written as Markdown."""
+
+import ast
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import posixpath
+import re
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from site_tools.directives import site_path
+from site_tools.sources import ROOT
+
+PACKAGES = ("numpy", "scipy", "pillow", "torch", "matplotlib", "ipykernel", "nbclient")
+SECONDS = 120  # for one cell
+
+
+class NotebookError(Exception):
+    """A notebook that fails or that cannot become a page; the message names notebook and cell."""
+
+
+def paths(root: Path = ROOT) -> list[Path]:
+    return sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def pages(root: Path = ROOT) -> Iterator[tuple[str, str | bytes]]:
+    """Contents by path below docs: for each notebook its page, its pictures and the file to download."""
+    package = _package_hash(root)
+    with ThreadPoolExecutor(2) as pool:
+        executed = pool.map(lambda path: execute(path, package, root / ".cache" / "notebooks"), paths(root))
+        for path, notebook in zip(paths(root), executed, strict=True):
+            text, pictures = convert(path.stem, notebook)
+            yield f"notebooks/{path.stem}.md", text
+            yield f"notebooks/{path.name}", path.read_bytes()
+            yield from pictures.items()
+
+
+def _package_hash(root: Path) -> bytes:
+    """Of all that a notebook's outputs depend on, beside itself."""
+    digest = hashlib.sha256(json.dumps([sys.version, *((name, version(name)) for name in PACKAGES)]).encode())
+    for path in sorted((root / "deit_ref").rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.digest()
+
+
+def execute(path: Path, package: bytes, cache: Path) -> Any:
+    """The notebook with its outputs, from the cache if it is there."""
+    source = path.read_bytes()
+    stored = cache / f"{path.stem}-{hashlib.sha256(package + source).hexdigest()[:20]}.ipynb"
+    if stored.exists():
+        return nbformat.read(stored, as_version=4)
+    notebook = nbformat.reads(source.decode(), as_version=4)
+    # A notebook that reads an old output would not run for its reader.
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    client = NotebookClient(
+        notebook,
+        timeout=SECONDS,
+        kernel_name="python3",
+        extra_arguments=["--InlineBackend.figure_format=retina", "--log-level=40"],
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(path.parents[1]), os.environ.get("PYTHONPATH")])),
+        "OMP_NUM_THREADS": "1",  # two notebooks run at a time
+        "OPENBLAS_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    try:
+        asyncio.run(client.async_execute(env=environment))
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        raise NotebookError(f"notebooks/{path.name}: {_failed_cell(notebook)}\n{_plain(str(error))}") from error
+    cache.mkdir(parents=True, exist_ok=True)
+    for old in cache.glob(f"{path.stem}-*.ipynb"):
+        old.unlink()
+    nbformat.write(notebook, stored)
+    return notebook
+
+
+def _failed_cell(notebook: Any) -> str:
+    for i, cell in enumerate(notebook.cells):
+        if any(output.output_type == "error" for output in cell.get("outputs", [])):
+            return f"cell {i} failed: {cell.source.splitlines()[0] if cell.source else ''}"
+    return f"a cell did not end within {SECONDS} s, or the kernel died"
+
+
+def convert(name: str, notebook: Any) -> tuple[str, dict[str, bytes]]:
+    """Markdown, and pictures by path below docs."""
+    parts: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for i, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            parts.append(_links(cell.source))
+        elif cell.cell_type == "code" and cell.source.strip():
+            parts.append(_fence(cell.source, "python"))
+            for output in _joined(cell.outputs):
+                parts.append(_output(output, f"notebooks/{name}.ipynb, cell {i}", cell, name, pictures))
+    return "\n\n".join(part for part in parts if part) + "\n", pictures
+
+
+def _joined(outputs: list[Any]) -> Iterator[Any]:
+    """Outputs, with neighbouring pieces of one stream as one."""
+    last: Any = None
+    for output in outputs:
+        if output.output_type == "stream" and last is not None and last.get("name") == output.name:
+            last = nbformat.from_dict({**last, "text": last.text + output.text})
+            continue
+        if last is not None:
+            yield last
+        last = output
+    if last is not None:
+        yield last
+
+
+def _output(output: Any, where: str, cell: Any, name: str, pictures: dict[str, bytes]) -> str:
+    if output.output_type == "stream":
+        if output.name == "stderr":
+            return _fence(output.text, "{ .text .deit-output .deit-stderr }")
+        return _fence(output.text, "{ .python .deit-output .deit-source }" if _is_source(output.text) else OUTPUT)
+    data = output.get("data", {})
+    for kind, suffix in (("image/png", "png"), ("image/jpeg", "jpg"), ("image/svg+xml", "svg")):
+        if kind in data:
+            alt = cell.metadata.get("alt", "").strip()
+            if not alt:
+                raise NotebookError(f'{where} makes a picture and has no alt text: write it as `# %% alt="..."`')
+            content = data[kind]
+            number = sum(path.startswith(f"notebooks/{name}/") for path in pictures) + 1
+            path = f"{name}/figure-{number}.{suffix}"
+            pictures[f"notebooks/{path}"] = content.encode() if suffix == "svg" else base64.b64decode(content)
+            size = output.metadata.get(kind, {})
+            width = f" width={size['width']} height={size['height']}" if {"width", "height"} <= size.keys() else ""
+            alt = re.sub(r"([\[\]*_`\\])", r"\\\1", " ".join(alt.split()))
+            return f"![{alt}]({path}){{ .deit-picture{width} loading=lazy }}"
+    if "text/markdown" in data:
+        return _links(data["text/markdown"])
+    if "text/html" in data:
+        html = re.sub(r"<style.*?</style>", "", data["text/html"], flags=re.DOTALL)
+        return f'<div class="deit-html">{_unbroken(html)}</div>'
+    return _fence(data["text/plain"], OUTPUT) if "text/plain" in data else ""
+
+
+OUTPUT = "{ .text .deit-output }"
+
+
+def _is_source(text: str) -> bool:
+    """Whether a cell has printed the source of a function or class."""
+    if not re.match(r"(@|def |class )", text):
+        return False
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
+
+
+def _unbroken(html: str) -> str:
+    """HTML without empty lines, which would end it for Markdown."""
+    return re.sub(r"\n[ \t]*(?=\n)", "\n&#8203;", html.strip())
+
+
+def _fence(text: str, kind: str) -> str:
+    longest = max((len(ticks) for ticks in re.findall(r"`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence} {kind}\n{_plain(text)}\n{fence}"
+
+
+def _plain(text: str) -> str:
+    """Without terminal colors."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text).rstrip("\n")
+
+
+def _links(markdown: str) -> str:
+    """Links to files of the repository become links in the site."""
+
+    def link(match: re.Match[str]) -> str:
+        target = match[1]
+        if re.match(r"\d\d_\w+\.(ipynb|py)\b", target):
+            target = f"../notebooks/{target}"
+        if not target.startswith("../"):
+            return match[0]
+        return f"]({posixpath.relpath(site_path(target.removeprefix('../')), 'notebooks')})"
+
+    return re.sub(r"\]\(([^)\s]+)\)", link, markdown)

@@ -1,0 +1,204 @@
+"""Pages that are made, not written: the source of each module, the API of each chapter, rows of links."""
+
+import ast
+import posixpath
+import re
+
+from deit_ref.chapters import CHAPTERS, Chapter
+from site_tools import sources
+from site_tools.directives import PageBuilder, code_html
+from site_tools.sources import ROOT, Cut
+
+PAPERS = {
+    "deit": ("Touvron et al. 2021", "https://arxiv.org/abs/2012.12877"),
+    "vit": ("Dosovitskiy et al. 2021", "https://arxiv.org/abs/2010.11929"),
+    "transformer": ("Vaswani et al. 2017", "https://arxiv.org/abs/1706.03762"),
+    "simmim": ("Xie et al. 2022", "https://arxiv.org/abs/2111.09886"),
+    "layer_norm": ("Ba et al. 2016", "https://arxiv.org/abs/1607.06450"),
+    "gelu": ("Hendrycks & Gimpel 2016", "https://arxiv.org/abs/1606.08415"),
+    "keys": ("Keys 1981", "https://doi.org/10.1109/TASSP.1981.1163711"),
+    "pillow": ("Pillow", "https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Resample.c"),
+    "processor": (
+        "transformers",
+        "https://huggingface.co/docs/transformers/model_doc/deit#transformers.DeiTImageProcessor",
+    ),
+}
+# Where each chapter comes from: a key of PAPERS and the place in it.
+SOURCES: dict[str, tuple[tuple[str, str], ...]] = {
+    "layers": (("transformer", "section 3.2.1"), ("layer_norm", "equation 4"), ("gelu", "section 2")),
+    "resize": (("keys", "cubic convolution"), ("pillow", "Resample.c")),
+    "image": (("processor", "DeiTImageProcessor"),),
+    "patches": (("vit", "section 3.1, equation 1"),),
+    "positions": (("deit", "section 3"), ("keys", "cubic convolution")),
+    "tokens": (("deit", "section 4, figure 2"), ("simmim", "section 3.2")),
+    "attention": (("transformer", "section 3.2, equation 1"), ("deit", "section 3")),
+    "encoder": (("vit", "equations 2 to 4"),),
+    "heads": (("deit", "section 4, table 3"),),
+    "simmim": (("simmim", "sections 3.3 and 3.4"),),
+    "losses": (("deit", "section 4, equations 2 and 3"), ("simmim", "section 3.4")),
+    "model": (("deit", "figure 2"),),
+}
+
+# The reference's other pages: title, introduction, and what mkdocstrings shows.
+REFERENCE = {
+    "api": (
+        "The public API",
+        "What `import deit_ref` gives, in reading order.",
+        (
+            "api.forward",
+            "api.preprocess",
+            "api.compare",
+            "checkpoints.load_weights",
+            "checkpoints.save_weights",
+            "weights.init_weights",
+        ),
+    ),
+    "config": (
+        "Configuration",
+        "Sizes of a model, treatment of photos, and the published variants.",
+        ("config",),
+    ),
+    "weights": ("Weights", "The tree that both backends take first.", ("weights",)),
+    "outputs": ("Outputs", "What `forward` returns: one type for each task.", ("outputs",)),
+    "trace": ("Trace", "Every step of a forward pass, by name.", ("trace",)),
+    "photos": ("Photos", "From files, PIL images, arrays and tensors to pixels.", ("photos",)),
+    "plots": ("Plots", "Figures of what a trace holds, with matplotlib (extra `plots`).", ("plots",)),
+    "checkpoints": (
+        "Checkpoints",
+        "Reading and writing files, without torch, and without executing anything in them.",
+        (
+            "checkpoints.load",
+            "checkpoints.huggingface",
+            "checkpoints.original",
+            "checkpoints.names",
+            "checkpoints.files",
+            "checkpoints.hub",
+            "checkpoints.safetensors_reader",
+            "checkpoints.pickle_reader",
+            "checkpoints.pickle_program",
+        ),
+    ),
+    "training": (
+        "Training",
+        "Recipes, data, augmentation and the loop, with torch (extra `train`), in reading order.",
+        tuple(
+            f"training.{name}"
+            for name in (
+                "recipe data folders cifar batches augmentation operations masking objectives optimization teacher "
+                "student loop state run evaluate bundle"
+            ).split()
+        ),
+    ),
+}
+
+
+def notebook_name(chapter: Chapter) -> str:
+    return f"{chapter.number:02d}_{chapter.name}"
+
+
+def chapter_of(uri: str) -> tuple[Chapter, str] | None:
+    """The chapter that a page belongs to, and which of its pages it is; None for all other pages."""
+    for chapter in CHAPTERS:
+        kinds = {
+            f"chapters/{chapter.name}.md": "chapter",
+            f"reference/{chapter.name}.md": "reference",
+            f"notebooks/{notebook_name(chapter)}.md": "notebook",
+            f"source/numpy_backend/{chapter.name}.md": "numpy",
+            f"source/torch_backend/{chapter.name}.md": "torch",
+        }
+        if uri in kinds:
+            return chapter, kinds[uri]
+    return None
+
+
+def link_row(uri: str, exists: set[str]) -> str:
+    """The row of links under the title of a page that belongs to a chapter: to its other pages that exist."""
+    found = chapter_of(uri)
+    links = []
+    if found is not None:
+        chapter, kind = found
+        targets = {
+            "chapter": (f"Chapter {chapter.number}", f"chapters/{chapter.name}.md"),
+            "numpy": ("NumPy source", f"source/numpy_backend/{chapter.name}.md"),
+            "torch": ("torch source", f"source/torch_backend/{chapter.name}.md"),
+            "notebook": ("Notebook", f"notebooks/{notebook_name(chapter)}.md"),
+            "reference": ("API", f"reference/{chapter.name}.md"),
+        }
+        here = posixpath.dirname(uri)
+        links = [
+            f"[{label}]({posixpath.relpath(target, here)})"
+            for other, (label, target) in targets.items()
+            if other != kind and target in exists
+        ]
+        if kind == "chapter":
+            for key, place in SOURCES[chapter.name]:
+                label, url = PAPERS[key]
+                links.append(f"[{label}, {place}]({url})")
+    if uri.startswith("notebooks/"):
+        name = posixpath.basename(uri).removesuffix(".md")
+        links.append(f"[Download {name}.ipynb]({name}.ipynb)")
+    return "\n".join([*links, "{ .deit-links }"]) if links else ""
+
+
+def with_link_row(markdown: str, row: str) -> str:
+    """The page with the row after its first level-one title."""
+    return re.sub(r"^(# .+)$", lambda title: f"{title[1]}\n\n{row}\n", markdown, count=1, flags=re.MULTILINE)
+
+
+def source_page(module: str) -> str:
+    """The Markdown around the code of a module: a word that `source_block` replaces."""
+    found = chapter_of(f"source/{module}.md")
+    title = f"deit_ref/{module}.py"
+    intro = ""
+    if found is not None:
+        chapter, kind = found
+        intro = f"Chapter {chapter.number} in {'NumPy' if kind == 'numpy' else 'torch'}."
+    return f"---\ntitle: {title}\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n# `{title}`\n\n{intro}\n"
+
+
+def source_index() -> str:
+    """A list of all source pages, each with the first line of its docstring."""
+    folders: dict[str, list[str]] = {}
+    for module in sources.modules():
+        docstring = ast.get_docstring(ast.parse(sources.read(module))) or ""
+        folder = posixpath.dirname(f"deit_ref/{module}")
+        folders.setdefault(folder, []).append(f"| [{module}.py]({module}.md) | {docstring.splitlines()[0]} |")
+    tables = (f"## {folder}\n\n| file | what |\n|---|---|\n" + "\n".join(rows) for folder, rows in folders.items())
+    return "# The source\n\nEvery file of the package, with its line numbers.\n\n" + "\n\n".join(tables) + "\n"
+
+
+def source_block(builder: PageBuilder, module: str) -> str:
+    lines = sources.read(module, builder.root).rstrip("\n").split("\n")
+    return code_html(Cut(module, tuple(enumerate(lines, 1)), ""), lambda number: f"#L{number}", anchors=True)
+
+
+def reference_pages() -> dict[str, str]:
+    """Markdown by path: a page for each chapter, and the pages of `REFERENCE`."""
+    pages = {}
+    for chapter in CHAPTERS:
+        pages[f"reference/{chapter.name}.md"] = (
+            f"# {chapter.name}: API\n\nChapter {chapter.number}: {chapter.title}. "
+            f"The NumPy functions come first; their [torch twins](#torch) follow.\n\n"
+            f"## NumPy {{ #numpy }}\n\n{_module(f'numpy_backend.{chapter.name}')}\n"
+            f"## torch {{ #torch }}\n\n{_module(f'torch_backend.{chapter.name}')}\n"
+        )
+    for name, (title, intro, objects) in REFERENCE.items():
+        parts = [f"# {title}\n\n{intro}\n"]
+        for dotted in objects:
+            parts.append(_module(dotted, heading=len(objects) > 1))
+        pages[f"reference/{name}.md"] = "\n".join(parts)
+    return pages
+
+
+def _module(dotted: str, *, heading: bool = False) -> str:
+    path = ROOT / "deit_ref" / (dotted.replace(".", "/") + ".py")
+    if heading and path.is_file():
+        file = f"[source](../source/{dotted.replace('.', '/')}.md)"
+        return f"## deit_ref.{dotted} {{ #{dotted.replace('.', '-')} }}\n\n{file}\n\n{_object(dotted)}"
+    if heading:
+        return _object(dotted, "    options:\n      show_root_heading: true\n      heading_level: 2\n")
+    return _object(dotted)
+
+
+def _object(dotted: str, options: str = "    options:\n      heading_level: 3\n") -> str:
+    return f"::: deit_ref.{dotted}\n{options}"

@@ -227,11 +227,11 @@ RECIPES: Mapping[str, Recipe] = {
         ema_decay=None,
     ),
     "cifar10-distilled": _CIFAR10.with_changes(
-        epochs=50, warmup_epochs=3, distillation="hard", mix_probability=0.5, erasing=0.25
+        epochs=40, warmup_epochs=3, distillation="hard", mix_probability=0.5, erasing=0.25
     ),
     "cifar10-simmim": _CIFAR10.with_changes(
-        task="masked-image-modeling", epochs=30, warmup_epochs=2, mixup=0.0, cutmix=0.0, mask_block=2, drop_path=0.0
+        task="masked-image-modeling", epochs=20, warmup_epochs=2, mixup=0.0, cutmix=0.0, mask_block=2, drop_path=0.0
     ),
     "cifar10-finetune": _CIFAR10.with_changes(epochs=10, learning_rate=5e-4, warmup_epochs=1),
-    "cifar10-table": _CIFAR10.with_changes(model="cifar10-small", epochs=20, warmup_epochs=1),
+    "cifar10-table": _CIFAR10.with_changes(model="cifar10-small", epochs=10, warmup_epochs=1),
 }

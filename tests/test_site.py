@@ -330,15 +330,16 @@ def test_directives_in_code_are_text(builder):
 
 
 def test_figure_stands_in_the_page_once_and_its_links_are_resolved(builder, project):
-    svg = '<svg><a href="../chapters/demo.md#x"><!-- no --><text>demo</text></a></svg>'
+    svg = '<svg><a class="b" href="../chapters/demo.md#x"><!-- no --><text>demo</text></a></svg>'
     (project / "docs/figures/demo.svg").write_text(svg)
     block = builder.html("<p>" + builder.markdown("{{ figure demo }}").strip() + "</p>")
     assert block == (
-        '<figure class="deit-figure"><svg><a href="/chapters/demo.md#x"><text>demo</text></a></svg></figure>'
+        '<figure class="deit-figure"><svg><a class="b" xlink:href="/chapters/demo.md#x"><text>demo</text></a></svg>'
+        "</figure>"
     )
     with pytest.raises(sources.SourceError, match="once"):
         builder.markdown("{{ figure demo }}")
-    (project / "docs/figures/lost.svg").write_text(svg.replace("demo.md", "lost.md"))
+    (project / "docs/figures/lost.svg").write_text(svg.replace("demo.md", "lost.md").replace("href", "xlink:href"))
     with pytest.raises(sources.SourceError, match=r"lost\.md"):
         builder.markdown("{{ figure lost }}")
 
@@ -432,6 +433,12 @@ def test_links_in_notebooks_lead_to_pages():
     assert text.strip() == (
         "[a](../chapters/attention.md#x) [b](08_encoder.md) [c](../source/weights.md) [d](https://e) [f](#)"
     )
+
+
+def test_formulas_in_details_are_formulas():
+    cell = "<details><summary>A hint</summary>\n\n$T = 4 D$\n\n</details>"
+    text, _ = notebooks.convert("00_a", nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(cell)]))
+    assert text.startswith('<details markdown="1"><summary>')
 
 
 # Third-party files and colors.

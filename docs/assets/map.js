@@ -12,10 +12,6 @@ export async function start(root, signal) {
   );
   const said = el("p.inside-note", { role: "status" });
   root.prepend(el("div.inside-row", {}, el("label", {}, el("span", {}, "Shapes of"), box)), said);
-  // Material's navigation.instant reads a link's href as a text, which links in SVG do not have: they load as usual.
-  root.addEventListener("click", (event) => {
-    if (event.target.closest("svg a")) event.stopPropagation();
-  });
   const asked = fromAddress().model;
   box.value = variants.some(({ name }) => name === asked) ? asked : SHOWN;
   fill(box.value);

@@ -44,12 +44,18 @@
   };
 
   // What the theme leaves unnamed or out of reach of the keyboard.
-  const scrolling = ".md-typeset__scrollwrap, div.arithmatex, .deit-html";
+  const scrolling = ".md-typeset__scrollwrap, div.arithmatex, span.arithmatex, .deit-html";
   const reach = () => {
     document.querySelector(".md-search[role=dialog]")?.setAttribute("aria-label", "Search");
     for (const nav of document.querySelectorAll("nav.md-code__nav:not([role])")) nav.setAttribute("role", "none");
+    // A formula in a sentence that is wider than the column gets a line of its own, which scrolls.
+    for (const formula of document.querySelectorAll("span.arithmatex")) {
+      formula.classList.remove("deit-wide");
+      const block = formula.parentElement.closest("p, li, dd, td, th, div");
+      formula.classList.toggle("deit-wide", formula.offsetWidth > block.clientWidth + 1 && block.clientWidth > 0);
+    }
     for (const box of document.querySelectorAll(scrolling)) {
-      if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+      if (box.clientWidth > 0 && box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
     }
   };
@@ -60,6 +66,12 @@
   };
   new MutationObserver(reachSoon).observe(document.body, { childList: true, subtree: true });
   window.addEventListener("resize", reachSoon);
+
+  // Material's navigation.instant reads a link's href as a text, which links in SVG do not have: they load as usual.
+  const keepFromMaterial = (event) => {
+    if (event.target instanceof Element && event.target.closest("svg a")) event.stopPropagation();
+  };
+  document.addEventListener("click", keepFromMaterial, { capture: true });
 
   // Material emits document$ on each page, also when it is reached without loading anew.
   document$.subscribe(() => {

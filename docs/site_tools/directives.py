@@ -116,7 +116,7 @@ class PageBuilder:
             blocks.append(f'<div class="tabbed-block">{self.code_html(cut, title)}</div>')
         return self.add(
             f'<div class="tabbed-set tabbed-alternate deit-mirror" data-tabs="{group}:2">{"".join(inputs)}'
-            f'<div class="tabbed-labels">{"".join(labels)}</div>'
+            f'<div class="tabbed-labels" data-search-exclude>{"".join(labels)}</div>'
             f'<div class="tabbed-content">{"".join(blocks)}</div></div>'
         )
 
@@ -144,7 +144,9 @@ class PageBuilder:
         self.figures.add(name)
         svg = (self.root / "docs" / "figures" / f"{name}.svg").read_text(encoding="utf-8")
         svg = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->", "", svg, flags=re.DOTALL).strip()
-        svg = re.sub(r'(?<=\shref=")([^"#:]+\.md)(#[^"]*)?(?=")', self._figure_link, svg)
+        # Not plain href: Material's navigation.instant sets it on a page's links, and in SVG it cannot be set.
+        svg = re.sub(r"(<a\b[^>]*?\s)href=", r"\1xlink:href=", svg)
+        svg = re.sub(r'(?<=\sxlink:href=")([^"#:]+\.md)(#[^"]*)?(?=")', self._figure_link, svg)
         return self.add(f'<figure class="deit-figure">{svg}</figure>')
 
     def _figure_link(self, match: re.Match[str]) -> str:
@@ -215,7 +217,7 @@ def code_html(cut: Cut, line_link: Callable[[int], str], *, head: str = "", anch
             f'<a class="deit-number" href="{line_link(number)}" data-line="{number}" tabindex="-1" aria-hidden="true">'
             f"</a>{row}\n</span>"
         )
-    title = f'<span class="filename">{head}</span>' if head else ""
+    title = f'<span class="filename" data-search-exclude>{head}</span>' if head else ""
     copied = html.escape(cut.text, quote=True)
     return (
         f'<div class="highlight deit-code" data-copy="{copied}">{title}<pre><code>{"".join(parts)}</code></pre></div>'

@@ -103,7 +103,7 @@ def convert(name: str, notebook: Any) -> tuple[str, dict[str, bytes]]:
     pictures: dict[str, bytes] = {}
     for i, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            parts.append(_links(cell.source))
+            parts.append(re.sub(r"<details>", '<details markdown="1">', _links(cell.source)))
         elif cell.cell_type == "code" and cell.source.strip():
             parts.append(_fence(cell.source, "python"))
             for output in _joined(cell.outputs):

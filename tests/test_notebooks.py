@@ -1,0 +1,58 @@
+"""All notebooks a second time, with `backend = "torch"`; building the site runs them with NumPy.
+
+Only in the thorough profile: DEIT_REF_HYPOTHESIS_PROFILE=thorough pytest tests/test_notebooks.py
+"""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
+pytest.importorskip("torch")
+
+
+def with_torch(notebook):
+    """Write the other backend into the one line that names it; how many lines that were."""
+    replaced = 0
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source, here = re.subn(r'^backend = "numpy"$', 'backend = "torch"', cell.source, flags=re.MULTILINE)
+            replaced += here
+    return replaced
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_one_line_chooses_the_backend(path):
+    assert with_torch(nbformat.read(path, as_version=4)) == 1
+
+
+@pytest.mark.skipif(
+    os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE") != "thorough",
+    reason="runs in the thorough profile (.ci/run --thorough)",
+)
+@pytest.mark.skipif(
+    not (ROOT / "deit_ref/pretrained/cifar10-distilled/model.safetensors").exists(), reason="no bundled weights yet"
+)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_with_torch(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert with_torch(notebook) == 1
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        extra_arguments=["--log-level=40"],
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "HF_HUB_OFFLINE": "1",
+    }
+    asyncio.run(client.async_execute(env=environment))

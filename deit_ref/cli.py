@@ -11,10 +11,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import deit_ref
-from deit_ref import commands, training_commands
+from deit_ref import commands, course_commands, training_commands
 from deit_ref.commands import say
 from deit_ref.config import TASKS
 from deit_ref.photos import bundled_photo
@@ -29,6 +29,7 @@ _EPILOG = """examples:
   deit-ref convert deit_tiny.pth my_checkpoint/
   deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher my_teacher/ --out my_checkpoint/
   deit-ref evaluate --data cifar10/ --weights my_checkpoint/
+  deit-ref course build --out course/
 
 deit-ref COMMAND --help shows the options of a command."""
 
@@ -141,6 +142,30 @@ beside that of two guesses without a model.
 
 {_DATA}"""
 
+_COURSE_EPILOG = """examples:
+  deit-ref course build --out course/ --seed 2027
+  deit-ref course grade submissions/ --out grades.csv --seed 2027"""
+
+_BUILD_EPILOG = """examples:
+  deit-ref course build --out course/ --seed 2027
+  deit-ref course build --out third_week/ --assignment a3
+
+OUT gets student/ to hand out, teacher/ with solutions, rubrics and notes, and nbgrader/ with notebooks to release.
+Choose a seed of your own and keep it: it draws the numbers of the hidden tests, and `grade` needs the same."""
+
+_GRADE_EPILOG = """examples:
+  deit-ref course grade submissions/ --out grades.csv --seed 2027
+  deit-ref course grade submissions/ --out third_week/grades.csv --assignment a3 --jobs 8
+
+SUBMISSIONS holds a folder per student with a3_attention/student.py, a3_attention.py, a3_attention.ipynb or
+a3_attention/a3_attention.ipynb in it, or a zip of these instead. Reports for students are written beside the table, to
+feedback/STUDENT/ASSIGNMENT.md, and the same for programs to details/; what has not changed is not run again.
+
+On Linux each submission runs in a process of its own that sees neither files nor network nor the solution. Where this
+cannot be had the command refuses, unless you trust every submission and say --no-isolation.
+
+The exit code is 1 if the grader itself failed on a submission; the others have their points."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Carry out one command.
@@ -186,8 +211,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"deit-ref {deit_ref.__version__}")
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
 
-    def command(run: Callable[[argparse.Namespace], int], summary: str, epilog: str) -> argparse.ArgumentParser:
-        added = parsers.add_parser(
+    def command(
+        run: Callable[[argparse.Namespace], int], summary: str, epilog: str, to: Any = parsers
+    ) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = to.add_parser(
             run.__name__.replace("_", "-"),
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
@@ -319,6 +346,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--block", type=_count, default=1, metavar="N", help=f"{words} in NxN patches (default: 1)")
     added.add_argument("--json", action="store_true", help="one JSON object")
+
+    summary = "build and grade a course of six assignments"
+    course = parsers.add_parser(
+        "course",
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=_COURSE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).add_subparsers(title="commands", metavar="COMMAND", dest="course_command", required=True)
+    build = command(course_commands.build, "what students, teachers and nbgrader get", _BUILD_EPILOG, course)
+    build.add_argument("--out", required=True, metavar="DIR", help="a new or an empty folder")
+    grade = command(course_commands.grade, "points and feedback for what students handed in", _GRADE_EPILOG, course)
+    grade.add_argument("submissions", metavar="SUBMISSIONS", help="a folder with a folder or a zip per student")
+    grade.add_argument("--out", type=_csv, required=True, metavar="FILE.csv", help="the table to write")
+    for added in (build, grade):
+        added.add_argument("--seed", type=_natural, default=0, metavar="N", help="of the hidden tests (default: 0)")
+    build.add_argument("--assignment", metavar="A", help="only this one, such as a3 (default: all)")
+    grade.add_argument("--assignment", metavar="A", help="only this one, such as a3 (default: all that came in)")
+    grade.add_argument("--jobs", type=_count, metavar="N", help="submissions at a time (default: one per processor)")
+    grade.add_argument("--no-isolation", action="store_true", help="run submissions with your own rights")
     return parser
 
 
@@ -368,6 +415,10 @@ def _png(text: str) -> str:
 
 def _png_or_npy(text: str) -> str:
     return _new_file(text, (".png", ".npy"))
+
+
+def _csv(text: str) -> str:
+    return _new_file(text, (".csv",))
 
 
 def _new_file(text: str, suffixes: tuple[str, ...]) -> str:

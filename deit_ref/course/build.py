@@ -1,0 +1,209 @@
+"""Builds what is handed out: folders for students and teachers, and the same for nbgrader."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import deit_ref
+from deit_ref.course import cut, notebook
+from deit_ref.course.check import PUBLIC_SEED, answers
+from deit_ref.course.source import Cell, source
+from deit_ref.course.task import Assignment, Task, messages, reference, seeded
+
+Files = Mapping[str, str | bytes]  # name -> content
+
+_TESTS = '''"""The tests of this assignment that you can see: run `pytest`. Those that give points use other numbers.
+
+points.json and report.md say what you would get for these.
+"""
+
+from pathlib import Path
+
+import pytest
+import student
+
+from deit_ref.course.check import check
+from deit_ref.course.visible import visible_cases
+
+EXPECTED = Path(__file__).with_name("expected.npz")
+
+
+@pytest.mark.parametrize(("task", "case", "expected"), visible_cases("{name}", EXPECTED))
+def test_case(task, case, expected):
+    verdict = check(task, getattr(student, task.name), case, expected)
+    assert verdict.right, verdict.message
+'''
+
+_CONFTEST = '''"""Writes points.json and report.md after the tests."""
+
+from deit_ref.course.visible import pytest_runtest_logreport, pytest_sessionfinish  # noqa: F401
+'''
+
+_HOW_TO_WORK = """## How to work
+
+`pip install pytest deit_ref` (made with deit_ref {version}), then in this folder `pytest`, as often as you like;
+`pytest -k {first}` runs the tests of one function. They say what was expected, what came, and which mistake it
+looks like. `report.md` and `points.json` sum them up; the points you get are those of other tests of the same kind.
+
+| file | what it is |
+|---|---|
+| `student.py` | your work: write the bodies, leave names and arguments |
+| `given.py` | what you need of earlier chapters; it is not handed in |
+| `test_student.py`, `expected.npz` | the tests, and the results they expect |"""
+
+_NBGRADER_README = """# The course with nbgrader
+
+The hidden tests here use the seed {seed}. nbgrader runs what students wrote as it is, with your rights: run `autograde`
+in a container. `deit-ref course grade` locks submissions in, and reads the same notebooks.
+
+In this folder, with `pip install "deit_ref[course]"`, for {names}:
+
+    nbgrader generate_assignment {first}       # release/{first}/: what students get
+    nbgrader autograde {first}                 # of submitted/STUDENT/{first}/{first}.ipynb
+    nbgrader generate_feedback {first}         # feedback/STUDENT/{first}/{first}.html
+    nbgrader export                            # grades.csv
+
+A changed test is put back before it runs. Open questions are graded by hand, in the browser: `nbgrader formgrade`, or
+under "Formgrader" in JupyterLab. A task's points follow the share of right inputs, as in `deit-ref course grade`.
+"""
+
+_CONFIG = """c = get_config()  # noqa: F821
+c.CourseDirectory.course_id = "deit_ref"
+c.ClearSolutions.code_stub = {"python": "# Your code here, in place of the next line."}
+c.ClearSolutions.text_stub = "*Your answer.*"
+c.ExecutePreprocessor.timeout = 120
+"""
+
+
+def build(out: Path, assignments: Sequence[Assignment], *, seed: int = 0) -> list[Path]:
+    """Write all releases.
+
+    Args:
+        out: a new or an empty folder.
+        assignments: which.
+        seed: of the hidden tests.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ValueError: the folder is not empty, or the seed is that of the visible tests.
+    """
+    if seed == PUBLIC_SEED:
+        raise ValueError(f"The seed {seed} is that of the tests that students see: choose another one.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is not an empty folder: choose another one, so that nothing is lost.")
+    contents: dict[str, str | bytes] = {}
+    for assignment in assignments:
+        found = source(assignment)
+        for folder, files in (
+            ("student", student_files(assignment, found)),
+            ("teacher", teacher_files(assignment, found, seed=seed)),
+            ("nbgrader/source", nbgrader_files(assignment, found, seed=seed)),
+        ):
+            contents |= {f"{folder}/{assignment.name}/{name}": content for name, content in files.items()}
+    names = [assignment.name for assignment in assignments]
+    readme = _NBGRADER_README.format(seed=seed, names=", ".join(names), first=names[0])
+    contents |= {
+        "nbgrader/nbgrader_config.py": _CONFIG,
+        "nbgrader/README.md": readme,
+        "teacher/seed.json": json.dumps({"seed": seed, "deit_ref": deit_ref.__version__}) + "\n",
+    }
+    for name, content in contents.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return [out / name for name in contents]
+
+
+def student_files(assignment: Assignment, found: Sequence[Cell]) -> Files:
+    """The text, the stubs, what is given, and tests that show no hidden number."""
+    release = cut.release(messages(assignment))
+    questions = [cell for cell in found if "question" in cell.values]
+    answers_file = {"answers.md": _answers(assignment, questions)} if questions else {}
+    number, title = assignment.number, assignment.title
+    head = f'"""Assignment {number}, {title}: write the functions that raise NotImplementedError."""\n\n'
+    return {
+        "README.md": _readme(assignment, found),
+        "student.py": head + release.student,
+        "given.py": release.given,
+        "test_student.py": _TESTS.format(name=assignment.name),
+        "conftest.py": _CONFTEST,
+        "expected.npz": _expected(assignment),
+        **answers_file,
+    }
+
+
+def teacher_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> Files:
+    """The solution, and all that students are not told."""
+    release = cut.release(messages(assignment), solved=True)
+    lines = [f"# Assignment {assignment.number}, {assignment.title}: for teachers", ""]
+    lines += [f"{assignment.points} points by tests. Hidden tests: seed {seed}."]
+    for number, task in enumerate(assignment.tasks, start=1):
+        notes = [case.note for case in task.cases(seeded(seed, task))]
+        lines += ["", f"## Task {number}: {task.name}, {task.points} points", "", "Tested on:", ""]
+        lines += [f"- {note}" for note in notes]
+        lines += ["", "Mistakes that the feedback names:", ""]
+        lines += [f"- {mistake.name}: {mistake.hint}" for mistake in task.mistakes]
+    for cell in found:
+        if "question" in cell.values:
+            lines += ["", f"## Question {cell.values['question']}, {cell.values['points']} points", "", cell.text]
+        elif "rubric" in cell.values:
+            lines += ["", "Rubric:", "", cell.text]
+        elif cell.values.get("teacher"):
+            lines += ["", cell.text if cell.markdown else f"```python\n{cell.text}\n```"]
+    return {"solution.py": release.student, "given.py": release.given, "notes.md": "\n".join(lines) + "\n"}
+
+
+def nbgrader_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> Files:
+    """The notebook with solutions and hidden tests, which nbgrader takes out again, and what is given."""
+    made = notebook.notebook(assignment, found, seed=seed)
+    return {
+        f"{assignment.name}.ipynb": json.dumps(made, indent=1, ensure_ascii=False) + "\n",
+        "given.py": cut.release(messages(assignment)).given,
+    }
+
+
+def _readme(assignment: Assignment, found: Sequence[Cell]) -> str:
+    tasks = {task.function: (number, task) for number, task in enumerate(assignment.tasks, start=1)}
+    parts = []
+    for cell in found:
+        if not cell.for_students:
+            continue
+        if "task" in cell.values:
+            number, task = tasks[cell.values["task"]]
+            parts.append(f"**Task {number}, {_points(task)}: write `{task.name}` in `student.py`.**")
+        elif "question" in cell.values:
+            parts.append(cell.text)
+            parts.append(f"**Question {cell.values['question']}, {cell.values['points']} points: in `answers.md`.**")
+        else:
+            parts.append(cell.text if cell.markdown else f"```python\n{cell.text}\n```")
+    parts.append(_HOW_TO_WORK.format(version=deit_ref.__version__, first=assignment.tasks[0].name))
+    return "\n\n".join(parts) + "\n"
+
+
+def _answers(assignment: Assignment, questions: Sequence[Cell]) -> str:
+    lines = [f"# Assignment {assignment.number}: answers"]
+    for cell in questions:
+        lines += ["", f"## {cell.values['question']} ({cell.values['points']} points)", "", "Your answer."]
+    return "\n".join(lines) + "\n"
+
+
+def _points(task: Task) -> str:
+    return "1 point" if task.points == 1 else f"{task.points} points"
+
+
+def _expected(assignment: Assignment) -> bytes:
+    """What the reference gives on the visible inputs: numbers, as `visible.visible_cases` reads them."""
+    arrays: dict[str, Any] = {}
+    for task in assignment.tasks:
+        for i, case in enumerate(task.cases(seeded(PUBLIC_SEED, task))):
+            for j, array in enumerate(answers(reference(task.function), case)):
+                arrays[f"{task.name}.{i}.{j}"] = array
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **arrays)
+    return stream.getvalue()

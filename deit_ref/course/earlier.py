@@ -1,0 +1,74 @@
+"""Puts the functions that a student wrote in several assignments together, so that they call one another.
+
+In an assignment, what earlier ones taught is given, as the reference has it. Here the student's own take its place,
+wherever they are found: in the notebook that runs, and in the files of earlier assignments beside it.
+"""
+
+import ast
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+from unittest.mock import patch
+
+from deit_ref.course import cut, submission
+from deit_ref.course.task import Assignment, find_assignment, messages
+
+
+def together(
+    namespace: dict[str, Any], *, number: int, folder: str | Path = ".."
+) -> tuple[dict[str, Callable[..., Any]], list[str]]:
+    """Let all functions of a student call the student's own ones.
+
+    What an earlier file defines is run here, in this process, its experiments are not.
+
+    Args:
+        namespace: `globals()` of the notebook of this assignment. What is given in it is replaced, too.
+        number: of this assignment.
+        folder: where the earlier assignments stand, such as `a3_attention/a3_attention.ipynb` or
+            `a3_attention/student.py`.
+
+    Returns:
+        The student's functions by name, and the names of those that were not found or are not solved: these stay the
+        reference's.
+    """
+    spaces, own, missing = [namespace], {}, []
+    for earlier in range(1, number + 1):
+        assignment = find_assignment(str(earlier))
+        space, solved = namespace, {task.name for task in assignment.tasks}
+        if earlier < number:
+            space, solved = _read(assignment, Path(folder).resolve())
+            spaces.append(space)
+        for task in assignment.tasks:
+            if task.name in solved and callable(space.get(task.name)):
+                own[task.name] = space[task.name]
+            else:
+                missing.append(task.name)
+    given = [value.__globals__ for space in spaces for value in space.values() if _is_given(value)]
+    for space in [*spaces, *given]:
+        space.update({name: function for name, function in own.items() if name in space})
+    return own, missing
+
+
+def _read(assignment: Assignment, folder: Path) -> tuple[dict[str, Any], set[str]]:
+    """What the file of an earlier assignment defines, and which of its functions have a body."""
+    found = submission.read("you", folder, assignment.name)
+    if found.problem is not None:
+        return {}, set()
+    text = submission.module(found, frozenset(task.name for task in assignment.tasks)).text
+    given = ModuleType("given")
+    exec(cut.release(messages(assignment)).given, given.__dict__)
+    space: dict[str, Any] = {"__name__": assignment.name}
+    with patch.dict(sys.modules, {"given": given}):
+        exec(compile(text, found.place, "exec"), space)
+    return space, {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and _solved(node)}
+
+
+def _solved(node: ast.FunctionDef) -> bool:
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    return bool(body) and not (isinstance(body[0], ast.Raise) and "NotImplementedError" in ast.unparse(body[0]))
+
+
+def _is_given(value: Any) -> bool:
+    return isinstance(value, FunctionType) and value.__module__ == "given"

@@ -1,0 +1,264 @@
+"""Grades what a class handed in: a table of points, and for each student a report of what is wrong.
+
+Beside the table stand `feedback/<student>/<assignment>.md`, for the student, and the same for programs,
+`details/<student>/<assignment>.json`. What has not changed since is taken from the details and not run again.
+"""
+
+import ast
+import csv
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deit_ref.course import cut
+from deit_ref.course.check import Verdict, judge
+from deit_ref.course.sandbox import SHARED, Call, Limits, run
+from deit_ref.course.submission import Submission, module, read, students
+from deit_ref.course.task import Assignment, Case, Task, messages, points_of, seeded
+
+Result = dict[str, Any]  # what stands in the details
+LIMITS = Limits()
+
+
+class Plan(NamedTuple):
+    """How one assignment is graded: the same for every student."""
+
+    assignment: Assignment
+    seed: int
+    isolated: bool
+    limits: Limits
+    given: str
+    before: str  # imports and helpers of the release: whoever lost them, or changed their cells, has them again
+    after: Mapping[str, str]  # values by name, which may need a student's functions
+    cases: tuple[tuple[Task, tuple[Case, ...]], ...]
+
+
+def plan(assignment: Assignment, *, seed: int, isolated: bool = True, limits: Limits = LIMITS) -> Plan:
+    """Draw the inputs of an assignment's hidden tests."""
+    cases = tuple((task, tuple(task.cases(seeded(seed, task)))) for task in assignment.tasks)
+    release, names = cut.release(messages(assignment)), {task.name for task in assignment.tasks}
+    before, after = [], {}
+    for node in ast.parse(release.student).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            after[ast.unparse(target)] = ast.unparse(node)
+        elif getattr(node, "name", None) not in names:
+            before.append(ast.unparse(node))
+    return Plan(assignment, seed, isolated, limits, release.given, "\n\n".join(before), after, cases)
+
+
+def grade_all(
+    folder: Path, out: Path, plans: Sequence[Plan], *, jobs: int | None = None
+) -> tuple[int, Iterator[Result]]:
+    """How many there are to grade, and the results as they come, by assignment and student.
+
+    Args:
+        folder: a folder or a zip per student.
+        out: the table; reports and details are written beside it, one by one.
+        plans: of the assignments to look for; of several, those that nobody handed in are left out.
+        jobs: processes at a time; None means one per processor.
+
+    Raises:
+        ValueError: there are no students, or none of them handed in any of several assignments.
+    """
+    class_ = students(folder)
+    if len(plans) > 1:
+        plans = [each for each in plans if any(read(*who, each.assignment.name).place for who in class_.items())]
+    if not plans:
+        raise ValueError(
+            f"None of the {len(class_)} students in {folder} handed in an assignment: expected "
+            f"{folder}/{next(iter(class_))}/a3_attention/student.py, a3_attention.ipynb or the like."
+        )
+    work = [(each, *who) for each in plans for who in class_.items()]
+    return len(work), _in_parallel(work, out.parent, jobs or os.cpu_count() or 1)
+
+
+def grade_one(plan: Plan, submission: Submission) -> Result:
+    """The points of one student, with a message for every wrong case."""
+    names = frozenset(task.name for task in plan.assignment.tasks)
+    notes = [] if plan.isolated else ["Graded without isolation: the submission could see this machine's files."]
+    problem, code = submission.problem, None
+    if problem is None:
+        try:
+            code = module(submission, names, before=plan.before)
+            notes += code.problems
+        except ValueError as error:
+            problem = f"it cannot be read: {error}"
+    if submission.others:
+        notes.append(f"Only {submission.place} was graded, not {', '.join(submission.others)}.")
+    if problem is not None:
+        notes.insert(0, problem[0].upper() + problem[1:])
+    texts: dict[str, list[str]] = {}
+    if code is not None:
+        lost = [text for name, text in plan.after.items() if name not in code.names]
+        texts = _messages(plan, "\n".join([code.text, *lost]), code.names)
+    tasks: list[dict[str, Any]] = []
+    for task, cases in plan.cases:
+        found = texts.get(task.name, [])
+        wrong = len(cases) if code is None else len(found) if task.name in code.names else len(cases)
+        points = points_of(task, len(cases) - wrong, len(cases))
+        tasks.append({"name": task.name, "points": points, "out_of": task.points, "right": len(cases) - wrong,
+                      "cases": len(cases), "messages": found})  # fmt: skip
+    total = round(sum(task["points"] for task in tasks), 2)
+    return {"student": submission.student, "assignment": plan.assignment.name, "file": submission.place,
+            "total": total, "out_of": plan.assignment.points, "notes": notes, "tasks": tasks,
+            "seed": plan.seed, "isolated": plan.isolated}  # fmt: skip
+
+
+def write_table(results: Iterable[Result], out: Path) -> None:
+    """A row for each student and assignment, a column for each task."""
+    rows = list(results)
+    tasks = list(dict.fromkeys(task["name"] for row in rows for task in row["tasks"]))
+    lines: list[list[str]] = [["student", "assignment", *tasks, "total", "out of", "note"]]
+    for row in rows:
+        points = {task["name"]: f"{task['points']:g}" for task in row["tasks"]}
+        numbers = [*(points.get(name, "") for name in tasks), f"{row['total']:g}", f"{row['out_of']:g}"]
+        lines.append([_printable(row["student"]), row["assignment"], *numbers, _printable(" ".join(row["notes"]))])
+    unfinished = out.with_name(f"{out.name}.unfinished")
+    with open(unfinished, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(lines)
+    unfinished.replace(out)
+
+
+def report(plan: Plan, result: Result) -> str:
+    """What the student gets to read, in Markdown."""
+    assignment = plan.assignment
+    lines = [
+        f"# Assignment {assignment.number}, {assignment.title}: {result['total']:g} of {result['out_of']:g} points"
+    ]
+    lines += ["", f"Of {result['student']}" + (f", file {result['file']}." if result["file"] else ".")]
+    lines += [line for note in result["notes"] for line in ("", _block(note))]
+    lines += ["", "| task | points | of | right cases |", "|---|---|---|---|"]
+    for task in result["tasks"]:
+        lines.append(
+            f"| {task['name']} | {task['points']:g} | {task['out_of']:g} | {task['right']} of {task['cases']} |"
+        )
+    wrong = {task["name"] for task in result["tasks"] if task["right"] < task["cases"]}
+    for (task, _), found in zip(plan.cases, result["tasks"], strict=True):
+        if not found["messages"]:
+            continue
+        lines += ["", f"## {task.name}: {found['points']:g} of {found['out_of']:g}"]
+        if all(message.endswith("not solved yet.") for message in found["messages"]):
+            lines += ["", "Not solved yet."]
+            continue
+        used = wrong & {place.rpartition(".")[2] for place in cut.needs(task.function)}
+        if used:
+            lines += ["", f"It uses {' and '.join(sorted(used))}: mend what is wrong there first."]
+        lines += [line for message in found["messages"] for line in ("", _block(message))]
+    return _printable("\n".join(lines)) + "\n"
+
+
+def _messages(plan: Plan, text: str, names: frozenset[str]) -> dict[str, list[str]]:
+    """What is wrong with each task, a message for each wrong case."""
+    asked = [(task, case) for task, cases in plan.cases for case in cases if task.name in names]
+    calls = [Call(task.name, case.arguments, case.options) for task, case in asked]
+    sources = {"given": plan.given, "student": text}
+    found = run(sources, "student", calls, limits=plan.limits, isolated=plan.isolated) if calls else []
+    texts: dict[str, list[str]] = {
+        task.name: [] if task.name in names else [f"There is no function {task.name} in it."] for task, _ in plan.cases
+    }
+    for (task, case), answer in zip(asked, found, strict=True):
+        try:
+            verdict = judge(task, case, answer)
+        except Exception as error:  # numbers that nobody thought of
+            verdict = Verdict(False, f"{task.name}, {case.note}: its result cannot be compared ({error!r}).")
+        if not verdict.right:
+            texts[task.name].append(_without_places(verdict.message))
+    return texts
+
+
+def _in_parallel(work: Sequence[tuple[Plan, str, Path]], folder: Path, jobs: int) -> Iterator[Result]:
+    with ThreadPoolExecutor(jobs) as pool:  # threads only wait: each submission runs in a process of its own
+        try:
+            yield from pool.map(lambda each: _graded_once(each[0], each[1], each[2], folder), work)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _graded_once(plan: Plan, student: str, path: Path, folder: Path) -> Result:
+    """From the details if nothing has changed, else graded and written down."""
+    submission = read(student, path, plan.assignment.name)
+    place = Path(submission.student, plan.assignment.name)
+    details, feedback = folder / "details" / place.with_suffix(".json"), folder / "feedback" / place.with_suffix(".md")
+    key = _key(plan, submission)
+    result = _remembered(details, key)
+    if result is None:
+        try:
+            result = {"key": key, **grade_one(plan, submission)}
+        except Exception as error:  # whatever it is, it must not cost the others their grades
+            empty = submission._replace(problem=f"the grader itself failed, tell your teacher: {error!r}")
+            result = {"failed": True, **grade_one(plan, empty)}  # without a key: it is tried again
+        _write(details, json.dumps(result, indent=1))
+        _write(feedback, report(plan, result))
+    elif not feedback.exists():
+        _write(feedback, report(plan, result))
+    return result
+
+
+def _remembered(details: Path, key: str) -> Result | None:
+    try:
+        found = json.loads(details.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("key") == key else None
+
+
+def _key(plan: Plan, submission: Submission) -> str:
+    """Of all that a result depends on."""
+    submitted = [submission.student, submission.place, str(submission.problem), *submission.others]
+    graded = [_version(), plan.assignment.name, str(plan.seed), str(plan.isolated), repr(plan.limits)]
+    text = json.dumps([*submitted, *graded, hashlib.sha256(submission.content).hexdigest()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def _version() -> str:
+    """The course, the chapters, Python and NumPy."""
+    package = files("deit_ref")
+    names = sorted(
+        f"{folder}/{path.name}"
+        for folder in ("course", "numpy_backend")
+        for path in (package / folder).iterdir()
+        if path.name.endswith(".py")
+    )
+    digest = hashlib.sha256(f"{platform.python_version()} {np.__version__}".encode())
+    for name in [*names, *(f"{name}.py" for name in SHARED)]:
+        digest.update(name.encode() + (package / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _without_places(message: str) -> str:
+    """Without the frames of the grader, and without the numbers of lines of a module that the student never saw."""
+    own = re.sub(r'  File "[^"\n]*worker\.py", line .*\n(?:    .*\n)*', "", message)
+    return re.sub(r'File "[^"\n]*student\.py", line \d+, in ', "in ", own).rstrip()
+
+
+def _block(message: str) -> str:
+    """A message as Markdown: its first line as text, the others as they are."""
+    first, *rest = message.split("\n")
+    text = re.sub(r"([\\`*<>|])", r"\\\1", first)
+    return "\n".join([text, *([""] if rest else []), *(f"    {line}" for line in rest)])
+
+
+def _printable(text: str) -> str:
+    """Without what steers a terminal; file names that are no text by their codes."""
+    shown = text.encode("utf-8", "backslashreplace").decode()
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "?", shown)

@@ -1,0 +1,99 @@
+"""Makes an assignment's notebook as nbgrader takes it: solutions and hidden tests between its marks."""
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+from deit_ref.course import cut
+from deit_ref.course.source import Cell
+from deit_ref.course.task import Assignment, Task, messages
+
+
+def notebook(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> dict[str, Any]:
+    """A notebook of version 4.5.
+
+    Each task has three cells: its function; tests with public numbers, which raise what is wrong; and hidden tests,
+    whose last value is the points. Helpers that call a student's functions stand before the task that follows them.
+
+    Args:
+        assignment: its tasks.
+        found: the cells of its source.
+        seed: of the hidden tests.
+    """
+    said = dict(messages(assignment))
+    head, pieces = _pieces(cut.release(messages(assignment), solved=True).student)
+    numbers = {task.function: number for number, task in enumerate(assignment.tasks, start=1)}
+    tasks = {task.function: task for task in assignment.tasks}
+    rubrics = {cell.values["rubric"]: cell.text for cell in found if "rubric" in cell.values}
+    made = [_cell("markdown", found[0].text)]
+    made.append(_locked("imports", f"{head}\nfrom deit_ref.course.check import assert_task"))
+    for cell in found[1:]:
+        if not cell.for_students:
+            continue
+        if "task" in cell.values:
+            task = tasks[cell.values["task"]]
+            names = list(pieces)
+            for name in names[: names.index(task.name)]:
+                made.append(_locked(f"given_{name}", pieces.pop(name)))
+            pieces.pop(task.name)
+            made += _task(f"{assignment.name}.{task.name}", task, numbers[task.function], said[task.function], seed)
+        elif "question" in cell.values:
+            name = cell.values["question"]
+            made.append(_cell("markdown", cell.text))
+            values = {"grade": True, "solution": True, "locked": False, "points": cell.values["points"]}
+            made.append(_cell("markdown", rubrics[name], f"question_{name}", **values))
+        else:
+            made.append(_cell("markdown" if cell.markdown else "code", cell.text))
+    made += [_locked(f"given_{name}", text) for name, text in pieces.items()]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    cells = [{"id": f"cell-{i}", **cell} for i, cell in enumerate(made)]
+    return {"cells": cells, "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
+            "nbformat": 4, "nbformat_minor": 5}  # fmt: skip
+
+
+def _task(name: str, task: Task, number: int, message: str, seed: int) -> list[dict[str, Any]]:
+    points = "1 point" if task.points == 1 else f"{task.points} points"
+    hidden = (
+        f"# Task {number}, {points}: hidden tests of {task.name}.\n"
+        "### BEGIN HIDDEN TESTS\n"
+        "from deit_ref.course.check import score_task\n\n"
+        f'score_task("{name}", {task.name}, seed={seed})\n'
+        "### END HIDDEN TESTS"
+    )
+    return [
+        _cell("code", _between_marks(task.function, message), task.name, grade=False, solution=True, locked=False),
+        _locked(f"try_{task.name}", f'assert_task("{name}", {task.name})'),
+        _cell("code", hidden, f"test_{task.name}", grade=True, solution=False, locked=True, points=task.points),
+    ]
+
+
+def _between_marks(function: str, message: str) -> str:
+    """A function whose body stands between nbgrader's marks; the line after it is what an unsolved one does."""
+    solved, unsolved = cut.solution(function).split("\n"), cut.stub(function, message).split("\n")
+    head, last = unsolved[:-1], unsolved[-1]
+    body = solved[len(head) :]
+    return "\n".join([*head, "    ### BEGIN SOLUTION", *body, "    ### END SOLUTION", last])
+
+
+def _pieces(text: str) -> tuple[str, dict[str, str]]:
+    """The imports of a module, and the text of each of its definitions, by name."""
+    head, pieces, end, lines = [], {}, 0, text.split("\n")
+    for node in ast.parse(text).body:
+        part = "\n".join(lines[end : node.end_lineno]).strip("\n")
+        end = node.end_lineno or end
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            head.append(part)
+        else:
+            name = getattr(node, "name", None) or getattr(getattr(node, "target", None), "id", None)
+            pieces[str(name or node.targets[0].id)] = part  # type: ignore[attr-defined]
+    return "\n".join(head), pieces
+
+
+def _locked(name: str, text: str) -> dict[str, Any]:
+    return _cell("code", text, name, grade=False, solution=False, locked=True)
+
+
+def _cell(kind: str, text: str, name: str = "", **values: Any) -> dict[str, Any]:
+    metadata = {"nbgrader": {"grade_id": name, "schema_version": 3, "task": False, **values}} if name else {}
+    cell: dict[str, Any] = {"cell_type": kind, "metadata": metadata, "source": text.splitlines(keepends=True)}
+    return cell if kind == "markdown" else {**cell, "execution_count": None, "outputs": []}

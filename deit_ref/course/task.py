@@ -1,0 +1,139 @@
+"""What an assignment is made of: tasks, the inputs they are tested on, and the mistakes they are known for."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Case(NamedTuple):
+    """One input of a task's function, and what is special about it, in words for the student.
+
+    A function with state would do, too, but none has: the same arguments always give the same result.
+    """
+
+    note: str
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any] = {}
+
+
+class Mistake(NamedTuple):
+    """A plausible wrong solution: the reference with one piece of text replaced, and what to tell who made it."""
+
+    name: str
+    old: str
+    new: str
+    hint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One function to write.
+
+    Attributes:
+        function: "chapter.name", such as "attention.split_heads": the reference, and so the solution.
+        points: for all cases right; each case is worth the same share.
+        cases: inputs, drawn from the generator; shapes and values follow it, the notes do not.
+        mistakes: each must change the result of at least one case.
+        bound: how far a result may be off, as a share of the largest expected value; 0 for bytes.
+        view: what of a result is compared, where several results are right; by default all of it. It is called with
+            the case and the arrays, the student's too, and raises ValueError, in words for the student, if they make
+            no sense.
+    """
+
+    function: str
+    points: int
+    cases: Callable[[np.random.Generator], Iterator[Case]]
+    mistakes: tuple[Mistake, ...]
+    bound: float = 1e-6
+    view: Callable[[Case, tuple[Any, ...]], tuple[Any, ...]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The function's own name, by which a submission is asked."""
+        return self.function.rpartition(".")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What is handed out together.
+
+    Attributes:
+        number: 1 to 6.
+        slug: of its files: "attention" stands for notebooks/assignments/a3_attention.py.
+        title: for people.
+        tasks: in the order in which they are solved.
+    """
+
+    number: int
+    slug: str
+    title: str
+    tasks: tuple[Task, ...]
+
+    @property
+    def name(self) -> str:
+        """Such as "a3_attention"."""
+        return f"a{self.number}_{self.slug}"
+
+    @property
+    def points(self) -> int:
+        """Of all tasks together."""
+        return sum(task.points for task in self.tasks)
+
+
+_SLUGS = ("resampling", "patches", "attention", "model", "masking", "distillation")
+
+
+def assignments() -> tuple[Assignment, ...]:
+    """All six, in order; each stands in a file of its own."""
+    found = [import_module(f"deit_ref.course.a{i}_{slug}").ASSIGNMENT for i, slug in enumerate(_SLUGS, start=1)]
+    return tuple(found)
+
+
+def find_assignment(name: str) -> Assignment:
+    """By number ("3", "a3") or name ("a3_attention"); loads no other."""
+    for number, slug in enumerate(_SLUGS, start=1):
+        if name in (str(number), f"a{number}", f"a{number}_{slug}", slug):
+            found: Assignment = import_module(f"deit_ref.course.a{number}_{slug}").ASSIGNMENT
+            return found
+    known = ", ".join(f"a{number}_{slug}" for number, slug in enumerate(_SLUGS, start=1))
+    raise ValueError(f"There is no assignment {name!r}: expected one of {known}.")
+
+
+def find_task(name: str) -> Task:
+    """By assignment and function, such as "a3_attention.split_heads"."""
+    assignment, _, function = name.partition(".")
+    for task in find_assignment(assignment).tasks:
+        if function == task.name:
+            return task
+    known = ", ".join(task.name for task in find_assignment(assignment).tasks)
+    raise ValueError(f"{assignment} has no task {function!r}: expected one of {known}.")
+
+
+def messages(assignment: Assignment) -> list[tuple[str, str]]:
+    """(function, what an unsolved one says) of each task, as `cut.release` takes them."""
+    number = assignment.number
+    return [
+        (task.function, f"assignment {number}, task {i}: {task.name}") for i, task in enumerate(assignment.tasks, 1)
+    ]
+
+
+def reference(function: str) -> Callable[..., Any]:
+    """The solution: "attention.split_heads" -> the function of the NumPy chapter; "course.x.y" of this package."""
+    module, _, name = function.rpartition(".")
+    place = f"deit_ref.{module}" if module.startswith("course.") else f"deit_ref.numpy_backend.{module}"
+    found: Callable[..., Any] = getattr(import_module(place), name)
+    return found
+
+
+def seeded(seed: int, task: Task) -> np.random.Generator:
+    """The generator of a task's cases: another one for each task, so that adding a task changes no other."""
+    return np.random.default_rng([seed, *task.function.encode()])
+
+
+def points_of(task: Task, right: int, cases: int) -> float:
+    """A task's points for so many right cases, in hundredths, rounded down: only all are full marks."""
+    return math.floor(100 * task.points * right / cases) / 100

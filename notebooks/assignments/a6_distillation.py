@@ -1,0 +1,282 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Assignment 6: distillation
+#
+# 20 points for functions, 4 for the question at the end. Time: 2 to 3 hours.
+#
+# **You will learn**
+#
+# - how a small model learns from another model's answers, hard and soft;
+# - what the temperature does, and why its square stands in front of the loss;
+# - how a loss becomes a gradient, and a gradient a trained head, in plain NumPy.
+#
+# **You are given** `softmax` and `one_hot`, and `TrainedHeads` for a result. Of the earlier assignments you need
+# softmax (3) and the two heads of DeiT (4).
+
+# %% [markdown]
+# ## Background
+#
+# DeiT has two heads. One reads the class token and learns the labels $y$. The other reads the distillation token and
+# learns what a teacher, a convolutional network, thinks of the same photo. *Hard* distillation takes the teacher's
+# decision as a second label:
+#
+# $$L = (1 - \alpha) \, \mathrm{CE}(z_\text{cls}, y) + \alpha \, \mathrm{CE}(z_\text{dist}, \arg\max z_\text{teacher})$$
+#
+# *Soft* distillation takes the teacher's whole distribution, made softer by a temperature $\tau$:
+#
+# $$L = (1 - \alpha) \, \mathrm{CE}(z_\text{cls}, y)
+#   + \alpha \, \frac{\tau^2}{B K} \sum_{b,k} p_t (\log p_t - \log p_s)$$
+#
+# $$p_t = \mathrm{softmax}(z_\text{teacher} / \tau), \qquad p_s = \mathrm{softmax}(z_\text{dist} / \tau)$$
+#
+# $B$ is the number of photos and $K$ that of the classes. The paper's divergence would be divided by $B$ alone; its
+# code divides by both, and so do we. $\mathrm{CE}$ is the cross entropy, the mean surprise at the right answer:
+#
+# $$\mathrm{CE}(z, y) = -\frac1B \sum_b \log p_b[y_b], \qquad p_b = \mathrm{softmax}(z_b)$$
+#
+# Its gradient is as simple as it gets: $\partial \, \mathrm{CE} / \partial z = (p - y) / B$, probabilities minus
+# targets.
+#
+# More in the chapters on [losses](../../docs/chapters/losses.md) and [heads](../../docs/chapters/heads.md).
+
+# %% [markdown]
+# ## Task 1: logarithms of shares (2 points)
+#
+# Write `log_softmax` along the last axis: $\log p_i = x_i - \log \sum_j e^{x_j}$. It must stay finite for scores in the
+# thousands, and for classes whose share is far too small for a number.
+#
+# ```
+# >>> log_softmax(np.array([0.0, -1000.0])).tolist()
+# [0.0, -1000.0]
+# ```
+#
+# <details><summary>Hint</summary>
+#
+# Subtract the largest score first. Do not take the logarithm of softmax: what happens to a share of $e^{-1000}$?
+#
+# </details>
+
+# %% task="losses.log_softmax"
+# Your solution: the function stands here, and you write what is missing.
+
+# %% [markdown]
+# ## Task 2: cross entropy (4 points)
+#
+# Write `cross_entropy`. Labels are either class numbers, as integers; rows whose number is `ignore_index` are left out,
+# and the mean is taken over the others. Or they are shares of all classes, as floats; then
+# $-\frac1B \sum_b \sum_k y_{bk} \log p_{bk}$.
+#
+# ```
+# >>> logits = np.array([[0.0, np.log(3.0)], [7.0, 7.0]])  # 3/4 for class 1; the second row is left out
+# >>> np.exp(-cross_entropy(logits, np.array([1, -100]))).round(6).item()
+# 0.75
+# ```
+#
+# <details><summary>Hint</summary>
+#
+# `np.issubdtype(labels.dtype, np.floating)` tells the two kinds apart. An array of rows and an array of columns pick
+# one entry of each row: `x[rows, columns]`. Choose the rows first: -100 is no column.
+#
+# </details>
+
+# %% task="losses.cross_entropy"
+# Your solution: the function stands here, and you write what is missing.
+
+# %% [markdown]
+# ## Task 3: hard distillation (4 points)
+#
+# Write `hard_distillation` by the first formula. The labels may be shares; the teacher's decisions never are.
+#
+# ```
+# >>> z, teacher = np.array([[0.0, np.log(3.0)]]), np.array([[-1.0, 5.0]])
+# >>> loss = hard_distillation(z, z, teacher, np.array([0]), alpha=0.5)
+# >>> (np.log([4, 4 / 3]).mean() - loss).round(6).item() == 0  # the label is surprised by 1/4, the teacher by 3/4
+# True
+# ```
+#
+# <details><summary>Hint</summary>
+#
+# Two calls of `cross_entropy`. Whose share is alpha?
+#
+# </details>
+
+# %% task="losses.hard_distillation"
+# Your solution: the function stands here, and you write what is missing.
+
+# %% [markdown]
+# ## Task 4: soft distillation (5 points)
+#
+# Write `soft_distillation` by the second formula.
+#
+# ```
+# >>> z = np.array([[0.0, np.log(3.0)]])
+# >>> soft_distillation(z, z, z, np.array([1]), alpha=1.0, tau=3.0).item()  # the student already agrees
+# 0.0
+# ```
+#
+# <details><summary>Hint</summary>
+#
+# `log_softmax` of both sides, each divided by tau; `np.exp` of a logarithm gives the share. The mean over both axes
+# divides by $B K$.
+#
+# </details>
+
+# %% task="losses.soft_distillation"
+# Your solution: the function stands here, and you write what is missing.
+
+# %% [markdown]
+# ## Task 5: the gradient of the hard loss (1 point)
+#
+# Write `hard_gradients`: how the loss changes with each logit of the class token's head, and with each of the
+# distillation token's. `one_hot(labels, classes)` makes rows of targets. Labels are class numbers here, and none is
+# ignored.
+#
+# ```
+# >>> z, teacher = np.array([[0.0, np.log(3.0)]]), np.array([[-1.0, 5.0]])
+# >>> [x.round(6).tolist() for x in hard_gradients(z, z, teacher, np.array([0]), alpha=0.5)]
+# [[[-0.375, 0.375]], [[0.125, -0.125]]]
+# ```
+#
+# <details><summary>Hint</summary>
+#
+# Check yourself: add 1e-6 to one logit, and look at how `hard_distillation` changes.
+#
+# </details>
+
+# %% task="course.experiment.hard_gradients"
+# Your solution: the function stands here, and you write what is missing.
+
+# %% [markdown]
+# ## Task 6: the gradient of the soft loss (2 points)
+#
+# Write `soft_gradients`. Only the distillation token's part is new: $\frac{\alpha \tau}{B K}
+# \left(\mathrm{softmax}(z_\text{dist} / \tau) - \mathrm{softmax}(z_\text{teacher} / \tau)\right)$.
+#
+# ```
+# >>> z, teacher = np.array([[0.0, 0.0]]), np.array([[0.0, 2 * np.log(3.0)]])
+# >>> soft_gradients(z, z, teacher, np.array([0]), alpha=1.0, tau=2.0)[1].round(6).tolist()
+# [[0.25, -0.25]]
+# ```
+#
+# <details><summary>Hint</summary>
+#
+# Where did one of the two $\tau$ go? The loss sees $z / \tau$, and the chain rule divides by $\tau$ once.
+#
+# </details>
+
+# %% task="course.experiment.soft_gradients"
+# Your solution: the function stands here, and you write what is missing.
+
+# %% [markdown]
+# ## Task 7: train (2 points)
+#
+# Write `train_heads`: two linear heads, from zeros, by gradient descent. In each step all photos are used: compute both
+# heads' logits, note the loss, take the gradients $G$ of both heads' logits, and go downhill:
+#
+# $$W \leftarrow W - \eta \, G^\top X, \qquad b \leftarrow b - \eta \sum_i G_i$$
+#
+# Without `tau` the distillation is hard, with it soft. Return a `TrainedHeads`.
+#
+# ```
+# >>> x, teacher, labels = np.array([[1.0], [-1.0]]), np.array([[4.0, 0.0], [0.0, 4.0]]), np.array([0, 1])
+# >>> trained = train_heads(x, x, teacher, labels, steps=1, learning_rate=1.0, alpha=0.5)
+# >>> trained.weight.tolist(), trained.losses.round(4).tolist()
+# ([[0.25], [-0.25]], [0.6931])
+# ```
+#
+# <details><summary>Hint</summary>
+#
+# $X$ has a row for each photo, $G$ too: $G^\top X$ has the shape of $W$. The gradients hold 1 / batch already. Make new
+# arrays instead of changing those that you were given.
+#
+# </details>
+
+# %% task="course.experiment.train_heads"
+# Your solution: the function stands here, and you write what is missing.
+
+# %% [markdown]
+# ## On photos: the experiment
+#
+# What a trained DeiT and its teacher see in 1,500 photos of CIFAR-10 comes with the course, in one small file: class
+# tokens, distillation tokens (their main components), the teacher's logits, and labels. The encoder stays as it is;
+# your functions train the two heads, once without a teacher, once hard and once soft, and test them on 500 other
+# photos.
+
+# %%
+import numpy as np
+
+from deit_ref.course.experiment import load_photos
+
+ways = {
+    "labels only": {"learning_rate": 0.1, "alpha": 0.0},
+    "hard distillation": {"learning_rate": 0.1, "alpha": 0.5},
+    "soft distillation": {"learning_rate": 0.1, "alpha": 0.5, "tau": 3.0},
+}
+
+
+def accuracies(photos, trained):
+    """How often each head, and the mean of both, is right."""
+    both = [
+        photos.cls_features @ trained.weight.T + trained.bias,
+        photos.dist_features @ trained.weight_dist.T + trained.bias_dist,
+    ]
+    return [float((logits.argmax(axis=1) == photos.labels).mean()) for logits in (*both, both[0] + both[1])]
+
+
+# A small trial with known numbers first: the loss must fall.
+rng = np.random.default_rng(0)
+features, teacher = rng.normal(size=(2, 40, 3)), rng.normal(size=(40, 4))
+trial = train_heads(*features, teacher, np.arange(40) % 4, steps=50, learning_rate=0.5, tau=3.0)
+print("the loss falls:", bool((np.diff(trial.losses) < 0).all()))
+try:
+    training, testing, class_names = load_photos()
+except ValueError as missing:
+    print(missing)
+else:
+    for way, options in ways.items():
+        trained = train_heads(*training, steps=300, **options)
+        shown = [f"{share:.1%}" for share in accuracies(testing, trained)]
+        print(f"{way}: class token {shown[0]}, distillation token {shown[1]}, both {shown[2]}")
+
+# %% [markdown] question="a6" points=4
+# ## Question: why does it help? (4 points)
+#
+# 1. A teacher is right on 95 % of the photos. Hard distillation throws away how sure it was. What can a student still
+#    learn from its decisions that the labels do not say? Give an example with a photo after random cropping.
+# 2. What happens to $p_t$, and to the gradient of the soft loss, when $\tau$ goes to infinity, and when it goes to 0?
+#    Is the second case the hard loss? Argue with your formulas, and say what $\tau^2$ is for.
+# 3. Somebody divides the divergence by $B$ alone, with 1,000 classes and $\alpha = 0.5$, and leaves all else. By which
+#    factor does the teacher's part grow, and to which $\alpha$ of the original loss does that correspond, up to one
+#    factor in front of the whole loss?
+# 4. In the experiment only the heads are trained. Which part of distillation's benefit can it not show?
+#
+# Answer in 8 to 12 sentences.
+
+# %% [markdown] rubric="a6"
+# ## Rubric (4 points)
+#
+# - **1 point**: the teacher judges the photo as it was augmented: a crop that shows only grass is still labelled
+#   "horse", and the teacher may decide otherwise; also photos that are labelled wrongly, or show two things.
+# - **1 point**: for large $\tau$ both distributions become uniform, their difference shrinks like $1 / \tau$, and with
+#   $\tau$ in front the gradient tends to that of a squared error of centered logits: $\tau^2$ keeps it from vanishing.
+#   For small $\tau$ both become one-hot: the target is the teacher's decision, as in the hard loss, but the student's
+#   side is sharpened, too. The gradient is $\tau$ times the difference of two decisions: 0 where they agree, and
+#   vanishing elsewhere. It is not the hard loss, whose student keeps its temperature of 1.
+# - **1 point**: by 1,000. $0.5$ to $500$ is $1 : 1000$, which is $\alpha = 1000 / 1001 \approx 0.999$: the label
+#   hardly counts any more.
+# - **1 point**: the features: in real training the encoder learns from the teacher, too, and that is where most of the
+#   benefit arises; here features are given (and have already been trained with a teacher).
+#
+# Typical answers that miss: "soft labels hold more information, so soft is better" (the paper found hard better; no
+# argument); for the third, "alpha becomes 500" (no share).

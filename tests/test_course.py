@@ -1,0 +1,365 @@
+"""The course's core: what is cut from the chapters, how a result is judged, how points are counted."""
+
+import ast
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deit_ref.course import check, cut
+from deit_ref.course.a3_attention import ASSIGNMENT
+from deit_ref.course.check import PUBLIC_SEED, Verdict, assert_task, difference, judge, score_task
+from deit_ref.course.notebook import notebook
+from deit_ref.course.sandbox import Answer
+from deit_ref.course.source import Cell, cells, checked, source
+from deit_ref.course.task import (
+    Case,
+    Mistake,
+    Task,
+    assignments,
+    find_assignment,
+    find_task,
+    messages,
+    points_of,
+    reference,
+    seeded,
+)
+from deit_ref.course.worker import parts
+from deit_ref.numpy_backend import attention, layers
+
+MESSAGES = messages(ASSIGNMENT)
+SOFTMAX = ASSIGNMENT.tasks[0]
+
+
+def top_level(text):
+    return {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+
+
+def loaded(release):
+    """The names of the student's module, with what is given."""
+    given = {}
+    exec(compile(release.given, "given.py", "exec"), given)
+    text = "\n".join(line for line in release.student.splitlines() if not line.startswith("from given import"))
+    exec(compile(text, "student.py", "exec"), given)
+    return given
+
+
+def test_a_solution_is_the_text_of_the_chapter():
+    assert cut.solution("layers.softmax").startswith('def softmax(x: Float[Array, "*batch scores"])')
+    assert cut.solution("layers.softmax").rstrip().endswith("return powers")
+    with pytest.raises(ValueError, match=r"layers has no sofmax: expected one of .*softmax"):
+        cut.solution("layers.sofmax")
+
+
+def test_a_stub_keeps_signature_and_docstring_and_says_what_is_to_do():
+    text = cut.stub("attention.split_heads", "assignment 3, task 2: split_heads")
+    (node,) = ast.parse(text).body
+    (original,) = ast.parse(cut.solution("attention.split_heads")).body
+    assert ast.dump(node.args) == ast.dump(original.args)
+    assert ast.dump(node.returns) == ast.dump(original.returns)
+    assert ast.get_docstring(node) == ast.get_docstring(original)
+    assert len(node.body) == 2
+    assert ast.unparse(node.body[1]) == "raise NotImplementedError('assignment 3, task 2: split_heads')"
+
+
+def test_what_is_released_holds_no_solution():
+    release = cut.release(MESSAGES)
+    functions = top_level(release.student)
+    assert list(functions) == [task.name for task in ASSIGNMENT.tasks]
+    for node in functions.values():
+        assert [type(line) for line in node.body] == [ast.Expr, ast.Raise]
+    assert set(top_level(release.given)) == {"linear", "dropout"}
+    assert "transpose" not in release.student + release.given
+    names = loaded(release)
+    with pytest.raises(NotImplementedError, match="assignment 3, task 3: merge_heads"):
+        names["merge_heads"](np.zeros((1, 2, 3, 4)))
+
+
+def test_the_solved_release_computes_what_the_chapters_do():
+    names = loaded(cut.release(MESSAGES, solved=True))
+    for task in ASSIGNMENT.tasks:
+        assert names[task.name] is not reference(task.function)
+        for case in task.cases(seeded(3, task)):
+            found, expected = (check.answers(f, case) for f in (names[task.name], reference(task.function)))
+            assert len(found) == len(expected) > 0
+            assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_helper_that_calls_a_students_function_stands_with_the_students():
+    release = cut.release(
+        [("attention.scaled_dot_product_attention", "later"), ("attention.multi_head_attention", "x")]
+    )
+    assert list(top_level(release.student)) == ["scaled_dot_product_attention", "multi_head_attention"]
+    assert {"softmax", "split_heads", "merge_heads", "linear"} <= set(top_level(release.given))
+    release = cut.release([("layers.softmax", "now")])
+    assert list(top_level(release.student)) == ["softmax"]
+    assert cut.needs("attention.merge_heads") == {"attention.Array"}
+    assert "layers.softmax" in cut.needs("attention.multi_head_attention")
+    whole = cut.release([("attention.split_heads", "s"), ("encoder.encoder_block", "b")])
+    assert list(top_level(whole.student)) == ["split_heads", "multi_head_attention", "encoder_block"]
+    assert isinstance(top_level(whole.student)["multi_head_attention"].body[-1], ast.Return)  # a helper, with its body
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "words"),
+    [
+        ([1.0, 2.0], [1.0, 2.0 + 1e-6], None),
+        ([1.0, 2.0], [1.0, 2.0 + 1e-5], "1 of 2 numbers are wrong; first, at [1], expected 2, got 2.00001."),
+        ([1.0, 2.0], [[1.0, 2.0]], "expected the shape (2,), got (1, 2)."),
+        ([np.inf, 1.0], [np.inf, 1.0], None),
+        ([np.inf, 1.0], [-np.inf, 1.0], "1 of 2 numbers are wrong; first, at [0], expected inf, got -inf."),
+        ([np.inf, 1.0], [1.0, 1.0], "1 of 2 numbers are wrong; first, at [0], expected inf, got 1."),
+        ([np.nan, 1.0], [np.nan, 1.0], None),
+        ([np.nan, 1.0], [0.0, 1.0], "1 of 2 numbers are wrong; first, at [0], expected nan, got 0."),
+        ([1.0, 0.0], [True, True], "1 of 2 numbers are wrong; first, at [1], expected 0, got True."),
+        ([1.0, 2.0], [1.0 + 0j, 2.0 + 1j], "1 of 2 numbers are wrong; first, at [1], expected 2, got 2+1j."),
+        ([1.0, 2.0], [1, 2], None),
+        (2.0, 3.0, "1 of 1 numbers are wrong; first, at the only one, expected 2, got 3."),
+        (np.uint8([1]), [1.0], "expected bytes (uint8), got float64."),
+        (np.uint8([1]), np.uint8([1]), None),
+        ([], [], None),
+    ],
+)  # fmt: skip
+def test_the_difference_is_said_in_words(expected, got, words):
+    assert difference((np.asarray(expected),), (np.asarray(got),), 1e-6) == words
+
+
+def test_several_arrays_are_counted_and_named():
+    one, two = np.array(1.0), np.array(2.0)
+    assert difference((one, two), (one, two), 0) is None
+    assert difference((one, two), (one, one), 0).startswith("array 2 of the result: 1 of 1 numbers are wrong")
+    assert difference((one, two), (one,), 0) == "expected 2 arrays (float64 (), float64 ()), got 1 (float64 ())."
+
+
+def test_results_of_every_kind_become_arrays():
+    @dataclass
+    class Output:
+        logits: np.ndarray
+        loss: float | None
+        name: str = "no array"
+
+    assert [part.tolist() for part in parts(Output(np.array([1.0]), 2.0))] == [[1.0], 2.0]
+    assert [part.tolist() for part in parts(Output(np.array([1.0]), None))] == [[1.0]]
+    assert [part.tolist() for part in parts((np.arange(2), 3))] == [[0, 1], 3]
+    assert [part.tolist() for part in parts(np.arange(2))] == [[0, 1]]
+
+
+def cases_of(task, seed=0):
+    return list(task.cases(seeded(seed, task)))
+
+
+def test_a_verdict_says_input_expected_got_and_the_mistake():
+    task = find_task("a3_attention.merge_heads")
+    case = cases_of(task)[1]
+    x = case.arguments[0]
+    swapped = x.transpose(0, 2, 3, 1).reshape(x.shape[0], x.shape[2], -1)
+    verdict = judge(task, case, Answer(arrays=(swapped,)))
+    assert not verdict.right
+    assert verdict.message.startswith(f"merge_heads, two images (float64 {x.shape}): ")
+    assert "It looks like this mistake, heads interleaved: a head's features stay side by side" in verdict.message
+    assert judge(task, case, Answer(arrays=(attention.merge_heads(x),))) == Verdict(True)
+    unknown = judge(task, case, Answer(arrays=(attention.merge_heads(x) * 7,)))
+    assert not unknown.right
+    assert "It looks like" not in unknown.message
+    assert judge(task, case, Answer(problem="NotImplementedError: ...")).message.endswith("): not solved yet.")
+    assert judge(task, case, Answer(problem="it raised: X")).message.endswith("): it raised: X")
+    assert "no array of numbers" in judge(task, case, Answer()).message
+    given = judge(task, case, Answer(arrays=(attention.merge_heads(x),)), expected=(attention.merge_heads(x) + 1,))
+    assert not given.right  # what is handed in as expected counts, not what the reference gives
+
+
+def test_a_mistake_must_stand_once_in_the_reference():
+    twice = Mistake("twice", "batch", "tokens", "")
+    with pytest.raises(ValueError, match=r"replaces 'batch', which stands \d+ times in attention.merge_heads: once"):
+        check.mutated(find_task("a3_attention.merge_heads"), twice)
+
+
+def test_points_are_a_share_and_only_all_right_cases_are_full_marks():
+    task = Task(function="layers.softmax", points=2, cases=lambda rng: iter([]), mistakes=())
+    assert [points_of(task, right, 3) for right in range(4)] == [0, 0.66, 1.33, 2]
+
+
+def test_another_seed_and_another_task_draw_other_numbers():
+    first = seeded(0, SOFTMAX).random()
+    assert first == seeded(0, SOFTMAX).random()
+    assert first != seeded(1, SOFTMAX).random()
+    assert first != seeded(0, ASSIGNMENT.tasks[1]).random()
+
+
+def test_assignments_and_tasks_are_found_by_name():
+    for name in ("3", "a3", "attention", "a3_attention"):
+        assert find_assignment(name) is ASSIGNMENT
+    assert find_task("a3_attention.softmax") is SOFTMAX
+    with pytest.raises(ValueError, match=r"no assignment 'a7': expected one of a1_resampling, a2_patches, a3_att"):
+        find_assignment("a7")
+    with pytest.raises(ValueError, match=r"a3_attention has no task 'x': expected one of softmax, split_heads"):
+        find_task("a3_attention.x")
+
+
+def test_own_functions_can_be_tested_where_they_are(capsys):
+    assert_task("a3_attention.softmax", layers.softmax)
+    with pytest.raises(AssertionError, match=r"scores in the thousands.*no maximum subtracted: exp of"):
+        assert_task("a3_attention.softmax", lambda x: quiet(lambda: np.exp(x) / np.exp(x).sum(-1, keepdims=True)))
+    with pytest.raises(NotImplementedError):
+        assert_task("a3_attention.softmax", unsolved)
+    assert score_task("a3_attention.softmax", layers.softmax, seed=1) == 3
+    assert capsys.readouterr().out == ""
+    assert score_task("a3_attention.softmax", unsolved, seed=1) == 0
+    assert capsys.readouterr().out.count("not solved yet.") == len(cases_of(SOFTMAX))
+
+
+def unsolved(x):
+    raise NotImplementedError("assignment 3, task 1: softmax")
+
+
+def quiet(function):
+    with np.errstate(all="ignore"):
+        return function()
+
+
+def test_a_score_is_that_of_the_right_cases_whatever_is_raised_or_warned(capsys):
+    def loud(x):
+        powers = np.exp(x)  # overflows, and warns, on scores in the thousands
+        return powers / powers.sum(-1, keepdims=True)
+
+    assert score_task("a3_attention.softmax", loud, seed=1) == points_of(SOFTMAX, 3, 4) == 2.25
+    captured = capsys.readouterr()
+    assert captured.err == ""  # nbgrader would take it for a failure
+    assert captured.out.count("\n") == 1
+
+
+def test_a_function_that_changes_its_input_is_judged_on_what_it_was():
+    def spoils(x):
+        found = layers.softmax(x)
+        x[...] = 0
+        return found
+
+    assert_task("a3_attention.softmax", spoils)
+
+    def spoils_and_fails(x):
+        x[...] = 0
+        return layers.softmax(x)
+
+    with pytest.raises(AssertionError):
+        assert_task("a3_attention.softmax", spoils_and_fails)
+
+
+def test_every_folder_travels_in_the_wheel():
+    root = Path(__file__).parent.parent
+    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {".".join(path.parent.relative_to(root).parts) for path in (root / "deit_ref").rglob("*.py")}
+    assert set(settings["packages"]) == folders | {"deit_ref.pretrained", "deit_ref.course.sources"}
+    sources = {path.stem for path in (root / settings["package-dir"]["deit_ref.course.sources"]).glob("*.py")}
+    assert sources == {assignment.name for assignment in assignments()}
+    for assignment in assignments():
+        assert source(assignment)[0].text.startswith("# ")
+
+
+SOURCE = """
+# ---
+# jupyter: {}
+# ---
+# %% [markdown]
+# # Assignment 3: attention
+#
+# - Shapes are `(batch, tokens)`.
+# %% task="layers.softmax"
+# Its text is put here.
+# %% An experiment
+y = softmax(np.zeros(3))
+# a comment
+# %% [markdown] question="scale" points=2
+# Why?
+# %% [markdown] rubric="scale"
+# One point each.
+# %% teacher=true
+z = 1
+"""
+
+
+def test_a_source_is_cells_with_what_their_first_lines_say():
+    assert cells(SOURCE) == [
+        Cell(True, "# Assignment 3: attention\n\n- Shapes are `(batch, tokens)`."),
+        Cell(False, "# Its text is put here.", {"task": "layers.softmax"}),
+        Cell(False, "y = softmax(np.zeros(3))\n# a comment"),
+        Cell(True, "Why?", {"question": "scale", "points": 2}),
+        Cell(True, "One point each.", {"rubric": "scale"}),
+        Cell(False, "z = 1", {"teacher": True}),
+    ]
+    assert [cell.for_students for cell in cells(SOURCE)] == [True, True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("# # Assignment", "# Assignment", "expected a first cell of Markdown that begins with a title"),
+        ('task="layers.softmax"', "", r"expected a cell for each task, \['layers.softmax'\], got \[\]"),
+        ("# Its text is put here.", "def softmax(x): ...", "the cell of layers.softmax holds code"),
+        ('rubric="scale"', 'rubric="other"', r"expected a rubric for each question.*\['scale'\], got \['other'\]"),
+        (" points=2", "", "a question has points, and nothing else has"),
+        ("points=2", "points=two", "expected one of .*points .int.*, got points=two"),
+        ("teacher=true", "techer=true", "expected one of .*teacher .bool.*, got techer=true"),
+        ("# Why?", "Why?", "expected Markdown in comments, got 'Why.'"),
+        ("teacher=true", "[teacher", r"expected '# %% \[markdown\] key=value', got '# %% \[teacher'"),
+    ],
+)
+def test_a_source_that_is_wrong_is_refused(old, new, words):
+    assert SOURCE.count(old) == 1
+    one = type(ASSIGNMENT)(number=3, slug="attention", title="", tasks=ASSIGNMENT.tasks[:1])
+    assert checked(cells(SOURCE), one)
+    with pytest.raises(ValueError, match=words):
+        checked(cells(SOURCE.replace(old, new)), one)
+
+
+def test_a_notebook_has_for_each_task_a_function_a_try_and_a_hidden_test():
+    one = type(ASSIGNMENT)(number=3, slug="attention", title="", tasks=ASSIGNMENT.tasks[:1])
+    made = notebook(one, checked(cells(SOURCE), one), seed=5)
+    kinds = [
+        (
+            cell["cell_type"],
+            *(cell["metadata"].get("nbgrader", {}).get(key) for key in ("grade_id", "locked", "points")),
+        )
+        for cell in made["cells"]
+    ]
+    assert kinds == [
+        ("markdown", None, None, None),
+        ("code", "imports", True, None),
+        ("code", "softmax", False, None),
+        ("code", "try_softmax", True, None),
+        ("code", "test_softmax", True, 3),
+        ("code", None, None, None),
+        ("markdown", None, None, None),
+        ("markdown", "question_scale", False, 2),
+    ]
+    texts = ["".join(cell["source"]) for cell in made["cells"]]
+    assert texts[2].index("### BEGIN SOLUTION") < texts[2].index("powers =") < texts[2].index("### END SOLUTION")
+    assert texts[2].endswith('    ### END SOLUTION\n    raise NotImplementedError("assignment 3, task 1: softmax")')
+    assert texts[3] == 'assert_task("a3_attention.softmax", softmax)'
+    hidden = texts[4].partition("### BEGIN HIDDEN TESTS")[2]
+    assert 'score_task("a3_attention.softmax", softmax, seed=5)' in hidden
+    assert texts[7] == "One point each."
+    assert str(PUBLIC_SEED) not in json.dumps(made)
+    names = {"np": np}
+    for text in (texts[1], texts[2], texts[3]):
+        exec(text.replace("from given import Array\n", "Array = np.ndarray\n"), names)
+    assert eval(hidden.split("\n")[3], names | {"score_task": score_task}) == 3
+
+
+def test_helpers_stand_in_the_notebook_before_the_task_that_needs_them():
+    tasks = tuple(
+        Task(function=function, points=1, cases=lambda rng: iter([Case("", ())]), mistakes=())
+        for function in ("attention.split_heads", "encoder.encoder_block")
+    )
+    made = notebook(
+        type(ASSIGNMENT)(number=4, slug="model", title="", tasks=tasks),
+        [Cell(True, "# T"), *(Cell(False, "", {"task": task.function}) for task in tasks)],
+        seed=0,
+    )
+    names = [cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in made["cells"]]
+    assert names[2:] == [
+        "split_heads", "try_split_heads", "test_split_heads",
+        "given_multi_head_attention", "encoder_block", "try_encoder_block", "test_encoder_block",
+    ]  # fmt: skip

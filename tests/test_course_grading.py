@@ -1,0 +1,737 @@
+"""A class is graded: what is handed in is read, run and judged, and nothing in it stops the others."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from deit_ref import cli
+from deit_ref.course import cut, grade, submission
+from deit_ref.course.a3_attention import ASSIGNMENT
+from deit_ref.course.build import build
+from deit_ref.course.check import PUBLIC_SEED
+from deit_ref.course.grade import grade_all, grade_one, plan, report, write_table
+from deit_ref.course.sandbox import Limits
+from deit_ref.course.submission import Submission, module, read, students
+from deit_ref.course.task import assignments, find_assignment, messages
+
+SEED = 7
+NAME = "a3_attention"
+THOROUGH = os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE") == "thorough"
+TASKS = [task.name for task in ASSIGNMENT.tasks]
+POINTS = [task.points for task in ASSIGNMENT.tasks]
+
+
+@pytest.fixture(scope="session")
+def course(tmp_path_factory):
+    """The releases, as a teacher builds them."""
+    folder = tmp_path_factory.mktemp("course") / "built"
+    build(folder, assignments() if THOROUGH else [ASSIGNMENT], seed=SEED)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def solution(course):
+    return (course / "teacher" / NAME / "solution.py").read_text()
+
+
+@pytest.fixture(scope="session")
+def empty(course):
+    return (course / "student" / NAME / "student.py").read_text()
+
+
+PLAN = plan(ASSIGNMENT, seed=SEED, limits=Limits(seconds=2.0, start_up=10.0, memory=2**30))
+
+
+def graded(text, place="student.py", others=()):
+    return grade_one(PLAN, Submission("ann", NAME, place, text.encode(), others=others))
+
+
+def points(result):
+    return [task["points"] for task in result["tasks"]]
+
+
+def notebook(*cells):
+    made = [{"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": c} for c in cells]
+    return json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+def put(folder, name, text):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+# What is read
+
+
+def code(*cells, wanted=()):
+    found = module(Submission("ann", NAME, "x.ipynb", notebook(*cells).encode()), frozenset(wanted))
+    names = {}
+    exec(found.text, names)
+    return found, names
+
+
+def test_calls_at_the_top_level_do_not_run():
+    found, names = code(
+        "import math\nprint(1/0)\ndef f(x):\n    return math.sqrt(x)",
+        "assert f(4) == 3\nfor i in range(10**12): pass\nwhile True: pass\nf(1 / 0)",
+        "if __name__ == '__main__':\n    raise SystemExit\nwith open('x') as g:\n    pass\ndel f",
+    )
+    assert names["f"](4) == 2
+    assert found.problems == ()
+    assert "1 / 0" not in found.text.replace("1/0", "1 / 0")
+    assert "while" not in found.text
+
+
+def test_assignments_stay_if_something_needs_them():
+    found, names = code(
+        "A = 2\nB = A + 1\nC: int = B\nunused = open('/nowhere')\nresult = f(1)",
+        "TABLE = {}\nTABLE['x'] = 5\nN = 0\nN += 3",
+        "def f(x):\n    return C + TABLE['x'] + N",
+        "g = lambda x: x + A\nh = g",
+        wanted=["h"],
+    )
+    assert names["f"](0) == 3 + 5 + 3
+    assert names["h"](0) == 2
+    assert found.names == {"A", "B", "C", "TABLE", "N", "f", "g", "h"}
+
+
+def test_an_import_or_an_assignment_that_fails_costs_only_what_uses_it():
+    _, names = code("import no_such_thing\nX = 1 / 0\nY = 2\ndef f():\n    return Y\ndef g():\n    return X")
+    assert names["f"]() == 2
+    with pytest.raises(NameError):
+        names["g"]()
+
+
+def test_a_missing_name_in_an_annotation_is_no_reason_to_fail():
+    _, names = code("def f(x: Float[Array, 'n']) -> NoSuchName:\n    return x")
+    assert names["f"](1) == 1
+
+
+def test_definitions_in_blocks_of_choice_stay():
+    found, names = code(
+        "try:\n    import fast as m\nexcept ImportError:\n    import math as m",
+        "if True:\n    def f():\n        return m.pi\nelse:\n    pass",
+    )
+    assert 3 < names["f"]() < 4
+    assert found.names == {"m", "f"}
+
+
+def test_texts_keep_their_lines_and_decorators():
+    text = "@staticmethod\ndef f():\n    '''a\n  b'''\n    return '''c\n d'''  # é\nx = 1; y = 2\ndef g(): return x, y"
+    _, names = code(text)
+    assert names["f"].__doc__ == "a\n  b"
+    assert names["f"]() == "c\n d"
+    assert names["g"]() == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "magic",
+    [
+        "%matplotlib inline\n",
+        "!pip install numpy\n",
+        "%%time\n",
+        "f?\n",
+        "files = !ls\n",
+        "x = %who\n",
+        "\n%%capture\n",
+    ],
+)
+def test_magics_are_dropped_and_the_rest_of_the_cell_stays(magic):
+    found, names = code(f"{magic}def f():\n    return 5 % 3")
+    assert names["f"]() == 2
+    assert found.problems == ()
+
+
+def test_cells_of_another_language_are_dropped():
+    found, _ = code("%%bash\nrm -rf /\ndef f", "%%writefile x.py\ndef h(): pass", "def g():\n    return 1")
+    assert found.names == {"g"}
+    assert found.problems == ()
+
+
+def test_a_percent_sign_that_continues_a_line_is_no_magic():
+    _, names = code("def f(a):\n    return (a\n        % 3)")
+    assert names["f"](5) == 2
+
+
+def test_syntax_errors_cost_only_their_cell():
+    found, names = code("def f(:\n    return", "def g():\n    return 1")
+    assert names["g"]() == 1
+    assert len(found.problems) == 1
+    assert found.problems[0].startswith("code cell 1 is no Python and was left out: ")
+    script = b"# %%\ndef f(:\n# %% [markdown]\n# words\n# %%\ndef g():\n    return 1\n"
+    found = module(Submission("ann", NAME, "x.py", script))
+    assert found.names == {"g"}
+    found = module(Submission("ann", NAME, "student.py", b"def f(:\n"))
+    assert found.problems[0].startswith("the file is no Python")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 10**5,
+        "-" * 10**5 + "1",
+        "x = " + "1+" * 10**5 + "1",
+        "a" + ".b" * 10**5,
+        "x = '\ud800'",
+        "\0",
+        "x=" + "9" * 10**5,
+    ],
+    ids=["parentheses", "signs", "sums", "attributes", "surrogate", "zero", "number"],
+)
+def test_cells_that_nobody_writes_by_hand_cost_only_themselves(text):
+    found, names = code(text, "def g():\n    return 1")
+    assert names["g"]() == 1
+    assert len(found.problems) <= 1
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "words"),
+    [
+        ("x.ipynb", b"{", "expected a notebook of version 4"),
+        ("x.ipynb", b"[]", "expected a notebook of version 4"),
+        ("x.ipynb", b'{"cells": 3}', "expected a notebook of version 4"),
+        ("x.ipynb", b'{"cells": [{"cell_type": "code", "source": 3}]}', "expected a notebook of version 4"),
+        ("x.ipynb", b"[" * 10**6, "expected a notebook of version 4"),
+        ("x.py", "é".encode("latin-1"), "expected text in UTF-8, got other bytes at 0"),
+        ("x.py", b"a\0b", "expected text, got a file with zero bytes"),
+        ("x.py", b"# " + b"a" * 2**20, "expected at most 1048576 letters of code, got 1048578"),
+    ],
+)  # fmt: skip
+def test_files_that_are_none_are_refused(place, content, words):
+    with pytest.raises(ValueError, match=words):
+        module(Submission("ann", NAME, place, content))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_texts_are_read_as_editors_write_them(encoding):
+    found = module(Submission("ann", NAME, "x.py", "def f():\r\n    return 'é'\r\n".encode(encoding)))
+    names = {}
+    exec(found.text, names)
+    assert names["f"]() == "é"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [f"{NAME}.ipynb", f"{NAME}.py", f"{NAME}/student.py", f"{NAME}/{NAME}.ipynb", f"{NAME}/{NAME}.py", "student.py"],
+)
+def test_a_submission_is_found_wherever_it_may_stand(tmp_path, place):
+    put(tmp_path / "ann", place, "x = 1")
+    found = read("ann", tmp_path / "ann", NAME)
+    assert (found.place, found.content, found.problem) == (place, b"x = 1", None)
+
+
+def test_of_several_files_the_first_is_taken_and_the_others_are_named(tmp_path):
+    put(tmp_path / "ann", f"{NAME}/student.py", "x = 1")
+    put(tmp_path / "ann", f"{NAME}.py", "x = 2")
+    found = read("ann", tmp_path / "ann", NAME)
+    assert (found.place, found.others) == (f"{NAME}.py", (f"{NAME}/student.py",))
+    noted = graded("x = 1", others=("other.py",))
+    assert noted["notes"] == ["Only student.py was graded, not other.py."]
+
+
+def packed(**files):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name.replace("__", "/"), text)
+    return stream.getvalue()
+
+
+def test_zips_are_read_without_being_unpacked(tmp_path):
+    put(tmp_path, "ann.zip", packed(**{f"top__{NAME}__student.py": "x = 1", "__MACOSX__student.py": "no"}))
+    put(tmp_path, f"bea/{NAME}.zip", packed(**{"student.py": "x = 2"}))
+    put(tmp_path, f"cat/{NAME}.zip", packed(**{"readme.md": "x = 2"}))
+    put(tmp_path, "dan.zip", b"PK no zip")
+    put(tmp_path, f"eve/{NAME}.zip", packed(**{"student.py": "x = 3"})[:-30])
+    put(tmp_path, "fay.zip", packed(**{"..__..__student.py": "x = 4"}))
+    found = {name: read(name, path, NAME) for name, path in students(tmp_path).items()}
+    assert list(found) == ["ann", "bea", "cat", "dan", "eve", "fay"]
+    assert found["ann"].content == b"x = 1"
+    assert found["bea"].content == b"x = 2"
+    assert "a3_attention.zip holds none of a3_attention.ipynb" in found["cat"].problem
+    assert found["dan"].problem == "it cannot be read: File is not a zip file"
+    assert found["eve"].problem == "it cannot be read: File is not a zip file"
+    assert found["fay"].content == b"x = 4"
+    assert sorted(path.name for path in tmp_path.rglob("*.py")) == []
+
+
+def test_files_that_are_too_long_are_not_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(submission, "FILE_BYTES", 1000)
+    put(tmp_path, "ann/student.py", b"#" * 1001)
+    put(tmp_path, "bea.zip", packed(**{"student.py": "#" * 10**6}))
+    put(tmp_path, "cat/student.py", b"#" * 1000)
+    for name, path in students(tmp_path).items():
+        found = read(name, path, NAME)
+        if name == "cat":
+            assert found.problem is None
+        else:
+            assert (
+                found.problem
+                == "it cannot be read: student.py has more than 1000 bytes: hand it in without large outputs."
+            )
+            assert found.place == "student.py"
+
+
+def test_links_that_leave_the_students_folder_are_not_followed(tmp_path):
+    put(tmp_path, "elsewhere/student.py", "x = 1")
+    put(tmp_path, "class/bea/student.py", "x = 2")
+    (tmp_path / "class" / "ann").mkdir()
+    (tmp_path / "class" / "ann" / "student.py").symlink_to(tmp_path / "elsewhere" / "student.py")
+    (tmp_path / "class" / "cat").symlink_to(tmp_path / "class" / "bea")
+    (tmp_path / "class" / "dan").symlink_to(tmp_path / "nowhere")
+    put(tmp_path, "class/eve/own.py", "x = 3")
+    (tmp_path / "class" / "eve" / "student.py").symlink_to("own.py")
+    os.mkfifo(tmp_path / "class" / "bea" / f"{NAME}.py")
+    (tmp_path / "class" / "fay").mkdir()
+    (tmp_path / "class" / "fay" / "student.py").mkdir()
+    (tmp_path / "class" / "guy.zip").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "class" / "ida").mkdir()
+    (tmp_path / "class" / "ida" / f"{NAME}.zip").symlink_to(tmp_path / "secret.zip")
+    put(tmp_path, "secret.zip", packed(**{"student.py": "x = 4"}))
+    found = {name: read(name, path, NAME) for name, path in students(tmp_path / "class").items()}
+    said = {name: one.problem and one.problem.removeprefix("it cannot be read: ") for name, one in found.items()}
+    assert said == {
+        "ann": "student.py is a link that leaves the student's folder.",
+        "bea": "a3_attention.py is no file.",
+        "cat": "cat is a link to another place, and links are not followed.",
+        "dan": "dan is no folder.",
+        "eve": None,
+        "fay": "student.py is no file.",
+        "guy": "guy.zip is a link to another place, and links are not followed.",
+        "ida": "a3_attention.zip is a link that leaves the student's folder.",
+    }
+
+
+def test_a_folder_without_students_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no students: expected a folder, or a zip, for each"):
+        students(tmp_path)
+    with pytest.raises(ValueError, match="is no folder"):
+        students(tmp_path / "nowhere")
+
+
+# What is graded
+
+
+def test_solution_empty_release_and_nothing(solution, empty):
+    assert points(graded(solution)) == POINTS
+    assert points(graded(empty)) == [0] * 6
+    assert points(graded("x = 1")) == [0] * 6
+    nothing = grade_one(PLAN, Submission("ann", NAME, problem="nothing was handed in."))
+    assert points(nothing) == [0] * 6
+    assert nothing["notes"] == ["Nothing was handed in."]
+    assert graded(solution)["total"] == graded(empty)["out_of"] == sum(POINTS)
+
+
+def test_the_notebook_gets_the_same_as_the_module(course, solution):
+    text = (course / "nbgrader" / "source" / NAME / f"{NAME}.ipynb").read_text()
+    assert points(graded(text, f"{NAME}.ipynb")) == POINTS
+
+
+def test_some_cases_right_are_some_points_and_the_report_says_what_is_wrong(solution):
+    wrong = solution.replace("x - x.max(axis=-1, keepdims=True)", "x * 1")
+    assert wrong != solution
+    result = graded(wrong)
+    # Scores in the thousands overflow; attention's large scores stay below that.
+    assert result["tasks"][0]["right"] == 3
+    assert result["tasks"][0]["points"] == 2.25
+    text = report(PLAN, result)
+    assert text.startswith(f"# Assignment 3, Attention: {result['total']:g} of 20 points\n\nOf ann, file student.py.\n")
+    assert "| softmax | 2.25 | 3 | 3 of 4 |" in text
+    assert "softmax, scores in the thousands (float64 (" in text
+    assert "It looks like this mistake, no maximum subtracted: exp of scores in the thousands is infinite" in text
+
+
+def test_the_report_says_where_to_look_first_and_shows_what_was_raised(solution):
+    result = graded(solution.replace("return q, k, v", "return q / zero, k, v"))
+    assert points(result) == [3, 0, 2, 6, 0, 2]
+    text = report(PLAN, result)
+    assert "It uses split_heads: mend what is wrong there first." in text
+    assert "    NameError: name 'zero' is not defined" in text
+    assert "return q / zero, k, v" in text
+    assert "line " not in text
+    assert "submission" not in text  # the folder where it ran
+
+
+def test_the_report_of_an_empty_release_is_short(empty):
+    text = report(PLAN, graded(empty))
+    assert text.count("Not solved yet.") == 6
+    assert "not solved yet" not in text
+
+
+def test_a_missing_function_is_named(solution):
+    result = graded(solution.replace("def merge_heads(", "def join_heads("))
+    assert points(result) == [3, 3, 0, 6, 0, 2]
+    assert result["tasks"][2]["messages"] == ["There is no function merge_heads in it."]
+
+
+def test_lost_imports_and_helpers_of_the_release_are_there_again(solution):
+    assert "import numpy as np" in solution
+    lines = [line for line in solution.split("\n") if not line.startswith(("import ", "from "))]
+    assert points(graded("\n".join(lines))) == POINTS
+
+
+def test_values_of_the_release_that_need_a_students_function_are_there_again():
+    one = plan(find_assignment("a4"), seed=SEED)
+    text = cut.release(messages(one.assignment), solved=True).student
+    assert list(one.after) == ["ACTIVATIONS"]
+    found = [grade_one(one, Submission("ann", one.assignment.name, "student.py", each.encode())) for each in (
+        text, text.replace("ACTIVATIONS:", "LOST:"))]  # fmt: skip
+    assert [result["total"] for result in found] == [one.assignment.points] * 2
+
+
+def test_the_reference_cannot_be_imported_and_its_absence_is_no_crash():
+    text = "from deit_ref.numpy_backend.attention import *\nfrom deit_ref.numpy_backend.layers import softmax\n"
+    text += (
+        "def merge_heads(x):\n    from deit_ref.numpy_backend.attention import merge_heads\n    return merge_heads(x)\n"
+    )
+    result = graded(text)
+    assert result["total"] == 0
+    assert "No module named 'deit_ref.numpy_backend'" in report(PLAN, result)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 12345])
+def test_full_points_do_not_hang_on_the_seed(solution, seed):
+    one = plan(ASSIGNMENT, seed=seed)
+    assert points(grade_one(one, Submission("ann", NAME, "student.py", solution.encode()))) == POINTS
+
+
+HOSTILE = {
+    "patches": "numpy.array_equal = numpy.allclose = lambda *a, **k: True\nsys.modules['deit_ref.course.check'] = None",
+    "exits": "__import__('os')._exit(0)",
+    "sleeps": "__import__('time').sleep(10**6)",
+    "prints": "print('{\"total\": 20}')",
+    "writes": "[open(f, 'w').write('me,20') for f in ('../grades.csv', '../deit_ref_submission/given.py')]",
+    "eats": "[bytearray(2**28) for _ in range(10**6)]",
+}
+
+
+def hostile(body):
+    """All functions do it, and then give an array."""
+    lines = "\n".join(f"    {line}" for line in ["import numpy, sys", *body.split("\n"), "return numpy.zeros(1)"])
+    return "".join(f"def {name}(*a, **k):\n{lines}\n\n" for name in TASKS)
+
+
+def a_class(folder, solution, empty):
+    put(folder, f"full/{NAME}/student.py", solution)
+    put(folder, "empty/student.py", empty)
+    put(folder, "half/student.py", solution.replace("return q, k, v", "return q, v, k"))
+    put(folder, "broken.zip", b"no zip")
+    for name, body in HOSTILE.items():
+        put(folder, f"{name}/student.py", hostile(body))
+    (folder / "nobody").mkdir()
+
+
+def table(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return {row["student"]: row for row in csv.DictReader(file)}
+
+
+def run_all(folder, out, **changes):
+    plans = [PLAN._replace(**changes)]
+    count, results = grade_all(folder, out, plans, jobs=4)
+    done = list(results)
+    assert len(done) == count
+    write_table(done, out)
+    return done
+
+
+def test_a_class_with_hostile_submissions_is_graded_honestly(tmp_path, solution, empty):
+    a_class(tmp_path / "class", solution, empty)
+    out = tmp_path / "out" / "grades.csv"
+    out.parent.mkdir()
+    run_all(tmp_path / "class", out)
+    rows = table(out)
+    totals = {name: row["total"] for name, row in rows.items()}
+    assert totals == {"full": "20", "half": "13", "empty": "0", "broken": "0", "nobody": "0"} | dict.fromkeys(
+        HOSTILE, "0"
+    )
+    header = out.read_text().split("\n")[0].strip()
+    assert header == "student,assignment," + ",".join(TASKS) + ",total,out of,note"
+    assert [rows["half"][name] for name in TASKS] == ["3", "0", "2", "6", "0", "2"]
+    assert rows["broken"]["note"] == "It cannot be read: File is not a zip file"
+    assert sorted(path.name for path in (out.parent / "feedback").iterdir()) == sorted(rows)
+    details = json.loads((out.parent / "details" / "half" / f"{NAME}.json").read_text())
+    assert (details["total"], details["seed"], details["isolated"]) == (13, SEED, True)
+    assert not list(tmp_path.rglob("*.unfinished"))
+
+
+def test_a_second_run_grades_only_what_changed(tmp_path, solution, empty, monkeypatch):
+    folder, out = tmp_path / "class", tmp_path / "grades.csv"
+    put(folder, "ann/student.py", solution)
+    put(folder, "bea/student.py", empty)
+    first = run_all(folder, out)
+    ran = []
+    original = grade.grade_one
+    monkeypatch.setattr(grade, "grade_one", lambda plan, one: ran.append(one.student) or original(plan, one))
+    assert run_all(folder, out) == first
+    assert ran == []
+    put(folder, "bea/student.py", solution)
+    assert [result["total"] for result in run_all(folder, out)] == [20, 20]
+    assert ran == ["bea"]
+    (tmp_path / "details" / "ann" / f"{NAME}.json").write_text("{broken")
+    (tmp_path / "feedback" / "bea" / f"{NAME}.md").unlink()
+    run_all(folder, out)
+    assert ran == ["bea", "ann"]
+    assert (tmp_path / "feedback" / "bea" / f"{NAME}.md").exists()
+    other = plan(ASSIGNMENT, seed=SEED + 1)
+    list(grade_all(folder, out, [other])[1])
+    assert sorted(ran[2:]) == ["ann", "bea"]
+    list(grade_all(folder, out, [other._replace(limits=Limits(seconds=3.0))])[1])
+    assert sorted(ran[4:]) == ["ann", "bea"]
+
+
+def test_a_fault_of_the_grader_costs_nobody_else_and_is_tried_again(tmp_path, solution, monkeypatch):
+    folder, out = tmp_path / "class", tmp_path / "grades.csv"
+    put(folder, "ann/student.py", solution)
+    put(folder, "bea/student.py", solution)
+    original = grade.module
+
+    def fails_once(one, *others, **options):
+        if one.student == "ann":
+            raise ZeroDivisionError("oh")
+        return original(one, *others, **options)
+
+    monkeypatch.setattr(grade, "module", fails_once)
+    ann, bea = run_all(folder, out)
+    assert (ann["total"], bea["total"]) == (0, 20)
+    assert ann["notes"] == ["The grader itself failed, tell your teacher: ZeroDivisionError('oh')"]
+    monkeypatch.setattr(grade, "module", original)
+    assert run_all(folder, out)[0]["total"] == 20
+
+
+def test_names_and_messages_of_students_break_neither_table_nor_report(tmp_path, solution):
+    name = os.fsdecode(b'b\xff,"<b>')
+    folder, out = tmp_path / "class", tmp_path / "grades.csv"
+    text = solution.replace("return q, k, v", "raise ValueError('\\x1b[2J\\n# 20 of 20\\n' + chr(0x202e))")
+    assert text != solution
+    put(folder, f"{name}/student.py", text)
+    run_all(folder, out)
+    assert list(table(out)) == ['b\\udcff,"<b>']
+    shown = (tmp_path / "feedback" / name / f"{NAME}.md").read_text()
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "\n# 20" not in shown
+    assert "    # 20 of 20" in shown
+
+
+# The command
+
+
+def run(capsys, *words):
+    code = cli.main(["course", *map(str, words)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_command_grades(tmp_path, solution, capsys):
+    put(tmp_path, "class/ann/student.py", solution)
+    (tmp_path / "class" / "bea").mkdir()
+    out = tmp_path / "grades.csv"
+    words = ("grade", tmp_path / "class", "--out", out, "--seed", SEED, "--assignment", "a3", "--jobs", 2)
+    code, printed, said = run(capsys, *words)
+    assert (code, said) == (0, "")
+    assert (
+        printed == f"{NAME}: 2 graded, 10.00 of 20 points on average.\n{out}, and reports in {tmp_path / 'feedback'}.\n"
+    )
+    assert table(out)["ann"]["total"] == "20"
+
+
+def test_without_isolation_it_refuses_or_says_so(tmp_path, solution, capsys, monkeypatch):
+    put(tmp_path, "class/ann/student.py", solution)
+    out = tmp_path / "grades.csv"
+    words = ("grade", tmp_path / "class", "--out", out, "--assignment", "a3")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    code, _, said = run(capsys, *words)
+    assert code == 2
+    assert "cannot be locked in here: the operating system is darwin" in said
+    assert not out.exists()
+    code, printed, said = run(capsys, *words, "--no-isolation")
+    assert code == 0
+    assert "warning: submissions run with your rights" in said
+    assert "Graded without isolation, which the reports say, too." in printed
+    assert "Graded without isolation: the submission could see" in table(out)["ann"]["note"]
+    assert "Graded without isolation" in (tmp_path / "feedback" / "ann" / f"{NAME}.md").read_text()
+    assert table(out)["ann"]["total"] == "20"
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("grade", "nowhere", "--out", "x.csv", "--assignment", "a3"), "nowhere is no folder"),
+        (("grade", ".", "--out", "x.csv", "--assignment", "a9"), "There is no assignment 'a9': expected one of a1_res"),
+        (("grade", ".", "--out", "x.csv", "--seed", str(PUBLIC_SEED)), "is that of the tests that students see"),
+        (("build", "--out", "full", "--assignment", "a3"), "full is not an empty folder"),
+        (("build", "--out", "new", "--assignment", "a3", "--seed", str(PUBLIC_SEED)), "is that of the tests that stud"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_said_in_one_line(words, problem, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "full/file", "x")
+    code, printed, said = run(capsys, *words)
+    assert (code, printed) == (2, "")
+    assert problem in said
+    assert said.count("\n") == 1
+
+
+def test_when_nobody_handed_in_anything_it_is_said(tmp_path, capsys):
+    (tmp_path / "class" / "ann").mkdir(parents=True)
+    code, _, said = run(capsys, "grade", tmp_path / "class", "--out", tmp_path / "x.csv")
+    assert code == 2
+    assert "None of the 1 students" in said
+
+
+# The plain release
+
+
+def test_hidden_numbers_and_solutions_are_not_handed_out(course):
+    folder = course / "student" / NAME
+    names = sorted(path.name for path in folder.iterdir())
+    assert [name for name in names if name != "answers.md"] == [
+        "README.md", "conftest.py", "expected.npz", "given.py", "student.py", "test_student.py",
+    ]  # fmt: skip
+    texts = "".join(path.read_text() for path in folder.iterdir() if path.suffix != ".npz")
+    assert "BEGIN SOLUTION" not in texts
+    assert "transpose(2, 0" not in texts
+    with np.load(folder / "expected.npz") as file:
+        first = file["softmax.0.0"]
+    (task, cases), *_ = PLAN.cases
+    assert not np.array_equal(first, task.cases and cases[0].arguments[0])
+    assert first.sum() == pytest.approx(1)
+    teacher = (course / "teacher" / NAME / "notes.md").read_text()
+    assert "seed 7" in teacher
+    assert all(mistake.hint in teacher for task in ASSIGNMENT.tasks for mistake in task.mistakes)
+    assert json.loads((course / "teacher" / "seed.json").read_text())["seed"] == SEED
+
+
+def own_tests(folder):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
+    environment = {**os.environ, "PYTEST_ADDOPTS": ""}
+    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return found, json.loads((folder / "points.json").read_text())
+
+
+@pytest.mark.parametrize("name", [one.name for one in assignments()] if THOROUGH else [NAME])
+def test_a_student_runs_the_visible_tests(course, tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    for path in (course / "student" / name).iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    found, score = own_tests(folder)
+    assert found.returncode == 1
+    assert "NotImplementedError: assignment" in found.stdout
+    assert score["total"] == 0
+    (folder / "student.py").write_bytes((course / "teacher" / name / "solution.py").read_bytes())
+    found, score = own_tests(folder)
+    assert found.returncode == 0, found.stdout
+    assert score["total"] == score["out_of"] == 20
+    assert (folder / "report.md").read_text().startswith("# 20 of 20 points by the visible tests\n")
+
+
+def test_visible_tests_name_the_mistake_and_count_the_rest(course, solution, tmp_path):
+    for path in (course / "student" / NAME).iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "student.py").write_text(solution.replace("return q, k, v", "return q, v, k"))
+    found, score = own_tests(tmp_path)
+    assert "It looks like this mistake, k and v swapped: the features are ordered q, k, v." in found.stdout
+    assert {row["task"]: row["points"] for row in score["tasks"]} == {
+        f"{NAME}.{name}": wanted for name, wanted in zip(TASKS, [3, 0, 2, 6, 0, 2], strict=True)
+    }
+
+
+# nbgrader
+
+
+def nbgrader(folder, *words):
+    home = folder.parent / "home"
+    home.mkdir(exist_ok=True)
+    programs = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "JUPYTER_CONFIG_DIR": str(home), "IPYTHONDIR": str(home), "PATH": programs}
+    command = [sys.executable, "-m", "nbgrader", *words]
+    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr[-3000:]
+
+
+def text_of(cell):
+    return "".join(cell["source"])
+
+
+def grade_id(cell):
+    return cell["metadata"].get("nbgrader", {}).get("grade_id", "")
+
+
+@pytest.mark.parametrize("name", [one.name for one in assignments()] if THOROUGH else [NAME])
+def test_nbgrader_gives_the_same_points(course, tmp_path, name):
+    folder = tmp_path / "nbgrader"
+    for path in (course / "nbgrader").rglob("*.*"):
+        put(folder, str(path.relative_to(course / "nbgrader")), path.read_bytes())
+    nbgrader(folder, "generate_assignment", name)
+    source, release = (
+        json.loads((folder / kind / name / f"{name}.ipynb").read_text()) for kind in ("source", "release")
+    )
+    words = json.dumps(release)
+    assert "SOLUTION" not in words
+    assert "score_task" not in words
+    solutions = {grade_id(cell): cell["source"] for cell in source["cells"] if grade_id(cell)}
+    tasks = [grade_id(cell).removeprefix("try_") for cell in source["cells"] if grade_id(cell).startswith("try_")]
+
+    def submit(student, *, solved=(), changed=False):
+        made = json.loads(words)
+        for cell in made["cells"]:
+            if grade_id(cell) in solved:
+                cell["source"] = solutions[grade_id(cell)]
+            elif changed and cell["metadata"].get("nbgrader", {}).get("locked"):
+                cell["source"] = ["20.0"]
+                cell["metadata"]["nbgrader"]["points"] = 0
+        put(folder, f"submitted/{student}/{name}/{name}.ipynb", json.dumps(made))
+        put(folder, f"submitted/{student}/{name}/given.py", "raise SystemExit")  # put back, too
+
+    submit("empty")
+    submit("full", solved=tasks)
+    submit("tampered", solved=tasks[:1], changed=True)
+    nbgrader(folder, "autograde", name)
+    nbgrader(folder, "generate_feedback", name)
+    nbgrader(folder, "export")
+    with open(folder / "grades.csv", newline="") as file:
+        rows = {row["student_id"]: row for row in csv.DictReader(file)}
+    first = next(one for one in assignments_of(name)).tasks[0].points
+    assert {student: float(row["score"]) for student, row in rows.items()} == {
+        "full": 20,
+        "empty": 0,
+        "tampered": first,
+    }
+    feedback = (folder / "feedback" / "empty" / name / f"{name}.html").read_text()
+    assert "not solved yet." in feedback
+
+    out = tmp_path / "grades.csv"
+    plans = [plan(one, seed=SEED) for one in assignments_of(name)]
+    totals = {result["student"]: result["total"] for result in grade_all(folder / "submitted", out, plans)[1]}
+    assert totals == {"full": 20, "empty": 0, "tampered": first}
+
+
+def assignments_of(name):
+    return [one for one in (assignments() if THOROUGH else [ASSIGNMENT]) if one.name == name]
+
+
+def test_the_students_notebook_runs_up_to_the_first_task(course, tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    folder = tmp_path / "nbgrader"
+    for path in (course / "nbgrader").rglob("*.*"):
+        put(folder, str(path.relative_to(course / "nbgrader")), path.read_bytes())
+    nbgrader(folder, "generate_assignment", NAME)
+    made = nbformat.read(folder / "release" / NAME / f"{NAME}.ipynb", as_version=4)
+    client = NotebookClient(
+        made, kernel_name="python3", resources={"metadata": {"path": str(folder / "release" / NAME)}}
+    )
+    with pytest.raises(CellExecutionError, match="assignment 3, task 1: softmax"):
+        client.execute()

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import deit_ref
 from deit_ref import commands, course_commands, training_commands
+from deit_ref.checkpoints.files import bundled
 from deit_ref.commands import say
 from deit_ref.config import TASKS
 from deit_ref.photos import bundled_photo
@@ -27,7 +28,7 @@ _EPILOG = """examples:
   deit-ref compare cat.jpg --weights my_checkpoint/
   deit-ref attention cat.jpg --out attention.png
   deit-ref convert deit_tiny.pth my_checkpoint/
-  deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher my_teacher/ --out my_checkpoint/
+  deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher cifar10-teacher --out my_checkpoint/
   deit-ref evaluate --data cifar10/ --weights my_checkpoint/
   deit-ref course build --out course/
 
@@ -60,10 +61,10 @@ The picture shows, for the class token and in distilled models the distillation 
 the attention in each head (rows) and layer (columns), all over the photo as the model sees it."""
 
 _RECONSTRUCT_EPILOG = """examples:
-  deit-ref reconstruct cat.jpg --out guess.png --weights my_simmim/
+  deit-ref reconstruct cat.jpg --out guess.png
   deit-ref reconstruct cat.jpg --out guess.png --weights my_simmim/ --mask-ratio 0.5 --block 2 --seed 1
 
-The weights must be of the task masked-image-modeling."""
+The weights must be of the task masked-image-modeling (default: the bundled cifar10-simmim)."""
 
 _PREPROCESS_EPILOG = """examples:
   deit-ref preprocess cat.jpg --out seen.png        resized and cropped, as a picture
@@ -105,7 +106,7 @@ _TRAIN_TEACHER_EPILOG = f"""examples:
 {_RUN}"""
 
 _TRAIN_EPILOG = f"""examples:
-  deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher my_teacher/ --out my_checkpoint/
+  deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher cifar10-teacher --out my_checkpoint/
   deit-ref train --recipe cifar10-distilled --distillation none --data cifar10/ --out plain/
   deit-ref train --recipe cifar10-simmim --data cifar10/ --out my_simmim/ --set mask_ratio=0.5 clip_norm=none
   deit-ref train --recipe deit-300 --show      every field of a recipe
@@ -225,7 +226,8 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     def add_model(added: argparse.ArgumentParser, *, backend: bool = True, dtype: bool = True) -> None:
-        added.add_argument("--weights", metavar="SOURCE", help="a checkpoint (default: the bundled weights)")
+        words = "a checkpoint, or cifar10-distilled or cifar10-simmim, which are bundled (default: the first)"
+        added.add_argument("--weights", metavar="SOURCE", help=words)
         if backend:
             added.add_argument("--backend", choices=("numpy", "torch"), default="numpy", help="(default: numpy)")
         added.add_argument("--device", help="of torch, such as cpu or cuda (default: cpu)")
@@ -273,6 +275,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.reconstruct, "a picture of an image, what was hidden of it, and the model's guess", _RECONSTRUCT_EPILOG
     )
     add_picture(added)
+    added.set_defaults(weights=bundled("cifar10-simmim"))
     added.add_argument("--mask-ratio", type=_share, default=0.6, metavar="R", help="share to hide (default: 0.6)")
     added.add_argument("--seed", type=_natural, default=0, metavar="N", help="chooses what to hide (default: 0)")
     added.add_argument("--block", type=_count, default=1, metavar="N", help="hide squares of NxN patches (default: 1)")
@@ -335,7 +338,9 @@ def _parser() -> argparse.ArgumentParser:
     added = command(training_commands.evaluate, "how well weights do on labelled photos", _EVALUATE_EPILOG)
     added.add_argument("--data", required=True, metavar="DATA", help="photos in class folders")
     added.add_argument(
-        "--weights", metavar="SOURCE", help="a checkpoint or a teacher's folder (default: the bundled weights)"
+        "--weights",
+        metavar="SOURCE",
+        help="a checkpoint or a teacher's folder (default: the bundled cifar10-distilled)",
     )
     added.add_argument("--split", choices=("train", "test"), default="test", help="(default: test)")
     added.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")

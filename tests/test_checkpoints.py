@@ -507,19 +507,30 @@ def test_teacher_needs_a_distillation_token(folders):
         load_weights(folders["ViTForImageClassification"][0], task="classification-with-teacher", seed=0)
 
 
-def test_no_source_gives_random_weights():
-    config = DeiTConfig(**SIZES)
-    with pytest.warns(UserWarning, match="these are random, and what they predict means nothing") as caught:
-        weights = load_weights(config=config, seed=3)
-    assert caught[0].filename == __file__
-    assert weights.task == "classification-with-teacher"
-    assert_same_arrays(
-        dict(named_arrays(weights)), dict(named_arrays(init_weights(config, "classification-with-teacher", seed=3)))
-    )
-    with pytest.warns(UserWarning, match="random"):
-        weights = load_weights(task="features")
-    assert weights.config.hidden_size == 192
-    assert weights.task == "features"
+def test_no_source_is_the_bundled_distilled_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ours, config = load_weights(), DeiTConfig(**SIZES)
+    assert ours.task == "classification-with-teacher"
+    assert ours.class_names[3] == "cat"
+    assert_same_arrays(dict(named_arrays(load_weights("cifar10-distilled"))), dict(named_arrays(ours)))
+    # A folder of that name goes before, but for no source at all.
+    save_weights(init_weights(config, "classification", seed=3), tmp_path / "cifar10-distilled")
+    assert load_weights("cifar10-distilled").task == "classification"
+    assert load_weights().task == "classification-with-teacher"
+
+
+def test_the_bundled_masked_model_has_its_task():
+    assert load_weights("cifar10-simmim").task == "masked-image-modeling"
+
+
+def test_a_teacher_is_no_deit():
+    with pytest.raises(ValueError, match=r"cifar10-teacher holds a convolutional teacher, no DeiT.*load_teacher"):
+        load_weights("cifar10-teacher")
+
+
+def test_a_bundled_name_in_the_message_for_what_is_not_there():
+    with pytest.raises(ValueError, match="bundled: cifar10-distilled or cifar10-simmim"):
+        load_weights("cifar10")
 
 
 # Bad input

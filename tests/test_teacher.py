@@ -137,3 +137,11 @@ def test_broken_files_are_named(tmp_path):
     config.write_text("{")
     with pytest.raises(ValueError, match=r"config\.json cannot be read as JSON"):
         load_teacher(tmp_path)
+
+
+def test_the_bundled_teacher_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    teacher, class_names = load_teacher("cifar10-teacher")
+    assert is_teacher("cifar10-teacher")
+    assert class_names[3] == "cat"
+    assert teacher(torch.zeros(1, 3, 32, 32)).shape == (1, 10)

@@ -20,6 +20,20 @@ DTYPES = {"F16": "f2", "BF16": "u2", "F32": "f4", "F64": "f8"}
 # The largest are indexes and label maps, of a few MB; each byte of "[[],[]," makes an object of some 20 bytes.
 MAX_JSON = 16 * 2**20
 
+# What comes with the package; the first is what `load_weights` reads without a source.
+BUNDLED = ("cifar10-distilled", "cifar10-simmim", "cifar10-teacher")
+
+
+def bundled(name: str) -> Path:
+    """The folder of a checkpoint that comes with the package: one of `BUNDLED`."""
+    return Path(__file__).parents[1] / "pretrained" / checks.choice("name", name, BUNDLED)
+
+
+def locate(source: str | os.PathLike[str]) -> Path:
+    """A source as a path: its own, or, for a name in `BUNDLED` that is no path here, that of the package's folder."""
+    path = Path(source)
+    return bundled(str(source)) if str(source) in BUNDLED and not path.exists() else path
+
 
 class StoredArray(NamedTuple):
     """One tensor of a file, before it is read: the file, the name in it, dtype as in `DTYPES`, shape.

@@ -15,7 +15,7 @@ import numpy as np
 
 from deit_ref import checks
 from deit_ref.checkpoints import hub, names, original, pickle_reader, safetensors_reader
-from deit_ref.checkpoints.files import DTYPES, StoredArray, logger, naming, read_json
+from deit_ref.checkpoints.files import BUNDLED, DTYPES, StoredArray, bundled, locate, logger, naming, read_json
 from deit_ref.checkpoints.huggingface import (
     CONFIG,
     PROCESSING,
@@ -25,20 +25,20 @@ from deit_ref.checkpoints.huggingface import (
     task_without_tensors,
     weight_files,
 )
-from deit_ref.config import TASKS, VARIANTS, DeiTConfig, ImageProcessing
+from deit_ref.config import TASKS, DeiTConfig, ImageProcessing
 from deit_ref.weights import (
     DeiTWeights,
     array_shapes,
     check_shapes,
     draw_arrays,
-    init_weights,
     weights_from_arrays,
 )
 
 PICKLED = (".bin", ".pth", ".pt", ".tar")  # timm's training writes .pth.tar
 READABLE = (
     f"a folder with {CONFIG} and weights (model.safetensors or pytorch_model.bin, whole or in shards), one file "
-    f"(.safetensors, {', '.join(PICKLED)}), or a name on the hub such as facebook/deit-tiny-patch16-224"
+    f"(.safetensors, {', '.join(PICKLED)}), a name on the hub such as facebook/deit-tiny-patch16-224, or what is "
+    f"bundled: {' or '.join(BUNDLED[:2])}"
 )
 
 
@@ -63,8 +63,9 @@ def load_weights(
             shards; safetensors win); one file (.safetensors, .bin, .pth, .pt, .pth.tar); or "owner/name" on the hub.
             A single file takes config.json and preprocessor_config.json beside it. Otherwise the sizes come from the
             shapes, there are hidden_size / 64 heads, layer_norm_eps is 1e-6 for original and timm names and 1e-12 for
-            transformers names, and images are processed by `ImageProcessing.original`; log lines say so. None gives
-            random weights of DeiT-Ti distilled, with a warning.
+            transformers names, and images are processed by `ImageProcessing.original`; log lines say so. Two trained
+            checkpoints come with the package: "cifar10-distilled", which None stands for, and "cifar10-simmim" (a
+            folder of that name in the working directory goes before).
         task: None reads it from the tensors. Another task than the file's drops the heads it does not need, and the
             pooler and the mask token, with a warning that names them. "features" without a pooler gives pooler None.
         seed: a head that the file lacks is drawn from this seed, as `init_weights` does; without it that is an error.
@@ -86,12 +87,14 @@ def load_weights(
     _check_type("image_processing", image_processing, ImageProcessing)
     if class_names is not None:
         class_names = _checked_class_names(class_names)
-    if source is None:
-        _refuse_revision(revision, source)
-        return _random_weights(task, seed, config, image_processing, class_names)
-
+    source = bundled(BUNDLED[0]) if source is None else source
     folder, files, revision = _located(source, revision)
     values = read_json(folder / CONFIG) if (folder / CONFIG).exists() else None
+    if values is not None and str(values.get("kind", "")).startswith("deit_ref-"):
+        raise ValueError(
+            f"{folder} holds a convolutional teacher, no DeiT: deit_ref.training.teacher.load_teacher reads it, and "
+            "training takes it as teacher=."
+        )
     check_labels(values or {}, folder / CONFIG)
     # timm's config.json names a model of timm and has none of our fields.
     if values is not None and "architecture" in values and "model_type" not in values:
@@ -130,7 +133,7 @@ def _located(
         raise ValueError(f"source must be a path, got {source!r}: give {READABLE}.")
     if revision is not None and (not isinstance(revision, str) or not revision):
         raise ValueError(f"revision must be text, got {revision!r}.")
-    path = Path(source)
+    path = locate(source)
     if os.path.isfile(path):
         if path.suffix not in (".safetensors", *PICKLED):
             raise ValueError(f"{path} is no weight file by its name; what is read is {READABLE}.")
@@ -179,24 +182,6 @@ def _read_headers(
             )
         stored[name] = entry
     return layout, stored
-
-
-def _random_weights(
-    task: str | None,
-    seed: int | None,
-    config: DeiTConfig | None,
-    image_processing: ImageProcessing | None,
-    class_names: tuple[str, ...] | None,
-) -> DeiTWeights:
-    warnings.warn(
-        "No trained weights are bundled yet: these are random, and what they predict means nothing. "
-        "Pass the folder of a checkpoint to deit_ref.load_weights.",
-        UserWarning,
-        stacklevel=3,
-    )
-    config = config or VARIANTS["deit-tiny-distilled-patch16-224"]
-    task = task or ("classification-with-teacher" if config.distilled else "classification")
-    return init_weights(config, task, seed=seed or 0, image_processing=image_processing, class_names=class_names)
 
 
 def _for_task(

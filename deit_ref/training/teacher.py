@@ -142,15 +142,17 @@ def save_teacher(teacher: Teacher, folder: str | os.PathLike[str], *, class_name
 
 
 def is_teacher(folder: str | os.PathLike[str]) -> bool:
-    """Whether `save_teacher` wrote this folder."""
-    from deit_ref.checkpoints.files import read_json
+    """Whether `save_teacher` wrote this folder, or it is "cifar10-teacher", which comes with the package."""
+    from deit_ref.checkpoints.files import locate, read_json
 
-    file = Path(folder) / "config.json"
+    file = locate(folder) / "config.json"
     return file.is_file() and read_json(file).get("kind") == _KIND
 
 
 def load_teacher(folder: str | os.PathLike[str]) -> tuple[Teacher, tuple[str, ...]]:
     """The teacher that `save_teacher` wrote, in float32 and ready to be asked, and its class names.
+
+    "cifar10-teacher" is the one that comes with the package.
 
     Raises:
         ValueError: the folder holds no such teacher, or tensors cannot be read, are missing or of another shape.
@@ -158,9 +160,9 @@ def load_teacher(folder: str | os.PathLike[str]) -> tuple[Teacher, tuple[str, ..
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from deit_ref.checkpoints.files import read_json
+    from deit_ref.checkpoints.files import locate, read_json
 
-    folder = Path(folder)
+    folder = locate(folder)
     if not is_teacher(folder):
         raise ValueError(f"{folder} holds no teacher: expected a folder that train-teacher has written.")
     values: Mapping[str, Any] = read_json(folder / "config.json")

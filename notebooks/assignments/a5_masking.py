@@ -163,15 +163,7 @@ from deit_ref.numpy_backend.positions import add_pos_embed
 from deit_ref.numpy_backend.tokens import prepend_tokens
 from deit_ref.photos import bundled_photo
 
-try:
-    model = deit_ref.load_weights("cifar10-simmim")
-except ValueError:
-    print("There are no trained weights yet: the model is random, and so is its picture.")
-    config = deit_ref.DeiTConfig(
-        hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256, image_size=32,
-        patch_size=4, encoder_stride=4,
-    )  # fmt: skip
-    model = deit_ref.init_weights(config, "masked-image-modeling", seed=0)
+model = deit_ref.load_weights("cifar10-simmim")
 pixel_values = deit_ref.preprocess(bundled_photo("chelsea"), model.image_processing)
 rows, columns = grid = model.config.grid
 blocks = np.random.default_rng(0).permutation(rows * columns // 4) % 2 == 0

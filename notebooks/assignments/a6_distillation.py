@@ -239,15 +239,16 @@ rng = np.random.default_rng(0)
 features, teacher = rng.normal(size=(2, 40, 3)), rng.normal(size=(40, 4))
 trial = train_heads(*features, teacher, np.arange(40) % 4, steps=50, learning_rate=0.5, tau=3.0)
 print("the loss falls:", bool((np.diff(trial.losses) < 0).all()))
-try:
-    training, testing, class_names = load_photos()
-except ValueError as missing:
-    print(missing)
-else:
-    for way, options in ways.items():
-        trained = train_heads(*training, steps=300, **options)
-        shown = [f"{share:.1%}" for share in accuracies(testing, trained)]
-        print(f"{way}: class token {shown[0]}, distillation token {shown[1]}, both {shown[2]}")
+training, testing, class_names = load_photos()
+for way, options in ways.items():
+    trained = train_heads(*training, steps=300, **options)
+    shown = [f"{share:.1%}" for share in accuracies(testing, trained)]
+    print(f"{way}: class token {shown[0]}, distillation token {shown[1]}, both {shown[2]}")
+
+# %% [markdown]
+# Without a teacher the second head stays at zero and always names the first class. With 500 photos, the standard error
+# of an accuracy of 85 % is $\sqrt{0.85 \cdot 0.15 / 500} = 1.6$ points: what differs by less is no result. Keep that in
+# mind for the fourth question.
 
 # %% [markdown] question="a6" points=4
 # ## Question: why does it help? (4 points)

@@ -174,8 +174,8 @@ def rollout_overlay(photo: Array, attentions: Sequence[Any], *, grid: Size, num_
     return figure
 
 
-def hide_patches(photo: Array, mask: Any, *, patch_shape: Size) -> Array:
-    """A copy of a photo (height, width, 3), gray where `mask`, one entry per patch, is true."""
+def hide_patches(photo: Array, mask: Any, *, patch_shape: Size, behind: Array | int = GRAY) -> Array:
+    """A copy of a photo (height, width, 3) where `mask`, one entry per patch, is true: gray, or what is `behind`."""
     rows, columns = photo.shape[0] // patch_shape[0], photo.shape[1] // patch_shape[1]
     flags = as_numpy(mask).astype(bool)
     if flags.size != rows * columns:
@@ -183,13 +183,15 @@ def hide_patches(photo: Array, mask: Any, *, patch_shape: Size) -> Array:
             f"mask must have one entry for each of the {rows} x {columns} patches, got the shape {flags.shape}."
         )
     pixels = flags.reshape(rows, columns).repeat(patch_shape[0], axis=0).repeat(patch_shape[1], axis=1)
-    return np.where(pixels[:, :, None], np.uint8(GRAY), photo)  # (height, width, 3)
+    return np.where(pixels[:, :, None], np.asarray(behind, np.uint8), photo)  # (height, width, 3)
 
 
 def reconstruction_panel(
     photo: Array, reconstruction: Array, mask: Any, *, patch_shape: Size, loss: float | None = None
 ) -> "Figure":
-    """The photo, the photo with hidden patches, and the model's guess, side by side.
+    """The photo, the photo with hidden patches, the model's guess in their place, and its guess everywhere.
+
+    What a model draws where patches are visible was never trained: its loss counts hidden pixels alone.
 
     Args:
         photo: uint8 (height, width, 3), as the model saw it; see `to_photos`.
@@ -205,11 +207,17 @@ def reconstruction_panel(
     if photo.shape != reconstruction.shape:
         raise ValueError(f"photo and reconstruction must have one shape, got {photo.shape} and {reconstruction.shape}.")
     hidden = hide_patches(photo, mask, patch_shape=patch_shape)
+    filled = hide_patches(photo, mask, patch_shape=patch_shape, behind=reconstruction)
     count, total = int(as_numpy(mask).astype(bool).sum()), as_numpy(mask).size
     height, width = photo.shape[:2]
-    figure, panels = _figure_of_photos((height, width), 3, gap=0.2, slot=2.1)
-    titles = f"original, {height} x {width} pixels", f"{count} of {total} patches hidden", "reconstruction"
-    for axes, picture, title in zip(panels, (photo, hidden, reconstruction), titles, strict=True):
+    figure, panels = _figure_of_photos((height, width), 4, gap=0.2, slot=2.1)
+    titles = (
+        f"original, {height} x {width} pixels",
+        f"{count} of {total} patches hidden",
+        "the guess in their place",
+        "the guess everywhere",
+    )
+    for axes, picture, title in zip(panels, (photo, hidden, filled, reconstruction), titles, strict=True):
         axes.imshow(picture)
         axes.set_title(title, fontsize=9, loc="left")
     error = "" if loss is None else f", masked L1 {loss:.4f} in normalized units"

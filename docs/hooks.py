@@ -1,6 +1,5 @@
 """MkDocs' events, each a few lines: what they call stands in docs/site_tools."""
 
-import os
 from typing import Any
 
 import inside_data
@@ -27,7 +26,7 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
     try:
         for uri, content in notebooks.pages():
             add(uri, content)
-        for uri, content in inside_data.files(deit_ref.load_weights(os.environ.get("SITE_WEIGHTS"))).items():
+        for uri, content in inside_data.files(deit_ref.load_weights()).items():
             add(uri, content)
         for name, content in mathjax.files().items():
             add(f"assets/mathjax/{name}", content)

@@ -143,7 +143,7 @@ def test_steps_by_click_key_and_slider(page: Any, site: Path, site_url: str) -> 
     name = page.locator(".inside-facts dd").first
     assert name.text_content() == steps[0]["name"]
     page.get_by_role("button", name="Next").click()
-    assert name.text_content() == steps[1]["name"]
+    page.wait_for_function(f"document.querySelector('.inside-facts dd').textContent === {steps[1]['name']!r}")
     page.keyboard.press("ArrowRight")  # the focus is on the button
     page.wait_for_function(f"document.querySelector('.inside-facts dd').textContent === {steps[2]['name']!r}")
     page.evaluate("document.activeElement.blur()")

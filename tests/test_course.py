@@ -178,7 +178,7 @@ def test_a_mistake_must_stand_once_in_the_reference():
 
 
 def test_points_are_a_share_and_only_all_right_cases_are_full_marks():
-    task = Task(function="layers.softmax", points=2, cases=lambda rng: iter([]), mistakes=())
+    task = Task(function="layers.softmax", points=2, minutes=10, cases=lambda rng: iter([]), mistakes=())
     assert [points_of(task, right, 3) for right in range(4)] == [0, 0.66, 1.33, 2]
 
 
@@ -350,7 +350,7 @@ def test_a_notebook_has_for_each_task_a_function_a_try_and_a_hidden_test():
 
 def test_helpers_stand_in_the_notebook_before_the_task_that_needs_them():
     tasks = tuple(
-        Task(function=function, points=1, cases=lambda rng: iter([Case("", ())]), mistakes=())
+        Task(function=function, points=1, minutes=10, cases=lambda rng: iter([Case("", ())]), mistakes=())
         for function in ("attention.split_heads", "encoder.encoder_block")
     )
     made = notebook(

@@ -223,7 +223,12 @@ def test_reconstruction_panel_shows_original_hidden_and_guess():
     for got, expected in zip(shown, (photo, hidden, filled, guess), strict=True):
         np.testing.assert_array_equal(got, expected)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["original, 16 x 32 pixels", "1 of 2 patches hidden", "the guess in their place", "the guess everywhere"]
+    assert titles == [
+        "original, 16 x 32 pixels",
+        "1 of 2 patches hidden",
+        "the guess in their place",
+        "the guess everywhere",
+    ]
     assert figure.texts[0].get_text() == "Masked image modeling, masked L1 0.2500 in normalized units"
     page = plots.rendered(figure)
     place = figure.axes[1].get_position()

@@ -112,6 +112,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="resize.bicubic",
             points=2,
+            minutes=15,
             cases=_bicubic,
             mistakes=(
                 Mistake(
@@ -149,6 +150,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="resize.resample_coefficients",
             points=6,
+            minutes=45,
             cases=_coefficients,
             view=_matrix,
             mistakes=(
@@ -226,6 +228,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="resize.fixed_point",
             points=2,
+            minutes=15,
             cases=_fixed_point,
             bound=0,
             mistakes=(
@@ -272,6 +275,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="resize.resample_lines",
             points=5,
+            minutes=30,
             cases=_lines,
             bound=0,
             mistakes=(
@@ -318,6 +322,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="resize.vertical_first",
             points=1,
+            minutes=10,
             cases=_vertical_first,
             mistakes=(
                 Mistake(
@@ -362,6 +367,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="resize.resize",
             points=4,
+            minutes=30,
             cases=_resize,
             bound=0,
             mistakes=(

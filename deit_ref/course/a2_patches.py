@@ -111,6 +111,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="patches.patchify",
             points=4,
+            minutes=25,
             cases=_patchify,
             mistakes=(
                 Mistake(
@@ -149,6 +150,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="patches.unpatchify",
             points=2,
+            minutes=15,
             cases=_unpatchify,
             mistakes=(
                 Mistake(
@@ -190,6 +192,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="patches.patch_embed",
             points=2,
+            minutes=10,
             cases=_patch_embed,
             mistakes=(
                 Mistake(
@@ -229,6 +232,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="positions._bicubic_weights",
             points=4,
+            minutes=25,
             cases=_bicubic_weights,
             bound=2e-5,
             mistakes=(
@@ -295,6 +299,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="positions.interpolate_pos_embed",
             points=3,
+            minutes=25,
             cases=_interpolate,
             mistakes=(
                 Mistake(
@@ -341,6 +346,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="tokens.prepend_tokens",
             points=2,
+            minutes=10,
             cases=_prepend,
             mistakes=(
                 Mistake(
@@ -379,6 +385,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="positions.add_pos_embed",
             points=1,
+            minutes=5,
             cases=_add_pos_embed,
             mistakes=(
                 Mistake(
@@ -416,6 +423,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="tokens.embed",
             points=2,
+            minutes=15,
             cases=_embed,
             mistakes=(
                 Mistake(

@@ -73,6 +73,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="layers.softmax",
             points=3,
+            minutes=15,
             cases=_softmax,
             mistakes=(
                 Mistake(
@@ -105,6 +106,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="attention.split_heads",
             points=3,
+            minutes=20,
             cases=_qkv,
             mistakes=(
                 Mistake(
@@ -141,6 +143,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="attention.merge_heads",
             points=2,
+            minutes=10,
             cases=_heads,
             mistakes=(
                 Mistake(
@@ -172,6 +175,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="attention.scaled_dot_product_attention",
             points=6,
+            minutes=40,
             cases=_attention,
             mistakes=(
                 Mistake(
@@ -222,6 +226,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="attention.multi_head_attention",
             points=4,
+            minutes=25,
             cases=_multi_head,
             mistakes=(
                 Mistake(
@@ -253,6 +258,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="attention.attention_rollout",
             points=2,
+            minutes=20,
             cases=_rollout,
             mistakes=(
                 Mistake(

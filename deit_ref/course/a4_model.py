@@ -129,6 +129,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="layers.layer_norm",
             points=4,
+            minutes=20,
             cases=_layer_norm,
             mistakes=(
                 Mistake(
@@ -196,6 +197,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="layers.gelu",
             points=2,
+            minutes=10,
             cases=_gelu,
             bound=3e-6,
             mistakes=(
@@ -242,6 +244,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="encoder.mlp",
             points=2,
+            minutes=10,
             cases=_mlp,
             bound=3e-6,
             mistakes=(
@@ -281,6 +284,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="encoder.encoder_block",
             points=4,
+            minutes=30,
             cases=_encoder_block,
             bound=3e-6,
             mistakes=(
@@ -356,6 +360,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="encoder.encoder",
             points=2,
+            minutes=15,
             cases=_encoder,
             bound=3e-6,
             mistakes=(
@@ -410,6 +415,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="heads.classify_with_teacher",
             points=2,
+            minutes=10,
             cases=_classify,
             mistakes=(
                 Mistake(
@@ -447,6 +453,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="model.classification_with_teacher",
             points=4,
+            minutes=30,
             cases=_classification,
             bound=3e-6,
             mistakes=(

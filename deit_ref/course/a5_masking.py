@@ -91,6 +91,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="tokens.mask_tokens",
             points=4,
+            minutes=15,
             cases=_mask_tokens,
             mistakes=(
                 Mistake(
@@ -135,6 +136,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="simmim.pixel_shuffle",
             points=6,
+            minutes=30,
             cases=_pixel_shuffle,
             mistakes=(
                 Mistake(
@@ -180,6 +182,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="losses.masked_l1",
             points=5,
+            minutes=25,
             cases=_masked_l1,
             mistakes=(
                 Mistake(
@@ -237,6 +240,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="simmim.reconstruct",
             points=5,
+            minutes=20,
             cases=_reconstruct,
             mistakes=(
                 Mistake(

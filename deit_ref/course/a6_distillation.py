@@ -118,6 +118,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="losses.log_softmax",
             points=2,
+            minutes=15,
             cases=_log_softmax,
             mistakes=(
                 Mistake(
@@ -171,6 +172,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="losses.cross_entropy",
             points=4,
+            minutes=25,
             cases=_cross_entropy,
             mistakes=(
                 Mistake(
@@ -226,6 +228,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="losses.hard_distillation",
             points=4,
+            minutes=15,
             cases=_hard,
             mistakes=(
                 Mistake(
@@ -270,6 +273,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="losses.soft_distillation",
             points=5,
+            minutes=25,
             cases=_soft,
             mistakes=(
                 Mistake(
@@ -340,6 +344,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="course.experiment.hard_gradients",
             points=1,
+            minutes=15,
             cases=_hard_gradients,
             mistakes=(
                 Mistake(
@@ -379,6 +384,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="course.experiment.soft_gradients",
             points=2,
+            minutes=15,
             cases=_soft_gradients,
             mistakes=(
                 Mistake(
@@ -422,6 +428,7 @@ ASSIGNMENT = Assignment(
         Task(
             function="course.experiment.train_heads",
             points=2,
+            minutes=20,
             cases=_train_heads,
             mistakes=(
                 Mistake(

@@ -45,8 +45,8 @@ from deit_ref.course.visible import pytest_runtest_logreport, pytest_sessionfini
 
 _HOW_TO_WORK = """## How to work
 
-`pip install pytest deit_ref` (made with deit_ref {version}), then in this folder `pytest`, as often as you like;
-`pytest -k {first}` runs the tests of one function. They say what was expected, what came, and which mistake it
+Install deit_ref {version} as your course says, and `pip install pytest`. Then run `pytest` in this folder, as often as you
+like; `pytest -k {first}` runs the tests of one function. They say what was expected, what came, and which mistake it
 looks like. `report.md` and `points.json` sum them up; the points you get are those of other tests of the same kind.
 
 | file | what it is |
@@ -60,7 +60,8 @@ _NBGRADER_README = """# The course with nbgrader
 The hidden tests here use the seed {seed}. nbgrader runs what students wrote as it is, with your rights: run `autograde`
 in a container. `deit-ref course grade` locks submissions in, and reads the same notebooks.
 
-In this folder, with `pip install "deit_ref[course]"`, for {names}:
+nbgrader is installed by `pip install -c constraints.txt ".[course]"` in the repository of deit_ref. Then, in this
+folder, for {names}:
 
     nbgrader generate_assignment {first}       # release/{first}/: what students get
     nbgrader autograde {first}                 # of submitted/STUDENT/{first}/{first}.ipynb
@@ -145,7 +146,7 @@ def teacher_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -
     lines += [f"{assignment.points} points by tests. Hidden tests: seed {seed}."]
     for number, task in enumerate(assignment.tasks, start=1):
         notes = [case.note for case in task.cases(seeded(seed, task))]
-        lines += ["", f"## Task {number}: {task.name}, {task.points} points", "", "Tested on:", ""]
+        lines += ["", f"## Task {number}: {task.name}, {_points(task)}, {task.minutes} minutes", "", "Tested on:", ""]
         lines += [f"- {note}" for note in notes]
         lines += ["", "Mistakes that the feedback names:", ""]
         lines += [f"- {mistake.name}: {mistake.hint}" for mistake in task.mistakes]

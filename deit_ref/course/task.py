@@ -36,6 +36,7 @@ class Task:
     Attributes:
         function: "chapter.name", such as "attention.split_heads": the reference, and so the solution.
         points: for all cases right; each case is worth the same share.
+        minutes: that it should take a student; the authors' guess.
         cases: inputs, drawn from the generator; shapes and values follow it, the notes do not.
         mistakes: each must change the result of at least one case.
         bound: how far a result may be off, as a share of the largest expected value; 0 for bytes.
@@ -46,6 +47,7 @@ class Task:
 
     function: str
     points: int
+    minutes: int
     cases: Callable[[np.random.Generator], Iterator[Case]]
     mistakes: tuple[Mistake, ...]
     bound: float = 1e-6

@@ -18,6 +18,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from deit_ref.course.task import assignments
 from site_tools import sources
 from site_tools.sources import BACKENDS, ROOT, Cut, SourceError
 
@@ -169,6 +170,19 @@ class PageBuilder:
         versions = ", ".join(f"{package} {version}" for package, version in data["versions"].items())
         return "\n".join([*table, "", f"Measured by `{data['command']}` on {data['date']}, with {versions}."])
 
+    def course(self) -> str:
+        """The assignments: for each task its points, its time and the mistakes that are named."""
+        lines = []
+        for assignment in assignments():
+            minutes = sum(task.minutes for task in assignment.tasks)
+            lines += ["", f"### {assignment.number}. {assignment.title}", ""]
+            lines += [f"{assignment.points} points, {minutes} minutes, and 20 more for the question.", ""]
+            lines += ["| task | points | minutes | mistakes that the feedback names |", "|---|---|---|---|"]
+            for task in assignment.tasks:
+                mistakes = ", ".join(mistake.name for mistake in task.mistakes)
+                lines.append(f"| `{task.name}` | {task.points} | {task.minutes} | {mistakes} |")
+        return "\n".join(lines)
+
     def include(self, path: str) -> str:
         """A file of the repository's top level; its links to docs and source files become links in the site."""
         text = (self.root / path).read_text(encoding="utf-8").rstrip()
@@ -230,6 +244,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "formula": PageBuilder.formula,
     "figure": PageBuilder.figure,
     "table": PageBuilder.table,
+    "course": PageBuilder.course,
     "include": PageBuilder.include,
 }
 INLINE: dict[str, Callable[..., str]] = {"line": PageBuilder.line}

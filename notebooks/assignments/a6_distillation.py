@@ -210,8 +210,12 @@
 #
 # What a trained DeiT and its teacher see in 1,500 photos of CIFAR-10 comes with the course, in one small file: class
 # tokens, distillation tokens (their main components), the teacher's logits, and labels. The encoder stays as it is;
-# your functions train the two heads, once without a teacher, once hard and once soft, and test them on 500 other
-# photos.
+# your functions train the two heads on 1,000 of them, once without a teacher, once hard and once soft, and test them on
+# the other 500.
+#
+# Without a teacher the second head stays at zero and always names the first class. With 500 photos, the standard error
+# of an accuracy of 85 % is $\sqrt{0.85 \cdot 0.15 / 500} = 1.6$ points: what differs by less is no result. Keep that in
+# mind for the fourth question.
 
 # %%
 import numpy as np
@@ -244,11 +248,6 @@ for way, options in ways.items():
     trained = train_heads(*training, steps=300, **options)
     shown = [f"{share:.1%}" for share in accuracies(testing, trained)]
     print(f"{way}: class token {shown[0]}, distillation token {shown[1]}, both {shown[2]}")
-
-# %% [markdown]
-# Without a teacher the second head stays at zero and always names the first class. With 500 photos, the standard error
-# of an accuracy of 85 % is $\sqrt{0.85 \cdot 0.15 / 500} = 1.6$ points: what differs by less is no result. Keep that in
-# mind for the fourth question.
 
 # %% [markdown] question="a6" points=4
 # ## Question: why does it help? (4 points)

@@ -45,9 +45,9 @@ from deit_ref.course.visible import pytest_runtest_logreport, pytest_sessionfini
 
 _HOW_TO_WORK = """## How to work
 
-Install deit_ref {version} as your course says, and `pip install pytest`. Then run `pytest` in this folder, as often as you
-like; `pytest -k {first}` runs the tests of one function. They say what was expected, what came, and which mistake it
-looks like. `report.md` and `points.json` sum them up; the points you get are those of other tests of the same kind.
+Install deit_ref {version} as your course says, and `pip install pytest`. Then run `pytest` in this folder, as often as
+you like; `pytest -k {first}` runs the tests of one function. They say what was expected, what came, and which mistake
+it looks like. `report.md` and `points.json` sum them up; the points you get are those of other tests of the same kind.
 
 | file | what it is |
 |---|---|

@@ -180,9 +180,7 @@ def _checked(logits: Mapping[str, np.ndarray[Any, Any]], dtype: str) -> dict[str
     if not logits:
         return {}
     reference = logits[next(name for name in (*REFERENCES, *logits) if name in logits)]
-    found = {
-        peer: float(np.abs(value - reference).max() / np.abs(reference).max()) for peer, value in logits.items()
-    }
+    found = {peer: float(np.abs(value - reference).max() / np.abs(reference).max()) for peer, value in logits.items()}
     for peer, distance in found.items():
         if not distance <= AGREEMENT[dtype]:
             raise ValueError(

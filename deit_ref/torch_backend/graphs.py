@@ -18,7 +18,6 @@ Source: torch.cuda.CUDAGraph's notes in PyTorch's documentation.
 import threading
 import warnings
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
@@ -45,8 +44,8 @@ class Captured(NamedTuple):
 
 
 _lock = threading.Lock()
-# None: seen once, not recorded yet; False: cannot be recorded.
-_captured: OrderedDict[Any, Captured | None | bool] = OrderedDict()
+# In the order of use. None: seen once, not recorded yet; False: cannot be recorded.
+_captured: dict[Any, Captured | bool | None] = {}
 
 
 def forward(run: Run, weights: DeiTWeights, pixel_values: torch.Tensor, options: Mapping[str, Any]) -> Output:
@@ -68,14 +67,12 @@ def forward(run: Run, weights: DeiTWeights, pixel_values: torch.Tensor, options:
         return run(weights, pixel_values, **options)
     key = (weakref.ref(weights, _forget), run, tuple(pixel_values.shape), options["interpolate_pos_encoding"])
     with _lock:
-        found = _captured.get(key, "new")
-        if found is None:
-            found = _captured[key] = _recorded(run, weights, pixel_values, options)
-        elif found == "new":
-            _captured[key] = None
-        _captured.move_to_end(key)
+        seen, found = key in _captured, _captured.pop(key, None)
+        if seen and found is None:
+            found = _recorded(run, weights, pixel_values, options)
+        _captured[key] = found  # the last to go
         while len(_captured) > MOST:
-            _captured.popitem(last=False)
+            del _captured[next(iter(_captured))]
         if isinstance(found, Captured):
             return _replayed(found, pixel_values)
     return run(weights, pixel_values, **options)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import deit_ref
-from deit_ref import commands, course_commands, training_commands
+from deit_ref import benchmark_commands, commands, course_commands, training_commands
 from deit_ref.checkpoints.files import bundled
 from deit_ref.commands import say
 from deit_ref.config import TASKS
@@ -31,6 +31,7 @@ _EPILOG = """examples:
   deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher cifar10-teacher --out my_checkpoint/
   deit-ref evaluate --data cifar10/ --weights my_checkpoint/
   deit-ref course build --out course/
+  deit-ref benchmark
 
 deit-ref COMMAND --help shows the options of a command."""
 
@@ -166,6 +167,16 @@ On Linux each submission runs in a process of its own that sees neither files no
 cannot be had the command refuses, unless you trust every submission and say --no-isolation.
 
 The exit code is 1 if the grader itself failed on a submission; the others have their points."""
+
+_BENCHMARK_EPILOG = """examples:
+  deit-ref benchmark
+  deit-ref benchmark --models base --batch 1,8 --dtype float32,bfloat16 --threads 2 --json mine.json
+  deit-ref benchmark --device cuda --batch 1,8,64,256 --dtype float32,tf32,float16
+  deit-ref benchmark --preset deit-docs    the table of DeiT's page in transformers' documentation
+
+Each peer runs in a process of its own, in turns, on the same random weights. Peers that are not installed are left out,
+and so is, with the reason, what cannot run. A peer whose logits disagree is not timed, and the exit code is then 1.
+FILE.json gets all figures, with versions, machine and plan."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -352,6 +363,20 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--block", type=_count, default=1, metavar="N", help=f"{words} in NxN patches (default: 1)")
     added.add_argument("--json", action="store_true", help="one JSON object")
 
+    added = command(benchmark_commands.benchmark, "speed beside transformers, timm and others", _BENCHMARK_EPILOG)
+    for name, what in (
+        ("models", "of tiny, small and base (default: tiny,base)"),
+        ("dtype", "of float32, float64, float16, bfloat16, and on a GPU tf32 (default: float32)"),
+        ("peers", "of numpy, torch, torch-compiled, transformers-eager, transformers-sdpa, timm and onnxruntime"),
+    ):
+        added.add_argument(f"--{name}", type=_list, metavar="A,B", help=what)
+    added.add_argument("--batch", type=_counts, metavar="N,M", help="images at a time (default: 1,8)")
+    added.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    added.add_argument("--rounds", type=_count, default=7, metavar="N", help="turns of each peer (default: 7)")
+    added.add_argument("--threads", type=_count, metavar="N", help="of each peer (default: what torch takes by itself)")
+    added.add_argument("--preset", choices=("deit-docs",), help="sets models, batches, dtype and peers")
+    added.add_argument("--json", type=_json, metavar="FILE.json", help="gets everything that was measured")
+
     summary = "build and grade a course of six assignments"
     course = parsers.add_parser(
         "course",
@@ -385,6 +410,14 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(_count(word) for word in _list(text))
 
 
 def _natural(text: str) -> int:
@@ -424,6 +457,10 @@ def _png_or_npy(text: str) -> str:
 
 def _csv(text: str) -> str:
     return _new_file(text, (".csv",))
+
+
+def _json(text: str) -> str:
+    return _new_file(text, (".json",))
 
 
 def _new_file(text: str, suffixes: tuple[str, ...]) -> str:

@@ -35,7 +35,11 @@ ABOVE = {
     "commands": [*SHARED, "api", "checkpoints", "plots", "training", ""],
     "training_commands": [*SHARED, "torch_backend", "checkpoints", "plots", "training", "commands", ""],
     "course_commands": ["commands", "course"],
-    "cli": [*SHARED, "checkpoints.files", "training.recipe", "commands", "training_commands", "course_commands", ""],
+    "benchmark_commands": ["checkpoints.files", "commands", "benchmark"],
+    "cli": [
+        *(*SHARED, "checkpoints.files", "training.recipe", "commands"),
+        *("training_commands", "course_commands", "benchmark_commands", ""),
+    ],
     "__main__": ["cli"],
 }
 CHAPTERS_SEE = ["checks", "config", "outputs", "trace", "weights"]
@@ -50,6 +54,8 @@ THIRD = {
     "training": ({"torch", "numpy", "jaxtyping"}, {"PIL", "kornia", "safetensors", "tqdm"}),
     "training.masking": ({"numpy", "jaxtyping"}, set()),
     "benchmark": ({"numpy"}, {"torch", "transformers", "PIL", "timm"}),
+    "benchmark.peers": ({"numpy"}, {"torch", "transformers", "timm", "onnxruntime"}),
+    "benchmark.techniques": ({"numpy"}, {"torch", "scipy"}),
     "plots": ({"numpy"}, {"matplotlib"}),
     "commands": ({"numpy"}, {"tqdm"}),
     "training_commands": (set(), {"torch", "tqdm"}),

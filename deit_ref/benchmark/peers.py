@@ -1,31 +1,51 @@
-"""Who is compared: every peer reads the same folder of weights and turns the same pixel values into logits."""
+"""Who is compared: every peer reads the same folder of weights and turns the same pixel values into logits.
 
+A peer that cannot do what is asked raises a ValueError that says why, and is left out.
+"""
+
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import deit_ref
+from deit_ref.weights import named_arrays
 
 Run = Callable[[], Any]  # one forward pass, to logits where the peer leaves them
 
 
 def open_numpy(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str) -> Run:
-    """deit_ref's NumPy backend; its float32 is compared with every dtype of the others."""
-    if device != "cpu":
-        raise ValueError("NumPy has no devices")
-    weights = deit_ref.load_weights(folder)
-    return lambda: deit_ref.forward(weights, pixel_values=pixel_values).logits
+    """deit_ref's NumPy backend."""
+    if device != "cpu" or dtype not in ("float32", "float64"):
+        raise ValueError("NumPy computes in float32 or float64 on a CPU")
+    weights = deit_ref.load_weights(folder).to("numpy", dtype=dtype)
+    x = pixel_values.astype(dtype)
+    return lambda: deit_ref.forward(weights, pixel_values=x).logits
 
 
 def open_torch(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str) -> Run:
     """deit_ref's torch backend, through its public function."""
+    weights = deit_ref.load_weights(folder).to("torch", device=device, dtype=dtype)
+    x = _tensor(pixel_values, device, dtype)
+    return lambda: deit_ref.forward(weights, pixel_values=x, backend="torch").logits
+
+
+def open_torch_compiled(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str) -> Run:
+    """deit_ref's torch backend without the checks of its public function, compiled."""
     import torch
 
+    from deit_ref.torch_backend.model import classification_with_teacher
+
     weights = deit_ref.load_weights(folder).to("torch", device=device, dtype=dtype)
-    x = torch.from_numpy(pixel_values).to(device, weights.pos_embed.dtype)
-    return lambda: deit_ref.forward(weights, pixel_values=x, backend="torch").logits
+    x = _tensor(pixel_values, device, dtype)
+    mode = "reduce-overhead" if device.startswith("cuda") else "default"
+    compiled = torch.compile(lambda x: classification_with_teacher(weights, x).logits, mode=mode)
+    return lambda: compiled(x)
 
 
 def open_transformers(
@@ -33,13 +53,15 @@ def open_transformers(
 ) -> Run:
     """transformers, with its own attention or torch's fused one."""
     import torch
+
+    _accept_torchvision()
     import transformers
 
     model: Any = transformers.DeiTForImageClassificationWithTeacher.from_pretrained(
         folder, attn_implementation=attention, dtype=getattr(torch, dtype)
     )
     model = model.to(device).eval()
-    x = torch.from_numpy(pixel_values).to(device, getattr(torch, dtype))
+    x = _tensor(pixel_values, device, dtype)
     return lambda: model(x).logits
 
 
@@ -47,45 +69,8 @@ def open_timm(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, 
     """timm's distilled DeiT, with the weights' own epsilon."""
     import torch
 
-    model = _timm_model(folder).to(device, getattr(torch, dtype))
-    x = torch.from_numpy(pixel_values).to(device, getattr(torch, dtype))
-    return lambda: model(x)
-
-
-def open_onnxruntime(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str) -> Run:
-    """onnxruntime on a file that torch exports from transformers' model."""
-    import onnxruntime
-    import torch
-    import transformers
-
-    if dtype != "float32":
-        raise ValueError("only float32 is exported here")
-    file = folder / f"model-{len(pixel_values)}.onnx"
-    if not file.exists():
-        model: Any = transformers.DeiTForImageClassificationWithTeacher.from_pretrained(folder).eval()
-
-        class Logits(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.model = model
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                logits: torch.Tensor = self.model(x).logits
-                return logits
-
-        torch.onnx.export(Logits(), (torch.from_numpy(pixel_values),), file, input_names=["x"])
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    providers = ["CUDAExecutionProvider"] if device.startswith("cuda") else ["CPUExecutionProvider"]
-    session = onnxruntime.InferenceSession(str(file), options, providers=providers)
-    return lambda: session.run(None, {"x": pixel_values})[0]
-
-
-def _timm_model(folder: Path) -> Any:
+    _accept_torchvision()
     import timm
-    import torch
-
-    from deit_ref.weights import named_arrays
 
     weights = deit_ref.load_weights(folder)
     config = weights.config
@@ -97,23 +82,99 @@ def _timm_model(folder: Path) -> Any:
         num_heads=config.num_attention_heads,
         mlp_ratio=config.intermediate_size / config.hidden_size,
         num_classes=config.num_labels,
-        norm_layer=lambda dim: torch.nn.LayerNorm(dim, eps=config.layer_norm_eps),
+        norm_layer=partial(torch.nn.LayerNorm, eps=config.layer_norm_eps),
     )
-    state = {name: torch.from_numpy(np.array(array)) for name, array in named_arrays(weights)}
-    model.load_state_dict(state)
-    return model.eval()
+    model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in named_arrays(weights)})
+    model = model.to(device, getattr(torch, dtype)).eval()
+    x = _tensor(pixel_values, device, dtype)
+    return lambda: model(x)
 
 
+def open_onnxruntime(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str) -> Run:
+    """onnxruntime on a file that torch exports from transformers' model."""
+    import os
+
+    import onnxruntime
+
+    if dtype != "float32":
+        raise ValueError("only float32 is exported here")
+    provider = "CUDAExecutionProvider" if device.startswith("cuda") else "CPUExecutionProvider"
+    if provider not in onnxruntime.get_available_providers():
+        raise ValueError(f"this onnxruntime has no {provider}")
+    file = folder / f"model-{len(pixel_values)}.onnx"
+    # In a process of its own: this one's memory is measured, and torch is no part of onnxruntime.
+    code = "import sys; from deit_ref.benchmark import peers; peers.export_onnx(*sys.argv[1:])"
+    words = [str(folder), str(file), *map(str, pixel_values.shape)]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"torch.onnx.export failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))
+    settings = {"use_tf32": "0"} if device.startswith("cuda") else {}
+    session = onnxruntime.InferenceSession(str(file), options, providers=[(provider, settings)])
+    return lambda: session.run(None, {"x": pixel_values})[0]
+
+
+def export_onnx(folder: str, file: str, *shape: str) -> None:
+    """Write transformers' model, from pixel values of this shape to logits, as a file for onnxruntime."""
+    import torch
+
+    _accept_torchvision()
+    import transformers
+
+    model: Any = transformers.DeiTForImageClassificationWithTeacher.from_pretrained(folder).train(False)
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.model(x).logits
+            return logits
+
+    torch.onnx.export(Logits(), (torch.zeros([int(side) for side in shape]),), file, input_names=["x"])
+
+
+def _tensor(pixel_values: np.ndarray[Any, Any], device: str, dtype: str) -> Any:
+    import torch
+
+    return torch.from_numpy(pixel_values).to(device, getattr(torch, dtype))
+
+
+def _accept_torchvision() -> None:
+    """Make a torchvision importable that was built for another torch; timm and transformers ask for one.
+
+    It misses the operators of its compiled half. Nothing here calls them: their names are enough.
+    """
+    import torch
+
+    if find_spec("torchvision") is None:
+        return
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _KEPT.append(library)  # definitions end with the object
+
+
+_KEPT: list[Any] = []
 PEERS: Mapping[str, Callable[..., Run]] = {
     "numpy": open_numpy,
     "torch": open_torch,
+    "torch-compiled": open_torch_compiled,
     "transformers-eager": lambda *args, **options: open_transformers(*args, **options, attention="eager"),
     "transformers-sdpa": lambda *args, **options: open_transformers(*args, **options, attention="sdpa"),
     "timm": open_timm,
     "onnxruntime": open_onnxruntime,
 }
-NEEDS = {
+# What each imports, as pip calls it, which is as Python does.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "numpy": (),
     "torch": ("torch",),
+    "torch-compiled": ("torch",),
     "transformers-eager": ("torch", "transformers"),
     "transformers-sdpa": ("torch", "transformers"),
     "timm": ("torch", "timm"),

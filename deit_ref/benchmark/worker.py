@@ -5,50 +5,102 @@ process's. It reads commands as lines of JSON and answers each with one.
 """
 
 import json
+import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deit_ref import checks
 from deit_ref.benchmark.peers import PEERS, Run
+
+_opened: dict[str, Any] = {}  # the peer's run, and its device
 
 
 def main() -> None:
-    """Open the peer that the first line describes, then do what the others say."""
-    answers = sys.stdout
-    sys.stdout = sys.stderr  # what libraries print is no answer
-    run: Run | None = None
-    device = "cpu"
-    for line in sys.stdin:
-        command = json.loads(line)
-        try:
-            if command["do"] == "open":
-                device = command["device"]
-                pixel_values = np.load(command["pixel_values"])
-                run = _quiet(
-                    PEERS[command["peer"]](
-                        Path(command["folder"]), pixel_values, device=device, dtype=command["dtype"]
-                    ),
-                    needs_torch=command["peer"] != "numpy",
-                )
-                np.save(command["logits"], _as_numpy(run()))
-                answer: dict[str, Any] = {"threads": _threads(command["peer"])}
-            elif command["do"] == "time":
-                assert run is not None
-                answer = {"seconds": timed(run, device, most=command["calls"], seconds=command["seconds"])}
-            elif command["do"] == "roofline":
-                answer = roofline(command["device"], command["dtype"])
-            else:
-                answer = {"bytes": peak_memory(device)}
-        except Exception as error:  # the parent says who is left out, and why
-            answer = {"problem": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
-        print(json.dumps(answer), file=answers, flush=True)
+    """Do what each line says, until there are no more."""
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)  # what libraries print is no answer
+        for line in sys.stdin:
+            command = json.loads(line)
+            try:
+                answer = COMMANDS[command.pop("do")](**command)
+            except Exception as error:  # the parent says who is left out, and why
+                kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+                lines = str(error).strip().splitlines() or [""]
+                answer = {"problem": checks.one_line(f"{kind}{lines[0]}", most=300)}
+            print(json.dumps(answer), file=answers, flush=True)
 
 
-def timed(run: Run, device: str, *, most: int, seconds: float) -> list[float]:
-    """Seconds of single calls: as many as fit into the time, at least one, at most `most`."""
+def machine(device: str) -> dict[str, Any]:
+    """How many threads torch takes by itself, and the name of the GPU. A device that is not there is an error."""
+    import torch
+
+    from deit_ref.torch_backend.device import as_device
+
+    as_device(device)
+    gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+    return {"threads": torch.get_num_threads(), "gpu": gpu}
+
+
+def roofline(device: str, dtype: str) -> dict[str, float]:
+    """What this machine can do at best: operations per second of a large matrix product, bytes per second of a copy.
+
+    The right matrix is transposed, as weights are: in float16, a CPU takes ten times as long for the other form.
+    """
+    import torch
+
+    kind = getattr(torch, _arithmetic(dtype))
+    size = 8192 if device.startswith("cuda") else 2048
+    a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
+    rate = 2 * size**3 / min(_timed(lambda: a @ b.T, device, most=20, seconds=3.0))
+    source = torch.zeros(2**28, dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    bandwidth = 2 * source.numel() / min(_timed(lambda: target.copy_(source), device, most=20, seconds=2.0))
+    return {"operations": rate, "bytes": bandwidth}
+
+
+def open_peer(peer: str, folder: str, device: str, dtype: str, pixel_values: str, logits: str) -> dict[str, Any]:
+    """Load the weights, run once, and write the logits to a file."""
+    name = dtype if peer in ("numpy", "onnxruntime") else _arithmetic(dtype)
+    run = _without_gradients(PEERS[peer](Path(folder), np.load(pixel_values), device=device, dtype=name))
+    _opened.update(run=run, device=device)
+    np.save(logits, _as_numpy(run()))
+    return {}
+
+
+def run_for(calls: int, seconds: float) -> dict[str, list[float]]:
+    """Seconds of single calls: as many as fit into the time, at least one, at most `calls`."""
+    return {"seconds": _timed(_opened["run"], _opened["device"], most=calls, seconds=seconds)}
+
+
+def peak_memory() -> dict[str, int | None]:
+    """Bytes at most so far: of the device's allocator, or of the process (Linux; None elsewhere)."""
+    if _opened["device"].startswith("cuda"):
+        import torch
+
+        return {"bytes": torch.cuda.max_memory_allocated()}
+    # Not ru_maxrss, which begins with what the process that started this one had.
+    try:
+        with open("/proc/self/status") as file:
+            return {"bytes": next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))}
+    except (OSError, StopIteration):
+        return {"bytes": None}
+
+
+COMMANDS: Mapping[str, Callable[..., Mapping[str, Any]]] = {
+    "machine": machine,
+    "roofline": roofline,
+    "open": open_peer,
+    "time": run_for,
+    "memory": peak_memory,
+}
+
+
+def _timed(run: Run, device: str, *, most: int, seconds: float) -> list[float]:
     found: list[float] = []
     begin = time.perf_counter()
     while len(found) < most and (not found or time.perf_counter() - begin < seconds):
@@ -63,7 +115,8 @@ def _one_call(run: Run, device: str) -> float:
         return time.perf_counter() - start
     import torch
 
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    event: Any = torch.cuda.Event
+    first, last = (event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
     first.record()
     run()
@@ -72,50 +125,27 @@ def _one_call(run: Run, device: str) -> float:
     return float(first.elapsed_time(last)) / 1000
 
 
-def roofline(device: str, dtype: str) -> dict[str, float]:
-    """What this machine can do at best: operations per second of a large matrix product, bytes per second of a copy."""
+def _arithmetic(dtype: str) -> str:
+    """torch's name of the dtype, after telling it whether float32 may be multiplied as TF32: no, if not asked."""
     import torch
 
-    kind = getattr(torch, dtype)
-    size = 8192 if device.startswith("cuda") else 2048
-    a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
-    rate = 2 * size**3 / min(timed(lambda: a @ b, device, most=20, seconds=3.0))
-    source = torch.empty(2**28, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    bandwidth = 2 * source.numel() / min(timed(lambda: target.copy_(source), device, most=20, seconds=2.0))
-    return {"operations": rate, "bytes": bandwidth}
+    shorter = dtype == "tf32"
+    torch.set_float32_matmul_precision("high" if shorter else "highest")
+    torch.backends.cudnn.allow_tf32 = shorter  # on by default, and convolutions would use it
+    return "float32" if shorter else dtype
 
 
-def peak_memory(device: str) -> int:
-    """Bytes at most so far: of the device's allocator, or of the process (Linux)."""
-    if device.startswith("cuda"):
-        import torch
-
-        return torch.cuda.max_memory_allocated()
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _quiet(run: Run, *, needs_torch: bool) -> Run:
-    """Without gradients, as every peer is used for answers."""
-    if not needs_torch:
+def _without_gradients(run: Run) -> Run:
+    """As every peer is used for answers."""
+    if "torch" not in sys.modules:
         return run
     import torch
 
-    def without_gradients() -> Any:
+    def quiet() -> Any:
         with torch.inference_mode():
             return run()
 
-    return without_gradients
-
-
-def _threads(peer: str) -> int | None:
-    if peer == "numpy":
-        return None
-    import torch
-
-    return torch.get_num_threads()
+    return quiet
 
 
 def _as_numpy(logits: Any) -> np.ndarray[Any, Any]:

@@ -168,7 +168,8 @@ class PageBuilder:
             raise SourceError(f"each row of docs/data/{name}.json must have {len(data['columns'])} cells")
         table = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
         versions = ", ".join(f"{package} {version}" for package, version in data["versions"].items())
-        return "\n".join([*table, "", f"Measured by `{data['command']}` on {data['date']}, with {versions}."])
+        measured = f"Measured by `{data['command']}` on {data['date']}, with {versions}."
+        return "\n".join([*table, "", " ".join([*data.get("notes", ()), measured])])
 
     def course(self) -> str:
         """The assignments: for each task its points, its time and the mistakes that are named."""

@@ -1,0 +1,153 @@
+"""What each technique gains, measured one at a time: a forward pass with it, as shipped, and without it.
+
+    python -m deit_ref.benchmark.techniques [--rounds 15] [--threads N] [--json FILE]
+
+On a CPU, with one photo. With and without run in turns in one process, a fresh one for each model and backend; the
+variants are the backend with one part replaced. Needs torch and scipy.
+"""
+
+import argparse
+import datetime
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+import deit_ref
+from deit_ref.benchmark import side_by_side
+from deit_ref.benchmark_commands import aligned, write_strictly
+from deit_ref.config import VARIANTS
+from deit_ref.outputs import as_numpy
+from deit_ref.weights import Linear
+
+Variant = Callable[[], AbstractContextManager[Any]]
+
+COLUMNS = ("technique", "model", "ms with", "ms without", "times as fast with")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+NOT_MEASURED = ("captured graph on a GPU", "half precision on a GPU", "fused attention kernel on a GPU")
+
+
+@contextmanager
+def three_products(attention: Any, swap: Callable[[Any], Any]) -> Iterator[None]:
+    """Queries, keys and values of a product each, in the backend's module `attention`."""
+    fused = attention.linear
+
+    def linear(weights: Linear, x: Any) -> Any:
+        if len(weights.weight) == x.shape[-1]:
+            return fused(weights, x)
+        thirds = [slice(i * x.shape[-1], (i + 1) * x.shape[-1]) for i in range(3)]
+        return [fused(Linear(weights.weight[third], weights.bias[third]), x) for third in thirds]
+
+    def split_heads(parts: list[Any], *, num_heads: int) -> list[Any]:
+        return [swap(part.reshape(*part.shape[:-1], num_heads, -1)) for part in parts]
+
+    with patch.multiple(attention, linear=linear, split_heads=split_heads):
+        yield
+
+
+def numpy_variants() -> dict[str, Variant]:
+    """The NumPy backend without each technique."""
+    from scipy.special import erf
+
+    from deit_ref.numpy_backend import attention, layers
+
+    def definition(x: Any) -> Any:
+        return 0.5 * x * (1 + erf(x / math.sqrt(2)))
+
+    return {
+        "one product for queries, keys and values": lambda: three_products(attention, lambda x: x.swapaxes(1, 2)),
+        "fitted GELU instead of erf": lambda: patch.object(layers, "_gelu_float32", definition),
+        "one head after the other": lambda: patch.object(attention, "wants", lambda trace, name: True),
+    }
+
+
+def torch_variants() -> dict[str, Variant]:
+    """The torch backend without each technique."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    from deit_ref.torch_backend import attention
+
+    return {
+        "one product for queries, keys and values": lambda: three_products(attention, lambda x: x.transpose(1, 2)),
+        "fused attention kernel instead of the formula": lambda: sdpa_kernel(SDPBackend.MATH),
+    }
+
+
+def gains(backend: str, size: str, rounds: int) -> list[tuple[str, float, float]]:
+    """(technique, milliseconds with it, without it) of every technique of a backend.
+
+    Raises:
+        ValueError: a variant computes something else.
+    """
+    weights = deit_ref.init_weights(VARIANTS[f"deit-{size}-distilled-patch16-224"], side_by_side.TASK, seed=0)
+    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+
+    def run(variant: Variant = nullcontext, dtype: str = "float32") -> Any:
+        with variant():
+            return deit_ref.forward(weights, pixel_values=x, backend=backend, dtype=dtype).logits
+
+    variants = numpy_variants() if backend == "numpy" else torch_variants()
+    runs: dict[str, Callable[[], Any]] = {"": run, **{name: partial(run, variants[name]) for name in variants}}
+    if backend == "torch":
+        runs["bfloat16"] = partial(run, dtype="bfloat16")
+    shipped = as_numpy(run())
+    for name, each in runs.items():
+        distance = side_by_side.difference(as_numpy(each()), shipped)
+        if not distance <= side_by_side.AGREEMENT.get(name, 1e-5):
+            raise ValueError(f"{backend} without {name!r} is {distance:.1e} away from {backend} with it.")
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, each in runs.items():
+            start = time.perf_counter()
+            each()
+            times[name].append(1000 * (time.perf_counter() - start))
+    middle = {name: statistics.median(values) for name, values in times.items()}
+    found = [(name, middle[""], middle[name]) for name in variants]
+    if "bfloat16" in runs:
+        found.append(("bfloat16 instead of float32", middle["bfloat16"], middle[""]))
+    return found
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure all, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args(argv)
+    os.environ |= dict.fromkeys(THREADS, str(args.threads))  # counts for processes that begin
+    rows = []
+    for backend, label in (("numpy", "NumPy"), ("torch", "torch")):
+        for size in ("tiny", "base"):
+            with get_context("spawn").Pool(1) as pool:
+                found = pool.apply(gains, (backend, size, args.rounds))
+            rows += [
+                [f"{label}: {name}", size, f"{fast:.1f}", f"{slow:.1f}", f"{slow / fast:.2f}"]
+                for name, fast, slow in found
+            ]
+    rows = sorted(rows, key=lambda row: row[0]) + [[name, "", "not measured", "", ""] for name in NOT_MEASURED]
+    print(aligned([COLUMNS, *rows]))
+    if args.json is not None:
+        record = {
+            "columns": COLUMNS,
+            "rows": rows,
+            "notes": [f"{side_by_side.processor()['processor']}, {args.threads} threads, float32, one photo."],
+            "command": f"python -m deit_ref.benchmark.techniques --rounds {args.rounds} --threads {args.threads} "
+            "--json FILE",
+            "date": datetime.date.today().isoformat(),
+            "versions": side_by_side.versions(),
+        }
+        write_strictly(args.json, record)
+
+
+if __name__ == "__main__":
+    main()

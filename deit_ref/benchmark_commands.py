@@ -2,8 +2,6 @@
 
 import argparse
 import datetime
-import json
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +33,7 @@ def benchmark(args: argparse.Namespace) -> int:
     else:
         columns, rows = list(side_by_side.DOCUMENTATION_COLUMNS), side_by_side.documentation_table(records)
     notes = side_by_side.notes(found, roofline, records)
-    print(aligned([columns, *rows]))
+    print(side_by_side.aligned([columns, *rows]))
     print("\n".join(["", *notes]))
     if args.json is not None:
         run = {
@@ -50,7 +48,7 @@ def benchmark(args: argparse.Namespace) -> int:
             "plan": asdict(plan),
             "records": records,
         }
-        write_strictly(Path(args.json), run)
+        side_by_side.write_strictly(Path(args.json), run)
     wrong = [record for record in records if record.get("agrees") is False]
     for record in wrong:
         say(f"error: {record['peer']} ({record['model']}, batch {record['batch']}, {record['dtype']}) does not agree.")
@@ -83,18 +81,3 @@ def _plan(args: argparse.Namespace) -> tuple[Any, str]:
     words += [f"--device {plan.device}", f"--rounds {plan.rounds}"]
     words += [] if plan.threads is None else [f"--threads {plan.threads}"]
     return plan, " ".join(["deit-ref benchmark", *words, "--json FILE"])
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of equal width, two spaces between them."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def write_strictly(path: Path, values: dict[str, Any]) -> None:
-    """As JSON that every reader takes: NaN and infinity are an error."""
-    from deit_ref.checkpoints.files import write
-
-    write(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())

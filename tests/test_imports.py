@@ -35,7 +35,7 @@ ABOVE = {
     "commands": [*SHARED, "api", "checkpoints", "plots", "training", ""],
     "training_commands": [*SHARED, "torch_backend", "checkpoints", "plots", "training", "commands", ""],
     "course_commands": ["commands", "course"],
-    "benchmark_commands": ["checkpoints.files", "commands", "benchmark"],
+    "benchmark_commands": ["commands", "benchmark"],
     "cli": [
         *(*SHARED, "checkpoints.files", "training.recipe", "commands"),
         *("training_commands", "course_commands", "benchmark_commands", ""),
@@ -54,7 +54,7 @@ THIRD = {
     "training": ({"torch", "numpy", "jaxtyping"}, {"PIL", "kornia", "safetensors", "tqdm"}),
     "training.masking": ({"numpy", "jaxtyping"}, set()),
     "benchmark": ({"numpy"}, {"torch", "transformers", "PIL", "timm"}),
-    "benchmark.peers": ({"numpy"}, {"torch", "transformers", "timm", "onnxruntime"}),
+    "benchmark.peers": ({"numpy"}, {"torch", "torchvision", "transformers", "timm", "onnxruntime"}),
     "benchmark.techniques": ({"numpy"}, {"torch", "scipy"}),
     "plots": ({"numpy"}, {"matplotlib"}),
     "commands": ({"numpy"}, {"tqdm"}),

@@ -3,8 +3,11 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -16,8 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import deit_ref
 from deit_ref import cli
 from deit_ref.benchmark import peers, side_by_side, techniques, worker
-from deit_ref.benchmark.side_by_side import Plan
-from deit_ref.benchmark_commands import aligned, write_strictly
+from deit_ref.benchmark.side_by_side import Plan, aligned, write_strictly
 from deit_ref.weights import named_arrays
 
 CONFIG = deit_ref.DeiTConfig(
@@ -38,6 +40,10 @@ MACHINE = {"processor": "P", "cores": 2, "threads": 1, "bfloat16": [], "gpu": No
 def tiny(monkeypatch):
     """The size "tiny" as small as it can be."""
     monkeypatch.setattr(side_by_side, "VARIANTS", {**side_by_side.VARIANTS, NAME: CONFIG})
+
+
+def installed(peer):
+    return all(find_spec(name) for name in peers.NEEDS[peer])
 
 
 def measured(peer, milliseconds, *, batch=1, model="tiny", dtype="float32", **more):
@@ -161,6 +167,27 @@ def test_every_combination_is_a_case_and_reaches_its_share_of_the_roofline(tiny,
     assert shared[7]["roofline"] is None
 
 
+def test_rooflines_are_measured_with_the_same_threads_in_a_process_each(monkeypatch):
+    asked = []
+
+    class Probe:
+        def ask(self, **command):
+            asked.append(command)
+            return {"operations": float(len(asked))}
+
+    @contextmanager
+    def probe(threads):
+        asked.append(threads)
+        yield Probe()
+
+    monkeypatch.setattr(side_by_side, "worker", probe)
+    plan = Plan(dtypes=["float32", "bfloat16"], device="cuda:1")
+    found = side_by_side.rooflines(plan, 3)
+    assert found == {"float32": {"operations": 2.0}, "bfloat16": {"operations": 4.0}}
+    words = [{"do": "roofline", "device": "cuda:1", "dtype": dtype} for dtype in plan.dtypes]
+    assert asked == [3, words[0], 3, words[1]]
+
+
 def test_the_better_roofline_counts():
     first = {"a": {"operations": 1.0, "bytes": 9.0}, "b": {"problem": "no"}, "c": {"operations": 1.0, "bytes": 1.0}}
     second = {"a": {"operations": 2.0, "bytes": 8.0}, "b": {"problem": "no"}, "c": {"problem": "late"}}
@@ -183,6 +210,12 @@ def test_a_peer_that_disagrees_is_not_timed_and_the_others_are(tiny, monkeypatch
     assert [(r["peer"], "problem" in r) for r in records] == [("timm", True), ("torch", False), ("numpy", False)]
     assert records[0]["agrees"] is False
     assert "away from NumPy's in float32, at most 1e-05" in records[0]["problem"]
+
+
+def test_logits_of_fewer_images_are_infinitely_far():
+    logits = np.ones((2, 5))
+    assert side_by_side.difference(logits[:1], logits) == np.inf  # though they could be broadcast
+    assert side_by_side.difference(logits * 3, logits * 4) == 0.25
 
 
 def test_half_precision_may_be_further_away(tiny, monkeypatch):
@@ -265,6 +298,7 @@ def test_the_workers_own_words(tmp_path):
             ("transformers-eager", "float32", 1e-5),
             ("transformers-sdpa", "float32", 1e-5),
             ("numpy", "float64", 1e-5),
+            *((name, "float32", 1e-5) for name in ("timm", "onnxruntime") if installed(name)),
         ):
             file = tmp_path / "logits.npy"
             assert one.ask(do="open", peer=peer, dtype=dtype, logits=str(file), **words) == {}
@@ -276,6 +310,14 @@ def test_the_workers_own_words(tmp_path):
         answer = one.ask(do="open", peer="numpy", dtype="bfloat16", logits="", **words)
         assert answer == {"problem": "NumPy computes in float32 or float64 on a CPU"}
         assert one.ask(do="nothing")["problem"].startswith("KeyError")
+
+
+def test_what_libraries_print_is_no_answer():
+    code = "from deit_ref.benchmark import worker as w; import os\n"
+    code += "w.COMMANDS = {'x': lambda: {'y': len(os.write(1, b'noise') * 'a')}}; print('noise'); w.main()"
+    done = subprocess.run([sys.executable, "-c", code], input='{"do": "x"}\n', capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == '{"y": 5}'
+    assert "noise" in done.stderr
 
 
 def test_without_tf32_unless_asked():

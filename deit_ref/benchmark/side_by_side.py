@@ -27,6 +27,7 @@ import numpy as np
 import deit_ref
 from deit_ref import checks
 from deit_ref.benchmark.peers import NEEDS, PEERS
+from deit_ref.checkpoints.files import write
 from deit_ref.config import VARIANTS, DeiTConfig
 from deit_ref.weights import array_shapes
 
@@ -408,3 +409,16 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of equal width, two spaces between them."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def write_strictly(path: Path, values: dict[str, Any]) -> None:
+    """As JSON that every reader takes: NaN and infinity are an error."""
+    write(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())

@@ -24,7 +24,6 @@ import numpy as np
 
 import deit_ref
 from deit_ref.benchmark import side_by_side
-from deit_ref.benchmark_commands import aligned, write_strictly
 from deit_ref.config import VARIANTS
 from deit_ref.outputs import as_numpy
 from deit_ref.weights import Linear
@@ -135,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
                 for name, fast, slow in found
             ]
     rows = sorted(rows, key=lambda row: row[0]) + [[name, "", "not measured", "", ""] for name in NOT_MEASURED]
-    print(aligned([COLUMNS, *rows]))
+    print(side_by_side.aligned([COLUMNS, *rows]))
     if args.json is not None:
         record = {
             "columns": COLUMNS,
@@ -146,7 +145,7 @@ def main(argv: list[str] | None = None) -> None:
             "date": datetime.date.today().isoformat(),
             "versions": side_by_side.versions(),
         }
-        write_strictly(args.json, record)
+        side_by_side.write_strictly(args.json, record)
 
 
 if __name__ == "__main__":

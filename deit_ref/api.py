@@ -127,7 +127,11 @@ def forward(
                 f"output with deit_ref.{backend}_backend.losses."
             )
         options["labels"] = _labels(labels, batch, weights, like)
-    output = _chapter(backend, "model").TASKS[weights.task](weights, pixel_values, **options)
+    run = _chapter(backend, "model").TASKS[weights.task]
+    if backend == "torch":
+        output = _chapter("torch", "graphs").forward(run, weights, pixel_values, options)
+    else:
+        output = run(weights, pixel_values, **options)
     _warn_unless_finite(output, weights, pixel_values)
     return output
 

@@ -39,8 +39,12 @@ _CLASSIFY_EPILOG = """examples:
   deit-ref classify cat.jpg                five most probable classes
   deit-ref classify photos/ 'more/*.png'   every image in a folder and below it, and of a pattern
   deit-ref classify photos/ --json | head  one JSON object per line
+  deit-ref classify photos/ --out answers.jsonl --backend torch --device cuda --dtype float16
+  torchrun --nproc-per-node 4 -m deit_ref classify photos/ --out answers.jsonl --backend torch --device cuda
 
-A file that cannot be read is reported and the rest goes on; the exit code is then 1."""
+A file that cannot be read is reported and the rest goes on; the exit code is then 1, except under torchrun. Of many
+files, processes decode some ahead, and at the end you are told the pace and what sets it. Under torchrun each process
+takes a share, and the answers are merged in the files' order."""
 
 _INSPECT_EPILOG = """examples:
   deit-ref inspect cat.jpg                 every step from pixels to logits
@@ -266,6 +270,14 @@ def _parser() -> argparse.ArgumentParser:
     add_model(added)
     added.add_argument("--top", type=_count, default=5, metavar="K", help="how many classes to show (default: 5)")
     added.add_argument("--json", action="store_true", help="one JSON object per image and line")
+    added.add_argument("--out", type=_jsonl, metavar="FILE.jsonl", help="write these lines to a file instead")
+    added.add_argument("--batch-size", type=_count, metavar="N", help="photos at a time (default: 8; 64 on a GPU)")
+    added.add_argument(
+        "--workers",
+        type=_natural,
+        metavar="N",
+        help="processes that decode (default: one per processor, for many files)",
+    )
 
     added = command(commands.inspect, "every step of one image: name, shape, dtype, min, mean, max", _INSPECT_EPILOG)
     add_image(added)
@@ -453,6 +465,10 @@ def _png(text: str) -> str:
 
 def _png_or_npy(text: str) -> str:
     return _new_file(text, (".png", ".npy"))
+
+
+def _jsonl(text: str) -> str:
+    return _new_file(text, (".jsonl",))
 
 
 def _csv(text: str) -> str:

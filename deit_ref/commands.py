@@ -5,10 +5,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, TypeVar
 
 import numpy as np
 
@@ -17,9 +17,12 @@ from deit_ref import plots
 from deit_ref.config import TASKS
 from deit_ref.outputs import as_numpy
 from deit_ref.photos import bundled_photo, exif_orientation, find_images, write_png
+from deit_ref.pipeline import MANY, Answer, Pace, classify_files, default_workers
 from deit_ref.trace import Trace
 from deit_ref.training.masking import random_masks
 from deit_ref.weights import DeiTWeights, named_arrays
+
+Thing = TypeVar("Thing")
 
 
 def classify(args: argparse.Namespace) -> int:
@@ -30,31 +33,76 @@ def classify(args: argparse.Namespace) -> int:
         say("no image was given: this is the bundled photo.")
     if not any(os.path.isfile(name) for name in names):
         exif_orientation(names[0])  # raises the error that says what this name is, before weights are loaded
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return 1 if _classify(args, names, args.out) else 0
+    if args.out is None:
+        raise ValueError("several processes need --out FILE.jsonl, into which their answers are merged.")
+    from deit_ref.training.processes import gathered, processes
+
+    with processes(args.device or "cpu") as (device, rank, world):
+        if args.backend == "torch":
+            args.device = device
+        share = f"{args.out}.{rank}"
+        _classify(args, names[rank::world], share)
+        lines = gathered(Path(share).read_text(encoding="utf-8").splitlines(), rank=rank, world=world)
+        if rank == 0:
+            with _new_text(args.out) as file:
+                file.writelines(f"{line}\n" for line in lines)
+            failed = sum("error" in json.loads(line) for line in lines)
+            say(f"{args.out}: {len(lines)} answers of {world} processes, {failed} of them errors.")
+        os.remove(share)
+    return 0  # to torchrun anything else is a crash
+
+
+def _classify(args: argparse.Namespace, names: list[str], out: str | None) -> int:
+    """Answer to standard output or to a file; how many images could not be read."""
     weights = _weights(args)
     if weights.head is None:
         raise ValueError(
             f"classify needs weights with a classification head, got the task {weights.task!r}: expected one of "
             f"{', '.join(task for task in TASKS if task.startswith('classification'))}. `inspect` takes any task."
         )
+    workers = default_workers(len(names)) if args.workers is None else args.workers
+    batch_size = args.batch_size or (64 if str(args.device).startswith("cuda") else 8)
+    pace = Pace()
+    answers = classify_files(
+        weights, names, backend=args.backend, batch_size=batch_size, workers=workers, top=args.top, pace=pace
+    )
     failed = 0
-    with _progress(names) as (steps, write):
-        for name in steps:
-            try:
-                _warn_if_turned(name, weights)
-                output: Any = deit_ref.forward(weights, name, backend=args.backend)
-            except (ValueError, OSError) as error:
+    with ExitStack() as stack:
+        steps, write = stack.enter_context(_progress(answers, len(names)))
+        file = None if out is None else stack.enter_context(_new_text(out))
+        for answer in steps:
+            if answer.turned:
+                say(f"warning: {answer.name} is stored turned and is taken as stored: turn it upright first.")
+            if answer.problem:
                 failed += 1
-                say(f"error: {error}")
-                if args.json:
-                    write(json.dumps({"image": name, "error": str(error)}))
-                continue
-            top = output.top(args.top)[0]
-            if args.json:
-                found = [{"class": label, "probability": _finite(probability)} for label, probability in top]
-                write(json.dumps({"image": name, "top": found}))
-            else:
-                write("\n".join([_printable(name), *(f"  {p:7.2%}  {_printable(label)}" for label, p in top)]))
-    return 1 if failed else 0
+                say(f"error: {answer.problem}")
+            if file is not None:
+                file.write(_json_line(answer) + "\n")
+            elif args.json:
+                write(_json_line(answer))
+            elif not answer.problem:
+                shown = (f"  {p:7.2%}  {_printable(label)}" for label, p in answer.top)
+                write("\n".join([_printable(answer.name), *shown]))
+    if len(names) >= MANY:
+        say(pace)
+    return failed
+
+
+def _json_line(answer: Answer) -> str:
+    if answer.problem:
+        return json.dumps({"image": answer.name, "error": answer.problem})
+    found = [{"class": label, "probability": _finite(probability)} for label, probability in answer.top]
+    return json.dumps({"image": answer.name, "top": found})
+
+
+@contextmanager
+def _new_text(path: str) -> Iterator[TextIO]:
+    """A file that takes its name when it is complete."""
+    with open(f"{path}.unfinished", "w", encoding="utf-8") as file:
+        yield file
+    os.replace(f"{path}.unfinished", path)
 
 
 def inspect(args: argparse.Namespace) -> int:
@@ -147,7 +195,7 @@ def preprocess(args: argparse.Namespace) -> int:
         _refuse_to_replace(name, args.out)
     weights = deit_ref.load_weights(args.weights)
     prepared: dict[int, Any] = {}
-    with _progress(names) as (steps, write):
+    with _progress(names, len(names)) as (steps, write):
         for i, name in enumerate(steps):
             try:
                 _warn_if_turned(name, weights)
@@ -272,25 +320,25 @@ def _printable(text: str) -> str:
 
 
 @contextmanager
-def _progress(names: list[str]) -> Iterator[tuple[Iterable[str], Callable[[str], object]]]:
-    """The names with a progress display beside them, and how to print below it.
+def _progress(things: Iterable[Thing], count: int) -> Iterator[tuple[Iterable[Thing], Callable[[str], object]]]:
+    """The images, or what is made of them, with a progress display beside them, and how to print below it.
 
     A bar on a terminal if tqdm is installed; else a line after every hundred images.
     """
-    if len(names) > 1 and sys.stderr.isatty():
+    if count > 1 and sys.stderr.isatty():
         try:
             from tqdm import tqdm
         except ImportError:
             pass
         else:
-            with tqdm(names, unit="image", leave=False) as bar:
+            with tqdm(things, total=count, unit="image", leave=False) as bar:
                 yield bar, lambda text: tqdm.write(text, file=sys.stdout)
             return
-    yield _counted(names), print
+    yield _counted(things, count), print
 
 
-def _counted(names: list[str]) -> Iterator[str]:
-    for i, name in enumerate(names):
+def _counted(things: Iterable[Thing], count: int) -> Iterator[Thing]:
+    for i, thing in enumerate(things):
         if i and i % 100 == 0:
-            say(f"{i} of {len(names)} images")
-        yield name
+            say(f"{i} of {count} images")
+        yield thing

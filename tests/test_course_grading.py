@@ -237,24 +237,25 @@ def test_of_several_files_the_first_is_taken_and_the_others_are_named(tmp_path):
     assert noted["notes"] == ["Only student.py was graded, not other.py."]
 
 
-def packed(**files):
+def packed(files):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
-            archive.writestr(name.replace("__", "/"), text)
+            archive.writestr(name, text)
     return stream.getvalue()
 
 
 def test_zips_are_read_without_being_unpacked(tmp_path):
-    put(tmp_path, "ann.zip", packed(**{f"top__{NAME}__student.py": "x = 1", "__MACOSX__student.py": "no"}))
-    put(tmp_path, f"bea/{NAME}.zip", packed(**{"student.py": "x = 2"}))
-    put(tmp_path, f"cat/{NAME}.zip", packed(**{"readme.md": "x = 2"}))
+    put(tmp_path, "ann.zip", packed({f"top/{NAME}/student.py": "x = 1", "__MACOSX/student.py": "no"}))
+    put(tmp_path, f"bea/{NAME}.zip", packed({"student.py": "x = 2"}))
+    put(tmp_path, f"cat/{NAME}.zip", packed({"readme.md": "x = 2"}))
     put(tmp_path, "dan.zip", b"PK no zip")
-    put(tmp_path, f"eve/{NAME}.zip", packed(**{"student.py": "x = 3"})[:-30])
-    put(tmp_path, "fay.zip", packed(**{"..__..__student.py": "x = 4"}))
+    put(tmp_path, f"eve/{NAME}.zip", packed({"student.py": "x = 3"})[:-30])
+    put(tmp_path, "fay.zip", packed({"../../student.py": "x = 4"}))
     found = {name: read(name, path, NAME) for name, path in students(tmp_path).items()}
     assert list(found) == ["ann", "bea", "cat", "dan", "eve", "fay"]
     assert found["ann"].content == b"x = 1"
+    assert found["ann"].others == ()  # one file, with and without the folder that holds all
     assert found["bea"].content == b"x = 2"
     assert "a3_attention.zip holds none of a3_attention.ipynb" in found["cat"].problem
     assert found["dan"].problem == "it cannot be read: File is not a zip file"
@@ -266,7 +267,7 @@ def test_zips_are_read_without_being_unpacked(tmp_path):
 def test_files_that_are_too_long_are_not_read_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(submission, "FILE_BYTES", 1000)
     put(tmp_path, "ann/student.py", b"#" * 1001)
-    put(tmp_path, "bea.zip", packed(**{"student.py": "#" * 10**6}))
+    put(tmp_path, "bea.zip", packed({"student.py": "#" * 10**6}))
     put(tmp_path, "cat/student.py", b"#" * 1000)
     for name, path in students(tmp_path).items():
         found = read(name, path, NAME)
@@ -295,7 +296,7 @@ def test_links_that_leave_the_students_folder_are_not_followed(tmp_path):
     (tmp_path / "class" / "guy.zip").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "class" / "ida").mkdir()
     (tmp_path / "class" / "ida" / f"{NAME}.zip").symlink_to(tmp_path / "secret.zip")
-    put(tmp_path, "secret.zip", packed(**{"student.py": "x = 4"}))
+    put(tmp_path, "secret.zip", packed({"student.py": "x = 4"}))
     found = {name: read(name, path, NAME) for name, path in students(tmp_path / "class").items()}
     said = {name: one.problem and one.problem.removeprefix("it cannot be read: ") for name, one in found.items()}
     assert said == {

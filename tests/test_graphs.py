@@ -212,3 +212,14 @@ def test_without_a_gpu_nothing_is_recorded():
         forward(weights, x)
     assert len(graphs._captured) == 0
     np.testing.assert_array_equal(forward(weights, x).logits, plain(weights, x).logits)
+
+
+def test_forward_of_the_package_replays_and_converts_once(recorded):
+    weights, x = deit_ref.init_weights(TINY, "classification-with-teacher", seed=0), pixels()
+    plainly = deit_ref.forward(weights, pixel_values=x).logits
+    for _ in range(4):
+        logits = deit_ref.forward(weights, pixel_values=x, backend="torch").logits
+        np.testing.assert_allclose(logits, plainly, rtol=1e-4, atol=1e-5)
+    assert recorded == [tuple(x.shape)]
+    assert deit_ref.forward(weights, pixel_values=x, backend="torch", output_attentions=True).attentions is not None
+    assert len(recorded) == 1

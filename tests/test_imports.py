@@ -32,7 +32,8 @@ ABOVE = {
     "benchmark": [*SHARED, *BACKENDS, "api", "checkpoints", "training", "plots", "benchmark", ""],
     "plots": [*SHARED, "numpy_backend"],
     "course": [*SHARED, "numpy_backend", "api", "checkpoints", "training", "course", ""],
-    "commands": [*SHARED, "api", "checkpoints", "plots", "training", ""],
+    "pipeline": [*SHARED, "api"],
+    "commands": [*SHARED, "api", "checkpoints", "plots", "training", "pipeline", ""],
     "training_commands": [*SHARED, "torch_backend", "checkpoints", "plots", "training", "commands", ""],
     "course_commands": ["commands", "course"],
     "benchmark_commands": ["commands", "benchmark"],
@@ -110,7 +111,7 @@ def test_every_file_has_its_place():
     places = {*SHARED, *ABOVE, *BACKENDS}
     assert [name for name in NAMES if name.split(".")[0] not in places] == []
     assert {name.split(".")[0] for name in NAMES} == places
-    for backend, extra in zip(BACKENDS, ([], ["device"]), strict=True):
+    for backend, extra in zip(BACKENDS, ([], ["device", "graphs"]), strict=True):
         files = [name.removeprefix(f"{backend}.") for name in NAMES if name.startswith(f"{backend}.")]
         assert sorted(files) == sorted(["__init__", *CHAPTER_NAMES, *extra])
 

@@ -11,7 +11,7 @@ import stat
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -83,7 +83,9 @@ def read(student: str, path: Path, assignment: str) -> Submission:
                 raise ValueError(f"{packed} holds none of {', '.join(_places(assignment))}.")
         if not names:
             return found._replace(problem="nothing was handed in.")
-        found = found._replace(place=names[0], others=tuple(names[1:]))
+        # In a zip one file has several names: with the folders that hold all of them, and without.
+        others = (name for name in names[1:] if files[name].args != files[names[0]].args)
+        found = found._replace(place=names[0], others=tuple(others))
         content = files[names[0]]()
         if len(content) > FILE_BYTES:
             raise ValueError(f"{names[0]} has more than {FILE_BYTES} bytes: hand it in without large outputs.")
@@ -135,7 +137,7 @@ def _places(assignment: str) -> tuple[str, ...]:
     return (*files, *(f"{assignment}/{file}" for file in files), f"{assignment}/student.py", "student.py")
 
 
-def _in_folder(folder: Path, assignment: str) -> Mapping[str, Callable[[], bytes]]:
+def _in_folder(folder: Path, assignment: str) -> Mapping[str, partial[bytes]]:
     if not folder.is_dir():
         raise ValueError(f"{folder.name} is no folder.")
     inside = Path(os.path.realpath(folder))
@@ -156,7 +158,7 @@ def _in_folder(folder: Path, assignment: str) -> Mapping[str, Callable[[], bytes
     return {place: partial(content, folder / place) for place in there}
 
 
-def _zipped(path: Path) -> Mapping[str, Callable[[], bytes]]:
+def _zipped(path: Path) -> Mapping[str, partial[bytes]]:
     """The files of a zip, by their names without the folders that hold all of them; read, never unpacked."""
     if not stat.S_ISREG(path.lstat().st_mode):
         raise ValueError(f"{path.name} is no file.")
@@ -168,7 +170,7 @@ def _zipped(path: Path) -> Mapping[str, Callable[[], bytes]]:
         with zipfile.ZipFile(path) as archive, archive.open(name) as file:
             return file.read(FILE_BYTES + 1)
 
-    found: dict[str, Callable[[], bytes]] = {}
+    found: dict[str, partial[bytes]] = {}
     for name in sorted(names, key=lambda name: (name.count("/"), name)):
         parts = PurePosixPath(name).parts
         for start in range(len(parts)):

@@ -1,6 +1,6 @@
 """Where arrays become tensors: dtypes and devices by name, and the way in and out of torch.
 
-The one file of the mirror without a chapter in the book.
+One of the two files of the mirror without a chapter in the book; the other is `graphs`.
 """
 
 from typing import Any
@@ -51,4 +51,8 @@ def to_torch(array: Any, *, device: Any = None, dtype: Any = None) -> torch.Tens
     # torch has no read-only tensors and no negative strides, which an axis of length 1 may keep.
     if not array.flags.writeable or min(array.strides, default=0) < 0:
         array = array.copy()
-    return torch.from_numpy(array).to(device=as_device(device), dtype=as_dtype(dtype))
+    tensor, where = torch.from_numpy(array), as_device(device)
+    if where is not None and where.type == "cuda":
+        # From pinned memory the copy goes on while the next photo is made ready.
+        tensor = tensor.pin_memory()
+    return tensor.to(device=where, dtype=as_dtype(dtype), non_blocking=tensor.is_pinned())

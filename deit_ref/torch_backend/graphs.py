@@ -128,8 +128,9 @@ def _recorded(
 
 def _capture(function: Callable[[torch.Tensor], Output], pixel_values: torch.Tensor) -> Captured:
     """Record on a stream of its own, after runs that let libraries choose their kernels and take their memory."""
+    cuda: Any = torch.cuda  # half of it has no types
     with torch.no_grad():
-        side = torch.cuda.Stream(pixel_values.device)
+        side = cuda.Stream(pixel_values.device)
         side.wait_stream(torch.cuda.current_stream(pixel_values.device))
         with torch.cuda.stream(side):
             for _ in range(3):
@@ -138,7 +139,7 @@ def _capture(function: Callable[[torch.Tensor], Output], pixel_values: torch.Ten
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             output = function(pixel_values)
-    return Captured(graph.replay, pixel_values, output, torch.cuda.Event())
+    return Captured(graph.replay, pixel_values, output, cuda.Event())
 
 
 def _replayed(captured: Captured, pixel_values: torch.Tensor) -> Output:

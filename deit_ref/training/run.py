@@ -2,8 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from deit_ref.api import preprocess
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
 from deit_ref.config import ImageProcessing
-from deit_ref.torch_backend.device import as_device
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.batches import Batches, mean_and_std
 from deit_ref.training.data import ImageSet, check_same_classes, open_images
@@ -24,6 +22,7 @@ from deit_ref.training.evaluate import evaluate, reconstruction_error
 from deit_ref.training.folders import MissingSplit
 from deit_ref.training.loop import bfloat16_is_fast, fit
 from deit_ref.training.objectives import Objective, classification, from_labels, masked_image_modeling
+from deit_ref.training.processes import processes
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.student import Student, adapted, new_weights
 from deit_ref.training.teacher import Teach, Teacher, is_teacher, load_teacher, new_teacher, save_teacher
@@ -83,7 +82,7 @@ def train(
             f"distillation={recipe.distillation!r} with teacher={teacher!r}: 'soft' and 'hard' need a teacher, 'none' "
             "has none."
         )
-    with _processes(device) as (where, rank, world):
+    with processes(device) as (where, rank, world):
         images = open_images(data, "train")
         try:
             test = open_images(data, "test")
@@ -216,24 +215,3 @@ def _write(out: Path, module: torch.nn.Module, state: Mapping[str, torch.Tensor]
         assert isinstance(module, Teacher)
         module.load_state_dict(state)
         save_teacher(module, out, class_names=class_names)
-
-
-@contextmanager
-def _processes(device: Any) -> Iterator[tuple[torch.device, int, int]]:
-    """This process's device, its rank and how many there are; torchrun says so in the environment."""
-    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    where = as_device(device)
-    assert where is not None
-    if world == 1:
-        yield where, 0, 1
-        return
-    if where.type == "cuda":
-        where = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(where)
-    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
-    try:
-        yield where, rank, world
-    finally:
-        torch.distributed.destroy_process_group()

@@ -1,0 +1,194 @@
+"""Many photos through a model: worker processes decode ahead, batches are computed meanwhile, answers come in order.
+
+Decoding a JPEG takes about as long as a small model takes for it, so the two must not wait for each other. Three kinds
+of hands: `workers` processes that turn files into bytes, a thread that computes, and the caller, who passes batches
+from the first to the second.
+"""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any, NamedTuple
+
+from deit_ref.api import forward
+from deit_ref.config import ImageProcessing
+from deit_ref.photos import exif_orientation, load_image
+from deit_ref.weights import DeiTWeights
+
+MANY = 64  # files from which processes are worth starting, and a pace worth telling
+
+
+class Photo(NamedTuple):
+    """A file after decoding: its bytes, or what is wrong with it."""
+
+    name: str
+    pixels: Any = None  # uint8 (height, width, channels)
+    turned: bool = False  # stored turned, and taken as stored
+    problem: str | None = None
+
+
+class Answer(NamedTuple):
+    """What the model says of a file, best class first, or what is wrong with it."""
+
+    name: str
+    top: Sequence[tuple[str, float]] = ()
+    turned: bool = False
+    problem: str | None = None
+
+
+@dataclass
+class Pace:
+    """How fast it went, filled while answers come.
+
+    Attributes:
+        photos: answered so far, broken files included.
+        seconds: since the first file was asked for.
+        computing: seconds in which the model was at work.
+    """
+
+    photos: int = 0
+    seconds: float = 0.0
+    computing: float = 0.0
+
+    def __str__(self) -> str:
+        share = self.computing / self.seconds
+        slow = "decoding is what takes time, more --workers may help" if share < 0.8 else "the model is what takes time"
+        return (
+            f"{self.photos} photos in {self.seconds:.1f} s, {self.photos / self.seconds:.1f} photos/s; "
+            f"{share:.0%} of the time the model was at work: {slow}."
+        )
+
+
+def classify_files(
+    weights: DeiTWeights,
+    names: Sequence[str],
+    *,
+    backend: str = "numpy",
+    batch_size: int = 8,
+    workers: int = 0,
+    top: int = 5,
+    pace: Pace | None = None,
+) -> Iterator[Answer]:
+    """The most probable classes of each file, in the files' order.
+
+    Args:
+        weights: with a classification head, already where they are to be used.
+        names: files.
+        backend: "numpy" or "torch".
+        batch_size: photos per forward pass.
+        workers: processes that decode; 0 decodes in this process.
+        top: how many classes.
+        pace: filled as answers come.
+
+    Yields:
+        One answer for each name; a broken file has a problem and costs only itself.
+    """
+    pace = Pace() if pace is None else pace
+    start = time.perf_counter()
+    photos = decoded(names, weights.image_processing, workers=workers, ahead=2 * (batch_size + workers))
+
+    def computed(batch: Sequence[Photo]) -> list[Answer]:
+        begin = time.perf_counter()
+        answers = _answers(weights, batch, backend=backend, top=top)
+        pace.computing += time.perf_counter() - begin
+        return answers
+
+    def counted(answers: Iterable[Answer]) -> Iterator[Answer]:
+        for answer in answers:
+            pace.photos, pace.seconds = pace.photos + 1, time.perf_counter() - start
+            yield answer
+
+    with ThreadPoolExecutor(1) as thread:
+        running: Future[list[Answer]] | None = None
+        while batch := list(islice(photos, batch_size)):
+            following = thread.submit(computed, batch)
+            if running is not None:
+                yield from counted(running.result())
+            running = following
+        if running is not None:
+            yield from counted(running.result())
+
+
+def decoded(names: Iterable[str], processing: ImageProcessing, *, workers: int, ahead: int) -> Iterator[Photo]:
+    """Each file's bytes, in order; `workers` processes read at most `ahead` files more than were taken.
+
+    A file that ends its process, as a decoder's crash or the system's hunger for memory may, is a problem of that file:
+    the processes are started again, and the files that were waiting are read again.
+    """
+    if workers == 0:
+        yield from (decode(name, processing) for name in names)
+        return
+    remaining, waiting = iter(names), deque[tuple[str, Future[Photo]]]()
+    pool = _pool(workers)
+    try:
+        while True:
+            for name in islice(remaining, ahead - len(waiting)):
+                waiting.append((name, pool.submit(decode, name, processing)))
+            if not waiting:
+                return
+            name, future = waiting.popleft()
+            try:
+                photo = future.result()
+            except BrokenProcessPool:  # by any of those that were being read: the first is tried alone
+                pool.shutdown()
+                pool = _pool(workers)
+                try:
+                    photo = pool.submit(decode, name, processing).result()
+                except BrokenProcessPool:
+                    photo = Photo(
+                        name, problem=f"{name} ended the process that read it: it may be too large or broken."
+                    )
+                    pool.shutdown()
+                    pool = _pool(workers)
+                waiting = deque((other, pool.submit(decode, other, processing)) for other, _ in waiting)
+            yield photo
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def decode(name: str, processing: ImageProcessing) -> Photo:
+    """A file's bytes as `forward` would read them, or what is wrong with it."""
+    try:
+        turned = not processing.apply_exif and exif_orientation(name) != 1
+        pixels = load_image(name, do_convert_rgb=processing.do_convert_rgb, apply_exif=processing.apply_exif)
+    except (ValueError, OSError) as error:
+        return Photo(name, problem=str(error))
+    return Photo(name, pixels, turned)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Not by fork: torch's threads do not survive one. Ctrl-C is the parent's to answer.
+    return ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    )
+
+
+def _answers(weights: DeiTWeights, batch: Sequence[Photo], *, backend: str, top: int) -> list[Answer]:
+    """Of one batch; if it cannot be prepared as one, of each photo by itself."""
+    readable = [photo.pixels for photo in batch if photo.problem is None]
+    problem, processing = None, replace(weights.image_processing, input_data_format="channels_last")
+    try:
+        output = forward(weights, readable, backend=backend, image_processing=processing) if readable else None
+    except ValueError as error:
+        if len(batch) > 1:
+            return [answer for photo in batch for answer in _answers(weights, [photo], backend=backend, top=top)]
+        problem, output = str(error).removeprefix("images[0]: "), None
+    found = iter(output.top(top) if output is not None else ())
+    return [
+        Answer(photo.name, (), photo.turned, photo.problem or problem)
+        if photo.problem or problem
+        else Answer(photo.name, next(found), photo.turned)
+        for photo in batch
+    ]
+
+
+def default_workers(count: int) -> int:
+    """Processes that decode, for so many files: none where starting them takes longer than decoding."""
+    return 0 if count < MANY else min(os.cpu_count() or 1, 16)

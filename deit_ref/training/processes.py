@@ -1,0 +1,45 @@
+"""One program in several processes: torchrun starts them, and says in the environment which is which."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from deit_ref.torch_backend.device import as_device
+
+
+@contextmanager
+def processes(device: Any) -> Iterator[tuple[torch.device, int, int]]:
+    """This process's device, its rank and how many there are; they can talk to each other inside the block.
+
+    Args:
+        device: None means a GPU if there is one. Of several GPUs each process takes its own.
+    """
+    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    where = as_device(device)
+    assert where is not None
+    if world == 1:
+        yield where, 0, 1
+        return
+    if where.type == "cuda":
+        where = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(where)
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
+    try:
+        yield where, rank, world
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def gathered(mine: Sequence[Any], *, rank: int, world: int) -> list[Any]:
+    """What all processes hold, in turns: the first of each, then the second of each; empty but in the first process."""
+    shares: list[Any] | None = [None] * world if rank == 0 else None
+    # A group of its own: objects travel over the network, whatever tensors do.
+    torch.distributed.gather_object(list(mine), shares, group=torch.distributed.new_group(backend="gloo"))
+    if shares is None:
+        return []
+    return [shares[i % world][i // world] for i in range(sum(map(len, shares)))]

@@ -61,6 +61,9 @@ def forward(
         generator: np.random.Generator or torch.Generator, switches dropout on; None means inference.
         trace: a new `Trace`, which then holds every step.
 
+    On a GPU, small batches are replayed from a graph that the second call of their shape has captured; what cannot be
+    (traces, masks, labels, dropout, gradients, more to return) runs plainly. See `torch_backend.graphs`.
+
     Returns:
         FeaturesOutput, ClassificationOutput, TeacherOutput or MaskedImageOutput, by `weights.task`, holding arrays
         of the backend that ran. With torch they carry gradients if the weights or pixel_values require them.

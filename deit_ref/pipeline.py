@@ -9,9 +9,10 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
@@ -92,7 +93,7 @@ def classify_files(
     """
     pace = Pace() if pace is None else pace
     start = time.perf_counter()
-    photos = decoded(names, weights.image_processing, workers=workers, ahead=2 * (batch_size + workers))
+    files = decoded(names, weights.image_processing, workers=workers, ahead=2 * (batch_size + workers))
 
     def computed(batch: Sequence[Photo]) -> list[Answer]:
         begin = time.perf_counter()
@@ -105,7 +106,7 @@ def classify_files(
             pace.photos, pace.seconds = pace.photos + 1, time.perf_counter() - start
             yield answer
 
-    with ThreadPoolExecutor(1) as thread:
+    with closing(files) as photos, ThreadPoolExecutor(1) as thread:
         running: Future[list[Answer]] | None = None
         while batch := list(islice(photos, batch_size)):
             following = thread.submit(computed, batch)
@@ -116,7 +117,7 @@ def classify_files(
             yield from counted(running.result())
 
 
-def decoded(names: Iterable[str], processing: ImageProcessing, *, workers: int, ahead: int) -> Iterator[Photo]:
+def decoded(names: Iterable[str], processing: ImageProcessing, *, workers: int, ahead: int) -> Generator[Photo, None, None]:
     """Each file's bytes, in order; `workers` processes read at most `ahead` files more than were taken.
 
     A file that ends its process, as a decoder's crash or the system's hunger for memory may, is a problem of that file:

@@ -117,7 +117,9 @@ def classify_files(
             yield from counted(running.result())
 
 
-def decoded(names: Iterable[str], processing: ImageProcessing, *, workers: int, ahead: int) -> Generator[Photo, None, None]:
+def decoded(
+    names: Iterable[str], processing: ImageProcessing, *, workers: int, ahead: int
+) -> Generator[Photo, None, None]:
     """Each file's bytes, in order; `workers` processes read at most `ahead` files more than were taken.
 
     A file that ends its process, as a decoder's crash or the system's hunger for memory may, is a problem of that file:

@@ -1,6 +1,6 @@
 """Captured forwards, on the CPU: the bookkeeping, with a recording that only remembers what it would replay.
 
-What CUDA itself does is tested where there is a GPU, in test_model.py.
+What CUDA itself does is tested where there is one, in test_cuda.py.
 """
 
 import contextlib
@@ -69,6 +69,33 @@ def forward(weights, x, **options):
 def plain(weights, x):
     with torch.no_grad():
         return TASKS[weights.task](weights, x)
+
+
+def test_recording_and_replay_happen_on_the_device_of_the_photos(recorded, monkeypatch):
+    """Of two GPUs one is the current one; a stream of that one would record nothing of what runs on the other."""
+    current, seen = [], []
+
+    @contextlib.contextmanager
+    def device_of(tensor):
+        current.append(tensor)
+        yield
+        current.pop()
+
+    capture = graphs._capture
+
+    def watched(function, pixel_values):
+        found = capture(function, pixel_values)
+        seen.append(("recorded", list(current)))
+        return found._replace(replay=lambda: (seen.append(("replayed", list(current))), found.replay()))
+
+    monkeypatch.setattr(torch.cuda, "device_of", device_of)
+    monkeypatch.setattr(graphs, "_capture", watched)
+    weights, x = new(), pixels()
+    forward(weights, x)
+    forward(weights, x)
+    (first, on), (second, on_too) = seen
+    assert (first, second) == ("recorded", "replayed")
+    assert on[0] is on_too[0] is x
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -155,6 +182,38 @@ def test_what_a_graph_cannot_stand_for_runs_plainly(recorded, options):
             forward(weights, pixels(), **options)
     assert recorded == []
     assert len(graphs._captured) == 0
+
+
+def test_calls_in_and_out_of_inference_mode_share_a_graph(recorded):
+    weights = new()
+    for seed, mode in enumerate([torch.inference_mode, torch.inference_mode, torch.no_grad, torch.inference_mode]):
+        x = pixels(seed=seed)
+        with mode():
+            found = graphs.forward(TASKS[weights.task], weights, x, PLAIN).logits
+        torch.testing.assert_close(found, plain(weights, x).logits)
+    assert len(recorded) == 1
+
+
+def test_autocast_runs_plainly(recorded, monkeypatch):
+    weights, x = new(), pixels()
+    monkeypatch.setattr(torch, "is_autocast_enabled", {"cuda": True}.__getitem__)
+    for _ in range(3):
+        forward(weights, x)
+    assert recorded == []
+
+
+def test_products_of_another_precision_are_recorded_anew(recorded):
+    weights, x = new(), pixels()
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = products.fp32_precision, convolutions.fp32_precision
+    try:
+        for recordings, setting in enumerate([("ieee", "ieee"), ("tf32", "ieee"), ("tf32", "tf32")], 1):
+            products.fp32_precision, convolutions.fp32_precision = setting
+            for _ in range(3):
+                forward(weights, x)
+            assert len(recorded) == recordings
+    finally:
+        products.fp32_precision, convolutions.fp32_precision = before
 
 
 def test_gradients_and_large_batches_run_plainly(recorded, monkeypatch):

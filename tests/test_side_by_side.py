@@ -320,6 +320,14 @@ def test_what_libraries_print_is_no_answer():
     assert "noise" in done.stderr
 
 
+@pytest.mark.parametrize(("device", "index"), [("cpu", []), ("cuda", [0]), ("cuda:1", [1])])
+def test_events_and_memory_are_those_of_the_named_gpu(monkeypatch, device, index):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    worker._make_current(device)
+    assert chosen == index
+
+
 def test_without_tf32_unless_asked():
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:

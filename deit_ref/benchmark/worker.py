@@ -54,6 +54,7 @@ def roofline(device: str, dtype: str) -> dict[str, float]:
     import torch
 
     kind = getattr(torch, _arithmetic(dtype))
+    _make_current(device)
     size = 8192 if device.startswith("cuda") else 2048
     a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
     rate = 2 * size**3 / min(_timed(lambda: a @ b.T, device, most=20, seconds=3.0))
@@ -65,6 +66,7 @@ def roofline(device: str, dtype: str) -> dict[str, float]:
 
 def open_peer(peer: str, folder: str, device: str, dtype: str, pixel_values: str, logits: str) -> dict[str, Any]:
     """Load the weights, run once, and write the logits to a file."""
+    _make_current(device)
     name = dtype if peer in ("numpy", "onnxruntime") else _arithmetic(dtype)
     run = _without_gradients(PEERS[peer](Path(folder), np.load(pixel_values), device=device, dtype=name))
     _opened.update(run=run, device=device)
@@ -123,6 +125,14 @@ def _one_call(run: Run, device: str) -> float:
     last.record()
     last.synchronize()
     return float(first.elapsed_time(last)) / 1000
+
+
+def _make_current(device: str) -> None:
+    """Events, streams and counts of memory are those of the current GPU."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.set_device(torch.device(device).index or 0)
 
 
 def _arithmetic(dtype: str) -> str:

@@ -4,11 +4,11 @@ A forward pass of twelve blocks starts about 180 kernels, one by one, from Pytho
 before the next one is started, and the GPU waits. A CUDA graph holds all of them: replaying it is one start. The price
 is memory (inputs, outputs and everything between keep their places) and a fixed shape.
 
-So `forward` records where it pays and changes nothing: on CUDA, for few tokens, without gradients, dropout, masks,
-labels or a trace. The second call of a kind records, so that a shape that comes only once is never recorded; from the
-third on it is replayed. At most `MOST` graphs are kept, the one that was not used for longest goes first, and those of
-weights that nobody holds any more go with them. Weights that change in place are seen, because a graph holds their
-places, not their values.
+So `forward` records where it pays and changes nothing: on CUDA, for few tokens, without gradients, autocast, dropout,
+masks, labels or a trace. The second call of a kind records, so that a shape that comes only once is never recorded;
+from the third on it is replayed. At most `MOST` graphs are kept, the one that was not used for longest goes first, and
+those of weights that nobody holds any more go with them. Weights that change in place are seen, because a graph holds
+their places, not their values.
 
 With the converted weights of `api`, this is all the state there is. The mirror's second file without a chapter.
 
@@ -27,6 +27,7 @@ import torch
 from deit_ref.outputs import Output
 from deit_ref.weights import DeiTWeights, named_arrays
 
+cuda: Any = torch.cuda  # half of it has no types
 MOST = 8
 # Beyond so many features (16 images of DeiT-Base) kernels take longer than starting them.
 MOST_FEATURES = 16 * 198 * 768
@@ -65,8 +66,9 @@ def forward(run: Run, weights: DeiTWeights, pixel_values: torch.Tensor, options:
     """
     if not may_capture(weights, pixel_values, options):
         return run(weights, pixel_values, **options)
-    key = (weakref.ref(weights, _forget), run, tuple(pixel_values.shape), options["interpolate_pos_encoding"])
-    with _lock:
+    kind = (run, tuple(pixel_values.shape), options["interpolate_pos_encoding"])
+    key = (weakref.ref(weights, _forget), *kind, *_precision())
+    with _lock, cuda.device_of(pixel_values):  # streams and events are those of the current device
         seen, found = key in _captured, _captured.pop(key, None)
         if seen and found is None:
             found = _recorded(run, weights, pixel_values, options)
@@ -82,7 +84,9 @@ def may_capture(weights: DeiTWeights, pixel_values: torch.Tensor, options: Mappi
     """Whether a call is one that a graph can stand for."""
     batch, _, height, width = pixel_values.shape
     patches = (height // weights.config.patch_shape[0]) * (width // weights.config.patch_shape[1])
-    if not _on_gpu(pixel_values) or batch * patches * weights.config.hidden_size > MOST_FEATURES:
+    if not _on_gpu(pixel_values) or torch.is_autocast_enabled("cuda"):
+        return False
+    if batch * patches * weights.config.hidden_size > MOST_FEATURES:
         return False
     if any(value is not None and value is not False for name, value in options.items() if name not in _FIXED):
         return False  # a trace, dropout, masks, labels, or more to return
@@ -105,6 +109,12 @@ def _on_gpu(pixel_values: torch.Tensor) -> bool:
     return pixel_values.is_cuda and not torch.cuda.is_current_stream_capturing()
 
 
+def _precision() -> tuple[str, str]:
+    """Whether products of float32 may be shortened to TF32: a graph keeps what it was recorded with."""
+    backends: Any = torch.backends
+    return backends.cuda.matmul.fp32_precision, backends.cudnn.conv.fp32_precision
+
+
 def _forget(reference: Any) -> None:
     """Called when weights go, maybe in the middle of anything: takes no lock, and deletes only what is theirs."""
     for key in [key for key in list(_captured) if key[0] is reference]:
@@ -115,7 +125,8 @@ def _recorded(
     run: Run, weights: DeiTWeights, pixel_values: torch.Tensor, options: Mapping[str, Any]
 ) -> Captured | bool:
     try:
-        return _capture(lambda x: run(weights, x, **options), pixel_values.detach().clone())
+        with torch.inference_mode(False), torch.no_grad():  # or only calls in inference mode could be replayed
+            return _capture(lambda x: run(weights, x, **options), pixel_values.clone())
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         warnings.warn(
@@ -128,17 +139,15 @@ def _recorded(
 
 def _capture(function: Callable[[torch.Tensor], Output], pixel_values: torch.Tensor) -> Captured:
     """Record on a stream of its own, after runs that let libraries choose their kernels and take their memory."""
-    cuda: Any = torch.cuda  # half of it has no types
-    with torch.no_grad():
-        side = cuda.Stream(pixel_values.device)
-        side.wait_stream(torch.cuda.current_stream(pixel_values.device))
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                function(pixel_values)
-        torch.cuda.current_stream(pixel_values.device).wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            output = function(pixel_values)
+    side = cuda.Stream(pixel_values.device)
+    side.wait_stream(torch.cuda.current_stream(pixel_values.device))
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            function(pixel_values)
+    torch.cuda.current_stream(pixel_values.device).wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        output = function(pixel_values)
     return Captured(graph.replay, pixel_values, output, cuda.Event())
 
 

@@ -57,11 +57,6 @@ def optimizers(
         return [torch.optim.SGD(groups, lr=recipe.scaled_learning_rate, momentum=0.85, nesterov=True)]
     found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.scaled_learning_rate, eps=1e-8)]
     if matrices:
-        if not hasattr(torch.optim, "Muon"):
-            raise ValueError(
-                f"optimizer='muon' needs torch.optim.Muon, which torch {torch.__version__} lacks: install torch 2.9 or "
-                "newer, or use optimizer='adamw'."
-            )
         # Its steps are as long as AdamW's usual ones, so that both share one learning rate.
         found.append(
             torch.optim.Muon(

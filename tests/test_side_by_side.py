@@ -320,6 +320,14 @@ def test_what_libraries_print_is_no_answer():
     assert "noise" in done.stderr
 
 
+def test_a_turn_begins_when_the_threads_of_the_one_before_have_stopped(monkeypatch):
+    done = []
+    monkeypatch.setattr(worker, "_opened", {"run": lambda: done.append("call"), "device": "cpu"})
+    monkeypatch.setattr(worker.time, "sleep", done.append)
+    assert len(worker.run_for(calls=2, seconds=60.0)["seconds"]) == 2
+    assert done == [worker.PAUSE, "call", "call"]
+
+
 @pytest.mark.parametrize(("device", "index"), [("cpu", []), ("cuda", [0]), ("cuda:1", [1])])
 def test_events_and_memory_are_those_of_the_named_gpu(monkeypatch, device, index):
     chosen = []

@@ -17,6 +17,7 @@ import numpy as np
 from deit_ref import checks
 from deit_ref.benchmark.peers import PEERS, Run
 
+PAUSE = 0.1  # seconds; OpenBLAS's threads go on spinning for half of it after the last product of the peer before
 _opened: dict[str, Any] = {}  # the peer's run, and its device
 
 
@@ -75,7 +76,8 @@ def open_peer(peer: str, folder: str, device: str, dtype: str, pixel_values: str
 
 
 def run_for(calls: int, seconds: float) -> dict[str, list[float]]:
-    """Seconds of single calls: as many as fit into the time, at least one, at most `calls`."""
+    """Seconds of single calls, after a pause: as many as fit into the time, at least one, at most `calls`."""
+    time.sleep(PAUSE)
     return {"seconds": _timed(_opened["run"], _opened["device"], most=calls, seconds=seconds)}
 
 

@@ -10,6 +10,7 @@ Source: Touvron et al. 2021, table 3.
 """
 
 import argparse
+import dataclasses
 import datetime
 import json
 import os
@@ -122,8 +123,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _record(args: argparse.Namespace, recipe: Recipe, results: Mapping[str, Any]) -> dict[str, Any]:
-    import dataclasses
-
     import torch
 
     return {

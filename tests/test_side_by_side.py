@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -563,3 +564,13 @@ def test_each_technique_is_left_out_and_comes_back(backend, monkeypatch):
         assert seen["one product for queries, keys and values"] == [8, 8, 8, 1, 1, 8]
         assert seen["one head after the other"] == [24, 2, 8]
         assert seen["fitted GELU instead of erf"] == seen[""]
+
+
+def test_a_technique_that_changes_the_answer_is_no_technique(monkeypatch):
+    from deit_ref.numpy_backend import layers
+
+    monkeypatch.setattr(techniques, "VARIANTS", {NAME: replace(CONFIG, image_size=224, patch_size=112)})
+    wrong = {"no bend": lambda: patch.object(layers, "_gelu_float32", lambda x: x)}
+    monkeypatch.setattr(techniques, "numpy_variants", lambda: wrong)
+    with pytest.raises(ValueError, match=r"numpy without 'no bend' is \S+ away from numpy with it"):
+        techniques.gains("numpy", "tiny", 1)

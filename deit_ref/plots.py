@@ -42,9 +42,9 @@ _CURVES: Mapping[str, Mapping[str, Any]] = {
     "test, by the neighbors": {"color": "tab:orange", "linewidth": 1, "linestyle": "--"},
 }
 _HEADS: Mapping[str, Mapping[str, Any]] = {
-    "class head": {"color": "tab:green", "marker": "s"},
-    "distillation head": {"color": "tab:orange", "marker": "^"},
-    "average": {"color": "tab:blue", "marker": "o"},
+    "class head": {"color": "#b4530a", "marker": "s"},
+    "distillation head": {"color": "#6f42c1", "marker": "^"},
+    "average": {"color": "#222222", "marker": "o"},
 }
 
 
@@ -311,6 +311,7 @@ def distillation_chart(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> "F
     axes.tick_params(labelsize=8)
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(steps=[1, 2, 5, 10]))  # a step of 2.5 has no label of one decimal
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
     axes.legend(fontsize=8, frameon=False, loc="best")
     _title(figure, "Accuracy on test photos, by teaching; a mark is a seed, a line the mean")

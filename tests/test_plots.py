@@ -379,5 +379,13 @@ def test_the_distillation_chart_has_a_mark_per_seed_and_a_line_at_the_mean():
     means = sorted(round(float(line.get_ydata()[0]), 3) for line in axes.lines if line.get_label() == "_mean")
     assert means == [0.63, 0.65, 0.66, 0.83, 0.85, 0.86]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["class head", "distillation head", "average"]
+    (axes,) = plots.distillation_chart(
+        {"hard": [{"class head": 0.694, "distillation head": 0.7144, "average": 0.7}]}
+    ).axes
+    ticks = [
+        (float(text.get_text().rstrip("%")), 100 * place)
+        for text, place in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)
+    ]
+    np.testing.assert_allclose(*zip(*ticks, strict=True), atol=1e-9)  # no label says less than where it stands
     with pytest.raises(ValueError, match="none of soft"):
         plots.distillation_chart({"soft": []})

@@ -99,8 +99,7 @@ def fit(
     def save() -> None:
         nonlocal saved
         if not all(bool(parameter.isfinite().all()) for parameter in module.parameters()):
-            kept = f" The last good checkpoint is in {folder}." if (folder / NAME).exists() else ""
-            raise ValueError(f"Weights became NaN or infinite before step {step}: lower the learning rate.{kept}")
+            raise ValueError(f"Weights became NaN or infinite before step {step}: {_advice(folder)}")
         if rank == 0:
             save_state(
                 folder,
@@ -126,17 +125,9 @@ def fit(
             module.train()
             with torch.autocast(device.type, torch.bfloat16) if autocast else nullcontext():
                 loss, hits = objective(trained, batch, generator)
-            # One process may hear of Ctrl-C a step before the others: all must stop at the same one.
-            counted = [0 if hits is None else int(hits), int(stop.is_set())]
-            numbers = torch.stack([loss.detach().double(), *loss.new_tensor(counted).double()])
-            if world > 1:
-                torch.distributed.all_reduce(numbers)
-            loss_now, hits_now, stopping = float(numbers[0]) / world, float(numbers[1]), float(numbers[2]) > 0
+            loss_now, hits_now, stopping = _of_all_processes(loss, hits, stop.is_set(), world=world)
             if not math.isfinite(loss_now):
-                kept = f" The last good checkpoint is in {folder}." if (folder / NAME).exists() else ""
-                raise ValueError(
-                    f"The loss became {loss_now} at step {step} (epoch {epoch:.2f}): lower the learning rate.{kept}"
-                )
+                raise ValueError(f"The loss became {loss_now} at step {step} (epoch {epoch:.2f}): {_advice(folder)}")
             for optimizer in found:
                 optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
@@ -185,6 +176,22 @@ def fit(
 def named_parameters(module: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
     """Parameters by the names of checkpoints, with dots."""
     return [(name.replace("/", "."), parameter) for name, parameter in module.named_parameters()]
+
+
+def _of_all_processes(
+    loss: torch.Tensor, hits: torch.Tensor | None, stop: bool, *, world: int
+) -> tuple[float, float, bool]:
+    """Mean loss, number of hits, and whether to stop: one process may hear of Ctrl-C a step before the others."""
+    counted = [0 if hits is None else int(hits), int(stop)]
+    numbers = torch.stack([loss.detach().double(), *loss.new_tensor(counted).double()])
+    if world > 1:
+        torch.distributed.all_reduce(numbers)
+    return float(numbers[0]) / world, float(numbers[1]), float(numbers[2]) > 0
+
+
+def _advice(folder: Path) -> str:
+    kept = f" The last good checkpoint is in {folder}." if (folder / NAME).exists() else ""
+    return f"lower the learning rate.{kept}"
 
 
 def _check_same_run(state: dict[str, Any], recipe: Recipe, seed: int, folder: Path) -> None:

@@ -51,7 +51,8 @@ def site_url(site: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def browser(site: Path) -> Iterator[Any]:
+    """Not begun without a site: Playwright leaves an event loop running, and no notebook runs beside it."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not Path(CHROMIUM).exists():
         pytest.skip(f"{CHROMIUM} is not installed")

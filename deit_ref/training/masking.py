@@ -35,6 +35,6 @@ def random_masks(
     ratio = checks.number("ratio", ratio, low=0, high=np.nextafter(1, 2))
     down, across = -(-rows // block), -(-columns // block)
     order = generator.random((batch, down * across)).argsort(axis=1)  # (batch, squares): a permutation in each row
-    hidden = order < np.ceil(ratio * down * across)
+    hidden = order < np.ceil(ratio * (down * across))
     squares = hidden.reshape(batch, down, across).repeat(block, axis=1).repeat(block, axis=2)
     return squares[:, :rows, :columns].reshape(batch, rows * columns)  # (batch, patches)

@@ -2,7 +2,7 @@
 
 import sys
 
-from deit_ref.cli import main
+from deit_ref.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

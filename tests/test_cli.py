@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import deit_ref
-from deit_ref import cli, photos, plots
+from deit_ref import commands, photos, plots
 from deit_ref.training.masking import random_masks
 from deit_ref.weights import map_weights, named_arrays
 
@@ -63,7 +63,7 @@ def images(tmp_path):
 def run(capsys, *argv):
     """Exit code, standard output and standard error of one command."""
     try:
-        code = cli.main([str(word) for word in argv])
+        code = commands.main([str(word) for word in argv])
     except SystemExit as stopped:
         code = stopped.code
     captured = capsys.readouterr()

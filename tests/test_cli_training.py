@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from PIL import Image
 from test_cli import assert_one_line_error, run
 
 import deit_ref
-from deit_ref import training_commands
+from deit_ref.commands import recipes
 from deit_ref.training.recipe import FIELDS, RECIPES
 from deit_ref.weights import named_arrays
 
@@ -195,7 +194,7 @@ def test_only_the_first_process_speaks(capsys, data, tmp_path, monkeypatch):
 
 
 def test_recipes_change_by_words():
-    change = training_commands.changed_recipe
+    change = recipes.changed_recipe
     recipe = change("cifar10-distilled", [("clip_norm", "none"), ("epochs", "3"), ("ema_warmup", "False")])
     expected = RECIPES["cifar10-distilled"].with_changes(clip_norm=None, epochs=3, ema_warmup=False)
     assert recipe == expected
@@ -281,10 +280,3 @@ def test_help_shows_examples_and_recipes(capsys):
         listed = {name for name in RECIPES if f"\n  {name} " in out}
         tasks = {"train": ("classification", "masked-image-modeling"), "finetune": ("classification",)}
         assert listed == {name for name, recipe in RECIPES.items() if recipe.task in tasks.get(command, ())}
-
-
-def test_the_command_line_starts_without_torch():
-    code = "import sys, deit_ref.cli\nprint([m for m in ('torch', 'tqdm', 'kornia', 'matplotlib') if m in sys.modules])"
-    folder = Path(deit_ref.__file__).parent.parent
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder)
-    assert result.stdout == "[]\n"

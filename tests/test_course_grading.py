@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from deit_ref import cli
+from deit_ref import commands
 from deit_ref.course import cut, grade, submission
 from deit_ref.course.a3_attention import ASSIGNMENT
 from deit_ref.course.build import build
@@ -527,7 +527,7 @@ def test_names_and_messages_of_students_break_neither_table_nor_report(tmp_path,
 
 
 def run(capsys, *words):
-    code = cli.main(["course", *map(str, words)])
+    code = commands.main(["course", *map(str, words)])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 

@@ -9,6 +9,7 @@ import pytest
 from both import CHAPTER_FILES
 
 import deit_ref
+from deit_ref.commands import COMMANDS
 
 PACKAGE = Path(deit_ref.__file__).parent
 CHAPTER_NAMES = CHAPTER_FILES
@@ -32,16 +33,21 @@ ABOVE = {
     "benchmark": [*SHARED, *BACKENDS, "api", "checkpoints", "training", "plots", "benchmark", ""],
     "plots": [*SHARED, "numpy_backend"],
     "course": [*SHARED, "numpy_backend", "api", "checkpoints", "training", "course", ""],
-    "pipeline": [*SHARED, "api"],
-    "commands": [*SHARED, "api", "checkpoints", "plots", "training", "pipeline", ""],
-    "training_commands": [*SHARED, "torch_backend", "checkpoints", "plots", "training", "commands", ""],
-    "course_commands": ["commands", "course"],
-    "benchmark_commands": ["commands", "benchmark"],
-    "cli": [
-        *(*SHARED, "checkpoints.files", "training.recipe", "commands"),
-        *("training_commands", "course_commands", "benchmark_commands", ""),
+    "commands": [
+        *(*SHARED, "torch_backend", "api", "checkpoints", "plots", "training", "benchmark", "course"),
+        *("commands", ""),
     ],
-    "__main__": ["cli"],
+    "__main__": ["commands"],
+}
+# In `commands`, what is no command; all commands may import it, and none of them another command.
+FOR_COMMANDS = {
+    "__init__": ["arguments", "terminal"],
+    "terminal": [],
+    "arguments": ["terminal"],
+    "shared": ["terminal"],
+    "pipeline": [],
+    "recipes": [],
+    "training": ["arguments", "recipes", "terminal"],
 }
 CHAPTERS_SEE = ["checks", "config", "outputs", "trace", "weights"]
 
@@ -58,11 +64,11 @@ THIRD = {
     "benchmark.peers": ({"numpy"}, {"torch", "torchvision", "transformers", "timm", "onnxruntime"}),
     "benchmark.techniques": ({"numpy"}, {"torch", "scipy"}),
     "plots": ({"numpy"}, {"matplotlib"}),
-    "commands": ({"numpy"}, {"tqdm"}),
-    "training_commands": (set(), {"torch", "tqdm"}),
+    "commands.evaluate": (set(), {"torch"}),
+    "commands.terminal": (set(), {"tqdm"}),
+    "commands.training": (set(), {"tqdm"}),
     "course.experiment": ({"numpy", "jaxtyping"}, {"torch"}),
     "course.visible": ({"numpy", "pytest"}, set()),
-    "course_commands": (set(), {"tqdm"}),
 }
 PURE = ({"numpy"}, set())
 
@@ -125,6 +131,17 @@ def test_files_import_only_what_stands_below_them(name):
         assert module.split(".")[0] in allowed or module in allowed, f"{name} imports deit_ref.{module}"
 
 
+def test_a_command_is_a_file_and_a_line_and_imports_no_other_command():
+    files = {name.removeprefix("commands."): name for name in NAMES if name.startswith("commands.")}
+    expected = [command.replace("-", "_") for command in COMMANDS]
+    assert sorted(files) == sorted([*expected, *FOR_COMMANDS])
+    for file, name in files.items():
+        allowed = FOR_COMMANDS.get(file, [other for other in FOR_COMMANDS if other != "__init__"])
+        for module, _ in own(name):
+            if module.split(".")[0] == "commands":
+                assert module.removeprefix("commands.") in allowed, f"{name} imports deit_ref.{module}"
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[0] in BACKENDS])
 def test_chapters_import_only_earlier_chapters(name):
     backend, _, chapter = name.partition(".")
@@ -145,11 +162,12 @@ def test_third_parties(name):
         assert package in (inner | top if inside else top), f"{name} imports {module}"
 
 
-# The course finds chapters by the names of their functions; its worker imports what a student wrote.
-DYNAMIC = {"api", "course.task", "course.check", "course.worker"}
+# The course finds chapters by the names of their functions; its worker imports what a student wrote. Of all commands
+# the one that was asked for is imported.
+DYNAMIC = {"api", "commands.__init__", "course.task", "course.check", "course.worker"}
 
 
-def test_only_api_and_the_course_import_by_a_name_in_a_string():
+def test_few_import_by_a_name_in_a_string():
     for name, tree in TREES.items():
         called = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         dynamic = [call for call in called if ast.unparse(call.func).endswith(("import_module", "__import__"))]
@@ -171,8 +189,10 @@ def test_chapters_are_short_enough_to_read(name):
     assert 60 <= lines <= 200, f"{name}.py has {lines} lines"
 
 
-def loaded_after(code):
-    heavy = ["torch", "scipy", "matplotlib", "transformers", "safetensors", "PIL", "tqdm", "huggingface_hub"]
+HEAVY = ["torch", "scipy", "matplotlib", "transformers", "safetensors", "PIL", "tqdm", "huggingface_hub"]
+
+
+def loaded_after(code, heavy=HEAVY):
     code = f"import sys\n{code}\nprint(*[name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
     assert result.returncode == 0, result.stderr
@@ -181,8 +201,21 @@ def loaded_after(code):
 
 def test_import_is_light():
     assert loaded_after("import deit_ref") == []
-    assert loaded_after("import deit_ref.cli") == []
     assert loaded_after("import torch")[:1] == ["torch"]  # the question can be answered with yes
+
+
+@pytest.mark.parametrize("words", [["--help"], *([command, "--help"] for command in COMMANDS)])
+def test_help_loads_the_file_of_its_command_and_nothing_heavy(words):
+    files = {command: f"deit_ref.commands.{command.replace('-', '_')}" for command in COMMANDS}
+    code = f"""
+import contextlib, io, deit_ref.commands
+with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+    deit_ref.commands.main({words})
+assert said.getvalue().startswith("usage: deit-ref ")"""
+    found = loaded_after(code, [*HEAVY, "kornia", "jaxtyping", *files.values()])
+    # The commands that make pictures import chapters, whose shapes are jaxtyping's.
+    expected = ["jaxtyping"] if words[0] in ("attention", "reconstruct", "preprocess") else []
+    assert found == [*expected, *(files[word] for word in words if word in files)]
 
 
 def test_numpy_forward_needs_no_torch():

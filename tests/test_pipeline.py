@@ -16,9 +16,9 @@ from PIL import Image
 from strategies import TINY
 
 import deit_ref
-from deit_ref import pipeline
+from deit_ref.commands import pipeline
+from deit_ref.commands.pipeline import Answer, Pace, Photo, classify_files, decode, decoded, default_workers
 from deit_ref.photos import load_image
-from deit_ref.pipeline import Answer, Pace, Photo, classify_files, decode, decoded, default_workers
 from deit_ref.training.processes import processes
 
 
@@ -204,10 +204,10 @@ def test_two_processes_share_the_files_and_the_answers_are_merged_in_order(folde
 
 
 def test_several_processes_need_a_file(monkeypatch, capsys, folder):
-    from deit_ref import cli
+    from deit_ref import commands
 
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert cli.main(["classify", str(folder)]) == 2
+    assert commands.main(["classify", str(folder)]) == 2
     assert "several processes need --out FILE.jsonl" in capsys.readouterr().err
 
 
@@ -217,15 +217,16 @@ def test_one_process_is_alone():
 
 
 def test_an_interrupted_file_of_answers_keeps_another_name(folder, tmp_path, monkeypatch, capsys):
-    from deit_ref import cli, commands
+    from deit_ref import commands
+    from deit_ref.commands import classify
 
     def stops(*_, **__):
         yield Answer("a.png", [("cat", 1.0)])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "classify_files", stops)
+    monkeypatch.setattr(classify, "classify_files", stops)
     out = tmp_path / "answers.jsonl"
-    assert cli.main(["classify", str(folder), "--out", str(out)]) == 130
+    assert commands.main(["classify", str(folder), "--out", str(out)]) == 130
     assert [path.name for path in Path(tmp_path).iterdir()] == ["answers.jsonl.unfinished"]
     assert json.loads(Path(f"{out}.unfinished").read_text()) == {
         "image": "a.png",

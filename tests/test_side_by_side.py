@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import deit_ref
-from deit_ref import cli
+from deit_ref import commands
 from deit_ref.benchmark import peers, side_by_side, techniques, worker
 from deit_ref.benchmark.side_by_side import Plan, aligned, write_strictly
 from deit_ref.weights import named_arrays
@@ -527,7 +527,7 @@ def test_columns_are_aligned():
 
 
 def test_defaults():
-    args = cli._parser().parse_args(["benchmark"])
+    args = commands._parsed(["benchmark"])
     assert (args.models, args.batch, args.dtype, args.peers, args.preset) == (None,) * 5
     assert (Plan().models, Plan().batches, Plan().dtypes, Plan().peers) == (
         ("tiny", "base"), (1, 8), ("float32",), tuple(peers.PEERS),

@@ -1,0 +1,94 @@
+"""The command line: which commands there are, and what becomes of their answers and errors.
+
+A command is one file here, `train-teacher` is train_teacher.py, and one line of COMMANDS. The file holds EXAMPLES,
+`add_arguments(parser)`, and `run(args)`, which returns the exit code. It is imported once its command is asked for, so
+that it may import what it needs, and `deit-ref --help` waits for none of it.
+
+Results go to standard output, all else to standard error. Exit codes: 0 all went well; 1 a file could not be read, or
+the backends do not agree; 2 the command could not be carried out; 130 and 141 interrupted, or nobody reads on.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import deit_ref
+from deit_ref.commands.arguments import OneLineParser, add_command
+from deit_ref.commands.terminal import plain_messages, say
+
+COMMANDS = {
+    "classify": "the most probable classes of images",
+    "inspect": "every step of one image: name, shape, dtype, min, mean, max",
+    "compare": "both backends on one image, step by step",
+    "attention": "a picture of where the model looks",
+    "reconstruct": "a picture of an image, what was hidden of it, and the model's guess",
+    "preprocess": "what the model sees of images, as a picture or as numbers",
+    "convert": "a checkpoint of any kind to a folder as transformers has it",
+    "train-teacher": "train a convolutional teacher",
+    "train": "train a DeiT from random weights",
+    "finetune": "train a checkpoint further, on other photos too",
+    "evaluate": "how well weights do on labelled photos",
+    "benchmark": "speed beside transformers, timm and others",
+    "course": "build and grade a course of six assignments",
+}
+
+EXAMPLES = """examples:
+  deit-ref classify                        the photo that comes with the package
+  deit-ref classify cat.jpg photos/ --top 3 --json
+  deit-ref inspect cat.jpg --backend torch
+  deit-ref compare cat.jpg --weights my_checkpoint/
+  deit-ref attention cat.jpg --out attention.png
+  deit-ref convert deit_tiny.pth my_checkpoint/
+  deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher cifar10-teacher --out my_checkpoint/
+  deit-ref evaluate --data cifar10/ --weights my_checkpoint/
+  deit-ref course build --out course/
+  deit-ref benchmark
+
+deit-ref COMMAND --help shows the options of a command."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out one command.
+
+    Args:
+        argv: the words after `deit-ref`; None means those of this process.
+
+    Returns:
+        The exit code.
+    """
+    args = _parsed(sys.argv[1:] if argv is None else argv)
+    try:
+        with plain_messages():
+            code: int = args.run(args)
+            sys.stdout.flush()
+            return code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # What is still in the buffer must go somewhere when Python exits, or it would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
+        say(f"error: {error or type(error).__name__}")
+        return 2
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    parser = OneLineParser(
+        prog="deit-ref",
+        description="DeiT image classification, step by step, in NumPy or torch.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"deit-ref {deit_ref.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for name, summary in COMMANDS.items():
+        command = add_command(commands, name, summary)
+        if name in words:
+            file = import_module(f"deit_ref.commands.{name.replace('-', '_')}")
+            command.epilog = file.EXAMPLES
+            command.set_defaults(run=file.run)
+            file.add_arguments(command)
+    return parser.parse_args(words)

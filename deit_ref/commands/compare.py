@@ -1,0 +1,24 @@
+"""Print the largest difference between the backends on one image, step by step."""
+
+import argparse
+
+import deit_ref
+from deit_ref.commands.arguments import add_image, add_model
+
+EXAMPLES = """examples:
+  deit-ref compare                         NumPy against torch, step by step, on the bundled photo
+  deit-ref compare cat.jpg --dtype float64
+
+The exit code is 0 if the two agree and 1 if not."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_image(parser)
+    add_model(parser, backend=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    weights = deit_ref.load_weights(args.weights)
+    comparison = deit_ref.compare(weights, args.image, device=args.device, dtype=args.dtype)
+    print(comparison)
+    return 0 if comparison.agrees else 1

@@ -1,0 +1,103 @@
+"""Build what students, teachers and nbgrader get, and grade what students hand in."""
+
+import argparse
+from pathlib import Path
+
+from deit_ref.commands.arguments import add_command, count, natural, new_file
+from deit_ref.commands.terminal import progress, say
+from deit_ref.course.task import Assignment, assignments, find_assignment
+
+EXAMPLES = """examples:
+  deit-ref course build --out course/ --seed 2027
+  deit-ref course grade submissions/ --out grades.csv --seed 2027"""
+
+_BUILD_EXAMPLES = """examples:
+  deit-ref course build --out course/ --seed 2027
+  deit-ref course build --out third_week/ --assignment a3
+
+OUT gets student/ to hand out, teacher/ with solutions, rubrics and notes, and nbgrader/ with notebooks to release.
+Choose a seed of your own and keep it: it draws the numbers of the hidden tests, and `grade` needs the same."""
+
+_GRADE_EXAMPLES = """examples:
+  deit-ref course grade submissions/ --out grades.csv --seed 2027
+  deit-ref course grade submissions/ --out third_week/grades.csv --assignment a3 --jobs 8
+
+SUBMISSIONS holds a folder per student with a3_attention/student.py, a3_attention.py, a3_attention.ipynb or
+a3_attention/a3_attention.ipynb in it, or a zip of these instead. Reports for students are written beside the table, to
+feedback/STUDENT/ASSIGNMENT.md, and the same for programs to details/; what has not changed is not run again.
+
+On Linux each submission runs in a process of its own that sees neither files nor network nor the solution. Where this
+cannot be had the command refuses, unless you trust every submission and say --no-isolation.
+
+The exit code is 1 if the grader itself failed on a submission; the others have their points."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="course_command", required=True)
+    build = add_command(commands, "build", "what students, teachers and nbgrader get", _BUILD_EXAMPLES)
+    build.add_argument("--out", required=True, metavar="DIR", help="a new or an empty folder")
+    grade = add_command(commands, "grade", "points and feedback for what students handed in", _GRADE_EXAMPLES)
+    grade.add_argument("submissions", metavar="SUBMISSIONS", help="a folder with a folder or a zip per student")
+    grade.add_argument("--out", type=new_file(".csv"), required=True, metavar="FILE.csv", help="the table to write")
+    for added in (build, grade):
+        added.add_argument("--seed", type=natural, default=0, metavar="N", help="of the hidden tests (default: 0)")
+    build.add_argument("--assignment", metavar="A", help="only this one, such as a3 (default: all)")
+    grade.add_argument("--assignment", metavar="A", help="only this one, such as a3 (default: all that came in)")
+    grade.add_argument("--jobs", type=count, metavar="N", help="submissions at a time (default: one per processor)")
+    grade.add_argument("--no-isolation", action="store_true", help="run submissions with your own rights")
+
+
+def run(args: argparse.Namespace) -> int:
+    return _build(args) if args.course_command == "build" else _grade(args)
+
+
+def _build(args: argparse.Namespace) -> int:
+    """Write the releases for students, for teachers and for nbgrader."""
+    from deit_ref.course.build import build
+
+    chosen = _chosen(args)
+    written = build(Path(args.out), chosen, seed=args.seed)
+    print(
+        f"{args.out}: {len(written)} files of {', '.join(one.name for one in chosen)}. Hand out what is in student/, "
+        "or release it with nbgrader as nbgrader/README.md says; keep teacher/ and nbgrader/source to yourself."
+    )
+    return 0
+
+
+def _grade(args: argparse.Namespace) -> int:
+    """Write the table of points, and a report for each student."""
+    from deit_ref.course.check import PUBLIC_SEED
+    from deit_ref.course.grade import grade_all, plan, write_table
+    from deit_ref.course.sandbox import isolation_problem
+
+    if args.seed == PUBLIC_SEED:
+        raise ValueError(f"The seed {args.seed} is that of the tests that students see: choose another one.")
+    chosen = _chosen(args)
+    isolated = not args.no_isolation
+    if isolated and (problem := isolation_problem()) is not None:
+        raise ValueError(
+            f"Submissions cannot be locked in here: {problem}. Grade on another machine, or add --no-isolation if you "
+            "trust every one of them: they run with your rights, and could read the solution."
+        )
+    if not isolated:
+        say("warning: submissions run with your rights, and could read the solution or this machine's files.")
+    plans = [plan(one, seed=args.seed, isolated=isolated) for one in chosen]
+    out = Path(args.out)
+    total, results = grade_all(Path(args.submissions), out, plans, jobs=args.jobs)
+    with progress(results, total, unit="submission", every=50) as (steps, _):
+        done = list(steps)
+    write_table(done, out)
+    failed = [result for result in done if result.get("failed")]
+    for result in failed:
+        say(f"error: {result['student']}, {result['assignment']}: {result['notes'][0]}")
+    for name in dict.fromkeys(result["assignment"] for result in done):
+        totals = [result["total"] for result in done if result["assignment"] == name]
+        most = next(result["out_of"] for result in done if result["assignment"] == name)
+        print(f"{name}: {len(totals)} graded, {sum(totals) / len(totals):.2f} of {most} points on average.")
+    note = "" if isolated else " Graded without isolation, which the reports say, too."
+    print(f"{args.out}, and reports in {out.parent / 'feedback'}.{note}")
+    return 1 if failed else 0
+
+
+def _chosen(args: argparse.Namespace) -> tuple[Assignment, ...]:
+    return assignments() if args.assignment is None else (find_assignment(args.assignment),)

@@ -1,0 +1,84 @@
+"""What a command says and shows: lines on standard error, text that any terminal takes, progress, JSON."""
+
+import json
+import logging
+import math
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+Thing = TypeVar("Thing")
+
+
+def say(message: Any) -> None:
+    """One line on standard error."""
+    print(printable(f"deit-ref: {' '.join(str(message).split())}"), file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """File names are bytes; those that are no text are shown by their codes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def json_line(value: Any) -> str:
+    """The value as JSON, which has no NaN and no infinity: they are null."""
+    return json.dumps(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def progress(
+    things: Iterable[Thing], count: int, *, unit: str = "image", every: int = 100
+) -> Iterator[tuple[Iterable[Thing], Callable[[str], object]]]:
+    """Things that take a while, with a progress display beside them, and how to print below it.
+
+    A bar on a terminal if tqdm is installed; else a line now and then.
+    """
+    if count > 1 and sys.stderr.isatty():
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            pass
+        else:
+            with tqdm(things, total=count, unit=unit, leave=False) as bar:
+                yield bar, lambda text: tqdm.write(text, file=sys.stdout)
+            return
+    yield _counted(things, f"of {count} {unit}s", every), print
+
+
+def _counted(things: Iterable[Thing], what: str, every: int) -> Iterator[Thing]:
+    for i, thing in enumerate(things):
+        if i and i % every == 0:
+            say(f"{i} {what}")
+        yield thing
+
+
+class _SayHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+@contextmanager
+def plain_messages() -> Iterator[None]:
+    """Warnings and log lines, such as a guess made while loading, as plain lines; as before afterwards."""
+    logger, handler = logging.getLogger("deit_ref"), _SayHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

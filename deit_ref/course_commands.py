@@ -11,8 +11,8 @@ from deit_ref.commands import say
 
 def build(args: argparse.Namespace) -> int:
     """Write the releases for students, for teachers and for nbgrader."""
-    from deit_ref.course.build import build
-    from deit_ref.course.task import assignments, find_assignment
+    from deit_ref.course.assignments import assignments, find_assignment
+    from deit_ref.course.release.build import build
 
     chosen = assignments() if args.assignment is None else (find_assignment(args.assignment),)
     written = build(Path(args.out), chosen, seed=args.seed)
@@ -25,10 +25,10 @@ def build(args: argparse.Namespace) -> int:
 
 def grade(args: argparse.Namespace) -> int:
     """Write the table of points, and a report for each student."""
-    from deit_ref.course.check import PUBLIC_SEED
-    from deit_ref.course.grade import grade_all, plan, write_table
-    from deit_ref.course.sandbox import isolation_problem
-    from deit_ref.course.task import assignments, find_assignment
+    from deit_ref.course.assignments import assignments, find_assignment
+    from deit_ref.course.grading.check import PUBLIC_SEED
+    from deit_ref.course.grading.grade import grade_all, plan, write_table
+    from deit_ref.course.grading.sandbox import isolation_problem
 
     if args.seed == PUBLIC_SEED:
         raise ValueError(f"The seed {args.seed} is that of the tests that students see: choose another one.")

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 from deit_ref import cli
-from deit_ref.course import cut, grade, submission
-from deit_ref.course.a3_attention import ASSIGNMENT
-from deit_ref.course.build import build
-from deit_ref.course.check import PUBLIC_SEED
-from deit_ref.course.grade import grade_all, grade_one, plan, report, write_table
-from deit_ref.course.sandbox import Limits
-from deit_ref.course.submission import Submission, module, read, students
-from deit_ref.course.task import assignments, find_assignment, messages
+from deit_ref.course import cut
+from deit_ref.course.assignments import assignments, find_assignment
+from deit_ref.course.assignments.a3_attention import ASSIGNMENT
+from deit_ref.course.grading import grade, submission
+from deit_ref.course.grading.check import PUBLIC_SEED
+from deit_ref.course.grading.grade import grade_all, grade_one, plan, report, write_table
+from deit_ref.course.grading.sandbox import Limits
+from deit_ref.course.grading.submission import Submission, module, read, students
+from deit_ref.course.release.build import build
+from deit_ref.course.task import messages
 
 SEED = 7
 NAME = "a3_attention"
@@ -405,7 +407,8 @@ def test_full_points_do_not_hang_on_the_seed(solution, seed):
 
 
 HOSTILE = {
-    "patches": "numpy.array_equal = numpy.allclose = lambda *a, **k: True\nsys.modules['deit_ref.course.check'] = None",
+    "patches": "numpy.array_equal = numpy.allclose = lambda *a, **k: True\n"
+    "sys.modules['deit_ref.course.grading.check'] = None",
     "exits": "__import__('os')._exit(0)",
     "sleeps": "__import__('time').sleep(10**6)",
     "prints": "print('{\"total\": 20}')",

@@ -43,6 +43,15 @@ ABOVE = {
     ],
     "__main__": ["cli"],
 }
+# Inside the course: what is handed out calls the checks of the grader, who never asks how it was handed out.
+COURSE = {
+    "__init__": [],
+    "task": [],
+    "cut": ["task"],
+    "assignments": ["task", "assignments"],
+    "grading": ["task", "cut", "assignments", "grading"],
+    "release": ["task", "cut", "assignments", "grading", "release"],
+}
 CHAPTERS_SEE = ["checks", "config", "outputs", "trace", "weights"]
 
 # Third parties at module level, and inside functions.
@@ -60,8 +69,8 @@ THIRD = {
     "plots": ({"numpy"}, {"matplotlib"}),
     "commands": ({"numpy"}, {"tqdm"}),
     "training_commands": (set(), {"torch", "tqdm"}),
-    "course.experiment": ({"numpy", "jaxtyping"}, {"torch"}),
-    "course.visible": ({"numpy", "pytest"}, set()),
+    "course.assignments.experiment": ({"numpy", "jaxtyping"}, {"torch"}),
+    "course.release.visible": ({"numpy", "pytest"}, set()),
     "course_commands": (set(), {"tqdm"}),
 }
 PURE = ({"numpy"}, set())
@@ -125,6 +134,21 @@ def test_files_import_only_what_stands_below_them(name):
         assert module.split(".")[0] in allowed or module in allowed, f"{name} imports deit_ref.{module}"
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("course.")])
+def test_the_parts_of_the_course_import_one_way(name):
+    allowed = COURSE[name.split(".")[1]]
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for module in modules:
+            part = module.removeprefix("deit_ref.course.").split(".")[0]
+            assert part in allowed or not f"{module}.".startswith("deit_ref.course."), f"{name} imports {module}"
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[0] in BACKENDS])
 def test_chapters_import_only_earlier_chapters(name):
     backend, _, chapter = name.partition(".")
@@ -146,7 +170,7 @@ def test_third_parties(name):
 
 
 # The course finds chapters by the names of their functions; its worker imports what a student wrote.
-DYNAMIC = {"api", "course.task", "course.check", "course.worker"}
+DYNAMIC = {"api", "course.task", "course.grading.check", "course.grading.worker"}
 
 
 def test_only_api_and_the_course_import_by_a_name_in_a_string():

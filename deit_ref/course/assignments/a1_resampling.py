@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from deit_ref.course.task import Assignment, Case, Mistake, Task
-
-Arrays = tuple[np.ndarray[Any, Any], ...]
+from deit_ref.course.task import Arrays, Assignment, Case, Mistake, Task
 
 
 def _bicubic(rng: np.random.Generator) -> Iterator[Case]:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deit_ref.course.check import PUBLIC_SEED
-from deit_ref.course.task import find_assignment, find_task, points_of, seeded
+from deit_ref.course.assignments import find_assignment, find_task
+from deit_ref.course.grading.check import PUBLIC_SEED
+from deit_ref.course.task import points_of, seeded
 
 _results: dict[str, list[bool]] = {}  # "assignment.task" -> right or not, of one run of pytest
 

@@ -4,13 +4,16 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import deit_ref
 from deit_ref import cli
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment
@@ -490,6 +493,20 @@ def test_a_second_run_grades_only_what_changed(tmp_path, solution, empty, monkey
     assert sorted(ran[2:]) == ["ann", "bea"]
     list(grade_all(folder, out, [other._replace(limits=Limits(seconds=3.0))])[1])
     assert sorted(ran[4:]) == ["ann", "bea"]
+
+
+def test_what_is_remembered_is_forgotten_when_anything_that_decides_on_points_changes(tmp_path, monkeypatch):
+    package = Path(deit_ref.__file__).parent
+    shutil.copytree(package, tmp_path / "deit_ref", ignore=shutil.ignore_patterns("pretrained", "__pycache__"))
+    monkeypatch.setattr(grade, "files", tmp_path.joinpath)
+    parts = ("task", "cut", "assignments/a3_attention", "assignments/experiment", "grading/check", "grading/worker")
+    names = [*(f"course/{part}.py" for part in parts), "numpy_backend/attention.py", "weights.py"]
+    seen = {grade._version.__wrapped__()}
+    for name in names:
+        with open(tmp_path / "deit_ref" / name, "a") as file:
+            file.write("# changed\n")
+        seen.add(grade._version.__wrapped__())
+    assert len(seen) == 1 + len(names)
 
 
 def test_a_fault_of_the_grader_costs_nobody_else_and_is_tried_again(tmp_path, solution, monkeypatch):

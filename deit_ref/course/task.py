@@ -13,10 +13,7 @@ Arrays = tuple[Array, ...]
 
 
 class Case(NamedTuple):
-    """One input of a task's function, and what is special about it, in words for the student.
-
-    A function with state would do, too, but none has: the same arguments always give the same result.
-    """
+    """One input of a task's function, and what is special about it, in words for the student."""
 
     note: str
     arguments: tuple[Any, ...]

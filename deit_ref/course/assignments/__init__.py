@@ -6,14 +6,8 @@ from deit_ref.course.task import Assignment, Task
 
 def assignments() -> tuple[Assignment, ...]:
     """All six, in order."""
-    return (
-        a1_resampling.ASSIGNMENT,
-        a2_patches.ASSIGNMENT,
-        a3_attention.ASSIGNMENT,
-        a4_model.ASSIGNMENT,
-        a5_masking.ASSIGNMENT,
-        a6_distillation.ASSIGNMENT,
-    )
+    files = a1_resampling, a2_patches, a3_attention, a4_model, a5_masking, a6_distillation
+    return tuple(file.ASSIGNMENT for file in files)
 
 
 def find_assignment(name: str) -> Assignment:

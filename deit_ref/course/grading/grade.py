@@ -132,10 +132,8 @@ def write_table(results: Iterable[Result], out: Path) -> None:
 
 def report(plan: Plan, result: Result) -> str:
     """What the student gets to read, in Markdown."""
-    assignment = plan.assignment
-    lines = [
-        f"# Assignment {assignment.number}, {assignment.title}: {result['total']:g} of {result['out_of']:g} points"
-    ]
+    number, title = plan.assignment.number, plan.assignment.title
+    lines = [f"# Assignment {number}, {title}: {result['total']:g} of {result['out_of']:g} points"]
     lines += ["", f"Of {result['student']}" + (f", file {result['file']}." if result["file"] else ".")]
     lines += [line for note in result["notes"] for line in ("", _block(note))]
     lines += ["", "| task | points | of | right cases |", "|---|---|---|---|"]

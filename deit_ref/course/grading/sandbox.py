@@ -90,11 +90,10 @@ def run(
         found = _run_once(modules, module, rest, limits=limits, isolated=isolated)
         answers += found
         broken = rest[len(found) - 1].function
-        if len(found) < len(rest):
-            for call in rest[len(found) :]:
-                if call.function != broken:
-                    break
-                answers.append(Answer(problem="not run, because an earlier call of it did not come to an end."))
+        for call in rest[len(found) :]:
+            if call.function != broken:
+                break
+            answers.append(Answer(problem="not run, because an earlier call of it did not come to an end."))
     return answers
 
 

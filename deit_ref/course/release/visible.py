@@ -50,13 +50,12 @@ def pytest_sessionfinish(session: Any) -> None:
     if not rows:
         return
     total, most = round(sum(row["points"] for row in rows), 2), sum(row["out_of"] for row in rows)
-    lines = [f"# {total:g} of {most:g} points by the visible tests", "", "| task | points | of | right cases |"]
-    lines += ["|---|---|---|---|"]
+    lines = [f"# {total:g} of {most:g} points by the visible tests", ""]
+    lines += ["| task | points | of | right cases |", "|---|---|---|---|"]
     for row in rows:
         lines.append(f"| {row['task']} | {row['points']:g} | {row['out_of']} | {row['right']} of {row['cases']} |")
     folder = Path(session.config.invocation_params.dir)
-    folder.joinpath("points.json").write_text(
-        json.dumps({"total": total, "out_of": most, "tasks": rows}, indent=1) + "\n", encoding="utf-8"
-    )
+    text = json.dumps({"total": total, "out_of": most, "tasks": rows}, indent=1) + "\n"
+    folder.joinpath("points.json").write_text(text, encoding="utf-8")
     folder.joinpath("report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     _results.clear()

@@ -9,25 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deit_ref.course import check, cut
-from deit_ref.course.a3_attention import ASSIGNMENT
-from deit_ref.course.check import PUBLIC_SEED, Verdict, assert_task, difference, judge, score_task
-from deit_ref.course.notebook import notebook
-from deit_ref.course.sandbox import Answer
-from deit_ref.course.source import Cell, cells, checked, source
-from deit_ref.course.task import (
-    Case,
-    Mistake,
-    Task,
-    assignments,
-    find_assignment,
-    find_task,
-    messages,
-    points_of,
-    reference,
-    seeded,
-)
-from deit_ref.course.worker import parts
+from deit_ref.course import cut
+from deit_ref.course.assignments import assignments, find_assignment, find_task
+from deit_ref.course.assignments.a3_attention import ASSIGNMENT
+from deit_ref.course.grading import check
+from deit_ref.course.grading.check import PUBLIC_SEED, Verdict, assert_task, difference, judge, score_task
+from deit_ref.course.grading.sandbox import Answer
+from deit_ref.course.grading.worker import parts
+from deit_ref.course.release.notebook import notebook
+from deit_ref.course.release.source import Cell, cells, checked, source
+from deit_ref.course.task import Case, Mistake, Task, messages, points_of, reference, seeded
 from deit_ref.numpy_backend import attention, layers
 
 MESSAGES = messages(ASSIGNMENT)

@@ -4,22 +4,27 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import deit_ref
 from deit_ref import commands
-from deit_ref.course import cut, grade, submission
-from deit_ref.course.a3_attention import ASSIGNMENT
-from deit_ref.course.build import build
-from deit_ref.course.check import PUBLIC_SEED
-from deit_ref.course.grade import grade_all, grade_one, plan, report, write_table
-from deit_ref.course.sandbox import Limits
-from deit_ref.course.submission import Submission, module, read, students
-from deit_ref.course.task import assignments, find_assignment, messages
+from deit_ref.course import cut
+from deit_ref.course.assignments import assignments, find_assignment
+from deit_ref.course.assignments.a3_attention import ASSIGNMENT
+from deit_ref.course.grading import grade, submission
+from deit_ref.course.grading.check import PUBLIC_SEED
+from deit_ref.course.grading.grade import grade_all, grade_one, plan, report, write_table
+from deit_ref.course.grading.sandbox import Limits
+from deit_ref.course.grading.submission import Submission, module, read, students
+from deit_ref.course.release.build import build
+from deit_ref.course.task import messages
 
 SEED = 7
 NAME = "a3_attention"
@@ -405,7 +410,8 @@ def test_full_points_do_not_hang_on_the_seed(solution, seed):
 
 
 HOSTILE = {
-    "patches": "numpy.array_equal = numpy.allclose = lambda *a, **k: True\nsys.modules['deit_ref.course.check'] = None",
+    "patches": "numpy.array_equal = numpy.allclose = lambda *a, **k: True\n"
+    "sys.modules['deit_ref.course.grading.check'] = None",
     "exits": "__import__('os')._exit(0)",
     "sleeps": "__import__('time').sleep(10**6)",
     "prints": "print('{\"total\": 20}')",
@@ -487,6 +493,20 @@ def test_a_second_run_grades_only_what_changed(tmp_path, solution, empty, monkey
     assert sorted(ran[2:]) == ["ann", "bea"]
     list(grade_all(folder, out, [other._replace(limits=Limits(seconds=3.0))])[1])
     assert sorted(ran[4:]) == ["ann", "bea"]
+
+
+def test_what_is_remembered_is_forgotten_when_anything_that_decides_on_points_changes(tmp_path, monkeypatch):
+    package = Path(deit_ref.__file__).parent
+    shutil.copytree(package, tmp_path / "deit_ref", ignore=shutil.ignore_patterns("pretrained", "__pycache__"))
+    monkeypatch.setattr(grade, "files", tmp_path.joinpath)
+    parts = ("task", "cut", "assignments/a3_attention", "assignments/experiment", "grading/check", "grading/worker")
+    names = [*(f"course/{part}.py" for part in parts), "numpy_backend/attention.py", "weights.py"]
+    seen = {grade._version.__wrapped__()}
+    for name in names:
+        with open(tmp_path / "deit_ref" / name, "a") as file:
+            file.write("# changed\n")
+        seen.add(grade._version.__wrapped__())
+    assert len(seen) == 1 + len(names)
 
 
 def test_a_fault_of_the_grader_costs_nobody_else_and_is_tried_again(tmp_path, solution, monkeypatch):

@@ -49,6 +49,15 @@ FOR_COMMANDS = {
     "recipes": [],
     "training": ["arguments", "recipes", "terminal"],
 }
+# Inside the course: what is handed out calls the checks of the grader, who never asks how it was handed out.
+COURSE = {
+    "__init__": [],
+    "task": [],
+    "cut": ["task"],
+    "assignments": ["task", "assignments"],
+    "grading": ["task", "cut", "assignments", "grading"],
+    "release": ["task", "cut", "assignments", "grading", "release"],
+}
 CHAPTERS_SEE = ["checks", "config", "outputs", "trace", "weights"]
 
 # Third parties at module level, and inside functions.
@@ -67,8 +76,8 @@ THIRD = {
     "commands.evaluate": (set(), {"torch"}),
     "commands.terminal": (set(), {"tqdm"}),
     "commands.training": (set(), {"tqdm"}),
-    "course.experiment": ({"numpy", "jaxtyping"}, {"torch"}),
-    "course.visible": ({"numpy", "pytest"}, set()),
+    "course.assignments.experiment": ({"numpy", "jaxtyping"}, {"torch"}),
+    "course.release.visible": ({"numpy", "pytest"}, set()),
 }
 PURE = ({"numpy"}, set())
 
@@ -142,6 +151,21 @@ def test_a_command_is_a_file_and_a_line_and_imports_no_other_command():
                 assert module.removeprefix("commands.") in allowed, f"{name} imports deit_ref.{module}"
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("course.")])
+def test_the_parts_of_the_course_import_one_way(name):
+    allowed = COURSE[name.split(".")[1]]
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for module in modules:
+            part = module.removeprefix("deit_ref.course.").split(".")[0]
+            assert part in allowed or not f"{module}.".startswith("deit_ref.course."), f"{name} imports {module}"
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[0] in BACKENDS])
 def test_chapters_import_only_earlier_chapters(name):
     backend, _, chapter = name.partition(".")
@@ -164,7 +188,7 @@ def test_third_parties(name):
 
 # The course finds chapters by the names of their functions; its worker imports what a student wrote. Of all commands
 # the one that was asked for is imported.
-DYNAMIC = {"api", "commands.__init__", "course.task", "course.check", "course.worker"}
+DYNAMIC = {"api", "commands.__init__", "course.task", "course.grading.check", "course.grading.worker"}
 
 
 def test_few_import_by_a_name_in_a_string():

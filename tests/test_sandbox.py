@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import deit_ref
-from deit_ref.course import sandbox
-from deit_ref.course.sandbox import Answer, Call, Limits, _arrays, isolation_problem, run
+from deit_ref.course.grading import sandbox
+from deit_ref.course.grading.sandbox import Answer, Call, Limits, _arrays, isolation_problem, run
 
 SMALL = Limits(seconds=2.0, start_up=20.0, memory=2**30, answer_bytes=2**20)
 HONEST = "\ndef g(x):\n    return x + 1\n"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from deit_ref.commands.arguments import add_command, count, natural, new_file
 from deit_ref.commands.terminal import progress, say
-from deit_ref.course.task import Assignment, assignments, find_assignment
+from deit_ref.course.assignments import assignments, find_assignment
+from deit_ref.course.task import Assignment
 
 EXAMPLES = """examples:
   deit-ref course build --out course/ --seed 2027
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace) -> int:
     """Write the releases for students, for teachers and for nbgrader."""
-    from deit_ref.course.build import build
+    from deit_ref.course.release.build import build
 
     chosen = _chosen(args)
     written = build(Path(args.out), chosen, seed=args.seed)
@@ -66,9 +67,9 @@ def _build(args: argparse.Namespace) -> int:
 
 def _grade(args: argparse.Namespace) -> int:
     """Write the table of points, and a report for each student."""
-    from deit_ref.course.check import PUBLIC_SEED
-    from deit_ref.course.grade import grade_all, plan, write_table
-    from deit_ref.course.sandbox import isolation_problem
+    from deit_ref.course.grading.check import PUBLIC_SEED
+    from deit_ref.course.grading.grade import grade_all, plan, write_table
+    from deit_ref.course.grading.sandbox import isolation_problem
 
     if args.seed == PUBLIC_SEED:
         raise ValueError(f"The seed {args.seed} is that of the tests that students see: choose another one.")

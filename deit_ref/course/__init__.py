@@ -1,1 +1,1 @@
-"""The course: six assignments, handed out and graded. In reading order: task, cut, check, sandbox, grade, build."""
+"""The course: six assignments, graded and handed out. In reading order: task, cut, assignments, grading, release."""

@@ -9,6 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+from deit_ref.course.task import module_of
+
 
 class Item(NamedTuple):
     """A piece of a chapter's top level: a function, a class or an assignment, with the comments above it."""
@@ -27,9 +29,9 @@ class Chapter(NamedTuple):
 
 @cache
 def chapter(name: str) -> Chapter:
-    """A file of the NumPy backend, or of the course ("course.experiment"), taken apart."""
-    folder = files("deit_ref") if name.startswith("course.") else files("deit_ref") / "numpy_backend"
-    text = folder.joinpath(*name.split(".")[:-1], f"{name.split('.')[-1]}.py").read_text(encoding="utf-8")
+    """A file of the NumPy backend, or of the assignments ("course.experiment"), taken apart."""
+    package, _, file = module_of(name).rpartition(".")
+    text = (files(package) / f"{file}.py").read_text(encoding="utf-8")
     lines, imports, items, end = text.splitlines(), {}, {}, 0
     for node in ast.parse(text).body:
         start, first = end, _first_line(node) - 1
@@ -79,11 +81,11 @@ def release(tasks: Iterable[tuple[str, str]], *, solved: bool = False) -> Releas
     needed = _without_copies(_closure(messages))
     own = {place for place in needed if place in messages or needs(place) & set(messages)}
     given = [place for place in needed if place not in own]
-    parts = []
-    for place in needed:
-        if place in own:
-            unsolved = place in messages and not solved
-            parts.append(stub(place, messages[place]) if unsolved else solution(place))
+    parts = [
+        stub(place, messages[place]) if place in messages and not solved else solution(place)
+        for place in needed
+        if place in own
+    ]
     wanted = {other.rpartition(".")[2] for place in own for other in _direct(place)}
     names = sorted(wanted & {place.rpartition(".")[2] for place in given})
     head = _imports(own)

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+Array = np.ndarray[Any, Any]
+Arrays = tuple[Array, ...]
+
 
 class Case(NamedTuple):
-    """One input of a task's function, and what is special about it, in words for the student.
-
-    A function with state would do, too, but none has: the same arguments always give the same result.
-    """
+    """One input of a task's function, and what is special about it, in words for the student."""
 
     note: str
     arguments: tuple[Any, ...]
@@ -34,7 +34,8 @@ class Task:
     """One function to write.
 
     Attributes:
-        function: "chapter.name", such as "attention.split_heads": the reference, and so the solution.
+        function: "chapter.name", such as "attention.split_heads": the reference, and so the solution. What is in no
+            chapter stands in a file of the assignments: "course.experiment.train_heads".
         points: for all cases right; each case is worth the same share.
         minutes: that it should take a student; the authors' guess.
         cases: inputs, drawn from the generator; shapes and values follow it, the notes do not.
@@ -51,7 +52,7 @@ class Task:
     cases: Callable[[np.random.Generator], Iterator[Case]]
     mistakes: tuple[Mistake, ...]
     bound: float = 1e-6
-    view: Callable[[Case, tuple[Any, ...]], tuple[Any, ...]] | None = None
+    view: Callable[[Case, Arrays], Arrays] | None = None
 
     @property
     def name(self) -> str:
@@ -86,35 +87,6 @@ class Assignment:
         return sum(task.points for task in self.tasks)
 
 
-_SLUGS = ("resampling", "patches", "attention", "model", "masking", "distillation")
-
-
-def assignments() -> tuple[Assignment, ...]:
-    """All six, in order; each stands in a file of its own."""
-    found = [import_module(f"deit_ref.course.a{i}_{slug}").ASSIGNMENT for i, slug in enumerate(_SLUGS, start=1)]
-    return tuple(found)
-
-
-def find_assignment(name: str) -> Assignment:
-    """By number ("3", "a3") or name ("a3_attention"); loads no other."""
-    for number, slug in enumerate(_SLUGS, start=1):
-        if name in (str(number), f"a{number}", f"a{number}_{slug}", slug):
-            found: Assignment = import_module(f"deit_ref.course.a{number}_{slug}").ASSIGNMENT
-            return found
-    known = ", ".join(f"a{number}_{slug}" for number, slug in enumerate(_SLUGS, start=1))
-    raise ValueError(f"There is no assignment {name!r}: expected one of {known}.")
-
-
-def find_task(name: str) -> Task:
-    """By assignment and function, such as "a3_attention.split_heads"."""
-    assignment, _, function = name.partition(".")
-    for task in find_assignment(assignment).tasks:
-        if function == task.name:
-            return task
-    known = ", ".join(task.name for task in find_assignment(assignment).tasks)
-    raise ValueError(f"{assignment} has no task {function!r}: expected one of {known}.")
-
-
 def messages(assignment: Assignment) -> list[tuple[str, str]]:
     """(function, what an unsolved one says) of each task, as `cut.release` takes them."""
     number = assignment.number
@@ -123,12 +95,16 @@ def messages(assignment: Assignment) -> list[tuple[str, str]]:
     ]
 
 
+def module_of(chapter: str) -> str:
+    """What to import for a chapter's name: "attention" is a NumPy chapter, "course.x" a file of the assignments."""
+    package = "course.assignments" if chapter.startswith("course.") else "numpy_backend"
+    return f"deit_ref.{package}.{chapter.removeprefix('course.')}"
+
+
 def reference(function: str) -> Callable[..., Any]:
-    """The solution: "attention.split_heads" -> the function of the NumPy chapter; "course.x.y" of this package."""
-    module, _, name = function.rpartition(".")
-    place = f"deit_ref.{module}" if module.startswith("course.") else f"deit_ref.numpy_backend.{module}"
-    found: Callable[..., Any] = getattr(import_module(place), name)
-    return found
+    """The solution of a task, by its `function`."""
+    chapter, _, name = function.rpartition(".")
+    return getattr(import_module(module_of(chapter)), name)
 
 
 def seeded(seed: int, task: Task) -> np.random.Generator:

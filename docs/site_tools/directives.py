@@ -18,7 +18,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from deit_ref.course.task import assignments
+from deit_ref.course.assignments import assignments
 from site_tools import sources
 from site_tools.sources import BACKENDS, ROOT, Cut, SourceError
 

@@ -223,7 +223,7 @@ from unittest.mock import patch
 import numpy as np
 
 import deit_ref
-from deit_ref.course.earlier import together
+from deit_ref.course.release.earlier import together
 from deit_ref.numpy_backend import image
 from deit_ref.photos import bundled_photo
 

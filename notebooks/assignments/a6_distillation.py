@@ -220,7 +220,7 @@
 # %%
 import numpy as np
 
-from deit_ref.course.experiment import load_photos
+from deit_ref.course.assignments.experiment import load_photos
 
 ways = {
     "labels only": {"learning_rate": 0.1, "alpha": 0.0},

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
-from deit_ref.course.experiment import TrainedHeads, hard_gradients, soft_gradients
+from deit_ref.course.assignments.experiment import TrainedHeads, hard_gradients, soft_gradients
 from deit_ref.numpy_backend.losses import cross_entropy, hard_distillation, soft_distillation
 
 Array = np.ndarray[Any, Any]

@@ -13,10 +13,11 @@ import alternatives_a3
 import numpy as np
 import pytest
 
-from deit_ref.course import a1_resampling, a2_patches, a3_attention, cut
-from deit_ref.course.check import Verdict, answers, judge, variant
-from deit_ref.course.sandbox import Answer, Call, isolation_problem, run
-from deit_ref.course.source import source
+from deit_ref.course import cut
+from deit_ref.course.assignments import a1_resampling, a2_patches, a3_attention
+from deit_ref.course.grading.check import Verdict, answers, judge, variant
+from deit_ref.course.grading.sandbox import Answer, Call, isolation_problem, run
+from deit_ref.course.release.source import source
 from deit_ref.course.task import Assignment, Mistake, Task, messages, points_of, reference, seeded
 
 ASSIGNMENTS = (a1_resampling.ASSIGNMENT, a2_patches.ASSIGNMENT, a3_attention.ASSIGNMENT)

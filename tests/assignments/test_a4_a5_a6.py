@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 import deit_ref
-from deit_ref.course import a4_model, a5_masking, a6_distillation, cut, experiment
-from deit_ref.course.check import Verdict, answers, judge, variant
-from deit_ref.course.earlier import together
-from deit_ref.course.sandbox import Answer, Call, isolation_problem, run
-from deit_ref.course.task import Assignment, Mistake, Task, find_assignment, messages, points_of, reference, seeded
+from deit_ref.course import cut
+from deit_ref.course.assignments import a4_model, a5_masking, a6_distillation, experiment, find_assignment
+from deit_ref.course.grading.check import Verdict, answers, judge, variant
+from deit_ref.course.grading.sandbox import Answer, Call, isolation_problem, run
+from deit_ref.course.release.earlier import together
+from deit_ref.course.task import Assignment, Mistake, Task, messages, points_of, reference, seeded
 from deit_ref.numpy_backend.losses import hard_distillation, soft_distillation
 
 ASSIGNMENTS = (a4_model.ASSIGNMENT, a5_masking.ASSIGNMENT, a6_distillation.ASSIGNMENT)
@@ -328,7 +329,9 @@ def test_heads_learn_what_each_of_them_is_taught() -> None:
 
 
 def test_without_its_arrays_the_experiment_says_how_they_are_made(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"none\.npz is missing: .* python -m deit_ref\.course\.experiment --data DIR"):
+    with pytest.raises(
+        ValueError, match=r"none\.npz is missing: .* python -m deit_ref\.course\.assignments\.experiment --data DIR"
+    ):
         experiment.load_photos(tmp_path / "none.npz")
 
 

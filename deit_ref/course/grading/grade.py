@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deit_ref.course import cut
-from deit_ref.course.check import Verdict, judge
-from deit_ref.course.sandbox import SHARED, Call, Limits, run
-from deit_ref.course.submission import Submission, module, read, students
+from deit_ref.course.grading.check import Verdict, judge
+from deit_ref.course.grading.sandbox import SHARED, Call, Limits, run
+from deit_ref.course.grading.submission import Submission, module, read, students
 from deit_ref.course.task import Assignment, Case, Task, messages, points_of, seeded
 
 Result = dict[str, Any]  # what stands in the details
@@ -132,10 +132,8 @@ def write_table(results: Iterable[Result], out: Path) -> None:
 
 def report(plan: Plan, result: Result) -> str:
     """What the student gets to read, in Markdown."""
-    assignment = plan.assignment
-    lines = [
-        f"# Assignment {assignment.number}, {assignment.title}: {result['total']:g} of {result['out_of']:g} points"
-    ]
+    number, title = plan.assignment.number, plan.assignment.title
+    lines = [f"# Assignment {number}, {title}: {result['total']:g} of {result['out_of']:g} points"]
     lines += ["", f"Of {result['student']}" + (f", file {result['file']}." if result["file"] else ".")]
     lines += [line for note in result["notes"] for line in ("", _block(note))]
     lines += ["", "| task | points | of | right cases |", "|---|---|---|---|"]
@@ -227,7 +225,7 @@ def _version() -> str:
     package = files("deit_ref")
     names = sorted(
         f"{folder}/{path.name}"
-        for folder in ("course", "numpy_backend")
+        for folder in ("course", "course/assignments", "course/grading", "numpy_backend")
         for path in (package / folder).iterdir()
         if path.name.endswith(".py")
     )

@@ -1,13 +1,10 @@
 """Assignment 6: distillation. Inputs and known mistakes; the solution is chapter 11 and the course's experiment."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from deit_ref.course.task import Assignment, Case, Mistake, Task
-
-Array = np.ndarray[Any, Any]
+from deit_ref.course.task import Array, Assignment, Case, Mistake, Task
 
 
 def _sizes(rng: np.random.Generator) -> tuple[int, int]:

@@ -1,17 +1,14 @@
 """Assignment 1: resampling. Inputs and known mistakes; the solution is chapter 2."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from deit_ref.course.task import Assignment, Case, Mistake, Task
-
-Arrays = tuple[np.ndarray[Any, Any], ...]
+from deit_ref.course.task import Array, Arrays, Assignment, Case, Mistake, Task
 
 
 def _bicubic(rng: np.random.Generator) -> Iterator[Case]:
-    def places(low: float, high: float) -> np.ndarray[Any, Any]:
+    def places(low: float, high: float) -> Array:
         return rng.uniform(low + 0.05, high - 0.05, int(rng.integers(7, 12)))
 
     yield Case("closer than one pixel", (places(0, 1),))
@@ -61,7 +58,7 @@ def _fixed_point(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("steps for 16 bits and a large weight", (large,), {"arithmetic": "torchvision"})
 
 
-def _bytes(rng: np.random.Generator, *shape: int) -> np.ndarray[Any, Any]:
+def _bytes(rng: np.random.Generator, *shape: int) -> Array:
     return rng.integers(0, 256, shape).astype(np.uint8)
 
 

@@ -6,7 +6,7 @@ steps downhill.
 
 The arrays are made once, from the bundled student and teacher:
 
-    python -m deit_ref.course.experiment --data DIR
+    python -m deit_ref.course.assignments.experiment --data DIR
 
 Source: Touvron et al. 2021, section 4, equations 2 and 3; the gradients follow from chapter 11's losses.
 """
@@ -178,11 +178,11 @@ def load_photos(path: str | Path | None = None) -> tuple[Photos, Photos, tuple[s
     Raises:
         ValueError: there is no such file.
     """
-    place = files("deit_ref.course") / ARRAYS if path is None else Path(path)
+    place = files("deit_ref.course.assignments") / ARRAYS if path is None else Path(path)
     if not place.is_file():
         raise ValueError(
             f"{place.name} is missing: it holds the features of the bundled student and the logits of its teacher, and "
-            "is made by: python -m deit_ref.course.experiment --data DIR, with DIR a folder of CIFAR-10."
+            "is made by: python -m deit_ref.course.assignments.experiment --data DIR, with DIR a folder of CIFAR-10."
         )
     with np.load(io.BytesIO(place.read_bytes()), allow_pickle=False) as arrays:
         train, test = (
@@ -287,8 +287,9 @@ def main(argv: list[str] | None = None) -> int:
     """Make the arrays and say how large they are."""
     from deit_ref.checkpoints import load_weights
 
-    beside = Path(__file__).parent / ARRAYS
-    parser = argparse.ArgumentParser(prog="python -m deit_ref.course.experiment", description="Make the arrays of A6.")
+    beside = Path(__file__).with_name(ARRAYS)
+    prog = "python -m deit_ref.course.assignments.experiment"
+    parser = argparse.ArgumentParser(prog=prog, description="Make the arrays of A6.")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos with a train and a test part")
     parser.add_argument("--student", metavar="SOURCE", help="a distilled checkpoint (default: the bundled one)")
     parser.add_argument("--teacher", default="cifar10-teacher", help="a teacher's folder (default: the bundled one)")

@@ -96,7 +96,7 @@ def _read(name: str) -> str:
     try:
         return (files("deit_ref.course.sources") / name).read_text(encoding="utf-8")
     except (ModuleNotFoundError, FileNotFoundError):
-        path = Path(__file__).parents[2] / "notebooks" / "assignments" / name
+        path = Path(__file__).parents[3] / "notebooks" / "assignments" / name
     if not path.is_file():
         raise ValueError(f"There is no source of the assignment: expected {name} in notebooks/assignments.")
     return path.read_text(encoding="utf-8")

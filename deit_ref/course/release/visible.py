@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deit_ref.course.check import PUBLIC_SEED
-from deit_ref.course.task import find_assignment, find_task, points_of, seeded
+from deit_ref.course.assignments import find_assignment, find_task
+from deit_ref.course.grading.check import PUBLIC_SEED
+from deit_ref.course.task import points_of, seeded
 
 _results: dict[str, list[bool]] = {}  # "assignment.task" -> right or not, of one run of pytest
 
@@ -49,13 +50,12 @@ def pytest_sessionfinish(session: Any) -> None:
     if not rows:
         return
     total, most = round(sum(row["points"] for row in rows), 2), sum(row["out_of"] for row in rows)
-    lines = [f"# {total:g} of {most:g} points by the visible tests", "", "| task | points | of | right cases |"]
-    lines += ["|---|---|---|---|"]
+    lines = [f"# {total:g} of {most:g} points by the visible tests", ""]
+    lines += ["| task | points | of | right cases |", "|---|---|---|---|"]
     for row in rows:
         lines.append(f"| {row['task']} | {row['points']:g} | {row['out_of']} | {row['right']} of {row['cases']} |")
     folder = Path(session.config.invocation_params.dir)
-    folder.joinpath("points.json").write_text(
-        json.dumps({"total": total, "out_of": most, "tasks": rows}, indent=1) + "\n", encoding="utf-8"
-    )
+    text = json.dumps({"total": total, "out_of": most, "tasks": rows}, indent=1) + "\n"
+    folder.joinpath("points.json").write_text(text, encoding="utf-8")
     folder.joinpath("report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     _results.clear()

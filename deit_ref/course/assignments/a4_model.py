@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 
 from deit_ref.config import DeiTConfig
-from deit_ref.course.task import Assignment, Case, Mistake, Task
+from deit_ref.course.task import Array, Assignment, Case, Mistake, Task
 from deit_ref.weights import Block, DeiTWeights, LayerNorm, Linear, Mlp, init_weights, map_weights
-
-Array = np.ndarray[Any, Any]
 
 
 def _model(rng: np.random.Generator, *, layers: int, eps: float) -> DeiTWeights:

@@ -1,12 +1,11 @@
 """Assignment 2: patches, positions and tokens. Inputs and known mistakes; the solution is chapters 4 to 6."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from deit_ref.config import DeiTConfig
-from deit_ref.course.task import Assignment, Case, Mistake, Task
+from deit_ref.course.task import Array, Assignment, Case, Mistake, Task
 from deit_ref.weights import DeiTWeights, Linear, PatchEmbed, init_weights, map_weights
 
 
@@ -89,7 +88,7 @@ def _weights(rng: np.random.Generator, task: str, *, distilled: bool = True) -> 
 
 
 def _embed(rng: np.random.Generator) -> Iterator[Case]:
-    def pixels(weights: DeiTWeights, rows: int, columns: int) -> np.ndarray[Any, Any]:
+    def pixels(weights: DeiTWeights, rows: int, columns: int) -> Array:
         height, width = weights.config.patch_shape
         return rng.normal(size=(2, 3, rows * height, columns * width))
 

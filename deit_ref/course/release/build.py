@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 import deit_ref
-from deit_ref.course import cut, notebook
-from deit_ref.course.check import PUBLIC_SEED, answers
-from deit_ref.course.source import Cell, source
-from deit_ref.course.task import Assignment, Task, messages, reference, seeded
+from deit_ref.course import cut
+from deit_ref.course.grading.check import PUBLIC_SEED, answers
+from deit_ref.course.release.notebook import notebook, points
+from deit_ref.course.release.source import Cell, source
+from deit_ref.course.task import Assignment, messages, reference, seeded
 
 Files = Mapping[str, str | bytes]  # name -> content
 
@@ -26,8 +27,8 @@ from pathlib import Path
 import pytest
 import student
 
-from deit_ref.course.check import check
-from deit_ref.course.visible import visible_cases
+from deit_ref.course.grading.check import check
+from deit_ref.course.release.visible import visible_cases
 
 EXPECTED = Path(__file__).with_name("expected.npz")
 
@@ -40,7 +41,7 @@ def test_case(task, case, expected):
 
 _CONFTEST = '''"""Writes points.json and report.md after the tests."""
 
-from deit_ref.course.visible import pytest_runtest_logreport, pytest_sessionfinish  # noqa: F401
+from deit_ref.course.release.visible import pytest_runtest_logreport, pytest_sessionfinish  # noqa: F401
 '''
 
 _HOW_TO_WORK = """## How to work
@@ -146,7 +147,7 @@ def teacher_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -
     lines += [f"{assignment.points} points by tests. Hidden tests: seed {seed}."]
     for number, task in enumerate(assignment.tasks, start=1):
         notes = [case.note for case in task.cases(seeded(seed, task))]
-        lines += ["", f"## Task {number}: {task.name}, {_points(task)}, {task.minutes} minutes", "", "Tested on:", ""]
+        lines += ["", f"## Task {number}: {task.name}, {points(task)}, {task.minutes} minutes", "", "Tested on:", ""]
         lines += [f"- {note}" for note in notes]
         lines += ["", "Mistakes that the feedback names:", ""]
         lines += [f"- {mistake.name}: {mistake.hint}" for mistake in task.mistakes]
@@ -162,7 +163,7 @@ def teacher_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -
 
 def nbgrader_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> Files:
     """The notebook with solutions and hidden tests, which nbgrader takes out again, and what is given."""
-    made = notebook.notebook(assignment, found, seed=seed)
+    made = notebook(assignment, found, seed=seed)
     return {
         f"{assignment.name}.ipynb": json.dumps(made, indent=1, ensure_ascii=False) + "\n",
         "given.py": cut.release(messages(assignment)).given,
@@ -177,7 +178,7 @@ def _readme(assignment: Assignment, found: Sequence[Cell]) -> str:
             continue
         if "task" in cell.values:
             number, task = tasks[cell.values["task"]]
-            parts.append(f"**Task {number}, {_points(task)}: write `{task.name}` in `student.py`.**")
+            parts.append(f"**Task {number}, {points(task)}: write `{task.name}` in `student.py`.**")
         elif "question" in cell.values:
             parts.append(cell.text)
             parts.append(f"**Question {cell.values['question']}, {cell.values['points']} points: in `answers.md`.**")
@@ -192,10 +193,6 @@ def _answers(assignment: Assignment, questions: Sequence[Cell]) -> str:
     for cell in questions:
         lines += ["", f"## {cell.values['question']} ({cell.values['points']} points)", "", "Your answer."]
     return "\n".join(lines) + "\n"
-
-
-def _points(task: Task) -> str:
-    return "1 point" if task.points == 1 else f"{task.points} points"
 
 
 def _expected(assignment: Assignment) -> bytes:

@@ -90,11 +90,10 @@ def run(
         found = _run_once(modules, module, rest, limits=limits, isolated=isolated)
         answers += found
         broken = rest[len(found) - 1].function
-        if len(found) < len(rest):
-            for call in rest[len(found) :]:
-                if call.function != broken:
-                    break
-                answers.append(Answer(problem="not run, because an earlier call of it did not come to an end."))
+        for call in rest[len(found) :]:
+            if call.function != broken:
+                break
+            answers.append(Answer(problem="not run, because an earlier call of it did not come to an end."))
     return answers
 
 
@@ -104,7 +103,7 @@ def _run_once(
     """At least one answer; fewer than calls if the process ended, and then the last one says how."""
     sources = {f"{name}.py": text for name, text in modules.items()}
     sources |= {f"deit_ref/{name}.py": _source(f"{name}.py") for name in SHARED}
-    sources |= {"deit_ref/__init__.py": "", "worker.py": _source("course/worker.py")}
+    sources |= {"deit_ref/__init__.py": "", "worker.py": _source("course/grading/worker.py")}
     with tempfile.TemporaryDirectory() as folder, open(Path(folder, "messages"), "w+b") as messages:
         reading, writing = os.pipe()
         try:
@@ -229,7 +228,7 @@ def _command(folder: Path, sources: Mapping[str, str], writing: int, limits: Lim
         return [sys.executable, "-I", "-X", "utf8", f"{work}/worker.py", work, str(writing)]
     root = folder / "root"
     root.mkdir()
-    (folder / "prison.py").write_text(_source("course/prison.py"), encoding="utf-8")
+    (folder / "prison.py").write_text(_source("course/grading/prison.py"), encoding="utf-8")
     job = {
         "root": str(root),
         "python": sys.executable,
@@ -262,5 +261,5 @@ def _visible() -> list[str]:
 
 def _covered() -> list[str]:
     """Every copy of this package that could be seen."""
-    places = {str(Path(path, "deit_ref")) for path in sys.path if path} | {str(Path(__file__).parents[1])}
+    places = {str(Path(path, "deit_ref")) for path in sys.path if path} | {str(Path(__file__).parents[2])}
     return sorted(path for path in places if os.path.isdir(path))

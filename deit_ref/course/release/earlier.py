@@ -12,8 +12,10 @@ from types import FunctionType, ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from deit_ref.course import cut, submission
-from deit_ref.course.task import Assignment, find_assignment, messages
+from deit_ref.course import cut
+from deit_ref.course.assignments import find_assignment
+from deit_ref.course.grading import submission
+from deit_ref.course.task import Assignment, messages
 
 
 def together(

@@ -7,19 +7,17 @@ import re
 import warnings
 from functools import cache
 from importlib import import_module
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from deit_ref.course import cut
-from deit_ref.course.sandbox import Answer
-from deit_ref.course.task import Case, Mistake, Task, find_task, points_of, reference, seeded
-from deit_ref.course.worker import parts
+from deit_ref.course.assignments import find_task
+from deit_ref.course.grading.sandbox import Answer
+from deit_ref.course.grading.worker import parts
+from deit_ref.course.task import Arrays, Case, Mistake, Task, module_of, points_of, reference, seeded
 
 PUBLIC_SEED = 2**31 - 1  # of the tests that students see; grading with it would test nothing else
-
-Arrays = tuple[np.ndarray[Any, Any], ...]
 
 
 class Verdict(NamedTuple):
@@ -150,13 +148,10 @@ def variant(task: Task, mistake: Mistake) -> Any:
     Raises:
         ValueError: the text to replace does not stand exactly once in the function.
     """
-    text = mutated(task, mistake)
-    chapter, _, name = task.function.rpartition(".")
-    original = reference(task.function)
-    module = ModuleType(f"{original.__module__} with a mistake")
-    module.__dict__.update(vars(import_module(original.__module__)))
-    exec(compile(text, f"<{chapter}.{name} with a mistake>", "exec"), module.__dict__)
-    return module.__dict__[name]
+    text, (chapter, _, name) = mutated(task, mistake), task.function.rpartition(".")
+    known = dict(vars(import_module(module_of(chapter))))
+    exec(compile(text, f"<{task.function} with a mistake>", "exec"), known)
+    return known[name]
 
 
 def mutated(task: Task, mistake: Mistake) -> str:

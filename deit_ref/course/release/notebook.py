@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deit_ref.course import cut
-from deit_ref.course.source import Cell
+from deit_ref.course.release.source import Cell
 from deit_ref.course.task import Assignment, Task, messages
 
 
@@ -22,21 +22,20 @@ def notebook(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> dic
     """
     said = dict(messages(assignment))
     head, pieces = _pieces(cut.release(messages(assignment), solved=True).student)
-    numbers = {task.function: number for number, task in enumerate(assignment.tasks, start=1)}
-    tasks = {task.function: task for task in assignment.tasks}
+    tasks = {task.function: (number, task) for number, task in enumerate(assignment.tasks, start=1)}
     rubrics = {cell.values["rubric"]: cell.text for cell in found if "rubric" in cell.values}
     made = [_cell("markdown", found[0].text)]
-    made.append(_locked("imports", f"{head}\nfrom deit_ref.course.check import assert_task"))
+    made.append(_locked("imports", f"{head}\nfrom deit_ref.course.grading.check import assert_task"))
     for cell in found[1:]:
         if not cell.for_students:
             continue
         if "task" in cell.values:
-            task = tasks[cell.values["task"]]
+            number, task = tasks[cell.values["task"]]
             names = list(pieces)
             for name in names[: names.index(task.name)]:
                 made.append(_locked(f"given_{name}", pieces.pop(name)))
             pieces.pop(task.name)
-            made += _task(f"{assignment.name}.{task.name}", task, numbers[task.function], said[task.function], seed)
+            made += _task(f"{assignment.name}.{task.name}", task, number, said[task.function], seed)
         elif "question" in cell.values:
             name = cell.values["question"]
             made.append(_cell("markdown", cell.text))
@@ -51,12 +50,16 @@ def notebook(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> dic
             "nbformat": 4, "nbformat_minor": 5}  # fmt: skip
 
 
+def points(task: Task) -> str:
+    """A task's points, in words."""
+    return "1 point" if task.points == 1 else f"{task.points} points"
+
+
 def _task(name: str, task: Task, number: int, message: str, seed: int) -> list[dict[str, Any]]:
-    points = "1 point" if task.points == 1 else f"{task.points} points"
     hidden = (
-        f"# Task {number}, {points}: hidden tests of {task.name}.\n"
+        f"# Task {number}, {points(task)}: hidden tests of {task.name}.\n"
         "### BEGIN HIDDEN TESTS\n"
-        "from deit_ref.course.check import score_task\n\n"
+        "from deit_ref.course.grading.check import score_task\n\n"
         f'score_task("{name}", {task.name}, seed={seed})\n'
         "### END HIDDEN TESTS"
     )

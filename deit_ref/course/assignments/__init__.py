@@ -1,0 +1,28 @@
+"""The six assignments: for each its tasks, the inputs they are tested on, and the mistakes they are known for."""
+
+from deit_ref.course.assignments import a1_resampling, a2_patches, a3_attention, a4_model, a5_masking, a6_distillation
+from deit_ref.course.task import Assignment, Task
+
+
+def assignments() -> tuple[Assignment, ...]:
+    """All six, in order."""
+    files = a1_resampling, a2_patches, a3_attention, a4_model, a5_masking, a6_distillation
+    return tuple(file.ASSIGNMENT for file in files)
+
+
+def find_assignment(name: str) -> Assignment:
+    """By number ("3", "a3") or name ("attention", "a3_attention")."""
+    for one in assignments():
+        if name in (str(one.number), f"a{one.number}", one.slug, one.name):
+            return one
+    known = ", ".join(one.name for one in assignments())
+    raise ValueError(f"There is no assignment {name!r}: expected one of {known}.")
+
+
+def find_task(name: str) -> Task:
+    """By assignment and function, such as "a3_attention.split_heads"."""
+    assignment, _, function = name.partition(".")
+    tasks = {task.name: task for task in find_assignment(assignment).tasks}
+    if function not in tasks:
+        raise ValueError(f"{assignment} has no task {function!r}: expected one of {', '.join(tasks)}.")
+    return tasks[function]

@@ -14,8 +14,8 @@ import numpy as np
 
 import deit_ref
 from deit_ref import plots
+from deit_ref.arrays import as_numpy
 from deit_ref.config import TASKS
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import bundled_photo, exif_orientation, find_images, write_png
 from deit_ref.pipeline import MANY, Answer, Pace, classify_files, default_workers
 from deit_ref.trace import Trace

@@ -8,8 +8,6 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 
 def integer(name: str, value: Any, *, minimum: int = 1) -> int:
     """`value` as an int that is at least `minimum`; True and 3.0 are refused."""
@@ -58,21 +56,6 @@ def pair(name: str, value: Any, *, minimum: int = 1) -> tuple[int, int]:
         raise ValueError(f"{name} must be an integer or a pair (height, width), got {value!r}.")
     side = integer(name, value, minimum=minimum)
     return side, side
-
-
-def numpy_dtype(dtype: Any) -> Any:
-    """float32 or float64, by name or as a dtype; None stays None."""
-    if dtype is None:
-        return None
-    try:
-        wanted = np.dtype(dtype)
-    except TypeError:
-        wanted = np.dtype(object)  # None would equal float64
-    if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(
-            f"The NumPy backend computes in float32 or float64, got dtype={dtype!r}: choose one, or backend='torch'."
-        )
-    return wanted
 
 
 def image(image: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from deit_ref import checks
+from deit_ref.arrays import as_numpy
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,15 +150,6 @@ class Comparison:
             f"{self.worst.name}; bound {self.bound:.0e}."
         )
         return "\n".join(lines)
-
-
-def as_numpy(array: Any) -> np.ndarray[Any, Any]:
-    """An array of either backend as a NumPy array; bfloat16, which NumPy lacks, becomes float32."""
-    if hasattr(array, "detach"):  # a torch tensor, without importing torch
-        array = array.detach().cpu()
-        array = array.float() if array.dtype.itemsize == 2 and array.is_floating_point() else array
-        return np.asarray(array.numpy())
-    return np.asarray(array)
 
 
 def _top(

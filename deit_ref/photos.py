@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from deit_ref import checks
-from deit_ref.config import DATA_FORMATS
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
+from deit_ref.image_processing import DATA_FORMATS
 
 if TYPE_CHECKING:
     from PIL import Image

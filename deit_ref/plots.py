@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from deit_ref import checks
-from deit_ref.config import ImageProcessing
+from deit_ref.arrays import as_numpy
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.numpy_backend.attention import attention_rollout
 from deit_ref.numpy_backend.resize import resample_coefficients, resize
-from deit_ref.outputs import as_numpy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from deit_ref import checks
-from deit_ref.config import TASKS, DeiTConfig, ImageProcessing
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import BACKENDS, as_numpy, numpy_dtype, to_torch
+from deit_ref.config import TASKS, DeiTConfig
+from deit_ref.image_processing import ImageProcessing
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,19 +122,15 @@ class DeiTWeights:
         Raises:
             ValueError: unknown backend or dtype, a device for NumPy, or torch is not installed.
         """
-        checks.choice("backend", backend, ("numpy", "torch"))
+        checks.choice("backend", backend, BACKENDS)
         if backend == "torch":
-            try:
-                from deit_ref.torch_backend.device import to_torch
-            except ImportError as error:
-                raise ValueError("backend 'torch' needs PyTorch, which is not installed: pip install torch.") from error
             return map_weights(lambda array: to_torch(array, device=device, dtype=dtype), self)
         if device is not None:
             raise ValueError(
                 f"NumPy arrays have no device, got device={device!r}: leave it out or use backend='torch'."
             )
-        numpy_dtype = checks.numpy_dtype(dtype)
-        return map_weights(lambda array: as_numpy(array).astype(numpy_dtype or as_numpy(array).dtype), self)
+        wanted = numpy_dtype(dtype)
+        return map_weights(lambda array: as_numpy(array).astype(wanted or as_numpy(array).dtype), self)
 
 
 def named_arrays(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -346,7 +343,11 @@ def default_image_processing(config: DeiTConfig) -> ImageProcessing:
 
 
 def _truncated_normal(
-    generator: np.random.Generator, shape: tuple[int, ...], std: float, bound: float = 2.0
+    # Quoted: NumPy imports numpy.random when somebody names it, which takes as long as the rest of this package.
+    generator: "np.random.Generator",
+    shape: tuple[int, ...],
+    std: float,
+    bound: float = 2.0,
 ) -> np.ndarray[Any, Any]:
     values = generator.standard_normal(shape, dtype=np.float32) * np.float32(std)
     while (outside := np.abs(values) > bound).any():

@@ -33,7 +33,7 @@ import numpy as np
 
 import deit_ref
 from deit_ref import plots
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 
 backend = "numpy"

@@ -31,8 +31,8 @@ import numpy as np
 import torch
 
 import deit_ref
+from deit_ref.arrays import as_numpy
 from deit_ref.numpy_backend import layers
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import bundled_photo
 from deit_ref.torch_backend import layers as mirror
 from deit_ref.weights import LayerNorm, Linear

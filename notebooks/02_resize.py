@@ -32,8 +32,8 @@ import torch
 from PIL import Image
 
 import deit_ref
+from deit_ref.arrays import as_numpy
 from deit_ref.numpy_backend import resize as chapter
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 from deit_ref.torch_backend import resize as mirror
 

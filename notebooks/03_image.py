@@ -30,8 +30,8 @@ import numpy as np
 
 import deit_ref
 from deit_ref import plots
+from deit_ref.arrays import as_numpy
 from deit_ref.numpy_backend import image as chapter
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 
 backend = "numpy"

@@ -32,8 +32,8 @@ import torch
 
 import deit_ref
 from deit_ref import plots
+from deit_ref.arrays import as_numpy
 from deit_ref.numpy_backend import patches
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.torch_backend import patches as mirror
 

@@ -32,9 +32,9 @@ import numpy as np
 
 import deit_ref
 from deit_ref import plots
+from deit_ref.arrays import as_numpy
 from deit_ref.numpy_backend import positions
 from deit_ref.numpy_backend.resize import resample_coefficients
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.torch_backend import positions as torch_positions
 

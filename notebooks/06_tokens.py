@@ -32,11 +32,10 @@ import numpy as np
 
 import deit_ref
 from deit_ref import plots
+from deit_ref.arrays import as_numpy, to_torch
 from deit_ref.numpy_backend import tokens
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.torch_backend import tokens as torch_tokens
-from deit_ref.torch_backend.device import to_torch
 
 CLS, DIST, PATCH = "#b4530a", "#6f42c1", "#1f6fb2"  # colors of the class token, the distillation token, the patches
 

@@ -32,12 +32,11 @@ import numpy as np
 
 import deit_ref
 from deit_ref import plots
+from deit_ref.arrays import as_numpy, to_torch
 from deit_ref.numpy_backend import heads
 from deit_ref.numpy_backend.layers import softmax
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 from deit_ref.torch_backend import heads as torch_heads
-from deit_ref.torch_backend.device import to_torch
 from deit_ref.weights import Linear
 
 CLS, DIST, BOTH = "#b4530a", "#6f42c1", "#222222"  # colors of the class head, the distillation head, the mean

@@ -31,8 +31,8 @@ import numpy as np
 import torch
 
 import deit_ref
+from deit_ref.arrays import as_numpy
 from deit_ref.numpy_backend import losses, patches, simmim, tokens
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo
 from deit_ref.plots import hide_patches, to_photos
 from deit_ref.torch_backend import simmim as torch_simmim

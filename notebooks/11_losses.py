@@ -31,8 +31,8 @@ import numpy as np
 import torch
 
 import deit_ref
+from deit_ref.arrays import as_numpy
 from deit_ref.numpy_backend import layers, losses
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.torch_backend import losses as torch_losses
 

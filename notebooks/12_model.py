@@ -33,9 +33,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import deit_ref
+from deit_ref.arrays import as_numpy
 from deit_ref.config import TASKS
 from deit_ref.numpy_backend import encoder, heads, layers, model, patches, positions, tokens
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import bundled_photo
 from deit_ref.plots import to_photos
 from deit_ref.weights import array_shapes, named_arrays

@@ -46,8 +46,8 @@ from PIL import Image
 
 import deit_ref
 from deit_ref import ImageProcessing
+from deit_ref.arrays import as_numpy
 from deit_ref.numpy_backend import layers, positions, resize
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.plots import hide_patches, to_photos
 

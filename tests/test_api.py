@@ -15,9 +15,10 @@ from strategies import TINY, random_mask, random_pixels, random_weights
 
 import deit_ref
 from deit_ref import api
-from deit_ref.config import TASKS, ImageProcessing
+from deit_ref.arrays import as_numpy
+from deit_ref.config import TASKS
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.numpy_backend import losses
-from deit_ref.outputs import as_numpy
 from deit_ref.trace import Trace
 from deit_ref.weights import map_weights, named_arrays
 

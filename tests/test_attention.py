@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import assert_close, distance
 
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
 from deit_ref.trace import Trace
 from deit_ref.weights import Attention, Linear
 

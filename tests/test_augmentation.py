@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
-from deit_ref.config import IMAGENET_MEAN
+from deit_ref.image_processing import IMAGENET_MEAN
 from deit_ref.training import augmentation
 from deit_ref.training.augmentation import (
     erase,

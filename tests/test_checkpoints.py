@@ -20,7 +20,8 @@ from safetensors.numpy import load_file, save_file
 from transformers.utils import logging as transformers_logging
 
 from deit_ref.checkpoints import load_weights, names, save_weights
-from deit_ref.config import TASKS, DeiTConfig, ImageProcessing
+from deit_ref.config import TASKS, DeiTConfig
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.weights import array_shapes, draw_arrays, init_weights, map_weights, named_arrays
 
 WEIGHTS = "model.safetensors"

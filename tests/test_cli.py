@@ -184,7 +184,7 @@ def test_inspect_shows_every_traced_step(capsys, folder, images, backend, dtype)
     steps = {step["name"]: step for step in map(json.loads, out.splitlines())}
     assert list(steps) == list(trace)
     for name, array in trace.items():
-        values = deit_ref.outputs.as_numpy(array).astype(np.float64)
+        values = deit_ref.arrays.as_numpy(array).astype(np.float64)
         assert steps[name]["shape"] == list(values.shape)
         assert steps[name]["dtype"] == str(array.dtype).removeprefix("torch.")
         expected = [values.min(), values.mean(), values.max()]
@@ -253,7 +253,7 @@ def test_attention_writes_the_figures_of_the_forward_pass(capsys, folder, images
     assert err == f"deit-ref: {out}: a picture of {picture.shape[0]}x{picture.shape[1]} pixels.\n"
     trace = deit_ref.Trace()
     deit_ref.forward(deit_ref.load_weights(folder), photo, trace=trace, backend=backend)
-    seen = deit_ref.outputs.as_numpy(trace["images.0.cropped"])
+    seen = deit_ref.arrays.as_numpy(trace["images.0.cropped"])
     attentions = trace.matching("blocks.*.attention.probabilities")
     size = {"grid": (4, 4), "num_prefix_tokens": 2}
     expected = plots.rendered(
@@ -275,8 +275,8 @@ def test_attention_of_a_plain_model_of_another_size(capsys, images, tmp_path):
     processing = deit_ref.ImageProcessing(
         size=(16, 56),
         do_center_crop=False,
-        image_mean=deit_ref.config.IMAGENET_MEAN,
-        image_std=deit_ref.config.IMAGENET_STD,
+        image_mean=deit_ref.image_processing.IMAGENET_MEAN,
+        image_std=deit_ref.image_processing.IMAGENET_STD,
     )
     trace = deit_ref.Trace()
     weights = deit_ref.load_weights(tmp_path / "vit")
@@ -342,7 +342,7 @@ def test_preprocess_writes_the_numbers_and_the_picture(capsys, folder, images, t
     assert err == f"deit-ref: {tmp_path / 'batch.NPY'}: float32 of shape 2x3x32x32.\n"
     batch = np.load(tmp_path / "batch.NPY")
     assert batch.dtype == np.float32
-    np.testing.assert_array_equal(batch, deit_ref.outputs.as_numpy(expected))
+    np.testing.assert_array_equal(batch, deit_ref.arrays.as_numpy(expected))
     assert run(capsys, *words, tmp_path / "seen.PNG")[0] == 0
     trace = deit_ref.Trace()
     deit_ref.preprocess(photos_in, deit_ref.load_weights(folder).image_processing, trace=trace)

@@ -11,7 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import TINY, configs
 
-from deit_ref.config import MAX_PIXELS, RESAMPLING, VARIANTS, DeiTConfig, ImageProcessing
+from deit_ref.config import VARIANTS, DeiTConfig
+from deit_ref.image_processing import MAX_PIXELS, RESAMPLING, ImageProcessing
 from deit_ref.weights import array_shapes
 
 FIELDS = [field.name for field in dataclasses.fields(DeiTConfig)]

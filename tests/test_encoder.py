@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import TINY, configs, random_mask, random_weights, seeds
 from tolerances import assert_close, distance
 
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
 from deit_ref.trace import Trace
 from deit_ref.weights import Linear, Mlp
 

@@ -15,7 +15,7 @@ from PIL import Image, features
 import deit_ref
 from deit_ref import checks
 from deit_ref.checkpoints.files import MAX_JSON, read_json
-from deit_ref.config import MAX_PIXELS
+from deit_ref.image_processing import MAX_PIXELS
 from deit_ref.photos import load_image
 
 RUN = Path(__file__).parent / "fuzz" / "run.py"

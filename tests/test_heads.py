@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from both import BACKENDS, array, chapter
 
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
 from deit_ref.weights import Linear
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
 
-from deit_ref.config import IMAGENET_MEAN, IMAGENET_STD, RESAMPLING, ImageProcessing
+from deit_ref.image_processing import IMAGENET_MEAN, IMAGENET_STD, RESAMPLING, ImageProcessing
 from deit_ref.numpy_backend import image as book
 from deit_ref.torch_backend import image as mirror
 from deit_ref.trace import Trace

@@ -19,22 +19,25 @@ BACKENDS = ("numpy_backend", "torch_backend")
 SHARED = {
     "checks": [],
     "chapters": [],
+    "arrays": ["checks"],
     "config": ["checks"],
-    "outputs": ["checks"],
+    "image_processing": ["checks"],
+    "outputs": ["checks", "arrays"],
     "trace": ["checks"],
-    "weights": ["checks", "config", "outputs"],
-    "photos": ["checks", "config", "outputs"],
+    "weights": ["checks", "arrays", "config", "image_processing"],
+    "photos": ["checks", "arrays", "image_processing"],
+    "inputs": ["checks", "arrays", "trace", "weights"],
 }
 ABOVE = {
     "api": list(SHARED),
-    "checkpoints": ["checks", "config", "outputs", "weights", "checkpoints"],
+    "checkpoints": ["checks", "arrays", "config", "image_processing", "weights", "checkpoints"],
     "__init__": [*SHARED, "api", "checkpoints"],
     "training": [*SHARED, *BACKENDS, "api", "checkpoints", "training"],
     "benchmark": [*SHARED, *BACKENDS, "api", "checkpoints", "training", "plots", "benchmark", ""],
     "plots": [*SHARED, "numpy_backend"],
     "course": [*SHARED, "numpy_backend", "api", "checkpoints", "training", "course", ""],
     "commands": [
-        *(*SHARED, "torch_backend", "api", "checkpoints", "plots", "training", "benchmark", "course"),
+        *(*SHARED, "api", "checkpoints", "plots", "training", "benchmark", "course"),
         *("commands", ""),
     ],
     "__main__": ["commands"],
@@ -58,14 +61,14 @@ COURSE = {
     "grading": ["task", "cut", "assignments", "grading"],
     "release": ["task", "cut", "assignments", "grading", "release"],
 }
-CHAPTERS_SEE = ["checks", "config", "outputs", "trace", "weights"]
+CHAPTERS_SEE = ["checks", "config", "image_processing", "outputs", "trace", "weights"]
 
 # Third parties at module level, and inside functions.
 THIRD = {
     "numpy_backend": ({"numpy", "jaxtyping"}, {"scipy"}),
     "torch_backend": ({"torch", "jaxtyping"}, set()),
-    "torch_backend.device": ({"torch", "numpy"}, set()),
-    "photos": ({"numpy", "jaxtyping"}, {"PIL"}),
+    "arrays": ({"numpy"}, {"torch"}),
+    "photos": ({"numpy"}, {"PIL"}),
     "checkpoints": ({"numpy"}, {"safetensors", "huggingface_hub"}),
     "training": ({"torch", "numpy", "jaxtyping"}, {"PIL", "kornia", "safetensors", "tqdm"}),
     "training.masking": ({"numpy", "jaxtyping"}, set()),
@@ -126,7 +129,7 @@ def test_every_file_has_its_place():
     places = {*SHARED, *ABOVE, *BACKENDS}
     assert [name for name in NAMES if name.split(".")[0] not in places] == []
     assert {name.split(".")[0] for name in NAMES} == places
-    for backend, extra in zip(BACKENDS, ([], ["device", "graphs"]), strict=True):
+    for backend, extra in zip(BACKENDS, ([], ["graphs"]), strict=True):
         files = [name.removeprefix(f"{backend}.") for name in NAMES if name.startswith(f"{backend}.")]
         assert sorted(files) == sorted(["__init__", *CHAPTER_NAMES, *extra])
 
@@ -134,9 +137,7 @@ def test_every_file_has_its_place():
 @pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[0] in {**SHARED, **ABOVE}])
 def test_files_import_only_what_stands_below_them(name):
     allowed = {**SHARED, **ABOVE}[name.split(".")[0]]
-    for module, inside in own(name):
-        if (name, module, inside) == ("weights", "torch_backend.device", True):
-            continue  # DeiTWeights.to, the one import of a backend outside api.py
+    for module, _ in own(name):
         assert module.split(".")[0] in allowed or module in allowed, f"{name} imports deit_ref.{module}"
 
 

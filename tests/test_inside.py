@@ -16,7 +16,8 @@ from PIL import Image
 
 import deit_ref
 from deit_ref.chapters import CHAPTERS
-from deit_ref.config import VARIANTS, DeiTConfig, ImageProcessing
+from deit_ref.config import VARIANTS, DeiTConfig
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.numpy_backend.attention import attention_rollout
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from tolerances import assert_close, distance
 from transformers.activations import ACT2FN
 
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
 from deit_ref.weights import LayerNorm, Linear
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)

@@ -9,7 +9,7 @@ from both import BACKENDS, array, chapter, normal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)
 

@@ -12,7 +12,7 @@ from strategies import TINY, configs, random_mask, random_pixels, random_weights
 from tolerances import assert_close, distance
 
 import deit_ref
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
 from deit_ref.trace import Trace
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)

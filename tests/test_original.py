@@ -16,7 +16,8 @@ from safetensors.numpy import save_file
 
 import deit_ref
 from deit_ref.checkpoints import hub, names
-from deit_ref.config import DeiTConfig, ImageProcessing
+from deit_ref.config import DeiTConfig
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.weights import draw_arrays, init_weights, named_arrays
 
 GOLDEN = Path(__file__).parent / "golden"

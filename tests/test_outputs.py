@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from deit_ref.outputs import ClassificationOutput, FeaturesOutput, MaskedImageOutput, TeacherOutput, as_numpy
+from deit_ref.arrays import as_numpy
+from deit_ref.outputs import ClassificationOutput, FeaturesOutput, MaskedImageOutput, TeacherOutput
 
 LOGITS = np.log(np.array([[1, 5, 2], [8, 1, 1]], np.float64))  # shares of 1/8, 5/8, 2/8 and 0.8, 0.1, 0.1
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import assert_close
 
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
 from deit_ref.weights import Linear, PatchEmbed
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)

@@ -18,7 +18,7 @@ from tolerances import assert_close, distance
 from transformers.activations import ACT2FN
 
 import deit_ref
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
 from deit_ref.weights import map_weights
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)

@@ -195,7 +195,7 @@ def test_attention_of_a_real_forward_pass():
         trace = deit_ref.Trace()
         deit_ref.forward(weights, bundled_photo(), trace=trace, **options)
         photo = plots.to_photos(trace["pixel_values"], weights.image_processing)[0]
-        np.testing.assert_array_equal(photo, deit_ref.outputs.as_numpy(trace["images.0.resized"]))
+        np.testing.assert_array_equal(photo, deit_ref.arrays.as_numpy(trace["images.0.resized"]))
         attentions = trace.matching("blocks.*.attention.probabilities")
         figure = plots.rollout_overlay(photo, attentions, grid=(4, 6), num_prefix_tokens=2)
         pages.append(images_of(figure)[1][1][0])

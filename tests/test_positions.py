@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import BOUNDS, assert_close, distance
 
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)
 grids = st.tuples(st.integers(1, 16), st.integers(1, 16))

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from deit_ref.config import IMAGENET_MEAN
+from deit_ref.image_processing import IMAGENET_MEAN
 from deit_ref.training.recipe import FIELDS, MODELS, RECIPES, Recipe
 
 

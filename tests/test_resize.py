@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from deit_ref.config import RESAMPLING
+from deit_ref.image_processing import RESAMPLING
 from deit_ref.numpy_backend import pixels as book_pixels
 from deit_ref.numpy_backend import resize as book
 from deit_ref.torch_backend import pixels as mirror_pixels

@@ -236,7 +236,8 @@ def test_what_of_the_package_is_there_holds_no_solution():
         names = sorted(os.listdir(os.path.dirname(deit_ref.__file__)))
         return np.array([ord(letter) for letter in " ".join(names)])"""
     found = "".join(map(chr, asked(module(text), "f")[0].arrays[0])).split()
-    expected = ["__init__.py", "chapters.py", "checks.py", "config.py", "outputs.py", "trace.py", "weights.py"]
+    shared = ["arrays", "chapters", "checks", "config", "image_processing", "outputs", "trace", "weights"]
+    expected = ["__init__.py", *(f"{name}.py" for name in shared)]
     assert [name for name in found if name != "__pycache__"] == expected
 
 

@@ -7,8 +7,8 @@ from both import BACKENDS, array, chapter, normal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deit_ref.arrays import as_numpy
 from deit_ref.config import DeiTConfig
-from deit_ref.outputs import as_numpy
 from deit_ref.weights import init_weights
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)

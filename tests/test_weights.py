@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from strategies import TINY, configs, random_weights, seeds
 
-from deit_ref.config import TASKS, DeiTConfig, ImageProcessing
+from deit_ref.config import TASKS, DeiTConfig
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.weights import (
     Block,
     DeiTWeights,

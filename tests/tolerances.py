@@ -7,7 +7,7 @@ is compared in float64, where what is left still has digits.
 
 import numpy as np
 
-from deit_ref.outputs import as_numpy
+from deit_ref.arrays import as_numpy
 
 BOUNDS = {
     # NumPy against torch, the same weights, any step. float64: rounding of a few hundred operations at 1e-16.

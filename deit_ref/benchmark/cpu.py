@@ -103,7 +103,7 @@ def side_by_side(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, f
 
 def check_agreement(runs: dict[str, Callable[[], Any]]) -> None:
     """Nothing is timed that computes something else."""
-    from deit_ref.outputs import as_numpy
+    from deit_ref.arrays import as_numpy
 
     results = {name: as_numpy(run().logits) for name, run in runs.items()}
     reference = results["transformers eager"]

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 import deit_ref
+from deit_ref.arrays import as_numpy
 from deit_ref.checkpoints.files import json_bytes, write
-from deit_ref.config import RESAMPLING, ImageProcessing
-from deit_ref.outputs import as_numpy
+from deit_ref.image_processing import RESAMPLING, ImageProcessing
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.weights import DeiTWeights
 

@@ -40,7 +40,7 @@ def machine(device: str) -> dict[str, Any]:
     """How many threads torch takes by itself, and the name of the GPU. A device that is not there is an error."""
     import torch
 
-    from deit_ref.torch_backend.device import as_device
+    from deit_ref.arrays import as_device
 
     as_device(device)
     gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
@@ -161,7 +161,7 @@ def _without_gradients(run: Run) -> Run:
 
 
 def _as_numpy(logits: Any) -> np.ndarray[Any, Any]:
-    from deit_ref.outputs import as_numpy
+    from deit_ref.arrays import as_numpy
 
     found: np.ndarray[Any, Any] = as_numpy(logits).astype(np.float64)
     return found

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from deit_ref import checks
+from deit_ref.arrays import as_numpy
 from deit_ref.checkpoints import names
 from deit_ref.checkpoints.files import json_bytes, logger, naming, read_json, write
-from deit_ref.config import DeiTConfig, ImageProcessing
-from deit_ref.outputs import as_numpy
+from deit_ref.config import DeiTConfig
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.weights import DeiTWeights, default_image_processing, named_arrays
 
 CONFIG = "config.json"

@@ -25,7 +25,8 @@ from deit_ref.checkpoints.huggingface import (
     task_without_tensors,
     weight_files,
 )
-from deit_ref.config import TASKS, DeiTConfig, ImageProcessing
+from deit_ref.config import TASKS, DeiTConfig
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.weights import (
     DeiTWeights,
     array_shapes,

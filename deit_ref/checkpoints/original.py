@@ -16,7 +16,8 @@ from deit_ref.checkpoints import names
 from deit_ref.checkpoints.files import StoredArray, logger
 from deit_ref.checkpoints.pickle_program import Tensor
 from deit_ref.checkpoints.pickle_reader import read_program, stored_array
-from deit_ref.config import DeiTConfig, ImageProcessing
+from deit_ref.config import DeiTConfig
+from deit_ref.image_processing import ImageProcessing
 
 # The part of a training file that each revision reads.
 PARTS = {None: ("model", "state_dict"), "ema": ("model_ema", "state_dict_ema")}

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import deit_ref
+from deit_ref.arrays import as_numpy
 from deit_ref.commands.arguments import natural
 from deit_ref.commands.shared import warn_of_weights
 from deit_ref.commands.terminal import printable
 from deit_ref.config import TASKS
-from deit_ref.outputs import as_numpy
 from deit_ref.weights import DeiTWeights, named_arrays
 
 EXAMPLES = """examples:

@@ -92,7 +92,7 @@ def _evaluate_weights(args: argparse.Namespace, images: Any) -> dict[str, Any]:
 def _device(args: argparse.Namespace) -> Any:
     import torch
 
-    from deit_ref.torch_backend.device import as_device
+    from deit_ref.arrays import as_device
 
     return as_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 

@@ -5,10 +5,10 @@ import argparse
 import numpy as np
 
 import deit_ref
+from deit_ref.arrays import as_numpy
 from deit_ref.commands.arguments import add_image, add_model
 from deit_ref.commands.shared import chosen_weights, warn_of_weights
 from deit_ref.commands.terminal import json_line, say
-from deit_ref.outputs import as_numpy
 from deit_ref.trace import Trace
 
 EXAMPLES = """examples:

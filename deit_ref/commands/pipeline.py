@@ -19,7 +19,7 @@ from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 from deit_ref.api import forward
-from deit_ref.config import ImageProcessing
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.photos import exif_orientation, load_image
 from deit_ref.weights import DeiTWeights
 

@@ -7,10 +7,10 @@ import numpy as np
 
 import deit_ref
 from deit_ref import plots
+from deit_ref.arrays import as_numpy
 from deit_ref.commands.arguments import add_model, new_file
 from deit_ref.commands.shared import refuse_to_replace, warn_if_turned, write_picture
 from deit_ref.commands.terminal import printable, progress, say
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import find_images
 
 EXAMPLES = """examples:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import deit_ref
+from deit_ref.arrays import as_numpy
 from deit_ref.commands.terminal import say
-from deit_ref.outputs import as_numpy
 from deit_ref.photos import exif_orientation, write_png
 from deit_ref.weights import DeiTWeights, named_arrays
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from deit_ref import checks
-from deit_ref.config import ImageProcessing
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.numpy_backend.pixels import resize_with_alpha
 from deit_ref.numpy_backend.resize import resize
 from deit_ref.trace import Trace, record, scope

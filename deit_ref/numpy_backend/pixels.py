@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64, UInt8, UInt16
 
 from deit_ref import checks
-from deit_ref.config import supported_resample
+from deit_ref.image_processing import supported_resample
 from deit_ref.numpy_backend.resize import (
     nearest_pixels,
     resample_coefficients,

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64, Int64, UInt8
 
 from deit_ref import checks
-from deit_ref.config import supported_resample
+from deit_ref.image_processing import supported_resample
 
 Array: TypeAlias = torch.Tensor
 

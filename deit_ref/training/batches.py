@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from deit_ref.api import preprocess
-from deit_ref.config import ImageProcessing
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.training import augmentation
 from deit_ref.training.data import ImageSet, fits_in_memory, in_memory
 from deit_ref.training.recipe import Recipe

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 
 from deit_ref.api import preprocess
-from deit_ref.config import DeiTConfig, ImageProcessing
+from deit_ref.config import DeiTConfig
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import TeacherOutput
 from deit_ref.torch_backend.losses import masked_l1
 from deit_ref.training.data import ImageSet

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 
-from deit_ref.config import IMAGENET_MEAN
+from deit_ref.image_processing import IMAGENET_MEAN
 
 Array: TypeAlias = torch.Tensor
 Images: TypeAlias = Float[Array, "batch 3 height width"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from deit_ref.torch_backend.device import as_device
+from deit_ref.arrays import as_device
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from deit_ref import checks
-from deit_ref.config import IMAGENET_MEAN, IMAGENET_STD, VARIANTS, DeiTConfig, ImageProcessing
+from deit_ref.config import VARIANTS, DeiTConfig
+from deit_ref.image_processing import IMAGENET_MEAN, IMAGENET_STD, ImageProcessing
 
 TASKS = ("classification", "masked-image-modeling", "teacher")
 DISTILLATIONS = ("none", "soft", "hard")

@@ -14,7 +14,7 @@ from deit_ref import checks
 from deit_ref.api import preprocess
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
-from deit_ref.config import ImageProcessing
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.batches import Batches, mean_and_std
 from deit_ref.training.data import ImageSet, check_same_classes, open_images

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from deit_ref import checks
-from deit_ref.config import DeiTConfig, ImageProcessing
+from deit_ref.arrays import to_torch
+from deit_ref.config import DeiTConfig
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import Output
-from deit_ref.torch_backend.device import to_torch
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.torch_backend.positions import interpolate_pos_embed
 from deit_ref.training.recipe import MODELS, Recipe

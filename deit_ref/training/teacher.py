@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import nn
 
 from deit_ref import checks
-from deit_ref.config import ImageProcessing
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.training.recipe import Recipe
 
 Array: TypeAlias = torch.Tensor

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 # What of deit_ref a submission may import: types and checks, no solution.
-SHARED = ("checks", "chapters", "config", "outputs", "trace", "weights")
+SHARED = ("checks", "chapters", "arrays", "config", "image_processing", "outputs", "trace", "weights")
 
 
 class Call(NamedTuple):

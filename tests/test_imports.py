@@ -1,6 +1,7 @@
 """Imports run one way, by the syntax tree: shared files <- chapters <- api <- command line."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,33 +16,17 @@ PACKAGE = Path(deit_ref.__file__).parent
 CHAPTER_NAMES = CHAPTER_FILES
 BACKENDS = ("numpy_backend", "torch_backend")
 
-# What stands below the chapters, and what each may import of the others; a new file must find its place here.
-SHARED = {
-    "checks": [],
-    "chapters": [],
-    "arrays": ["checks"],
-    "config": ["checks"],
-    "image_processing": ["checks"],
-    "outputs": ["checks", "arrays"],
-    "trace": ["checks"],
-    "weights": ["checks", "arrays", "config", "image_processing"],
-    "photos": ["checks", "arrays", "image_processing"],
-    "inputs": ["checks", "arrays", "trace", "weights"],
-}
-ABOVE = {
-    "api": list(SHARED),
-    "checkpoints": ["checks", "arrays", "config", "image_processing", "weights", "checkpoints"],
-    "__init__": [*SHARED, "api", "checkpoints"],
-    "training": [*SHARED, *BACKENDS, "api", "checkpoints", "training"],
-    "benchmark": [*SHARED, *BACKENDS, "api", "checkpoints", "training", "plots", "benchmark", ""],
-    "plots": [*SHARED, "numpy_backend"],
-    "course": [*SHARED, "numpy_backend", "api", "checkpoints", "training", "course", ""],
-    "commands": [
-        *(*SHARED, "api", "checkpoints", "plots", "training", "benchmark", "course"),
-        *("commands", ""),
-    ],
-    "__main__": ["commands"],
-}
+def house():
+    """What each room may import, as CONTRIBUTING.md says: {room: rooms}."""
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("## The house")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split("|") for line in table.splitlines() if line.startswith("| `")]
+    named = {room.strip(" `"): re.findall("`(.+?)`", below[0]) if below else [] for room, _, *below in rows}
+    shared = list(named)[: list(named).index("numpy_backend")]
+    return {room: [*below, *(shared if "shared" in below else [])] for room, below in named.items()}
+
+
+HOUSE = house()
 # In `commands`, what is no command; all commands may import it, and none of them another command.
 FOR_COMMANDS = {
     "__init__": ["arguments", "terminal"],
@@ -52,16 +37,6 @@ FOR_COMMANDS = {
     "recipes": [],
     "training": ["arguments", "recipes", "terminal"],
 }
-# Inside the course: what is handed out calls the checks of the grader, who never asks how it was handed out.
-COURSE = {
-    "__init__": [],
-    "task": [],
-    "cut": ["task"],
-    "assignments": ["task", "assignments"],
-    "grading": ["task", "cut", "assignments", "grading"],
-    "release": ["task", "cut", "assignments", "grading", "release"],
-}
-CHAPTERS_SEE = ["checks", "config", "image_processing", "outputs", "trace", "weights"]
 
 # Third parties at module level, and inside functions.
 THIRD = {
@@ -100,9 +75,11 @@ def imports(tree):
                 yield from ((alias.name, inside) for alias in child.names)
             elif isinstance(child, ast.ImportFrom):
                 assert child.level == 0, "relative import"
-                # `from deit_ref import checks` imports a file, `from deit_ref.config import TASKS` a name of one.
+                # `from deit_ref.course import cut` imports a file, `from deit_ref.config import TASKS` a name of one.
                 for alias in child.names:
-                    yield (f"deit_ref.{alias.name}" if child.module == "deit_ref" else child.module), inside
+                    file = f"{child.module}.{alias.name}"
+                    is_file = child.module == "deit_ref" or file.removeprefix("deit_ref.") in NAMES
+                    yield (file if is_file else child.module), inside
             else:
                 yield from walk(child, deeper)
 
@@ -125,20 +102,33 @@ def test_the_walk_sees_every_way_to_import():
     assert imports(ast.parse(code)) == expected
 
 
+def room(name):
+    """The room of a file, or of what it imports: `course` has rooms within."""
+    parts = (name or "__init__").split(".")
+    return ".".join(parts[:2]) if ".".join(parts[:2]) in HOUSE else parts[0]
+
+
 def test_every_file_has_its_place():
-    places = {*SHARED, *ABOVE, *BACKENDS}
-    assert [name for name in NAMES if name.split(".")[0] not in places] == []
-    assert {name.split(".")[0] for name in NAMES} == places
+    assert {room(name) for name in NAMES} == {*HOUSE}
     for backend, extra in zip(BACKENDS, ([], ["graphs"]), strict=True):
         files = [name.removeprefix(f"{backend}.") for name in NAMES if name.startswith(f"{backend}.")]
         assert sorted(files) == sorted(["__init__", *CHAPTER_NAMES, *extra])
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[0] in {**SHARED, **ABOVE}])
+def test_the_house_stands_in_the_order_of_its_imports():
+    rooms = list(HOUSE)
+    for place, name in enumerate(rooms):
+        assert [below for below in HOUSE[name] if below != "shared" and below not in rooms[:place]] == [], name
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_files_import_only_what_stands_below_them(name):
-    allowed = {**SHARED, **ABOVE}[name.split(".")[0]]
+    here = room(name)
+    whole = name.split(".")[0]  # a room within another sees what the whole sees, but of the whole only what it says
+    allowed = {here, *HOUSE[here], *HOUSE[whole]}
     for module, _ in own(name):
-        assert module.split(".")[0] in allowed or module in allowed, f"{name} imports deit_ref.{module}"
+        found = room(module) if module.split(".")[0] == whole else room(module).split(".")[0]
+        assert found in allowed, f"{name} imports deit_ref.{module}"
 
 
 def test_a_command_is_a_file_and_a_line_and_imports_no_other_command():
@@ -152,26 +142,11 @@ def test_a_command_is_a_file_and_a_line_and_imports_no_other_command():
                 assert module.removeprefix("commands.") in allowed, f"{name} imports deit_ref.{module}"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("course.")])
-def test_the_parts_of_the_course_import_one_way(name):
-    allowed = COURSE[name.split(".")[1]]
-    for node in ast.walk(TREES[name]):
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            modules = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for module in modules:
-            part = module.removeprefix("deit_ref.course.").split(".")[0]
-            assert part in allowed or not f"{module}.".startswith("deit_ref.course."), f"{name} imports {module}"
-
-
 @pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[0] in BACKENDS])
 def test_chapters_import_only_earlier_chapters(name):
     backend, _, chapter = name.partition(".")
     earlier = CHAPTER_NAMES[: CHAPTER_NAMES.index(chapter)] if chapter in CHAPTER_NAMES else []
-    allowed = {*CHAPTERS_SEE, *(f"{backend}.{other}" for other in earlier)}
+    allowed = {*HOUSE[backend], *(f"{backend}.{other}" for other in earlier)}
     for module, inside in own(name):
         assert module in allowed, f"{name} imports deit_ref.{module}"
         assert not inside, f"{name} imports deit_ref.{module} inside a function"

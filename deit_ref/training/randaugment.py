@@ -1,4 +1,4 @@
-"""The fifteen operations of RandAugment: on batches, each image with a strength of its own.
+"""RandAugment: fifteen operations on batches, and which of them an image gets, each with a strength of its own.
 
 All take `images` (batch, 3, height, width), float, whole numbers 0..255, and `level` (batch, 1, 1, 1), 0..1; those
 that go two ways take -1 or 1 as `sign` too. They mean what Pillow's operations mean, which the paper used.
@@ -10,8 +10,9 @@ from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
+from deit_ref import checks
 from deit_ref.image_processing import IMAGENET_MEAN
 
 Array: TypeAlias = torch.Tensor
@@ -126,3 +127,58 @@ OPERATIONS: Mapping[str, Callable[[Images, Each, Each], Images]] = {
     "translate_x": _translate_x,
     "translate_y": _translate_y,
 }
+
+
+def rand_augment(
+    images: UInt8[Array, "batch 3 height width"],
+    *,
+    num_ops: int = 2,
+    magnitude: float = 9,
+    generator: torch.Generator,
+) -> UInt8[Array, "batch 3 height width"]:
+    """RandAugment as timm's "rand-m9-mstd0.5-inc1": `num_ops` times, one of fifteen operations for each image.
+
+    Each time an image draws its own operation, with replacement; whether it is applied at all, with probability 1/2;
+    the strength, normal about `magnitude` with deviation 0.5, kept in 0..10; and the direction, where there are two.
+    A larger strength always changes more ("increasing").
+
+    kornia has a class `RandAugment`, and this is not it; its functions equalize and sharpen here. The class differs
+    from the paper (read and run, 0.9.0): one choice of operations for a whole batch, each applied always, without
+    replacement, at one strength; magnitudes count to 30; colour, contrast, brightness and sharpness at m=27 are always
+    raised, solarize spares all but the brightest, and posterize keeps 4 bits; brightness adds instead of multiplying,
+    contrast multiplies instead of moving from the mean, colour scales HSV's saturation; shear reaches 54 degrees
+    instead of 17, translation a tenth instead of 0.45; outside is black. None of this is so here. What remains:
+
+    - moved images are sampled with torch's bicubic kernel (a = -0.75; Pillow's is -0.5), and blend with the colour
+      outside along the border;
+    - values between two bytes are rounded, where Pillow cuts off decimals.
+
+    Args:
+        images: bytes; at least 3 pixels a side.
+        num_ops: how often; 0 returns the images.
+        magnitude: 0..10.
+        generator: on the CPU.
+
+    Source: Cubuk et al. 2020, algorithm 2 and section 4.1; timm's `rand_augment_transform` and `AugmentOp`.
+    """
+    checks.integer("num_ops", num_ops, minimum=0)
+    checks.number("magnitude", magnitude, low=0, high=math.nextafter(10, 11))
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 3:
+        raise ValueError(
+            "rand_augment needs uint8 images (batch, 3, height, width) of at least 3 pixels a side, got "
+            f"{images.dtype} {tuple(images.shape)}: augment before you normalize."
+        )
+    x = images.float()
+    batch = (len(images), 1, 1, 1)
+    for _ in range(num_ops):
+        which = torch.randint(len(OPERATIONS), (len(images),), generator=generator)
+        applied = torch.rand(len(images), generator=generator) < 0.5
+        level = (magnitude + 0.5 * torch.randn(batch, generator=generator)).clamp(0, 10) / 10
+        sign = 2.0 * torch.randint(2, batch, generator=generator) - 1
+        for number, operation in enumerate(OPERATIONS.values()):
+            chosen = ((which == number) & applied).nonzero()[:, 0]
+            if len(chosen):
+                here = chosen.to(x.device)
+                changed = operation(x[here], level[chosen].to(x.device), sign[chosen].to(x.device))
+                x[here] = changed.round().clamp(0, 255)
+    return x.to(torch.uint8)

@@ -19,9 +19,6 @@ from deit_ref.training.processes import interruptible
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.state import NAME, State, save_state
 
-# What is evaluated: the module's state under its names, usually averaged, to numbers for the metrics file.
-Assess = Callable[[Mapping[str, torch.Tensor]], dict[str, Any]]
-
 
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether the hardware multiplies matrices of bfloat16 itself."""
@@ -41,7 +38,7 @@ def fit(
     *,
     folder: Path,
     seed: int,
-    assess: Assess | None = None,
+    assess: Callable[[Mapping[str, torch.Tensor]], dict[str, Any]] | None = None,
     assess_every: int = 1,
     resume: bool = False,
     save_every: float = 120.0,

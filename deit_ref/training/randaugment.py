@@ -5,7 +5,7 @@ that go two ways take -1 or 1 as `sign` too. They mean what Pillow's operations 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
@@ -72,10 +72,11 @@ def _sharpness(images: Images, level: Each, sign: Each) -> Images:
     return sharpness(images / 255, _factor(level, sign).flatten()) * 255
 
 
-def _moved(images: Images, rows: list[list[Array]]) -> Images:
+def _moved(images: Images, rows: Sequence[Sequence[Each | float]]) -> Images:
     """Sample each image at `rows` @ (x, y, 1), pixels from the centre; outside is ImageNet's mean colour."""
     height, width = images.shape[2:]
-    across, down = (torch.stack([value.flatten() for value in row], dim=1) for row in rows)  # (batch, 3)
+    zeros = images.new_zeros(len(images), 1, 1, 1)
+    across, down = (torch.stack([(zeros + value).flatten() for value in row], dim=1) for row in rows)  # (batch, 3)
     # affine_grid counts from -1 to 1, whatever the sides are.
     across = across * across.new_tensor([1, height / width, 2 / width])
     down = down * down.new_tensor([width / height, 1, 2 / height])
@@ -86,28 +87,25 @@ def _moved(images: Images, rows: list[list[Array]]) -> Images:
 
 def _rotate(images: Images, level: Each, sign: Each) -> Images:
     angle = sign * math.radians(30) * level
-    zero = torch.zeros_like(angle)
-    return _moved(images, [[angle.cos(), -angle.sin(), zero], [angle.sin(), angle.cos(), zero]])
+    return _moved(images, [[angle.cos(), -angle.sin(), 0], [angle.sin(), angle.cos(), 0]])
 
 
 def _shear_x(images: Images, level: Each, sign: Each) -> Images:
-    factor, one, zero = sign * 0.3 * level, torch.ones_like(level), torch.zeros_like(level)
-    return _moved(images, [[one, factor, factor * images.shape[2] / 2], [zero, one, zero]])
+    factor = sign * 0.3 * level
+    return _moved(images, [[1, factor, factor * images.shape[2] / 2], [0, 1, 0]])
 
 
 def _shear_y(images: Images, level: Each, sign: Each) -> Images:
-    factor, one, zero = sign * 0.3 * level, torch.ones_like(level), torch.zeros_like(level)
-    return _moved(images, [[one, zero, zero], [factor, one, factor * images.shape[3] / 2]])
+    factor = sign * 0.3 * level
+    return _moved(images, [[1, 0, 0], [factor, 1, factor * images.shape[3] / 2]])
 
 
 def _translate_x(images: Images, level: Each, sign: Each) -> Images:
-    one, zero = torch.ones_like(level), torch.zeros_like(level)
-    return _moved(images, [[one, zero, sign * 0.45 * level * images.shape[3]], [zero, one, zero]])
+    return _moved(images, [[1, 0, sign * 0.45 * level * images.shape[3]], [0, 1, 0]])
 
 
 def _translate_y(images: Images, level: Each, sign: Each) -> Images:
-    one, zero = torch.ones_like(level), torch.zeros_like(level)
-    return _moved(images, [[one, zero, zero], [zero, one, sign * 0.45 * level * images.shape[2]]])
+    return _moved(images, [[1, 0, 0], [0, 1, sign * 0.45 * level * images.shape[2]]])
 
 
 OPERATIONS: Mapping[str, Callable[[Images, Each, Each], Images]] = {

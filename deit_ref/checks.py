@@ -5,6 +5,7 @@ says what was expected, what came and what to do.
 """
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,11 @@ def number(name: str, value: Any, *, low: float, high: float, includes_low: bool
         bracket = "[" if includes_low else "("
         raise ValueError(f"{name} must lie in {bracket}{low:g}, {high:g}), got {value!r}.")
     return float(value)
+
+
+def fraction(name: str, value: Any) -> float:
+    """`value` as a float in [0, 1]."""
+    return number(name, value, low=0, high=math.nextafter(1, 2))
 
 
 def boolean(name: str, value: Any) -> bool:

@@ -9,17 +9,10 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from deit_ref.image_processing import IMAGENET_MEAN
-from deit_ref.training import augmentation
-from deit_ref.training.augmentation import (
-    erase,
-    mix,
-    padded_crop,
-    rand_augment,
-    random_flip,
-    random_resized_crop,
-    smooth_labels,
-)
-from deit_ref.training.operations import OPERATIONS
+from deit_ref.training import augmentation, mixing, randaugment
+from deit_ref.training.augmentation import erase, padded_crop, random_flip, random_resized_crop
+from deit_ref.training.mixing import mix, smooth_labels
+from deit_ref.training.randaugment import OPERATIONS, rand_augment
 
 
 def seeded(seed=0):
@@ -213,7 +206,7 @@ def test_rand_augment_draws_each_operation_for_each_image_in_half_of_the_cases(m
 
         return operation
 
-    monkeypatch.setattr(augmentation, "OPERATIONS", {name: record(name) for name in OPERATIONS})
+    monkeypatch.setattr(randaugment, "OPERATIONS", {name: record(name) for name in OPERATIONS})
     out = rand_augment(torch.zeros(6000, 3, 3, 3, dtype=torch.uint8), num_ops=2, magnitude=7, generator=seeded())
     times = torch.bincount(out[:, 0, 0, 0].long(), minlength=3) / 6000
     assert times.tolist() == pytest.approx([0.25, 0.5, 0.25], abs=0.025)  # independent, with replacement
@@ -322,8 +315,8 @@ def test_one_box_of_cutmix_by_hand():
             return 1
 
     # half of 12 * sqrt(1 - 0.75) = 6 is 3 on both sides of 1, cut at 0.
-    assert augmentation._cut(12, 0.75, Half()) == (0, 4)
-    assert augmentation._cut(3, 0.0, Half()) == (0, 2)
+    assert mixing._cut(12, 0.75, Half()) == (0, 4)
+    assert mixing._cut(3, 0.0, Half()) == (0, 2)
 
 
 def test_how_often_which_mixing():

@@ -12,7 +12,6 @@ Source: Touvron et al. 2021, table 3.
 import argparse
 import dataclasses
 import datetime
-import json
 import os
 import platform
 import shlex
@@ -42,16 +41,13 @@ def run(recipe: Recipe, data: Path, folder: Path, *, teacher: Path, seed: int) -
     """Train one student, or go on with it, or take it as it is: the last line of its metrics."""
     import torch
 
-    from deit_ref.training.loop import METRICS
+    from deit_ref.training.metrics import read_metrics
     from deit_ref.training.run import train
     from deit_ref.training.state import NAME
 
-    metrics = folder / METRICS
-
     def last() -> dict[str, Any] | None:
-        lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
-        line: dict[str, Any] | None = json.loads(lines[-1]) if lines else None
-        return line if line is not None and line["epoch"] == recipe.epochs else None
+        lines = read_metrics(folder)
+        return lines[-1] if lines and lines[-1]["epoch"] == recipe.epochs else None
 
     if last() is None:
         train(

@@ -4,7 +4,6 @@ torch is imported once a run begins: help, mistakes and `--show` do without.
 """
 
 import argparse
-import json
 import logging
 import os
 import shlex
@@ -129,13 +128,12 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
 def _finish(args: argparse.Namespace, recipe: Recipe, out: Path) -> None:
     """Draw the run, and say where the weights are and what to do with them."""
     from deit_ref import plots
-    from deit_ref.training.loop import METRICS
+    from deit_ref.training.metrics import read_metrics
 
-    lines = [json.loads(line) for line in (out / METRICS).read_text(encoding="utf-8").splitlines()]
     if find_spec("matplotlib") is None:
         say("the run is not drawn: matplotlib is not installed.")
     else:
-        write_png(out / "metrics.png", plots.rendered(plots.training_curves(lines)))
+        write_png(out / "metrics.png", plots.rendered(plots.training_curves(read_metrics(out))))
     folder, data = shlex.quote(str(out)), shlex.quote(str(args.data))
     following = {
         "teacher": [f"train --recipe cifar10-distilled --data {data} --teacher {folder} --out NEW"],

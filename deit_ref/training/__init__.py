@@ -3,15 +3,20 @@
 Files, in reading order:
     recipe         what the paper's tables say, as one dataclass
     data           labelled photos: folders and zips (folders), CIFAR's own archive (cifar, cifar_pickle)
-    augmentation   crops, RandAugment (its operations: operations), erasing, mixup, cutmix
+    augmentation   crops, mirror images, erasing
+    randaugment    RandAugment and its fifteen operations
+    mixing         labels as probabilities, mixup, cutmix
     batches        which photos a step sees, and how they are prepared
     masking        which patches SimMIM hides
     teacher        a convolutional network to learn from
     student        a DeiT as torch parameters: new, or from a checkpoint of another size or task
     objectives     what each kind of training makes small
     optimization   learning rates, parameter groups, averaged weights
-    state          checkpoints that survive a crash
+    state          what the next step depends on, and checkpoints of it that survive a crash
+    metrics        what a run tells about itself: metrics.jsonl, the progress bar
+    loop           step after step, measured and saved
     evaluate       top-1, top-5, per class
-    loop           the training loop
+    processes      one program in several processes, and what ends them
     run            from a recipe and a folder of photos to a checkpoint
+    bundle         from a finished run to a folder that ships with the package
 """

@@ -16,8 +16,10 @@ import torch
 
 from deit_ref.api import preprocess
 from deit_ref.image_processing import ImageProcessing
-from deit_ref.training import augmentation
+from deit_ref.training.augmentation import erase, padded_crop, random_flip, random_resized_crop
 from deit_ref.training.data import ImageSet, fits_in_memory, in_memory
+from deit_ref.training.mixing import mix, smooth_labels
+from deit_ref.training.randaugment import rand_augment
 from deit_ref.training.recipe import Recipe
 
 
@@ -103,28 +105,23 @@ class Batches:
         images = self._photos(indices, seed).to(self.device)  # (batch, 3, height, width), bytes
         labels = self.labels[torch.from_numpy(indices)]
         if recipe.crop == "padded":
-            images = augmentation.padded_crop(images, padding=recipe.padding, generator=generator)
-        images = augmentation.random_flip(images, probability=recipe.flip, generator=generator)
+            images = padded_crop(images, padding=recipe.padding, generator=generator)
+        images = random_flip(images, probability=recipe.flip, generator=generator)
         if recipe.rand_augment:
-            images = augmentation.rand_augment(
-                images, num_ops=recipe.rand_augment, magnitude=recipe.magnitude, generator=generator
-            )
+            images = rand_augment(images, num_ops=recipe.rand_augment, magnitude=recipe.magnitude, generator=generator)
         x = (images.float() / 255 - self.mean) / self.std  # (batch, 3, height, width)
-        x = augmentation.erase(x, probability=recipe.erasing, generator=generator)
-        targets = augmentation.smooth_labels(
-            labels, num_classes=len(self.images.class_names), smoothing=recipe.label_smoothing
+        x = erase(x, probability=recipe.erasing, generator=generator)
+        targets = smooth_labels(labels, num_classes=len(self.images.class_names), smoothing=recipe.label_smoothing)
+        x, targets = mix(
+            x,
+            targets.to(self.device),
+            mixup=recipe.mixup,
+            cutmix=recipe.cutmix,
+            probability=recipe.mix_probability,
+            switch=recipe.mix_switch,
+            generator=generator,
         )
-        return Batch(
-            *augmentation.mix(
-                x,
-                targets.to(self.device),
-                mixup=recipe.mixup,
-                cutmix=recipe.cutmix,
-                probability=recipe.mix_probability,
-                switch=recipe.mix_switch,
-                generator=generator,
-            )
-        )
+        return Batch(x, targets)
 
     def _photos(self, indices: np.ndarray[Any, Any], seed: int) -> torch.Tensor:
         if self.pixels is not None:
@@ -136,5 +133,5 @@ class Batches:
     def _photo(self, index: int, seed: list[int]) -> np.ndarray[Any, Any]:
         image, size = self.images.read(index), (self.recipe.image_size, self.recipe.image_size)
         if self.recipe.crop == "resized":
-            return augmentation.random_resized_crop(image, size, generator=np.random.default_rng(seed))
+            return random_resized_crop(image, size, generator=np.random.default_rng(seed))
         return preprocess([image], self.processing, data_format="channels_last")[0].astype(np.uint8)

@@ -6,6 +6,7 @@
 
 import argparse
 import dataclasses
+import functools
 import shlex
 import sys
 from collections.abc import Mapping
@@ -64,14 +65,11 @@ def bundle(run: Path, target: Path, data: Path, *, hardware: str) -> dict[str, A
         save_weights(half, target)
         weights = load_weights(target).to("torch")
         task, processing, count = TASKS[weights.task], weights.image_processing, weights.num_parameters
+        model = functools.partial(task, weights)
         if recipe.task == "masked-image-modeling":
-
-            def draw(x: torch.Tensor, **options: Any) -> Any:
-                return task(weights, x, **options)
-
-            found = reconstruction_error(draw, images, processing, recipe, weights.config, device=device)
+            found = reconstruction_error(model, images, processing, recipe, weights.config, device=device)
         else:
-            found = evaluate(lambda x: task(weights, x), images, processing, device=device)
+            found = evaluate(model, images, processing, device=device)
     write(target / "README.md", card(target.name, recipe, state, found, count=count, hardware=hardware).encode())
     return found
 
@@ -80,17 +78,9 @@ def card(
     name: str, recipe: Recipe, state: Mapping[str, Any], found: Mapping[str, Any], *, count: int, hardware: str
 ) -> str:
     """The model card, in Markdown."""
-    seconds = state["seconds"]
     base, changes = _closest(recipe)
-    words = [
-        "deit-ref",
-        "train-teacher" if recipe.task == "teacher" else "train",
-        "--recipe",
-        base,
-        "--data",
-        "cifar10",
-    ]
-    words += ["--out", name, "--seed", str(state["seed"])]
+    words = ["deit-ref", "train-teacher" if recipe.task == "teacher" else "train", "--recipe", base]
+    words += ["--data", "cifar10", "--out", name, "--seed", str(state["seed"])]
     words += ["--teacher", "cifar10-teacher"] if recipe.distillation != "none" else []
     for key, value in changes.items():
         words += ["--set", f"{key}={value}"]
@@ -109,7 +99,7 @@ def card(
             "",
             "- Data: CIFAR-10 (Krizhevsky 2009), 50,000 photos for training and 10,000 for the test, as JPEG files.",
             f"- Command: `{shlex.join(words)}`",
-            f"- Seed {state['seed']}, {state['step']:,} steps, {seconds / 60:.0f} minutes on {hardware}.",
+            f"- Seed {state['seed']}, {state['step']:,} steps, {state['seconds'] / 60:.0f} minutes on {hardware}.",
             f"- Limits: {_LIMITS[recipe.task]}",
             "",
             "## Recipe",

@@ -19,8 +19,6 @@ from deit_ref.training.folders import SPLITS, read_folder, read_zip
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
-_THREADS, _CHUNK, _SAMPLES = 4, 256, 16
-
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
@@ -113,7 +111,7 @@ def subset(images: ImageSet, indices: Any) -> ImageSet:
 
 def fits_in_memory(images: ImageSet, *, most: int = 2**30) -> bool:
     """Whether all have one size and take at most so many bytes, judged from some photos spread over the set."""
-    places = np.unique(np.linspace(0, len(images) - 1, _SAMPLES).astype(int))
+    places = np.unique(np.linspace(0, len(images) - 1, 16).astype(int))
     first = images.read(0)
     # From the size alone most sets are refused; only small ones read more photos.
     return first.nbytes * len(images) <= most and all(images.read(int(i)).shape == first.shape for i in places)
@@ -129,11 +127,11 @@ def in_memory(images: ImageSet, *, progress: Callable[[int], object] | None = No
     Raises:
         ValueError: an image cannot be read, or has another size than the first; it names the first such.
     """
-    first = images.read(0)
+    first, chunk = images.read(0), 256
     pixels = np.empty((len(images), *first.shape), np.uint8)
 
     def fill(start: int) -> int:
-        stop = min(start + _CHUNK, len(images))
+        stop = min(start + chunk, len(images))
         for i in range(start, stop):
             image = images.read(i)
             if image.shape != first.shape:
@@ -144,8 +142,8 @@ def in_memory(images: ImageSet, *, progress: Callable[[int], object] | None = No
             pixels[i] = image
         return stop - start
 
-    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        for count in pool.map(fill, range(0, len(images), _CHUNK)):
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for count in pool.map(fill, range(0, len(images), chunk)):
             if progress is not None:
                 progress(count)
     return pixels

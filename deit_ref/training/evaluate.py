@@ -67,7 +67,7 @@ def evaluate(
         right = logits.argmax(dim=1) == labels
         best = logits.topk(min(5, classes), dim=1).indices
         add("top5", (best == labels[:, None]).any(dim=1).sum())
-        add("loss", torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
+        add("loss", F.cross_entropy(logits, labels, reduction="sum"))
         add("right", torch.bincount(labels[right], minlength=classes))
         add("count", torch.bincount(labels, minlength=classes))
         if isinstance(output, TeacherOutput):

@@ -15,6 +15,8 @@ import numpy as np
 from deit_ref import photos
 
 Array: TypeAlias = np.ndarray[Any, Any]
+# The fields of `data.ImageSet`.
+Labelled: TypeAlias = tuple[Array, tuple[str, ...], list[str], Callable[[int], Array]]
 
 SPLITS = {"train": ("train",), "test": ("test", "val", "validation")}
 MAX_BYTES = 2**26  # of one image file
@@ -29,15 +31,6 @@ _CONVERTING = threading.Lock()
 
 class MissingSplit(ValueError):
     """There are photos, but none of this split."""
-
-
-class Labelled(NamedTuple):
-    """The fields of `data.ImageSet`."""
-
-    labels: Array
-    class_names: tuple[str, ...]
-    names: list[str]
-    read: Callable[[int], Array]
 
 
 class _Tree(NamedTuple):
@@ -139,7 +132,8 @@ def _labelled(
     class_names = tuple(sorted(parts[-1] for parts in _children(tree, root)))
     place = "/".join([shown, *root])
     if not files:
-        raise ValueError(f"There are no images in {place}: expected a folder per class with {_suffixes()} files.")
+        suffixes = ", ".join(sorted(photos.SUFFIXES))
+        raise ValueError(f"There are no images in {place}: expected a folder per class with {suffixes} files.")
     for parts in files:
         if len(parts) == depth + 1:
             raise ValueError(f"{call(tree.files[parts])} lies beside the class folders: move it into one, or away.")
@@ -156,11 +150,7 @@ def _labelled(
     def read(i: int) -> Array:
         return _decode(lambda: fetch(keys[i]), names[i])
 
-    return Labelled(np.array([labels[parts[depth]] for parts in files], np.int64), class_names, names, read)
-
-
-def _suffixes() -> str:
-    return ", ".join(sorted(photos.SUFFIXES))
+    return np.array([labels[parts[depth]] for parts in files], np.int64), class_names, names, read
 
 
 def _children(tree: _Tree, root: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -32,7 +32,7 @@ def random_masks(
     """
     rows, columns = checks.pair("grid", grid)
     batch, block = checks.integer("batch", batch), checks.integer("block", block)
-    ratio = checks.number("ratio", ratio, low=0, high=np.nextafter(1, 2))
+    ratio = checks.fraction("ratio", ratio)
     down, across = -(-rows // block), -(-columns // block)
     order = generator.random((batch, down * across)).argsort(axis=1)  # (batch, squares): a permutation in each row
     hidden = order < np.ceil(ratio * (down * across))

@@ -1,8 +1,11 @@
-"""One program in several processes: torchrun starts them, and says in the environment which is which."""
+"""One program in several processes: torchrun starts them, its environment says which is which, signals end them."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import torch
@@ -43,3 +46,25 @@ def gathered(mine: Sequence[Any], *, rank: int, world: int) -> list[Any]:
     if shares is None:
         return []
     return [shares[i % world][i // world] for i in range(sum(map(len, shares)))]
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that a step is finished first; the second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        # A supervisor's SIGTERM may follow the terminal's Ctrl-C while the step is being finished.
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield stop
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -112,7 +112,7 @@ class Recipe:
         for name in ("label_smoothing", "dropout", "attention_dropout", "drop_path"):
             checks.number(name, getattr(self, name), low=0, high=1)
         for name in ("flip", "erasing", "mix_probability", "mix_switch", "alpha", "mask_ratio"):
-            checks.number(name, getattr(self, name), low=0, high=math.nextafter(1, 2))
+            checks.fraction(name, getattr(self, name))
         for name in ("learning_rate", "warmup_epochs", "warmup_learning_rate", "min_learning_rate", "weight_decay"):
             checks.number(name, getattr(self, name), low=0, high=math.inf)
         for name in ("mixup", "cutmix"):

@@ -91,8 +91,8 @@ def train(
             test = None
         if test is not None:
             check_same_classes(images, test)
-        module, processing = _module(recipe, images, start=start, task=task, seed=seed)
-        module.to(where)
+        module = _module(recipe, images, start=start, task=task, seed=seed).to(where)
+        processing = module.image_processing
         batches = Batches(images, recipe, processing, seed=seed, device=where, rank=rank, world=world)
         teach = None if teacher is None else teach_from(teacher, images.class_names, processing, recipe, device=where)
         state = fit(
@@ -102,7 +102,7 @@ def train(
             recipe,
             folder=out,
             seed=seed,
-            assess=None if test is None else _assess(recipe, module, test, processing, batches),
+            assess=None if test is None else _assess(recipe, module, test, batches),
             assess_every=assess_every,
             resume=resume,
             autocast=bfloat16_is_fast(where) if bfloat16 is None else bfloat16,
@@ -162,7 +162,7 @@ def _same_classes(theirs: tuple[str, ...] | None, ours: tuple[str, ...], source:
 
 def _module(
     recipe: Recipe, images: ImageSet, *, start: DeiTWeights | None, task: str | None, seed: int
-) -> tuple[torch.nn.Module, ImageProcessing]:
+) -> Student | Teacher:
     if recipe.task == "teacher":
         if start is not None:
             raise ValueError("A teacher begins with random weights: leave out the checkpoint to start from.")
@@ -170,7 +170,7 @@ def _module(
         chosen = np.random.default_rng(seed).permutation(len(images))[:2000]
         photos = [images.read(int(i)) for i in chosen]
         teacher.fit_whitening(preprocess(photos, teacher.image_processing, backend="torch"))
-        return teacher, teacher.image_processing
+        return teacher
     if start is not None and recipe.task != "classification":
         raise ValueError(f"Fine-tuning learns classes, the recipe's task is {recipe.task!r}: choose another recipe.")
     if start is None:
@@ -179,39 +179,39 @@ def _module(
         both = recipe.distillation != "none" or start.task != "classification"
         task = task or ("classification-with-teacher" if both else "classification")
         weights = adapted(start, recipe, task=task, class_names=images.class_names, seed=seed)
-    return Student(weights), weights.image_processing
+    return Student(weights)
 
 
-def _objective(recipe: Recipe, module: torch.nn.Module, teach: Teach | None) -> Objective:
-    if isinstance(module, Student):
-        if recipe.task == "masked-image-modeling":
-            return masked_image_modeling(recipe, module.config)
-        return classification(recipe, teach=teach)
-    return from_labels
+def _objective(recipe: Recipe, module: Student | Teacher, teach: Teach | None) -> Objective:
+    if not isinstance(module, Student):
+        return from_labels
+    if recipe.task == "masked-image-modeling":
+        return masked_image_modeling(recipe, module.config)
+    return classification(recipe, teach=teach)
 
 
 def _assess(
-    recipe: Recipe, module: torch.nn.Module, test: ImageSet, processing: ImageProcessing, batches: Batches
+    recipe: Recipe, module: Student | Teacher, test: ImageSet, batches: Batches
 ) -> Callable[[Mapping[str, torch.Tensor]], dict[str, Any]]:
+    processing = module.image_processing
+    share: dict[str, Any] = {"device": batches.device, "rank": batches.rank, "world": batches.world}
+
     def assess(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         def model(x: torch.Tensor, **options: Any) -> Any:
             return functional_call(module, dict(state), (x,), options)
 
-        if recipe.task == "masked-image-modeling":
-            assert isinstance(module, Student)
-            return reconstruction_error(
-                model, test, processing, recipe, module.config,
-                device=batches.device, rank=batches.rank, world=batches.world,
-            )  # fmt: skip
-        return evaluate(model, test, processing, device=batches.device, rank=batches.rank, world=batches.world)
+        if isinstance(module, Student) and module.task == "masked-image-modeling":
+            return reconstruction_error(model, test, processing, recipe, module.config, **share)
+        return evaluate(model, test, processing, **share)
 
     return assess
 
 
-def _write(out: Path, module: torch.nn.Module, state: Mapping[str, torch.Tensor], class_names: tuple[str, ...]) -> None:
+def _write(
+    out: Path, module: Student | Teacher, state: Mapping[str, torch.Tensor], class_names: tuple[str, ...]
+) -> None:
     if isinstance(module, Student):
         save_weights(module.tree(state).to("numpy"), out)
     else:
-        assert isinstance(module, Teacher)
         module.load_state_dict(state)
         save_teacher(module, out, class_names=class_names)

@@ -11,19 +11,11 @@ import torch
 from deit_ref import checks
 from deit_ref.arrays import to_torch
 from deit_ref.config import DeiTConfig
-from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import Output
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.torch_backend.positions import interpolate_pos_embed
 from deit_ref.training.recipe import MODELS, Recipe
-from deit_ref.weights import (
-    DeiTWeights,
-    array_shapes,
-    draw_arrays,
-    init_weights,
-    named_arrays,
-    weights_from_arrays,
-)
+from deit_ref.weights import DeiTWeights, array_shapes, draw_arrays, init_weights, named_arrays, weights_from_arrays
 
 logger = logging.getLogger("deit_ref")
 
@@ -109,15 +101,10 @@ def adapted(weights: DeiTWeights, recipe: Recipe, *, task: str, class_names: tup
     if new := [name for name in expected if name not in arrays and not name.startswith("dist_token")]:
         logger.warning("%s: drawn from seed %d.", ", ".join(new), seed)
     chosen = {name: np.asarray(arrays.get(name, drawn[name])) for name in expected}
-    return weights_from_arrays(
-        chosen, config, task, image_processing=_processing(weights, recipe), class_names=class_names
-    )
-
-
-def _processing(weights: DeiTWeights, recipe: Recipe) -> ImageProcessing:
-    """The checkpoint's mean and std, which its first layer was trained with, at the recipe's size."""
+    # The checkpoint's mean and std, which its first layer was trained with, at the recipe's size.
     old = weights.image_processing
-    return dataclasses.replace(recipe.image_processing, image_mean=old.image_mean, image_std=old.image_std)
+    processing = dataclasses.replace(recipe.image_processing, image_mean=old.image_mean, image_std=old.image_std)
+    return weights_from_arrays(chosen, config, task, image_processing=processing, class_names=class_names)
 
 
 def _with_recipe(config: DeiTConfig, recipe: Recipe, *, num_labels: int) -> DeiTConfig:

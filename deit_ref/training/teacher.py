@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import nn
 
 from deit_ref import checks
+from deit_ref.checkpoints.files import json_bytes, locate, read_json, write
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.training.recipe import Recipe
 
@@ -126,8 +127,6 @@ def save_teacher(teacher: Teacher, folder: str | os.PathLike[str], *, class_name
     """Write config.json and model.safetensors (float16), each beside its place and then renamed."""
     from safetensors.torch import save
 
-    from deit_ref.checkpoints.files import json_bytes, write
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {
@@ -135,16 +134,14 @@ def save_teacher(teacher: Teacher, folder: str | os.PathLike[str], *, class_name
         for name, value in teacher.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    sizes = {"image_size": teacher.image_size, "widths": list(teacher.widths)}
-    values = {"kind": _KIND, "class_names": list(class_names), **sizes}
+    values: dict[str, Any] = {"kind": _KIND, "class_names": list(class_names)}
+    values |= {"image_size": teacher.image_size, "widths": list(teacher.widths)}
     write(folder / "config.json", json_bytes(values))
     write(folder / "model.safetensors", save(arrays))
 
 
 def is_teacher(folder: str | os.PathLike[str]) -> bool:
     """Whether `save_teacher` wrote this folder, or it is "cifar10-teacher", which comes with the package."""
-    from deit_ref.checkpoints.files import locate, read_json
-
     file = locate(folder) / "config.json"
     return file.is_file() and read_json(file).get("kind") == _KIND
 
@@ -159,8 +156,6 @@ def load_teacher(folder: str | os.PathLike[str]) -> tuple[Teacher, tuple[str, ..
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-
-    from deit_ref.checkpoints.files import locate, read_json
 
     folder = locate(folder)
     if not is_teacher(folder):

@@ -84,8 +84,8 @@ REFERENCE = {
         tuple(
             f"training.{name}"
             for name in (
-                "recipe data folders cifar batches augmentation operations masking objectives optimization teacher "
-                "student loop state run evaluate bundle"
+                "recipe data folders cifar augmentation randaugment mixing batches masking teacher student "
+                "objectives optimization state metrics loop evaluate run bundle"
             ).split()
         ),
     ),

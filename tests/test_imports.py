@@ -16,6 +16,7 @@ PACKAGE = Path(deit_ref.__file__).parent
 CHAPTER_NAMES = CHAPTER_FILES
 BACKENDS = ("numpy_backend", "torch_backend")
 
+
 def house():
     """What each room may import, as CONTRIBUTING.md says: {room: rooms}."""
     text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")

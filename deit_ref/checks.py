@@ -4,7 +4,6 @@ Each check returns the value in the one form the rest of the package works with,
 says what was expected, what came and what to do.
 """
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -89,6 +88,8 @@ def deep_image(image: Any) -> None:
 
 def did_you_mean(value: Any, known: Iterable[str]) -> str:
     """A sentence that names the closest known word, or nothing."""
+    import difflib
+
     close = difflib.get_close_matches(str(value), list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 

@@ -190,11 +190,15 @@ def test_chapters_are_short_enough_to_read(name):
     assert 60 <= lines <= 200, f"{name}.py has {lines} lines"
 
 
-HEAVY = ["torch", "scipy", "matplotlib", "transformers", "safetensors", "PIL", "tqdm", "huggingface_hub"]
+HEAVY = ("torch", "scipy", "matplotlib", "transformers", "safetensors", "PIL", "tqdm", "huggingface_hub")
+# Together they would more than double the time of `import deit_ref`.
+SLOW = ("numpy.random", "logging", "json", "difflib", "jaxtyping", "deit_ref.checkpoints.pickle_reader")
 
 
-def loaded_after(code, heavy=HEAVY):
-    code = f"import sys\n{code}\nprint(*[name for name in {heavy} if name in sys.modules])"
+def loaded_after(code, among=HEAVY, before=""):
+    """Which modules a new interpreter has loaded after the code that it had not loaded before."""
+    code = f"import sys\n{before}\nbefore = set(sys.modules)\n{code}"
+    code += f"\nprint(*[name for name in {among} if name in sys.modules and name not in before])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
     assert result.returncode == 0, result.stderr
     return result.stdout.split()
@@ -203,6 +207,11 @@ def loaded_after(code, heavy=HEAVY):
 def test_import_is_light():
     assert loaded_after("import deit_ref") == []
     assert loaded_after("import torch")[:1] == ["torch"]  # the question can be answered with yes
+
+
+def test_what_is_slow_to_import_waits_until_it_is_used():
+    assert loaded_after("import deit_ref", SLOW, before="import numpy, PIL.Image") == []
+    assert loaded_after("import numpy.random, json", ("json", "numpy"), before="import json") == ["numpy"]
 
 
 @pytest.mark.parametrize("words", [["--help"], *([command, "--help"] for command in COMMANDS)])

@@ -1,18 +1,17 @@
 """What readers of checkpoint files share: an entry of a table of contents, JSON, and errors that name the file."""
 
-import json
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from deit_ref import checks
 
-logger = logging.getLogger("deit_ref")
+if TYPE_CHECKING:
+    import logging
 
 # What weights are stored as, in safetensors' words, and the NumPy dtype that holds it; bfloat16 comes as bare bits.
 DTYPES = {"F16": "f2", "BF16": "u2", "F32": "f4", "F64": "f8"}
@@ -53,6 +52,13 @@ def widen_bfloat16(bits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
+def logger() -> "logging.Logger":
+    """The package's logger, which says what was guessed."""
+    import logging
+
+    return logging.getLogger("deit_ref")
+
+
 @contextmanager
 def naming(path: Any) -> Iterator[None]:
     """Puts the path in front of a ValueError's message."""
@@ -68,6 +74,8 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file cannot be read, or holds something else.
     """
+    import json
+
     if not os.path.isfile(path):  # a pipe may wait for ever, a device may never end
         raise ValueError(f"{path} is no file: download or save it again.")
     if (size := os.path.getsize(path)) > MAX_JSON:
@@ -83,6 +91,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def json_bytes(values: Mapping[str, Any]) -> bytes:
     """The values as a JSON file for people to read; NumPy's numbers are written as Python's."""
+    import json
+
     return (json.dumps(values, indent=2, default=lambda scalar: scalar.item()) + "\n").encode()
 
 

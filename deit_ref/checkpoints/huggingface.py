@@ -118,7 +118,7 @@ def read_processing(path: Path, config: DeiTConfig) -> ImageProcessing:
     """The steps in preprocessor_config.json, or transformers' usual ones for this config, said in a log line."""
     if not path.exists():
         processing = default_image_processing(config)
-        logger.warning("%s is missing; images are processed by %s.", path, processing)
+        logger().warning("%s is missing; images are processed by %s.", path, processing)
         return processing
     values = read_json(path)
     with naming(path):
@@ -143,7 +143,7 @@ def class_names_of(values: Mapping[str, Any], path: Path, config: DeiTConfig) ->
     if class_names == tuple(f"LABEL_{i}" for i in range(len(class_names))):
         return None
     if len(class_names) != config.num_labels:
-        logger.warning("%s names %d classes, config= has %d: no names.", path, len(class_names), config.num_labels)
+        logger().warning("%s names %d classes, config= has %d: no names.", path, len(class_names), config.num_labels)
         return None
     return class_names
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from deit_ref import checks
-from deit_ref.checkpoints import hub, names, original, pickle_reader, safetensors_reader
+from deit_ref.checkpoints import hub, names, original, safetensors_reader
 from deit_ref.checkpoints.files import BUNDLED, DTYPES, StoredArray, bundled, locate, logger, naming, read_json
 from deit_ref.checkpoints.huggingface import (
     CONFIG,
@@ -99,7 +99,7 @@ def load_weights(
     check_labels(values or {}, folder / CONFIG)
     # timm's config.json names a model of timm and has none of our fields.
     if values is not None and "architecture" in values and "model_type" not in values:
-        logger.warning("%s is timm's and is not read.", folder / CONFIG)
+        logger().warning("%s is timm's and is not read.", folder / CONFIG)
         guess, values = True, None
     else:
         guess = os.path.isfile(source)
@@ -240,7 +240,7 @@ def _arrays_of(
         assert seed is not None
         drawn = draw_arrays(new, std=config.initializer_range, seed=seed)
         arrays |= {name: array.astype(dtype, copy=False) for name, array in drawn.items()}
-        logger.warning("New weights, drawn from seed %d and not yet trained: %s.", seed, ", ".join(new))
+        logger().warning("New weights, drawn from seed %d and not yet trained: %s.", seed, ", ".join(new))
     return arrays
 
 
@@ -261,6 +261,8 @@ def _module(name: str) -> str:
 
 def _read_arrays(stored: Mapping[str, StoredArray]) -> dict[str, np.ndarray[Any, Any]]:
     """The tensors under the same keys; bfloat16 as float32, every other dtype as it is."""
+    from deit_ref.checkpoints import pickle_reader
+
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for file in sorted({entry.file for entry in stored.values()}):
         keys = {entry.name: key for key, entry in stored.items() if entry.file == file}

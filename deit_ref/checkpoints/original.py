@@ -14,8 +14,6 @@ from typing import Any
 from deit_ref import checks
 from deit_ref.checkpoints import names
 from deit_ref.checkpoints.files import StoredArray, logger
-from deit_ref.checkpoints.pickle_program import Tensor
-from deit_ref.checkpoints.pickle_reader import read_program, stored_array
 from deit_ref.config import DeiTConfig
 from deit_ref.image_processing import ImageProcessing
 
@@ -36,9 +34,13 @@ def read_headers(file: Path, revision: str | None) -> list[StoredArray]:
     Raises:
         ValueError: the file cannot be read, or holds no such state_dict.
     """
+    from deit_ref.checkpoints.pickle_program import Tensor
+    from deit_ref.checkpoints.pickle_reader import read_program, stored_array
+
     values = read_program(file)
     if not isinstance(values, dict):
-        raise ValueError(f"{file} must hold a state_dict, got {_kind(values)}: save model.state_dict().")
+        kind = "a single tensor" if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(f"{file} must hold a state_dict, got {kind}: save model.state_dict().")
     parts = {
         revision: values[name]
         for revision, listed in PARTS.items()
@@ -111,11 +113,11 @@ def guessed_config(source: Any, shapes: Mapping[str, tuple[int, ...]], layout: n
         distilled=distilled,
         **sizes,
     )
-    logger.warning("%s has no config; its shapes say %s.", source, config)
-    logger.warning("Guessed: num_attention_heads = hidden_size / %d = %d.", HEAD_DIM, config.num_attention_heads)
+    logger().warning("%s has no config; its shapes say %s.", source, config)
+    logger().warning("Guessed: num_attention_heads = hidden_size / %d = %d.", HEAD_DIM, config.num_attention_heads)
     origin = "original" if layout is names.ORIGINAL else "transformers'"
-    logger.warning("Guessed: layer_norm_eps = %g, as for %s names.", config.layer_norm_eps, origin)
-    logger.warning("Guessed: hidden_act = %s, pooler_act = %s.", config.hidden_act, config.pooler_act)
+    logger().warning("Guessed: layer_norm_eps = %g, as for %s names.", config.layer_norm_eps, origin)
+    logger().warning("Guessed: hidden_act = %s, pooler_act = %s.", config.hidden_act, config.pooler_act)
     return config
 
 
@@ -124,7 +126,7 @@ def guessed_processing(config: DeiTConfig) -> ImageProcessing | None:
     height, width = config.image_shape
     if height != width:
         return None
-    logger.warning("Guessed: images are processed by ImageProcessing.original(%d).", height)
+    logger().warning("Guessed: images are processed by ImageProcessing.original(%d).", height)
     return ImageProcessing.original(height)
 
 
@@ -146,7 +148,3 @@ def _square_root(number: int, what: str) -> int:
     if side < 1 or side * side != number:
         raise ValueError(f"{what.format(number)}, which is no square: pass config=deit_ref.DeiTConfig(...).")
     return side
-
-
-def _kind(values: Any) -> str:
-    return "a single tensor" if isinstance(values, Tensor) else type(values).__name__

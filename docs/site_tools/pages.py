@@ -56,9 +56,10 @@ REFERENCE = {
     "config": (
         "Configuration",
         "Sizes of a model, treatment of photos, and the published variants.",
-        ("config",),
+        ("config", "image_processing"),
     ),
     "weights": ("Weights", "The tree that both backends take first.", ("weights",)),
+    "arrays": ("Arrays", "Numbers in any form as arrays of a backend.", ("arrays",)),
     "outputs": ("Outputs", "What `forward` returns: one type for each task.", ("outputs",)),
     "trace": ("Trace", "Every step of a forward pass, by name.", ("trace",)),
     "photos": ("Photos", "From files, PIL images, arrays and tensors to pixels.", ("photos",)),

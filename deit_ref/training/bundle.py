@@ -84,7 +84,9 @@ def card(
     words += ["--teacher", "cifar10-teacher"] if recipe.distillation != "none" else []
     for key, value in changes.items():
         words += ["--set", f"{key}={value}"]
-    rows = [f"| {key} | {value} |" for key, value in dataclasses.asdict(recipe).items() if _matters(key, recipe)]
+    unused = [] if recipe.task == "masked-image-modeling" else ["mask_ratio", "mask_block"]
+    unused += [] if recipe.distillation != "none" else ["alpha", "tau"]
+    rows = [f"| {key} | {value} |" for key, value in dataclasses.asdict(recipe).items() if key not in unused]
     return "\n".join(
         [
             f"# {name}",
@@ -135,11 +137,6 @@ def _closest(recipe: Recipe) -> tuple[str, dict[str, Any]]:
         return {key: value for key, value in dataclasses.asdict(recipe).items() if value != before[key]}
 
     return min(((name, difference(base)) for name, base in RECIPES.items()), key=lambda pair: len(pair[1]))
-
-
-def _matters(key: str, recipe: Recipe) -> bool:
-    masked, distilled = recipe.task == "masked-image-modeling", recipe.distillation != "none"
-    return not (key in ("mask_ratio", "mask_block") and not masked) and not (key in ("alpha", "tau") and not distilled)
 
 
 def main(argv: list[str] | None = None) -> int:

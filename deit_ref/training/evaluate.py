@@ -147,11 +147,8 @@ def baselines(
 
 def _result(totals: Mapping[str, torch.Tensor], class_names: tuple[str, ...]) -> dict[str, Any]:
     photos = float(totals["count"].sum())
-    shares = {
-        name: float(totals[name]) / photos
-        for name in ("top5", "loss", "cls_top1", "distillation_top1")
-        if name in totals
-    }
+    names = ("top5", "loss", "cls_top1", "distillation_top1")
+    shares = {name: float(totals[name]) / photos for name in names if name in totals}
     per_class = (totals["right"] / totals["count"].clamp(min=1)).tolist()
     return {
         "photos": int(photos),

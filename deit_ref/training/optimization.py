@@ -44,6 +44,7 @@ def optimizers(
     named_parameters: Iterable[tuple[str, torch.nn.Parameter]], recipe: Recipe
 ) -> list[torch.optim.Optimizer]:
     """The optimizers of a recipe, one or two; every parameter that requires a gradient is in one of their groups."""
+    rate = recipe.scaled_learning_rate
     named = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
     matrices = [p for name, p in named if recipe.optimizer == "muon" and for_muon(name, tuple(p.shape))]
     taken = {id(parameter) for parameter in matrices}
@@ -54,18 +55,12 @@ def optimizers(
     ]
     groups = [group for group in groups if group["params"]]
     if recipe.optimizer == "sgd":
-        return [torch.optim.SGD(groups, lr=recipe.scaled_learning_rate, momentum=0.85, nesterov=True)]
-    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.scaled_learning_rate, eps=1e-8)]
+        return [torch.optim.SGD(groups, lr=rate, momentum=0.85, nesterov=True)]
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=rate, eps=1e-8)]
     if matrices:
         # Its steps are as long as AdamW's usual ones, so that both share one learning rate.
-        found.append(
-            torch.optim.Muon(
-                matrices,
-                lr=recipe.scaled_learning_rate,
-                weight_decay=recipe.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
+        decay = recipe.weight_decay
+        found.append(torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     return found
 
 

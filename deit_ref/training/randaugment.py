@@ -36,14 +36,6 @@ def _posterize(images: Images, level: Each, sign: Each) -> Images:
     return torch.floor(images / step) * step
 
 
-def _solarize(images: Images, level: Each, sign: Each) -> Images:
-    return torch.where(images < 256 - torch.floor(256 * level), images, 255 - images)
-
-
-def _solarize_add(images: Images, level: Each, sign: Each) -> Images:
-    return torch.where(images < 128, images + torch.floor(110 * level), images)
-
-
 def _factor(level: Each, sign: Each) -> Each:
     return 1 + sign * 0.9 * level
 
@@ -60,10 +52,6 @@ def _color(images: Images, level: Each, sign: Each) -> Images:
 def _contrast(images: Images, level: Each, sign: Each) -> Images:
     mean = _gray(images).mean(dim=(2, 3), keepdim=True).round()  # (batch, 1, 1, 1)
     return torch.lerp(mean.expand_as(images), images, _factor(level, sign))
-
-
-def _brightness(images: Images, level: Each, sign: Each) -> Images:
-    return images * _factor(level, sign)
 
 
 def _sharpness(images: Images, level: Each, sign: Each) -> Images:
@@ -114,11 +102,11 @@ OPERATIONS: Mapping[str, Callable[[Images, Each, Each], Images]] = {
     "invert": lambda images, level, sign: 255 - images,
     "rotate": _rotate,
     "posterize": _posterize,
-    "solarize": _solarize,
-    "solarize_add": _solarize_add,
+    "solarize": lambda images, level, sign: torch.where(images < 256 - torch.floor(256 * level), images, 255 - images),
+    "solarize_add": lambda images, level, sign: torch.where(images < 128, images + torch.floor(110 * level), images),
     "color": _color,
     "contrast": _contrast,
-    "brightness": _brightness,
+    "brightness": lambda images, level, sign: images * _factor(level, sign),
     "sharpness": _sharpness,
     "shear_x": _shear_x,
     "shear_y": _shear_y,
@@ -128,11 +116,7 @@ OPERATIONS: Mapping[str, Callable[[Images, Each, Each], Images]] = {
 
 
 def rand_augment(
-    images: UInt8[Array, "batch 3 height width"],
-    *,
-    num_ops: int = 2,
-    magnitude: float = 9,
-    generator: torch.Generator,
+    images: UInt8[Array, "batch 3 height width"], *, num_ops: int = 2, magnitude: float = 9, generator: torch.Generator
 ) -> UInt8[Array, "batch 3 height width"]:
     """RandAugment as timm's "rand-m9-mstd0.5-inc1": `num_ops` times, one of fifteen operations for each image.
 

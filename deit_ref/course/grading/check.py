@@ -148,10 +148,10 @@ def variant(task: Task, mistake: Mistake) -> Any:
     Raises:
         ValueError: the text to replace does not stand exactly once in the function.
     """
-    text, (chapter, _, name) = mutated(task, mistake), task.function.rpartition(".")
+    chapter = task.function.rpartition(".")[0]
     known = dict(vars(import_module(module_of(chapter))))
-    exec(compile(text, f"<{task.function} with a mistake>", "exec"), known)
-    return known[name]
+    exec(compile(mutated(task, mistake), f"<{task.function} with a mistake>", "exec"), known)
+    return known[task.name]
 
 
 def mutated(task: Task, mistake: Mistake) -> str:

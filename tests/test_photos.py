@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from deit_ref import photos
+from deit_ref import photo_names, photos
 
 SMALL = np.arange(30, dtype=np.uint8).reshape(2, 5, 3)  # (height, width, channels)
 
@@ -237,7 +237,7 @@ def test_deep_gray_images(tmp_path):
         (np.full((4, 4), "a"), "Expected the array to hold numbers.*got dtype <U1"),
         (np.zeros(4, np.uint8), r"shape \(height, width\).*got \(4,\)"),
         (np.zeros((0, 4, 3), np.uint8), r"got \(0, 4, 3\)"),
-        (None, "a path, a PIL image, an array or a tensor; got NoneType"),
+        (None, "a path, a binary file, a PIL image, an array or a tensor; got NoneType"),
         (b"photo.png", "got bytes"),
         (Image.new("I", (2, 2), 256), r"the PIL image to hold whole numbers in 0\.\.255, .*got int32 in 256\.\.256"),
         (Image.new("F", (2, 2), -1), r"the PIL image to hold .*got float32 in -1\.0\.\.-1\.0"),
@@ -336,11 +336,11 @@ def test_find_images_in_folders_and_patterns(tmp_path, monkeypatch):
     for name in ("pets/b.png", "pets/a.JPG", "pets/notes.txt", "pets/cats/c.jpeg", "one[1].png", "one1.png", "two.png"):
         (tmp_path / name).touch()
     below = [os.path.join("pets", "a.JPG"), os.path.join("pets", "b.png"), os.path.join("pets", "cats", "c.jpeg")]
-    assert photos.find_images(["two.png", "pets"]) == ["two.png", *below]
-    assert photos.find_images(["*.png"]) == ["one1.png", "one[1].png", "two.png"]
-    assert photos.find_images(["one[1].png"]) == ["one[1].png"]
-    assert photos.find_images(["p*"]) == below
-    assert photos.find_images(["empty", "absent.png", "no*.png", ""]) == ["empty", "absent.png", "no*.png", ""]
+    assert photo_names.find_images(["two.png", "pets"]) == ["two.png", *below]
+    assert photo_names.find_images(["*.png"]) == ["one1.png", "one[1].png", "two.png"]
+    assert photo_names.find_images(["one[1].png"]) == ["one[1].png"]
+    assert photo_names.find_images(["p*"]) == below
+    assert photo_names.find_images(["empty", "absent.png", "no*.png", ""]) == ["empty", "absent.png", "no*.png", ""]
 
 
 def test_pillow_waits_until_a_file_is_read():

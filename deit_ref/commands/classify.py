@@ -13,7 +13,8 @@ from deit_ref.commands.pipeline import MANY, Answer, Pace, classify_files, defau
 from deit_ref.commands.shared import chosen_weights
 from deit_ref.commands.terminal import json_line, printable, progress, say
 from deit_ref.config import TASKS
-from deit_ref.photos import bundled_photo, exif_orientation, find_images
+from deit_ref.photo_names import find_images
+from deit_ref.photos import bundled_photo, exif_orientation
 
 EXAMPLES = """examples:
   deit-ref classify cat.jpg                five most probable classes

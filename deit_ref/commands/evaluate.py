@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     need("torch")
-    from deit_ref.training.data import open_images
+    from deit_ref.data.opening import open_images
     from deit_ref.training.teacher import is_teacher
 
     images = open_images(args.data, args.split)

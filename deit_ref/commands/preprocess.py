@@ -11,7 +11,7 @@ from deit_ref.arrays import as_numpy
 from deit_ref.commands.arguments import add_model, new_file
 from deit_ref.commands.shared import refuse_to_replace, warn_if_turned, write_picture
 from deit_ref.commands.terminal import printable, progress, say
-from deit_ref.photos import find_images
+from deit_ref.photo_names import find_images
 
 EXAMPLES = """examples:
   deit-ref preprocess cat.jpg --out seen.png        resized and cropped, as a picture

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from deit_ref.api import preprocess
+from deit_ref.data.images import ImageSet, fits_in_memory, in_memory
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.training.augmentation import erase, padded_crop, random_flip, random_resized_crop
-from deit_ref.training.data import ImageSet, fits_in_memory, in_memory
 from deit_ref.training.mixing import mix, smooth_labels
 from deit_ref.training.randaugment import rand_augment
 from deit_ref.training.recipe import Recipe

@@ -19,8 +19,8 @@ import torch
 from deit_ref.checkpoints.files import write
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
+from deit_ref.data.opening import open_images
 from deit_ref.torch_backend.model import TASKS
-from deit_ref.training.data import open_images
 from deit_ref.training.evaluate import evaluate, reconstruction_error
 from deit_ref.training.recipe import RECIPES, Recipe
 from deit_ref.training.state import load_state

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 
 from deit_ref.api import preprocess
 from deit_ref.config import DeiTConfig
+from deit_ref.data.images import ImageSet
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import TeacherOutput
 from deit_ref.torch_backend.losses import masked_l1
-from deit_ref.training.data import ImageSet
 from deit_ref.training.masking import random_masks
 from deit_ref.training.recipe import Recipe
 

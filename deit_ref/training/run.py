@@ -14,12 +14,13 @@ from deit_ref import checks
 from deit_ref.api import preprocess
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
+from deit_ref.data.images import ImageSet, check_same_classes
+from deit_ref.data.layout import MissingSplit
+from deit_ref.data.opening import open_images
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.batches import Batches, mean_and_std
-from deit_ref.training.data import ImageSet, check_same_classes, open_images
 from deit_ref.training.evaluate import evaluate, reconstruction_error
-from deit_ref.training.folders import MissingSplit
 from deit_ref.training.loop import bfloat16_is_fast, fit
 from deit_ref.training.objectives import Objective, classification, from_labels, masked_image_modeling
 from deit_ref.training.processes import processes

@@ -226,7 +226,8 @@ def make(
         ValueError: student, teacher and photos know different classes, there are too few photos, or the file would
             have more than `MOST_BYTES`.
     """
-    from deit_ref.training.data import check_same_classes, open_images
+    from deit_ref.data.images import check_same_classes
+    from deit_ref.data.opening import open_images
     from deit_ref.training.teacher import load_teacher
 
     if student.dist_token is None:

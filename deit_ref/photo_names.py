@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 from deit_ref import checks
 
@@ -80,7 +81,9 @@ def find_images(names: list[str]) -> list[str]:
     for name in names:
         # A pattern is only what does not exist: file names may hold brackets.
         matches = [] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
-        for path in [match for match in matches if not is_ignored(os.path.basename(match))] or [name]:
+        written = set(Path(name).parts)
+        meant = [match for match in matches if not any(map(is_ignored, {*Path(match).parts} - written))]
+        for path in meant or [name]:
             inside, left_out = contents(path) if os.path.isdir(path) else ([], Counter())
             if inside and left_out:
                 logger.info("%s: left out are %s.", path, counted(left_out))

@@ -138,11 +138,55 @@ def test_the_other_split_is_not_taken_for_the_wanted_one(tmp_path):
     assert len(open_images(path, "test")) == 5
 
 
+def test_what_is_called_like_a_split_says_so(tmp_path):
+    path = write_folder(tmp_path / "dev", contents())
+    with pytest.raises(ValueError, match=r"no split 'train'.*dev itself is called otherwise.*"):
+        open_images(path, "train")
+
+
 def test_a_class_may_be_called_train(tmp_path):
     path = write_folder(tmp_path / "d", contents({"train/1.png": 0, "car/1.png": 1, "test/1.png": 2}))
     assert open_images(path, "train").class_names == ("car", "test", "train")
     path = write_folder(tmp_path / "e", below("train", contents({"train/1.png": 0, "car/1.png": 1})))
     assert open_images(path, "train").class_names == ("car", "train")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("train", ["train", "Training", "TRAIN"])
+@pytest.mark.parametrize("test", ["Testing", "Valid", "eval", "DEV", "validation"])
+def test_splits_as_people_call_them(train, test, packed, tmp_path):
+    files = {**both(f"data/{train}", f"data/{test}"), "data/README.txt": b""}
+    path = write_zip(tmp_path / "d.zip", files) if packed else write_folder(tmp_path / "d", files) / "data"
+    for split, name, offset in (("train", train, 0), ("test", test, 10)):
+        images = open_images(path, split)
+        assert (images.class_names, len(images), images.unused) == (CLASSES, 5, ())
+        assert images.place.endswith(f"/{name}")
+        np.testing.assert_array_equal(images.read(4), pixels(offset))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_of_several_test_splits_one_is_taken_and_the_others_are_named(packed, tmp_path):
+    files = {**both("train", "val"), **below("Test", contents(offset=20)), **below("dev", contents())}
+    path = write_zip(tmp_path / "d.zip", files) if packed else write_folder(tmp_path / "d", files)
+    images = open_images(path, "test")
+    np.testing.assert_array_equal(images.read(4), pixels(20))
+    assert images.place.endswith("/Test")
+    assert images.unused == ("val", "dev")
+    assert open_images(path, "train").unused == ()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_class_folder_that_holds_only_folders_is_refused(packed, tmp_path):
+    files = {**below("flowers_train", contents()), **below("flowers_test", contents(offset=10))}
+    path = write_zip(tmp_path / "d.zip", files) if packed else write_folder(tmp_path / "d", files)
+    with pytest.raises(
+        ValueError,
+        match=r"class folder .*/flowers_test holds no photos itself, only folders \(Ant, cat, dog\): if those are the "
+        r"classes give .*/flowers_test as the data, if it is a split call it train or test, .*\(1 more",
+    ):
+        open_images(path, "train")
+    if not packed:
+        assert open_images(path / "flowers_test", "train").class_names == CLASSES
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ from typing import BinaryIO
 import numpy as np
 
 from deit_ref import checks, photo_names
-from deit_ref.data import cifar
-from deit_ref.data.archives import SUFFIXES, from_archive
+from deit_ref.data import cifar, tars
 from deit_ref.data.images import ImageSet, digest_of, reader
 from deit_ref.data.layout import SPLITS, arrange, named_like
 from deit_ref.data.sources import Source, from_folder
+from deit_ref.data.zips import from_zip
 from deit_ref.image_processing import ImageProcessing
+
+ARCHIVES = (".zip", *tars.SUFFIXES)
 
 
 def open_images(path: str | os.PathLike[str], split: str, processing: ImageProcessing | None = None) -> ImageSet:
@@ -59,7 +61,7 @@ def look(
     children = [child.name for child in path.iterdir() if not photo_names.is_ignored(child.name)]
     folders = [name for name in children if (path / name).is_dir()]
     holders = [name for name in folders if any(child.is_dir() for child in (path / name).iterdir())]
-    packed = {name[: -len(suffix)]: name for suffix in SUFFIXES for name in children if name.lower().endswith(suffix)}
+    packed = {name[: -len(suffix)]: name for suffix in ARCHIVES for name in children if name.lower().endswith(suffix)}
     if chosen := named_like(split, {*holders, *packed}):
         unused = tuple(chosen[1:])
         if chosen[0] in holders:
@@ -82,11 +84,11 @@ def _from_file(
         )
     if path.name == cifar.ARCHIVE:
         return _from_cifar(path, split), ()
-    if not path.name.lower().endswith(SUFFIXES):
+    if not path.name.lower().endswith(ARCHIVES):
         raise ValueError(
-            f"{path} is neither a folder nor an archive ({', '.join(SUFFIXES)}): expected photos in class folders."
+            f"{path} is neither a folder nor an archive ({', '.join(ARCHIVES)}): expected photos in class folders."
         )
-    source = from_archive(path)
+    source = from_zip(path) if path.suffix.lower() == ".zip" else tars.from_tar(path)
     if not source.tree.files and any(parts[-1] == cifar.META for parts, _ in source.tree.left_out):
         return _from_cifar(path, split), ()
     return _arranged(source, split, processing, unused)

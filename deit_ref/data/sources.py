@@ -8,6 +8,9 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from deit_ref import photo_names, photos
 
+MAX_BYTES = 2**26  # of a photo in an archive, which is read into memory
+TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB"
+
 Parts: TypeAlias = tuple[str, ...]  # ("train", "cat", "1.jpg")
 
 
@@ -51,6 +54,37 @@ def put(tree: Tree, parts: Parts, key: Any, size: int, reason: str | None = None
         tree.files[parts] = Entry(key, size)
     else:
         tree.left_out.append((parts, reason))
+
+
+def put_by_name(tree: Tree, path: Path, name: str, key: Any, size: int, reason: str | None) -> bool:
+    """Add an entry of the archive `path` where its name says, a folder's ends in "/"; whether it is a photo to be read.
+
+    Raises:
+        ValueError: there is an entry of this name.
+    """
+    raw = name.split("/")
+    parts = tuple(part for part in raw if part not in ("", ".", ".."))
+    if not parts or any(map(photo_names.is_ignored, parts)):
+        return False
+    folder = name.endswith("/")
+    if name.startswith("/") or ".." in raw or raw[0].endswith(":"):
+        reason = "with a name that leads out of the archive"
+    else:
+        tree.folders.update(parts[:depth] for depth in range(1, len(parts) + folder))
+    if folder:
+        return False
+    if reason is None and parts in tree.files:
+        raise ValueError(f"{path} holds {name} twice: expected one image per name. Pack it again.")
+    put(tree, parts, key, size, reason)
+    return reason is None and parts in tree.files
+
+
+def broken(name: str, error: Exception) -> ValueError:
+    """What to raise for an entry that its archive does not give out."""
+    return ValueError(
+        f"{name!r} is broken or cannot be read ({str(error) or type(error).__name__}): expected a whole image file. "
+        "Get it again."
+    )
 
 
 def from_folder(path: Path) -> Source:

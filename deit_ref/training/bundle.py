@@ -53,7 +53,7 @@ def bundle(run: Path, target: Path, data: Path, *, hardware: str) -> dict[str, A
     """
     state = load_state(run, device=torch.device("cpu"))
     recipe = Recipe(**state["recipe"])
-    device, images = torch.device("cpu"), open_images(data, "test")
+    device, images = torch.device("cpu"), open_images(data, "test", recipe.image_processing)
     if is_teacher(run):
         teacher, class_names = load_teacher(run)
         save_teacher(teacher, target, class_names=class_names)

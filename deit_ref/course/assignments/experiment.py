@@ -233,7 +233,7 @@ def make(
     if student.dist_token is None:
         raise ValueError("The student has no distillation token: give a model that was distilled.")
     ask, names = load_teacher(teacher)
-    parts = {split: open_images(data, split) for split in ("train", "test")}
+    parts = {split: open_images(data, split, student.image_processing) for split in ("train", "test")}
     check_same_classes(parts["train"], parts["test"])
     for who, known in (("student", student.class_names), ("teacher", names)):
         if known != parts["train"].class_names:

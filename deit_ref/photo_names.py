@@ -39,6 +39,11 @@ def heic_is_read() -> bool:
     return find_spec("pillow_heif") is not None
 
 
+def is_named_a_photo(name: str) -> bool:
+    """Whether a file is a photo by its suffix, of a kind that is read here or with pillow-heif."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES | HEIC_SUFFIXES
+
+
 def why_left_out(name: str) -> str | None:
     """Why a file is not taken for a photo, such as ".txt", or None if it is."""
     suffix = os.path.splitext(name)[1].lower()

@@ -6,4 +6,6 @@ Files, in reading order:
     cifar      CIFAR-10's own archive (its pickles: cifar_pickle)
     images     the photos of a split, with their labels, read one at a time
     opening    from a path to those
+    examine    every photo read once: what it is, which are there twice
+    survey     from photos to a report of what is wrong (report)
 """

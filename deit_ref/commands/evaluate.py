@@ -6,7 +6,8 @@ from typing import Any
 
 import deit_ref
 from deit_ref import checks
-from deit_ref.commands.arguments import count, share
+from deit_ref.commands.arguments import add_exif, count, share
+from deit_ref.commands.shared import loaded_weights
 from deit_ref.commands.terminal import json_line, say
 from deit_ref.commands.training import DATA, need
 from deit_ref.training.recipe import Recipe
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a checkpoint or a teacher's folder (default: the bundled cifar10-distilled)",
     )
     parser.add_argument("--split", choices=("train", "test"), default="test", help="(default: test)")
+    add_exif(parser)
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
     parser.add_argument("--batch-size", type=count, default=256, metavar="N", help="photos at a time (default: 256)")
     words = "of masked-image-modeling:"
@@ -59,6 +61,7 @@ def _evaluate_teacher(args: argparse.Namespace) -> dict[str, Any]:
     from deit_ref.training.teacher import load_teacher
 
     teacher, names = load_teacher(args.weights)
+    teacher.apply_exif = teacher.apply_exif if args.exif is None else args.exif
     where, processing = _device(args), teacher.image_processing
     images = open_images(args.data, args.split, processing)
     _check_classes(names, len(names), images)
@@ -69,7 +72,7 @@ def _evaluate_weights(args: argparse.Namespace) -> dict[str, Any]:
     from deit_ref.data.opening import open_images
     from deit_ref.training.evaluate import evaluate, reconstruction_error
 
-    weights = deit_ref.load_weights(args.weights)
+    weights = loaded_weights(args)
     if weights.task == "features":
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
     processing = weights.image_processing

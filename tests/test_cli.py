@@ -106,7 +106,8 @@ def test_a_broken_file_is_reported_and_the_rest_goes_on(capsys, folder, images):
     assert [set(line) - {"image"} for line in lines] == [{"top"}, {"error"}, {"top"}, {"error"}]
     assert [len(line["top"]) for line in lines if "top" in line] == [5, 5]
     assert lines[0]["top"] != lines[2]["top"]
-    first, second = err.splitlines()
+    left_out, first, second = err.splitlines()
+    assert left_out == f"deit-ref: {images}: left out are 1 .txt."
     assert first.startswith("deit-ref: error: ")
     assert "b.jpg' is not an image" in first
     assert "There is no file" in second

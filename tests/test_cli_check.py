@@ -1,5 +1,6 @@
 """`deit-ref check`, `--exif`, and what commands say of folders of photos, as a user types them."""
 
+import argparse
 import json
 import sys
 from dataclasses import replace
@@ -15,6 +16,8 @@ from test_survey import classes
 from tiny_data import PLAIN, write_photos
 
 import deit_ref
+from deit_ref.commands.survey import looked_over
+from deit_ref.data.opening import open_splits
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.run import train
 from deit_ref.training.teacher import new_teacher, save_teacher
@@ -234,3 +237,68 @@ def test_folders_without_a_photo_say_what_is_there(capsys, tmp_path, weights, mo
     assert code == 0
     assert out.startswith(str(tmp_path / "phone" / "4.jpg"))
     assert "left out are 2 .heic (pip install pillow-heif to read them), 1 .mov." in err
+
+
+def broken_photos(tmp_path):
+    """Photos of three colors, one of each split broken, and a text among them."""
+    folder = write_photos(tmp_path / "d", train=6, test=3)
+    (folder / "train" / "red" / "2.png").write_bytes(b"no image")
+    (folder / "test" / "blue" / "0.png").write_bytes((folder / "test" / "blue" / "0.png").read_bytes()[:50])
+    (folder / "train" / "red" / "notes.txt").touch()
+    return folder
+
+
+@pytest.mark.parametrize("command", ["train", "train-teacher", "finetune"])
+def test_training_says_what_there_is_and_goes_on_without_broken_photos(command, capsys, tmp_path, weights):
+    folder = broken_photos(tmp_path)
+    words = {
+        "train": ("--recipe", "cifar10-table", "--set", "image_size=16", "warmup_epochs=0"),
+        "train-teacher": ("--set", "image_size=16", "warmup_epochs=0"),
+        "finetune": ("--weights", weights, "--recipe", "cifar10-finetune", "--image-size", 16),
+    }[command]
+    common = ("--data", folder, "--epochs", 1, "--batch-size", 4, "--device", "cpu")
+    code, _, err = run(capsys, command, *common, "--out", tmp_path / "out", *words)
+    assert code == 0, err
+    lines = [line.removeprefix("deit-ref: ") for line in err.splitlines()]
+    assert lines[0] == f"train: 18 photos of 3 classes (blue 6, green 6, red 6) in {folder}/train, 16x16 pixels"
+    assert lines[1] == f"test: 9 photos of 3 classes (blue 3, green 3, red 3) in {folder}/test, 16x16 pixels"
+    assert "note: other files are left out: 1 .txt." in lines
+    (first, second) = [line for line in lines if line.startswith("warning: 1 of ")]
+    assert first.startswith(
+        f"warning: 1 of train cannot be read, 17 are left: '{folder}/train/red/2.png' is not an image"
+    )
+    assert second.startswith(f"warning: 1 of test cannot be read, 8 are left: '{folder}/test/blue/0.png' is broken")
+    (line,) = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line)["test"]["photos"] == 8
+    # Without the look, the first broken photo ends the run.
+    code, _, err = run(capsys, command, *common, "--out", tmp_path / "other", "--no-check", *words)
+    assert code == 2
+    assert "are left: " not in err
+    assert "/test/blue/0.png' is broken" in err or "/train/red/2.png' is not an image" in err
+
+
+def test_evaluate_says_what_there_is_and_goes_on_without_broken_photos(capsys, tmp_path, weights):
+    folder = write_folder(tmp_path / "d", {**turned_photos(count=4), "test/top/x.jpg": b"no image"})
+    code, out, err = run(capsys, "evaluate", "--data", folder, "--weights", weights, "--json")
+    assert (code, json.loads(out)["photos"]) == (0, 8)
+    lines = err.replace("deit-ref: ", "").splitlines()
+    assert lines[0] == f"test: 9 photos of 2 classes (bottom 4, top 5) in {folder}/test, 24x24 pixels"
+    assert any(line.startswith("note: 6 of 9 photos are stored turned: they are taken as they are") for line in lines)
+    assert any(line.startswith("warning: 1 of test cannot be read, 8 are left: ") for line in lines)
+    code, out, err = run(capsys, "evaluate", "--data", folder, "--weights", weights, "--no-check")
+    assert (code, out) == (2, "")
+    assert "test/top/x.jpg' is not an image that can be read" in err
+
+
+@pytest.mark.parametrize(("world", "rank", "said"), [(1, 0, True), (2, 0, True), (2, 1, False)])
+def test_of_several_processes_each_looks_at_names_alone_and_the_first_speaks(
+    world, rank, said, capsys, tmp_path, monkeypatch
+):
+    folder = broken_photos(tmp_path)
+    args = argparse.Namespace(no_check=False)
+    monkeypatch.setenv("WORLD_SIZE", str(world))
+    monkeypatch.setenv("RANK", str(rank))
+    left = looked_over(open_splits(folder), args, apply_exif=False, image_shape=(16, 16))
+    assert [len(images) for images in left.values()] == ([17, 8] if world == 1 else [18, 9])
+    err = capsys.readouterr().err
+    assert ("train: 18 photos" in err, "cannot be read" in err) == (said, world == 1)

@@ -36,7 +36,8 @@ FOR_COMMANDS = {
     "shared": ["terminal"],
     "pipeline": [],
     "recipes": [],
-    "training": ["arguments", "recipes", "terminal"],
+    "survey": ["terminal"],
+    "training": ["arguments", "recipes", "survey", "terminal"],
 }
 
 # Third parties at module level, and inside functions.
@@ -52,6 +53,7 @@ THIRD = {
     "benchmark.peers": ({"numpy"}, {"torch", "torchvision", "transformers", "timm", "onnxruntime"}),
     "benchmark.techniques": ({"numpy"}, {"torch", "scipy"}),
     "plots": ({"numpy"}, {"matplotlib"}),
+    "commands.check": (set(), {"torch"}),
     "commands.evaluate": (set(), {"torch"}),
     "commands.terminal": (set(), {"tqdm"}),
     "commands.training": (set(), {"tqdm"}),

@@ -9,10 +9,11 @@ from deit_ref.checkpoints.files import BUNDLED, locate, read_json
 from deit_ref.checkpoints.huggingface import CONFIG
 from deit_ref.checkpoints.inspection import CheckpointReport, inspect_weights
 from deit_ref.checkpoints.load import load_weights
-from deit_ref.commands.terminal import json_line, printable, progress
+from deit_ref.commands.survey import surveyed
+from deit_ref.commands.terminal import json_line, printable
 from deit_ref.commands.training import need
 from deit_ref.data.report import Report
-from deit_ref.data.survey import look_at_both, report_on
+from deit_ref.data.survey import look_at_both
 
 EXAMPLES = """examples:
   deit-ref check photos/                     classes, counts, what is left out, turned, broken or there twice
@@ -58,16 +59,12 @@ def _of_photos(args: argparse.Namespace) -> Report:
     weights = None if args.weights is None else load_weights(args.weights)
     processing = None if weights is None else weights.image_processing
     sets, problems = look_at_both(args.what, processing)
-    count = sum(map(len, sets.values()))
-    with progress(range(count), count, unit="photo", every=1000) as (things, _):
-        steps = iter(things)
-        return report_on(
-            sets,
-            problems=problems,
-            apply_exif=None if processing is None else processing.apply_exif,
-            image_shape=None if weights is None else weights.config.image_shape,
-            progress=lambda done: [next(steps) for _ in range(done)],
-        )
+    return surveyed(
+        sets,
+        problems=problems,
+        apply_exif=None if processing is None else processing.apply_exif,
+        image_shape=None if weights is None else weights.config.image_shape,
+    )
 
 
 def _of_checkpoint(path: Path) -> CheckpointReport:

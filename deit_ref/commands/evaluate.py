@@ -8,8 +8,12 @@ import deit_ref
 from deit_ref import checks
 from deit_ref.commands.arguments import add_exif, count, share
 from deit_ref.commands.shared import loaded_weights
+from deit_ref.commands.survey import add_no_check, looked_over
 from deit_ref.commands.terminal import json_line, say
 from deit_ref.commands.training import DATA, need
+from deit_ref.data.images import ImageSet
+from deit_ref.data.opening import open_images
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.training.recipe import Recipe
 
 EXAMPLES = f"""examples:
@@ -32,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", choices=("train", "test"), default="test", help="(default: test)")
     add_exif(parser)
+    add_no_check(parser)
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
     parser.add_argument("--batch-size", type=count, default=256, metavar="N", help="photos at a time (default: 256)")
     words = "of masked-image-modeling:"
@@ -56,27 +61,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _evaluate_teacher(args: argparse.Namespace) -> dict[str, Any]:
-    from deit_ref.data.opening import open_images
     from deit_ref.training.evaluate import evaluate
     from deit_ref.training.teacher import load_teacher
 
     teacher, names = load_teacher(args.weights)
     teacher.apply_exif = teacher.apply_exif if args.exif is None else args.exif
     where, processing = _device(args), teacher.image_processing
-    images = open_images(args.data, args.split, processing)
+    images = _opened(args, processing, (teacher.image_size, teacher.image_size))
     _check_classes(names, len(names), images)
     return evaluate(teacher.to(where), images, processing, device=where, batch_size=args.batch_size)
 
 
 def _evaluate_weights(args: argparse.Namespace) -> dict[str, Any]:
-    from deit_ref.data.opening import open_images
     from deit_ref.training.evaluate import evaluate, reconstruction_error
 
     weights = loaded_weights(args)
     if weights.task == "features":
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
     processing = weights.image_processing
-    images = open_images(args.data, args.split, processing)
+    images = _opened(args, processing, weights.config.image_shape)
     if weights.task != "masked-image-modeling":
         _check_classes(weights.class_names, weights.config.num_labels, images)
     where = _device(args)
@@ -92,6 +95,12 @@ def _evaluate_weights(args: argparse.Namespace) -> dict[str, Any]:
         model, images, processing, recipe, weights.config, device=where, batch_size=args.batch_size
     )
     return {**found, "mask_ratio": args.mask_ratio, "block": args.block}
+
+
+def _opened(args: argparse.Namespace, processing: ImageProcessing, image_shape: tuple[int, int]) -> ImageSet:
+    """The photos of the split that can be read; said what there is."""
+    sets = {args.split: open_images(args.data, args.split, processing)}
+    return looked_over(sets, args, apply_exif=processing.apply_exif, image_shape=image_shape)[args.split]
 
 
 def _device(args: argparse.Namespace) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 import deit_ref
 from deit_ref.commands.arguments import add_exif, count, natural
 from deit_ref.commands.recipes import changed_recipe, recipe_table
+from deit_ref.commands.survey import add_no_check, looked_over
 from deit_ref.commands.terminal import say
 from deit_ref.photos import write_png
 from deit_ref.training.recipe import DISTILLATIONS, RECIPES, Recipe
@@ -57,6 +58,7 @@ def add_training(
         help="change other fields of the recipe; --show lists them",
     )
     add_exif(parser, usual=usual_exif)
+    add_no_check(parser)
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
     parser.add_argument("--no-bfloat16", action="store_true", help="compute in float32 where bfloat16 is faster, too")
@@ -99,9 +101,20 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
     if recipe.distillation == "none" and teacher is not None:
         raise ValueError("The recipe learns without a teacher: leave out --teacher, or add --distillation hard.")
     need("torch", "tqdm", *(["kornia"] if recipe.rand_augment else []))
+    from deit_ref.arrays import as_device
+    from deit_ref.data.opening import open_splits
     from deit_ref.training import run
     from deit_ref.training.state import NAME
+    from deit_ref.training.student import processing_of
 
+    # Before photos are read, which may take a while.
+    as_device(args.device or "cpu")
+    if (out / NAME).exists() and not args.resume:
+        raise ValueError(f"--out {out} holds a run already: go on with --resume, or choose another folder.")
+    if args.resume and not (out / NAME).exists():
+        raise ValueError(
+            f"--out {out} holds no {NAME} to resume from: leave out --resume, or give the folder of a run."
+        )
     if (out / "config.json").exists() and not (out / NAME).exists():
         raise ValueError(f"--out {out} holds other weights, which would be lost: choose another folder.")
     _let_the_first_process_speak()
@@ -109,10 +122,13 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
     if weights is not None:
         weights = deit_ref.load_weights(weights)
         task = "classification" if recipe.distillation == "none" else "classification-with-teacher"
+    reading, size = processing_of(recipe, weights), (recipe.image_size, recipe.image_size)
+    splits = open_splits(args.data, reading)
+    splits = looked_over(splits, args, apply_exif=reading.apply_exif, image_shape=size)
     try:
         run.train(
             recipe,
-            args.data,
+            splits,
             out,
             teacher=teacher,
             start=weights,

@@ -15,8 +15,7 @@ from deit_ref.api import preprocess
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
 from deit_ref.data.images import ImageSet, check_same_classes
-from deit_ref.data.layout import MissingSplit
-from deit_ref.data.opening import open_images
+from deit_ref.data.opening import open_splits
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.batches import Batches, mean_and_std
@@ -34,7 +33,7 @@ logger = logging.getLogger("deit_ref")
 
 def train(
     recipe: Recipe,
-    data: str | os.PathLike[str],
+    data: str | os.PathLike[str] | Mapping[str, ImageSet],
     out: str | os.PathLike[str],
     *,
     teacher: str | os.PathLike[str] | Teach | None = None,
@@ -53,7 +52,8 @@ def train(
 
     Args:
         recipe: what is trained, and how.
-        data: photos in class folders with a "train" and, for evaluation, a "test" part; see `data.open_images`.
+        data: photos in class folders with a "train" and, for evaluation, a "test" part, see `data.opening.open_images`;
+            or these parts, opened.
         out: a folder; gets the weights (float32), checkpoint.pt and metrics.jsonl.
         teacher: for recipes with distillation: a folder that `train-teacher` wrote, any checkpoint `load_weights`
             reads, or a function from photos in 0..1 (batch, 3, height, width) to logits; of the same classes.
@@ -84,14 +84,11 @@ def train(
             "has none."
         )
     with processes(device) as (where, rank, world):
-        reading = processing_of(recipe, start)
-        images = open_images(data, "train", reading)
-        try:
-            test = open_images(data, "test", reading)
-        except MissingSplit as error:
-            logger.warning("nothing is evaluated: %s", error)
-            test = None
-        if test is not None:
+        splits = data if isinstance(data, Mapping) else open_splits(data, processing_of(recipe, start))
+        images, test = splits["train"], splits.get("test")
+        if test is None:
+            logger.warning("nothing is evaluated: there are no test photos.")
+        else:
             check_same_classes(images, test)
         module = _module(recipe, images, start=start, task=task, seed=seed).to(where)
         processing = module.image_processing

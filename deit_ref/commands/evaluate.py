@@ -67,8 +67,9 @@ def _evaluate_teacher(args: argparse.Namespace) -> dict[str, Any]:
     teacher, names = load_teacher(args.weights)
     teacher.apply_exif = teacher.apply_exif if args.exif is None else args.exif
     where, processing = _device(args), teacher.image_processing
-    images = _opened(args, processing, (teacher.image_size, teacher.image_size))
+    images = open_images(args.data, args.split, processing)
     _check_classes(names, len(names), images)
+    images = _looked_over(args, images, processing, (teacher.image_size, teacher.image_size))
     return evaluate(teacher.to(where), images, processing, device=where, batch_size=args.batch_size)
 
 
@@ -79,9 +80,10 @@ def _evaluate_weights(args: argparse.Namespace) -> dict[str, Any]:
     if weights.task == "features":
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
     processing = weights.image_processing
-    images = _opened(args, processing, weights.config.image_shape)
+    images = open_images(args.data, args.split, processing)
     if weights.task != "masked-image-modeling":
         _check_classes(weights.class_names, weights.config.num_labels, images)
+    images = _looked_over(args, images, processing, weights.config.image_shape)
     where = _device(args)
     weights = weights.to("torch", device=where)
 
@@ -97,9 +99,10 @@ def _evaluate_weights(args: argparse.Namespace) -> dict[str, Any]:
     return {**found, "mask_ratio": args.mask_ratio, "block": args.block}
 
 
-def _opened(args: argparse.Namespace, processing: ImageProcessing, image_shape: tuple[int, int]) -> ImageSet:
-    """The photos of the split that can be read; said what there is."""
-    sets = {args.split: open_images(args.data, args.split, processing)}
+def _looked_over(
+    args: argparse.Namespace, images: ImageSet, processing: ImageProcessing, image_shape: tuple[int, int]
+) -> ImageSet:
+    sets = {args.split: images}
     return looked_over(sets, args, apply_exif=processing.apply_exif, image_shape=image_shape)[args.split]
 
 

@@ -48,9 +48,9 @@ def blocks(text: str) -> list[str]:
 
 def rows(text: str) -> Iterator[Row]:
     """The rows of all tables, in order."""
-    for line in text.splitlines():
-        if line.startswith("| `"):
-            there, here, note = (cell.strip() for cell in line.strip("|").split(" | "))
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        for line in table.splitlines()[2:]:
+            there, here, note = (cell.strip() for cell in line[1:-1].split(" | ", 2))
             yield Row(_code(there), _code(here), note.startswith(DIFFERS))
 
 

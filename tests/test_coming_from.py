@@ -5,6 +5,7 @@ transformers' column runs here. timm's was run by make_timm_lines.py, which keep
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import torch
 import transformers
 from coming_from import blocks, plain, rows, run, sampled, section, stand_in, write_stand_in
 from PIL import Image
+from tiny_data import CLASSES, write_photos
 from tolerances import BOUNDS, assert_close
 
 import deit_ref
 from deit_ref.checkpoints import hub
+from deit_ref.commands import main
 from deit_ref.photos import bundled_photo
 from deit_ref.weights import named_arrays
 
@@ -93,6 +96,19 @@ def test_there_and_back(folder, capsys):
     ours, theirs = (plain(run(line, {})) for line in printed[-2:])
     assert_same(theirs, ours)
     assert [name for name, _ in ours] == ["cat", "dog"]
+
+
+def test_what_finetune_writes_goes_there_too(folder):
+    """The page's command, for one epoch on tiny photos."""
+    from transformers import pipeline
+
+    deit_ref.save_weights(deit_ref.load_weights(), "mine")
+    write_photos(folder / "photos", train=2, test=1, size=(40, 32))
+    (command,) = re.findall("^deit-ref (finetune .*)$", section("From transformers"), re.M)
+    assert main([*command.split(), "--epochs", "1", "--batch-size", "6"]) == 0
+    answers = pipeline("image-classification", model="mine-tuned")("cat.jpg")
+    assert_same(plain(answers), plain(deit_ref.forward(deit_ref.load_weights("mine-tuned"), "cat.jpg").top()[0]))
+    assert sorted(answer["label"] for answer in answers) == sorted(CLASSES)
 
 
 def test_what_transformers_does_not_know_comes_back(folder):

@@ -1,23 +1,22 @@
-"""Photos: a path, a PIL image, an array or a tensor becomes a (height, width, channels) array of bytes.
+"""Photos: a path, a file, a PIL image, an array or a tensor becomes a (height, width, channels) array of bytes.
 
 The only file that imports Pillow, and only inside functions. What cannot be read without a guess is refused: values
 that are neither 0..255 nor 0..1, an unclear channel axis, files larger than Pillow's limit for decompression bombs.
 """
 
-import glob
+import io
 import os
 import struct
 import sys
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from deit_ref import checks
+from deit_ref import checks, photo_names
 from deit_ref.arrays import as_numpy
 from deit_ref.image_processing import DATA_FORMATS
 
@@ -30,9 +29,11 @@ Array: TypeAlias = np.ndarray[Any, Any]
 # Formats that Pillow decodes in its own process. Left out are, among others, EPS and WMF, which it hands to other
 # programs to be run.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
-SUFFIXES = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm .tga .ico".split())
+# What pillow-heif adds, once a file of that kind has come; Pillow itself has no such decoder.
+_HEIF = "HEIF"
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 # Their decoders hold several copies of the image, up to 25 bytes per pixel.
-_COPYING = ("WEBP", "AVIF", "JPEG2000")
+_COPYING = ("WEBP", "AVIF", "JPEG2000", _HEIF)
 _ORIENTATION = 274  # the EXIF tag
 # What Pillow's decoders raise for broken files: AVIF's is RuntimeError, and a wrong length may ask for all memory; a
 # palette image without its palette fails an assertion.
@@ -65,7 +66,8 @@ def load_image(
     cut to their upper 8 bits by Pillow. PIL images of modes I and F follow the rule for arrays.
 
     Args:
-        image: a path; a PIL image; or an array or tensor of shape (height, width), (height, width, channels) or
+        image: a path; a file that was opened in binary, or an io.BytesIO, read from its beginning and left open; a PIL
+            image; or an array or tensor of shape (height, width), (height, width, channels) or
             (channels, height, width). An animation gives its first frame. A uint8 array that needs no conversion is
             returned as it is, not copied.
         do_convert_rgb: whether to make three channels of every mode: gray is repeated, palettes are looked up,
@@ -74,7 +76,8 @@ def load_image(
         input_data_format: of arrays, "channels_last", "channels_first" or "none" (height, width); None means the axis
             that has 1, 3 or 4 entries, if only one does. Two axes are (height, width), whatever it says, and files
             and PIL images are always channels last.
-        apply_exif: whether to turn a file or PIL image as its EXIF orientation says.
+        apply_exif: whether to turn a file or PIL image as its EXIF orientation says. HEIC photos are always upright:
+            their format says itself how to turn them, and their decoder does.
 
     Raises:
         ValueError: the file is missing, not an image, broken or too large, or the array is no image.
@@ -83,19 +86,17 @@ def load_image(
     space; and whose arrays of 0.0 and 1.0 only become bytes 0 and 1).
     """
     if isinstance(image, str | os.PathLike):
-        from PIL import ImageOps
-
-        with _open(image) as opened:
-            if apply_exif:
-                with _pillow_errors(_shown(image)):
-                    # In place, because two copies of the largest image and its array would be more than 1 GB.
-                    ImageOps.exif_transpose(opened, in_place=True)
-            return _from_pil(opened, _shown(image), do_convert_rgb=do_convert_rgb, apply_exif=False)
+        with open_file(image) as file:
+            return _from_file(file, do_convert_rgb=do_convert_rgb, apply_exif=apply_exif)
+    if hasattr(image, "read"):
+        return _from_file(image, do_convert_rgb=do_convert_rgb, apply_exif=apply_exif)
     if _is_pil(image):
         return _from_pil(image, "the PIL image", do_convert_rgb=do_convert_rgb, apply_exif=apply_exif)
     if isinstance(image, np.ndarray) or hasattr(image, "detach"):
         return _from_array(image, do_convert_rgb=do_convert_rgb, input_data_format=input_data_format)
-    raise ValueError(f"Expected an image: a path, a PIL image, an array or a tensor; got {type(image).__name__}.")
+    raise ValueError(
+        f"Expected an image: a path, a binary file, a PIL image, an array or a tensor; got {type(image).__name__}."
+    )
 
 
 def load_images(
@@ -133,15 +134,45 @@ def load_images(
     return loaded
 
 
-def exif_orientation(path: str | os.PathLike[str]) -> int:
+def exif_orientation(image: str | os.PathLike[str] | BinaryIO) -> int:
     """How a photo is stored: 1 is upright, 2 to 8 are mirrored or turned (EXIF tag 274).
 
     Raises:
         ValueError: the file is missing or not an image.
     """
-    with _open(path) as image, _pillow_errors(_shown(path)):
-        orientation: Any = image.getexif().get(_ORIENTATION)
+    if isinstance(image, str | os.PathLike):
+        with open_file(image) as file:
+            return exif_orientation(file)
+    opened = _identified(image)
+    with _pillow_errors(_shown(image)):
+        orientation: Any = 1 if opened.format == _HEIF else opened.getexif().get(_ORIENTATION)
     return orientation if orientation in range(2, 9) else 1
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file, opened to be read.
+
+    Raises:
+        ValueError: there is none, or it is a folder, a pipe, a device or not to be read.
+    """
+    name = repr(os.fspath(path))
+    if not os.path.exists(path):
+        if str(path).startswith(("http://", "https://")):
+            raise ValueError(f"{name} is an address, expected a file: download it and give the file's path.")
+        raise ValueError(f"There is no file {name}: expected the path of an image, check its spelling.")
+    if os.path.isdir(path):
+        raise ValueError(f"{name} is a folder, expected an image file: {_what_to_name(os.fspath(path))}.")
+    if not os.path.isfile(path):  # a pipe may wait for ever, a device may never end
+        raise ValueError(f"{name} is a pipe or a device, expected an image file: save what comes from it first.")
+    with _pillow_errors(name):
+        return open(path, "rb")
+
+
+def _what_to_name(folder: str) -> str:
+    photos, left_out = photo_names.contents(folder)
+    if photos:
+        return f"name one of the {len(photos)} in it, such as {photos[0]!r}"
+    return f"in it are {photo_names.counted(left_out)}, none of them an image" if left_out else "it is empty"
 
 
 BUNDLED_PHOTOS = ("chelsea", "astronaut", "coffee", "rocket")
@@ -160,72 +191,88 @@ def write_png(path: str | os.PathLike[str], image: Array) -> None:
     Image.fromarray(image).save(path, format="PNG")
 
 
-def find_images(names: list[str]) -> list[str]:
-    """Files that the names stand for, in order: files, folders (and what lies below them, sorted) and patterns.
-
-    Of a folder only files with an image suffix are taken. A name that stands for nothing stays in the list, so
-    that reading it says what is wrong.
-    """
-    found: list[str] = []
-    for name in names:
-        # A pattern is only what does not exist: file names may hold brackets.
-        matches = [] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
-        for path in matches or [name]:
-            inside = sorted(Path(path).rglob("*")) if os.path.isdir(path) else []
-            found.extend([str(file) for file in inside if file.suffix.lower() in SUFFIXES and file.is_file()] or [path])
-    return found
-
-
 def _is_pil(image: Any) -> bool:
     # Whoever holds a PIL image has imported Pillow: arrays need not wait for that import.
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(image, module.Image)
 
 
-def _shown(path: Any) -> str:
-    return repr(os.fspath(path))
+def _shown(file: Any) -> str:
+    """What messages call an open file."""
+    name = getattr(file, "name", None)
+    return repr(os.fspath(name)) if isinstance(name, str | bytes | os.PathLike) else "The file"
 
 
-def _open(path: str | os.PathLike[str]) -> "Image.Image":
-    """The opened file; only its header has been read."""
-    from PIL import Image, UnidentifiedImageError
+def _identified(file: BinaryIO) -> "Image.Image":
+    """A file as the first of the formats that knows it; only its header has been read.
 
-    name = _shown(path)
-    if not os.path.exists(path):
-        if str(path).startswith(("http://", "https://")):
-            raise ValueError(f"{name} is an address, expected a file: download it and give the file's path.")
-        raise ValueError(f"There is no file {name}: expected the path of an image, check its spelling.")
-    if os.path.isdir(path):
-        raise ValueError(f"{name} is a folder, expected an image file: name an image (.jpg, .png, ...) in it.")
-    if not os.path.isfile(path):  # a pipe may wait for ever, a device may never end
-        raise ValueError(f"{name} is a pipe or a device, expected an image file: save what comes from it first.")
+    As PIL.Image.open, which warns of images above Pillow's limit: that warning can only be made an error by filters
+    that belong to all threads.
+    """
+    from PIL import Image
+
+    name = _shown(file)
+    if isinstance(file, io.TextIOBase):
+        raise ValueError(f"{name} is opened as text, expected bytes: open it with open(path, 'rb').")
+    with _pillow_errors(name):
+        if not (hasattr(file, "seekable") and file.seekable()):  # what comes over a network
+            file = io.BytesIO(file.read())
+        file.seek(0)
+        start = file.read(64)
     Image.init()
     formats = [format for format in FORMATS if format in Image.OPEN]
-    try:
+    if _is_heic(start):
+        _register_heic(name)
+        formats.append(_HEIF)
+    for format in formats:
+        factory, accepts = Image.OPEN[format]
+        accepted = not accepts or accepts(start[:16])
+        if not accepted or isinstance(accepted, str):  # a text says why this Pillow cannot read the format
+            continue
         with _pillow_errors(name):
-            image = Image.open(path, formats=formats)
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit and image.format in _COPYING and image.width * image.height > limit * 2 // 5:
-                image.close()
-                raise Image.DecompressionBombError
+            file.seek(0)
+            try:
+                image: Image.Image = factory(file, "")
+            except (SyntaxError, IndexError, TypeError, struct.error):  # how a plugin says that it is another format's
+                continue
+            _refuse_bombs(image)
             return image
-    except UnidentifiedImageError as error:
+    raise ValueError(
+        f"{name} is not an image that can be read: expected one of {', '.join(formats)}. Convert it first."
+    )
+
+
+def _is_heic(start: bytes) -> bool:
+    # AVIF shares the container, and may name itself only among the brands that it is compatible with.
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS and b"avif" not in start[8:]
+
+
+def _register_heic(name: str) -> None:
+    """Let Pillow know the decoder of pillow-heif, if it is installed."""
+    try:
+        import pillow_heif
+    except ImportError as error:
         raise ValueError(
-            f"{name} is not an image that can be read: expected one of {', '.join(formats)}. Convert it first."
+            f"{name} is a HEIC photo, which Pillow alone cannot read: pip install pillow-heif, or save it as JPEG."
         ) from error
+    pillow_heif.register_heif_opener()
+
+
+def _refuse_bombs(image: "Image.Image") -> None:
+    from PIL import Image
+
+    limit, pixels = Image.MAX_IMAGE_PIXELS, image.width * image.height
+    if limit and pixels > (limit * 2 // 5 if image.format in _COPYING else limit):
+        raise Image.DecompressionBombError
 
 
 @contextmanager
 def _pillow_errors(name: str) -> Iterator[None]:
     """What Pillow raises for a bad file, as one ValueError that names the file."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
-    except UnidentifiedImageError:
-        raise
+        yield
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         limit = Image.MAX_IMAGE_PIXELS or 0
         raise ValueError(
@@ -239,6 +286,19 @@ def _pillow_errors(name: str) -> Iterator[None]:
         ) from error
 
 
+def _from_file(file: BinaryIO, *, do_convert_rgb: bool, apply_exif: bool) -> Array:
+    from PIL import ImageOps
+
+    image, name = _identified(file), _shown(file)
+    with _pillow_errors(name):
+        image.load()
+        _refuse_bombs(image)  # an icon's header, for one, may say less than what lies in it
+        if apply_exif and image.format != _HEIF:
+            # In place, because two copies of the largest image and its array would be more than 1 GB.
+            ImageOps.exif_transpose(image, in_place=True)
+    return _from_pil(image, name, do_convert_rgb=do_convert_rgb, apply_exif=False)
+
+
 def _from_pil(image: "Image.Image", name: str, *, do_convert_rgb: bool, apply_exif: bool) -> Array:
     from PIL import ImageOps
 
@@ -249,7 +309,7 @@ def _from_pil(image: "Image.Image", name: str, *, do_convert_rgb: bool, apply_ex
         )
     with _pillow_errors(name):
         image.load()
-        if apply_exif:
+        if apply_exif and image.format != _HEIF:
             image = ImageOps.exif_transpose(image)
     if image.mode in _DEEP_MODES:
         gray = _from_deep(image, name)[:, :, None]  # (height, width, 1)
@@ -265,16 +325,18 @@ def _pixels(image: "Image.Image", *, do_convert_rgb: bool) -> Array:
     from PIL import Image
 
     channels = 3 if do_convert_rgb else len(image.getbands())
+    wanted = "RGB" if do_convert_rgb else "L" if image.mode == "1" else image.mode
     array = np.empty((image.height, image.width, channels), np.uint8)
     # In strips, because each step of the largest image takes hundreds of MB.
     for top in range(0, image.height, 256):
-        strip = image.crop((0, top, image.width, min(top + 256, image.height)))
+        bottom = min(top + 256, image.height)
+        strip = image.crop((0, top, image.width, bottom)) if image.height > 256 else image
         if do_convert_rgb and image.has_transparency_data:
             white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
             strip = Image.alpha_composite(white, strip.convert("RGBA"))
-        if do_convert_rgb or image.mode == "1":
-            strip = strip.convert("RGB" if do_convert_rgb else "L")
-        array[top : top + 256] = np.asarray(strip).reshape(strip.height, strip.width, channels)
+        if strip.mode != wanted:
+            strip = strip.convert(wanted)
+        array[top:bottom] = np.asarray(strip).reshape(strip.height, strip.width, channels)
     return array
 
 

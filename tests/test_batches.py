@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tiny_data import EVERYTHING, PLAIN, write_photos
 
 import deit_ref
+from deit_ref.data.opening import open_images
 from deit_ref.training.batches import Batches, epoch_order, mean_and_std, step_seed
-from deit_ref.training.data import open_images
 from deit_ref.training.recipe import Recipe
 
 CPU = torch.device("cpu")

@@ -5,9 +5,9 @@ import pytest
 import torch
 from strategies import TINY
 
+from deit_ref.data.images import ImageSet
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import MaskedImageOutput, TeacherOutput
-from deit_ref.training.data import ImageSet
 from deit_ref.training.evaluate import baselines, evaluate, reconstruction_error
 from deit_ref.training.recipe import Recipe
 

@@ -44,7 +44,7 @@ THIRD = {
     "numpy_backend": ({"numpy", "jaxtyping"}, {"scipy"}),
     "torch_backend": ({"torch", "jaxtyping"}, set()),
     "arrays": ({"numpy"}, {"torch"}),
-    "photos": ({"numpy"}, {"PIL"}),
+    "photos": ({"numpy"}, {"PIL", "pillow_heif"}),
     "checkpoints": ({"numpy"}, {"safetensors", "huggingface_hub"}),
     "training": ({"torch", "numpy", "jaxtyping"}, {"PIL", "kornia", "safetensors", "tqdm"}),
     "training.masking": ({"numpy", "jaxtyping"}, set()),

@@ -12,9 +12,9 @@ import pytest
 import torch
 from tiny_data import EVERYTHING, PLAIN, metrics, send_at, start, write_photos
 
+from deit_ref.data.opening import open_images
 from deit_ref.training import loop, state
 from deit_ref.training.batches import Batches
-from deit_ref.training.data import open_images
 from deit_ref.training.objectives import Goal
 from deit_ref.training.optimization import update_average
 from deit_ref.training.recipe import Recipe

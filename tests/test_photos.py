@@ -5,7 +5,10 @@ import os
 import struct
 import subprocess
 import sys
+import warnings
+import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import PIL
@@ -237,7 +240,7 @@ def test_deep_gray_images(tmp_path):
         (np.full((4, 4), "a"), "Expected the array to hold numbers.*got dtype <U1"),
         (np.zeros(4, np.uint8), r"shape \(height, width\).*got \(4,\)"),
         (np.zeros((0, 4, 3), np.uint8), r"got \(0, 4, 3\)"),
-        (None, "a path, a PIL image, an array or a tensor; got NoneType"),
+        (None, "a path, a binary file, a PIL image, an array or a tensor; got NoneType"),
         (b"photo.png", "got bytes"),
         (Image.new("I", (2, 2), 256), r"the PIL image to hold whole numbers in 0\.\.255, .*got int32 in 256\.\.256"),
         (Image.new("F", (2, 2), -1), r"the PIL image to hold .*got float32 in -1\.0\.\.-1\.0"),
@@ -329,20 +332,6 @@ def test_lists_and_batches(photo):
         photos.load_images([path, "absent.png"])
 
 
-def test_find_images_in_folders_and_patterns(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    os.makedirs("pets/cats")
-    os.makedirs("empty")
-    for name in ("pets/b.png", "pets/a.JPG", "pets/notes.txt", "pets/cats/c.jpeg", "one[1].png", "one1.png", "two.png"):
-        (tmp_path / name).touch()
-    below = [os.path.join("pets", "a.JPG"), os.path.join("pets", "b.png"), os.path.join("pets", "cats", "c.jpeg")]
-    assert photos.find_images(["two.png", "pets"]) == ["two.png", *below]
-    assert photos.find_images(["*.png"]) == ["one1.png", "one[1].png", "two.png"]
-    assert photos.find_images(["one[1].png"]) == ["one[1].png"]
-    assert photos.find_images(["p*"]) == below
-    assert photos.find_images(["empty", "absent.png", "no*.png", ""]) == ["empty", "absent.png", "no*.png", ""]
-
-
 def test_pillow_waits_until_a_file_is_read():
     code = (
         "import sys, numpy\n"
@@ -353,3 +342,67 @@ def test_pillow_waits_until_a_file_is_read():
         "assert 'PIL' in sys.modules and 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Stream(io.RawIOBase):
+    """What comes over a network: it is read once, from its beginning to its end."""
+
+    def __init__(self, data):
+        self.rest = io.BytesIO(data)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        return self.rest.readinto(buffer)
+
+
+def test_open_files_are_read_from_their_beginning_and_left_open(photo, tmp_path):
+    path, array = photo
+    with open(path, "rb") as file, zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(path, "a.png")
+        for image in (file, io.BytesIO(path.read_bytes()), archive.open("a.png"), Stream(path.read_bytes())):
+            np.testing.assert_array_equal(photos.load_image(image), array)
+            assert not image.closed
+        np.testing.assert_array_equal(photos.load_image(file), array)  # again
+        np.testing.assert_array_equal(photos.load_images([file, path])[0], array)
+        assert photos.exif_orientation(file) == 1
+    with pytest.raises(ValueError, match=r"photo.png' is broken or cannot be read .*closed file"):
+        photos.load_image(file)
+    with open(path, encoding="latin-1") as text, pytest.raises(ValueError, match=r"photo.png' is opened as text.*'rb'"):
+        photos.load_image(text)
+    with pytest.raises(ValueError, match=r"^The file is not an image that can be read"):
+        photos.load_image(io.BytesIO(b"no image"))
+
+
+def test_threads_refuse_large_files_and_no_filter_of_warnings_is_touched(tmp_path, monkeypatch):
+    for size in (10_000, 12_000):  # Pillow warns of the first, which is above its limit but not twice
+        (tmp_path / f"{size}.png").write_bytes(bomb(size, 9_000))
+    filters = list(warnings.filters)
+
+    def touched(*arguments, **options):
+        raise AssertionError("the filters of warnings belong to all threads")
+
+    monkeypatch.setattr(warnings, "catch_warnings", touched)
+    monkeypatch.setattr(warnings, "simplefilter", touched)
+
+    def refused(i):
+        with pytest.raises(ValueError, match="is too large: expected at most"):
+            photos.load_image(tmp_path / f"{(10_000, 12_000)[i % 2]}.png")
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(refused, range(32)))
+    assert warnings.filters == filters
+
+
+def test_a_folder_is_told_by_what_is_in_it(tmp_path, photo):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty' is a folder, expected an image file: it is empty"):
+        photos.load_image(tmp_path / "empty")
+    for name in ("a.txt", "b.TXT", "c.pdf", "plain", ".DS_Store"):
+        (tmp_path / "empty" / name).touch()
+    with pytest.raises(ValueError, match=r"in it are 2 \.txt, 1 \.pdf, 1 without a suffix, none of them an image"):
+        photos.load_image(tmp_path / "empty")
+    with pytest.raises(ValueError, match=r"name one of the 1 in it, such as .*photo.png"):
+        photos.load_image(tmp_path)

@@ -21,9 +21,9 @@ from tolerances import assert_close
 
 import deit_ref
 from deit_ref.checkpoints.files import BUNDLED, bundled
+from deit_ref.data.opening import open_images
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.trace import Trace
-from deit_ref.training.data import open_images
 from deit_ref.training.evaluate import evaluate
 from deit_ref.training.teacher import load_teacher
 

@@ -13,7 +13,7 @@ def test_the_papers_recipe():
     recipe = RECIPES["deit-300"]
     assert recipe == Recipe()
     assert dataclasses.asdict(recipe) == {
-        "task": "classification", "model": "deit-small-distilled-patch16-224", "image_size": 224,
+        "task": "classification", "model": "deit-small-distilled-patch16-224", "image_size": 224, "apply_exif": None,
         "epochs": 300, "batch_size": 1024,
         "optimizer": "adamw", "learning_rate": 5e-4, "learning_rate_batch": 512,
         "warmup_epochs": 5, "warmup_learning_rate": 1e-6, "min_learning_rate": 1e-5,

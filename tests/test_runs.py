@@ -9,8 +9,8 @@ from tiny_data import EVERYTHING, PLAIN, metrics, write_photos
 
 import deit_ref
 from deit_ref.checkpoints.load import load_weights
+from deit_ref.data.opening import open_images
 from deit_ref.torch_backend.model import TASKS
-from deit_ref.training.data import open_images
 from deit_ref.training.evaluate import evaluate
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.run import teach_from, train

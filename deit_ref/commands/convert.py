@@ -2,15 +2,14 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import deit_ref
-from deit_ref.arrays import as_numpy
+from deit_ref.checkpoints.inspection import differences
 from deit_ref.commands.arguments import natural
 from deit_ref.commands.shared import warn_of_weights
 from deit_ref.commands.terminal import printable
 from deit_ref.config import TASKS
-from deit_ref.weights import DeiTWeights, named_arrays
+from deit_ref.weights import named_arrays
 
 EXAMPLES = """examples:
   deit-ref convert deit_tiny.pth my_checkpoint/
@@ -38,22 +37,10 @@ def run(args: argparse.Namespace) -> int:
     weights = deit_ref.load_weights(args.source, task=args.task, seed=args.seed, revision=args.revision)
     warn_of_weights(weights)
     deit_ref.save_weights(weights, folder)
-    if wrong := _differences(weights, deit_ref.load_weights(folder)):
+    if wrong := differences(weights, deit_ref.load_weights(folder)):
         raise ValueError(f"{folder} does not read back as it was written, do not use it: {', '.join(wrong)} changed.")
     print(
         f"{printable(str(folder))}: {len(list(named_arrays(weights)))} arrays of {weights.num_parameters:,} "
         f"{weights.pos_embed.dtype} numbers, task {weights.task}; read back, and every array is equal bit for bit."
     )
     return 0
-
-
-def _differences(ours: DeiTWeights, theirs: DeiTWeights) -> list[str]:
-    """What is not the same in two models, NaN being equal to the same NaN."""
-    travelling = ("config", "task", "image_processing", "class_names")
-    wrong = [name for name in travelling if getattr(ours, name) != getattr(theirs, name)]
-    a, b = ({name: as_numpy(array) for name, array in named_arrays(tree)} for tree in (ours, theirs))
-    return wrong + [name for name in {**a, **b} if _bits(a.get(name)) != _bits(b.get(name))]
-
-
-def _bits(array: Any) -> Any:
-    return None if array is None else (array.dtype, array.shape, array.tobytes())

@@ -6,7 +6,8 @@ from typing import Any
 
 import deit_ref
 from deit_ref import checks
-from deit_ref.commands.arguments import count, share
+from deit_ref.commands.arguments import add_exif, count, share
+from deit_ref.commands.shared import loaded_weights
 from deit_ref.commands.terminal import json_line, say
 from deit_ref.commands.training import DATA, need
 from deit_ref.training.recipe import Recipe
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a checkpoint or a teacher's folder (default: the bundled cifar10-distilled)",
     )
     parser.add_argument("--split", choices=("train", "test"), default="test", help="(default: test)")
+    add_exif(parser)
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
     parser.add_argument("--batch-size", type=count, default=256, metavar="N", help="photos at a time (default: 256)")
     words = "of masked-image-modeling:"
@@ -42,35 +44,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     need("torch")
-    from deit_ref.training.data import open_images
     from deit_ref.training.teacher import is_teacher
 
-    images = open_images(args.data, args.split)
     if args.weights is not None and is_teacher(args.weights):
-        found = _evaluate_teacher(args, images)
+        found = _evaluate_teacher(args)
     else:
-        found = _evaluate_weights(args, images)
+        found = _evaluate_weights(args)
     found = {"weights": args.weights, "data": args.data, "split": args.split, **found}
     print(json_line(found) if args.json else _report(found))
     return 0
 
 
-def _evaluate_teacher(args: argparse.Namespace, images: Any) -> dict[str, Any]:
+def _evaluate_teacher(args: argparse.Namespace) -> dict[str, Any]:
+    from deit_ref.data.opening import open_images
     from deit_ref.training.evaluate import evaluate
     from deit_ref.training.teacher import load_teacher
 
     teacher, names = load_teacher(args.weights)
-    _check_classes(names, len(names), images)
+    teacher.apply_exif = teacher.apply_exif if args.exif is None else args.exif
     where, processing = _device(args), teacher.image_processing
+    images = open_images(args.data, args.split, processing)
+    _check_classes(names, len(names), images)
     return evaluate(teacher.to(where), images, processing, device=where, batch_size=args.batch_size)
 
 
-def _evaluate_weights(args: argparse.Namespace, images: Any) -> dict[str, Any]:
+def _evaluate_weights(args: argparse.Namespace) -> dict[str, Any]:
+    from deit_ref.data.opening import open_images
     from deit_ref.training.evaluate import evaluate, reconstruction_error
 
-    weights = deit_ref.load_weights(args.weights)
+    weights = loaded_weights(args)
     if weights.task == "features":
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
+    processing = weights.image_processing
+    images = open_images(args.data, args.split, processing)
     if weights.task != "masked-image-modeling":
         _check_classes(weights.class_names, weights.config.num_labels, images)
     where = _device(args)
@@ -79,7 +85,6 @@ def _evaluate_weights(args: argparse.Namespace, images: Any) -> dict[str, Any]:
     def model(pixel_values: Any, **options: Any) -> Any:
         return deit_ref.forward(weights, pixel_values=pixel_values, backend="torch", **options)
 
-    processing = weights.image_processing
     if weights.task != "masked-image-modeling":
         return evaluate(model, images, processing, device=where, batch_size=args.batch_size)
     recipe = Recipe(task=weights.task, mask_ratio=args.mask_ratio, mask_block=args.block)

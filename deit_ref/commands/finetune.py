@@ -26,8 +26,10 @@ new heads, another size gets interpolated positions; both are said.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="SOURCE", help="the checkpoint to begin with")
     parser.add_argument("--image-size", type=count, metavar="N", help="pixels of a side (default: as in the recipe)")
-    add_training(parser)
+    add_training(parser, usual_exif="turn, and keep that with the weights")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.exif is None and "apply_exif" not in dict(args.set):
+        args.exif = True  # own photos come from phones
     return train(args, tasks=TASKS)

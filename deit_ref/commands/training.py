@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import deit_ref
-from deit_ref.commands.arguments import count, natural
+from deit_ref.commands.arguments import add_exif, count, natural
 from deit_ref.commands.recipes import changed_recipe, recipe_table
 from deit_ref.commands.terminal import say
 from deit_ref.photos import write_png
@@ -30,7 +30,13 @@ torchrun --nproc-per-node 2 -m deit_ref COMMAND ..."""
 _OPTIONS = ("epochs", "batch_size", "image_size", "distillation")  # options that stand for a field of the recipe
 
 
-def add_training(parser: argparse.ArgumentParser, *, recipe: str | None = None, student: bool = True) -> None:
+def add_training(
+    parser: argparse.ArgumentParser,
+    *,
+    recipe: str | None = None,
+    student: bool = True,
+    usual_exif: str = "as stored",
+) -> None:
     """What may follow every command that trains; `recipe` is what it trains by if none is named."""
     usual = f" (default: {recipe})" if recipe else ""
     parser.add_argument("--recipe", metavar="NAME", default=recipe, help=f"how it is trained{usual}")
@@ -50,6 +56,7 @@ def add_training(parser: argparse.ArgumentParser, *, recipe: str | None = None, 
         metavar="FIELD=VALUE",
         help="change other fields of the recipe; --show lists them",
     )
+    add_exif(parser, usual=usual_exif)
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
     parser.add_argument("--no-bfloat16", action="store_true", help="compute in float32 where bfloat16 is faster, too")
@@ -69,6 +76,7 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
     if missing := [f"--{name}" for name in ("recipe", "data", "out", "weights") if _is_missing(args, name)]:
         raise ValueError(f"{args.command} needs {' and '.join(missing)} (see deit-ref {args.command} --help)")
     options = {name: getattr(args, name, None) for name in _OPTIONS}
+    options["apply_exif"] = args.exif
     given = [(name, str(value)) for name, value in options.items() if value is not None]
     recipe = changed_recipe(args.recipe, [*given, *args.set])
     if recipe.task not in tasks:

@@ -2,7 +2,6 @@
 
 Files, in reading order:
     recipe         what the paper's tables say, as one dataclass
-    data           labelled photos: folders and zips (folders), CIFAR's own archive (cifar, cifar_pickle)
     augmentation   crops, mirror images, erasing
     randaugment    RandAugment and its fifteen operations
     mixing         labels as probabilities, mixup, cutmix

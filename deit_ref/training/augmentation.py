@@ -76,18 +76,18 @@ def random_flip(
 
 
 def random_resized_crop(
-    image: UInt8[Photo, "height width 3"],
+    image: UInt8[Photo, "height width channels"],
     size: tuple[int, int],
     *,
     scale: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     resample: str = "bicubic",
     generator: np.random.Generator,
-) -> UInt8[Photo, "new_height new_width 3"]:
+) -> UInt8[Photo, "new_height new_width channels"]:
     """Cut out a random part of a random shape, and resize it to `size` with Pillow.
 
     Args:
-        image: a photo, bytes.
+        image: a photo, bytes, gray or in color.
         size: (new_height, new_width).
         scale: smallest and largest share of the photo's area; uniform.
         ratio: smallest and largest width / height; its logarithm is uniform.
@@ -104,8 +104,12 @@ def random_resized_crop(
     new_height, new_width = checks.pair("size", size)
     checks.choice("resample", resample, ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"))
     top, left, height, width = _random_box(image.shape[0], image.shape[1], scale, ratio, generator)
-    part = Image.fromarray(image[top : top + height, left : left + width])
-    return np.asarray(part.resize((new_width, new_height), Image.Resampling[resample.upper()]))
+    part = image[top : top + height, left : left + width]
+    gray = part.shape[2] == 1  # which Pillow wants without the axis
+    resized = Image.fromarray(part[:, :, 0] if gray else part).resize(
+        (new_width, new_height), Image.Resampling[resample.upper()]
+    )
+    return np.asarray(resized).reshape(new_height, new_width, -1)
 
 
 def _random_box(

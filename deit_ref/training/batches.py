@@ -15,16 +15,16 @@ import numpy as np
 import torch
 
 from deit_ref.api import preprocess
+from deit_ref.data.images import ImageSet, fits_in_memory, in_memory
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.training.augmentation import erase, padded_crop, random_flip, random_resized_crop
-from deit_ref.training.data import ImageSet, fits_in_memory, in_memory
 from deit_ref.training.mixing import mix, smooth_labels
 from deit_ref.training.randaugment import rand_augment
 from deit_ref.training.recipe import Recipe
 
 
 class Batch(NamedTuple):
-    """pixel_values: float32 (batch, 3, height, width), normalized. targets: (batch, classes), rows that sum to 1."""
+    """pixel_values: float32 (batch, channels, height, width), normalized. targets: (batch, classes), their sum is 1."""
 
     pixel_values: torch.Tensor
     targets: torch.Tensor
@@ -54,6 +54,7 @@ class Batches:
         images: the photos; small ones of one size are kept decoded in memory.
         recipe: batch size and augmentation.
         processing: its mean and std normalize the photos.
+        channels: of the photos, as the model wants them.
         seed: of the run.
         device: where the batches are wanted.
         rank, world: of this process; a batch is divided among the processes.
@@ -65,11 +66,14 @@ class Batches:
         recipe: Recipe,
         processing: ImageProcessing,
         *,
+        channels: int = 3,
         seed: int,
         device: torch.device,
         rank: int = 0,
         world: int = 1,
     ) -> None:
+        if channels not in (1, 3):
+            raise ValueError(f"Photos of 1 or 3 channels can be learned from, the weights want {channels}.")
         if recipe.batch_size % world:
             raise ValueError(f"batch_size {recipe.batch_size} must be a multiple of the {world} processes.")
         if len(images) < recipe.batch_size:
@@ -79,14 +83,16 @@ class Batches:
         self.images, self.recipe, self.seed, self.device = images, recipe, seed, device
         self.mean, self.std = mean_and_std(processing, device)
         # As evaluation prepares photos, up to bytes: what follows is augmented first.
-        self.processing = dataclasses.replace(processing, do_rescale=False, do_normalize=False)
-        self.rank, self.world = rank, world
+        self.processing = dataclasses.replace(
+            processing, do_rescale=False, do_normalize=False, input_data_format="channels_last"
+        )
+        self.channels, self.rank, self.world = channels, rank, world
         self.steps_per_epoch = len(images) // recipe.batch_size
         self.labels = torch.from_numpy(images.labels)
         self.pixels: torch.Tensor | None = None
         self.threads = ThreadPoolExecutor()
         if recipe.crop != "resized":
-            first = images.read(0)
+            first = self._read(0)
             if np.array_equal(first, self._photo(0, [])) and fits_in_memory(images):
                 self.pixels = torch.from_numpy(in_memory(images)).permute(0, 3, 1, 2).contiguous()
 
@@ -102,14 +108,16 @@ class Batches:
         seed = step_seed(self.seed, 1, step, self.rank)
         generator = torch.Generator().manual_seed(seed)
         indices = self.indices(step)
-        images = self._photos(indices, seed).to(self.device)  # (batch, 3, height, width), bytes
+        images = self._photos(indices, seed).to(self.device)  # (batch, channels, height, width), bytes
         labels = self.labels[torch.from_numpy(indices)]
         if recipe.crop == "padded":
             images = padded_crop(images, padding=recipe.padding, generator=generator)
         images = random_flip(images, probability=recipe.flip, generator=generator)
         if recipe.rand_augment:
-            images = rand_augment(images, num_ops=recipe.rand_augment, magnitude=recipe.magnitude, generator=generator)
-        x = (images.float() / 255 - self.mean) / self.std  # (batch, 3, height, width)
+            colors = images.expand(-1, 3, -1, -1)  # what happens to gray happens to all three alike, but for the border
+            colors = rand_augment(colors, num_ops=recipe.rand_augment, magnitude=recipe.magnitude, generator=generator)
+            images = colors[:, : self.channels]
+        x = (images.float() / 255 - self.mean) / self.std  # (batch, channels, height, width)
         x = erase(x, probability=recipe.erasing, generator=generator)
         targets = smooth_labels(labels, num_classes=len(self.images.class_names), smoothing=recipe.label_smoothing)
         x, targets = mix(
@@ -128,10 +136,19 @@ class Batches:
             return self.pixels[torch.from_numpy(indices)]
         places = range(len(indices))
         photos = list(self.threads.map(lambda place: self._photo(int(indices[place]), [seed, place]), places))
-        return torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2)  # (batch, 3, height, width)
+        return torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2)  # (batch, channels, height, width)
 
     def _photo(self, index: int, seed: list[int]) -> np.ndarray[Any, Any]:
-        image, size = self.images.read(index), (self.recipe.image_size, self.recipe.image_size)
+        image, size = self._read(index), (self.recipe.image_size, self.recipe.image_size)
         if self.recipe.crop == "resized":
             return random_resized_crop(image, size, generator=np.random.default_rng(seed))
         return preprocess([image], self.processing, data_format="channels_last")[0].astype(np.uint8)
+
+    def _read(self, index: int) -> np.ndarray[Any, Any]:
+        image = self.images.read(index)
+        if image.shape[2] != self.channels:
+            raise ValueError(
+                f"{self.images.names[index]} has {image.shape[2]} channels, the weights want {self.channels}: convert "
+                "it, or take it away."
+            )
+        return image

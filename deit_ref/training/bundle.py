@@ -19,8 +19,8 @@ import torch
 from deit_ref.checkpoints.files import write
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
+from deit_ref.data.opening import open_images
 from deit_ref.torch_backend.model import TASKS
-from deit_ref.training.data import open_images
 from deit_ref.training.evaluate import evaluate, reconstruction_error
 from deit_ref.training.recipe import RECIPES, Recipe
 from deit_ref.training.state import load_state
@@ -53,7 +53,7 @@ def bundle(run: Path, target: Path, data: Path, *, hardware: str) -> dict[str, A
     """
     state = load_state(run, device=torch.device("cpu"))
     recipe = Recipe(**state["recipe"])
-    device, images = torch.device("cpu"), open_images(data, "test")
+    device, images = torch.device("cpu"), open_images(data, "test", recipe.image_processing)
     if is_teacher(run):
         teacher, class_names = load_teacher(run)
         save_teacher(teacher, target, class_names=class_names)

@@ -1,6 +1,7 @@
 """Evaluation: how often the first guess is right, or one of five, in all and for each class."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,10 +11,10 @@ from jaxtyping import Bool, Float
 
 from deit_ref.api import preprocess
 from deit_ref.config import DeiTConfig
+from deit_ref.data.images import ImageSet
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import TeacherOutput
 from deit_ref.torch_backend.losses import masked_l1
-from deit_ref.training.data import ImageSet
 from deit_ref.training.masking import random_masks
 from deit_ref.training.recipe import Recipe
 
@@ -50,6 +51,7 @@ def evaluate(
     if len(images) < world:
         raise ValueError(f"{len(images)} photos cannot be divided among {world} processes: start fewer.")
     classes = len(images.class_names)
+    image_processing = replace(image_processing, input_data_format="channels_last")  # as they are read
     totals: dict[str, torch.Tensor] = {}
 
     def add(name: str, values: torch.Tensor) -> None:
@@ -97,6 +99,7 @@ def reconstruction_error(
         "photos"; "masked_l1" of the model; "mean_color" of a guess by the mean of the photo's visible pixels, and
         "neighbors" by repeated averaging from the visible neighbors, all in units of normalized pixels.
     """
+    image_processing = replace(image_processing, input_data_format="channels_last")  # as they are read
     totals = torch.zeros(4, dtype=torch.float64)
     generator = np.random.default_rng(0)
     masks = random_masks(

@@ -12,7 +12,7 @@ from typing import Any
 
 from deit_ref import checks
 from deit_ref.config import DeiTConfig
-from deit_ref.image_processing import IMAGENET_MEAN, IMAGENET_STD, ImageProcessing
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.variants import VARIANTS
 
 TASKS = ("classification", "masked-image-modeling", "teacher")
@@ -30,6 +30,8 @@ class Recipe:
             network, learned from labels.
         model: a name in `MODELS`; not used by the task "teacher".
         image_size: pixels of a side.
+        apply_exif: whether photos are turned as their EXIF orientation says, while the weights learn and wherever they
+            are used later; None means as the weights say that training begins with, and no for new ones.
         epochs: how often each photo is seen, on average.
         batch_size: photos per step, on all processes together.
         optimizer: "adamw"; "muon": Muon for the matrices of the blocks, AdamW for the rest; "sgd": with Nesterov's
@@ -67,6 +69,7 @@ class Recipe:
     task: str = "classification"
     model: str = "deit-small-distilled-patch16-224"
     image_size: int = 224
+    apply_exif: bool | None = None
     epochs: int = 300
     batch_size: int = 1024
     optimizer: str = "adamw"
@@ -126,6 +129,8 @@ class Recipe:
         if self.ema_decay is not None:
             checks.number("ema_decay", self.ema_decay, low=0, high=1)
         checks.boolean("ema_warmup", self.ema_warmup)
+        if self.apply_exif is not None:
+            checks.boolean("apply_exif", self.apply_exif)
         if self.distillation != "none" and self.task != "classification":
             raise ValueError(
                 f"distillation={self.distillation!r} needs task='classification', got {self.task!r}: use 'none'."
@@ -149,14 +154,10 @@ class Recipe:
     @property
     def image_processing(self) -> ImageProcessing:
         """What evaluation does to a photo: the original repository's, without its margin on small images."""
-        if self.image_size >= 224:
-            return ImageProcessing.original(self.image_size)
-        return ImageProcessing(
-            size={"shortest_edge": self.image_size},
-            crop_size=self.image_size,
-            image_mean=IMAGENET_MEAN,
-            image_std=IMAGENET_STD,
-        )
+        processing = ImageProcessing.original(self.image_size)
+        if self.image_size < 224:
+            processing = dataclasses.replace(processing, size={"shortest_edge": self.image_size}, crop_rounding="floor")
+        return dataclasses.replace(processing, apply_exif=bool(self.apply_exif))
 
 
 def _small(dim: int, depth: int, *, patch: int = 4) -> DeiTConfig:

@@ -14,17 +14,18 @@ from deit_ref import checks
 from deit_ref.api import preprocess
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
+from deit_ref.data.images import ImageSet, check_same_classes
+from deit_ref.data.layout import MissingSplit
+from deit_ref.data.opening import open_images
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.batches import Batches, mean_and_std
-from deit_ref.training.data import ImageSet, check_same_classes, open_images
 from deit_ref.training.evaluate import evaluate, reconstruction_error
-from deit_ref.training.folders import MissingSplit
 from deit_ref.training.loop import bfloat16_is_fast, fit
 from deit_ref.training.objectives import Objective, classification, from_labels, masked_image_modeling
 from deit_ref.training.processes import processes
 from deit_ref.training.recipe import Recipe
-from deit_ref.training.student import Student, adapted, new_weights
+from deit_ref.training.student import Student, adapted, new_weights, processing_of
 from deit_ref.training.teacher import Teach, Teacher, is_teacher, load_teacher, new_teacher, save_teacher
 from deit_ref.weights import DeiTWeights
 
@@ -83,9 +84,10 @@ def train(
             "has none."
         )
     with processes(device) as (where, rank, world):
-        images = open_images(data, "train")
+        reading = processing_of(recipe, start)
+        images = open_images(data, "train", reading)
         try:
-            test = open_images(data, "test")
+            test = open_images(data, "test", reading)
         except MissingSplit as error:
             logger.warning("nothing is evaluated: %s", error)
             test = None
@@ -93,7 +95,10 @@ def train(
             check_same_classes(images, test)
         module = _module(recipe, images, start=start, task=task, seed=seed).to(where)
         processing = module.image_processing
-        batches = Batches(images, recipe, processing, seed=seed, device=where, rank=rank, world=world)
+        channels = 3 if start is None else start.config.num_channels
+        batches = Batches(
+            images, recipe, processing, channels=channels, seed=seed, device=where, rank=rank, world=world
+        )
         teach = None if teacher is None else teach_from(teacher, images.class_names, processing, recipe, device=where)
         state = fit(
             module,
@@ -136,11 +141,13 @@ def teach_from(
         weights = load_weights(teacher)
         _same_classes(weights.class_names, class_names, teacher)
         ask = _deit_teacher(weights, recipe, teacher, device=device)
-    return lambda pixel_values: ask(pixel_values * std + mean)
+    return lambda pixel_values: ask((pixel_values * std + mean).expand(-1, 3, -1, -1))  # gray is repeated
 
 
 def _deit_teacher(weights: DeiTWeights, recipe: Recipe, source: Any, *, device: torch.device) -> Teach:
     size = (recipe.image_size, recipe.image_size)
+    if weights.config.num_channels != 3:
+        raise ValueError(f"The teacher {source} must take 3 channels, gray ones alike; it takes another number.")
     if weights.head is None or weights.config.image_shape != size:
         raise ValueError(
             f"The teacher {source} must classify images of {size[0]}x{size[1]} pixels, as the student does; it is of "
@@ -166,7 +173,9 @@ def _module(
     if recipe.task == "teacher":
         if start is not None:
             raise ValueError("A teacher begins with random weights: leave out the checkpoint to start from.")
-        teacher = new_teacher(len(images.class_names), seed=seed, image_size=recipe.image_size)
+        teacher = new_teacher(
+            len(images.class_names), seed=seed, image_size=recipe.image_size, apply_exif=bool(recipe.apply_exif)
+        )
         chosen = np.random.default_rng(seed).permutation(len(images))[:2000]
         photos = [images.read(int(i)) for i in chosen]
         teacher.fit_whitening(preprocess(photos, teacher.image_processing, backend="torch"))

@@ -11,6 +11,7 @@ import torch
 from deit_ref import checks
 from deit_ref.arrays import to_torch
 from deit_ref.config import DeiTConfig
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import Output
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.torch_backend.positions import interpolate_pos_embed
@@ -102,9 +103,22 @@ def adapted(weights: DeiTWeights, recipe: Recipe, *, task: str, class_names: tup
         logger.warning("%s: drawn from seed %d.", ", ".join(new), seed)
     chosen = {name: np.asarray(arrays.get(name, drawn[name])) for name in expected}
     # The checkpoint's mean and std, which its first layer was trained with, at the recipe's size.
-    old = weights.image_processing
-    processing = dataclasses.replace(recipe.image_processing, image_mean=old.image_mean, image_std=old.image_std)
+    processing = processing_of(recipe, weights)
     return weights_from_arrays(chosen, config, task, image_processing=processing, class_names=class_names)
+
+
+def processing_of(recipe: Recipe, start: DeiTWeights | None) -> ImageProcessing:
+    """What happens to photos: as the recipe says, but mean, std and channels are those `start` has learned with."""
+    if start is None:
+        return recipe.image_processing
+    old = start.image_processing
+    return dataclasses.replace(
+        recipe.image_processing,
+        image_mean=old.image_mean,
+        image_std=old.image_std,
+        do_convert_rgb=old.do_convert_rgb,
+        apply_exif=old.apply_exif if recipe.apply_exif is None else recipe.apply_exif,
+    )
 
 
 def _with_recipe(config: DeiTConfig, recipe: Recipe, *, num_labels: int) -> DeiTConfig:

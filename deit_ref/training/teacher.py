@@ -38,12 +38,15 @@ class Teacher(nn.Module):
     """Photos in 0..1 (batch, 3, height, width), at least 16 pixels a side -> logits (batch, classes).
 
     It learns from one look at a photo. When asked, it looks at the photo and at its mirror image and answers with the
-    mean, so that mirroring a photo changes nothing. `image_size` says what it was trained on; it computes on any size.
+    mean, so that mirroring a photo changes nothing. `image_size` says what it was trained on, and `apply_exif` whether
+    photos were turned as their EXIF orientation says; it computes on any size.
     """
 
-    def __init__(self, num_classes: int, *, image_size: int = 32, widths: tuple[int, ...] = WIDTHS) -> None:
+    def __init__(
+        self, num_classes: int, *, image_size: int = 32, widths: tuple[int, ...] = WIDTHS, apply_exif: bool = False
+    ) -> None:
         super().__init__()
-        self.image_size, self.widths = image_size, widths
+        self.image_size, self.widths, self.apply_exif = image_size, widths, apply_exif
         self.whiten = nn.Conv2d(3, 24, 2)
         self.whiten.requires_grad_(False)
         before = [24, *widths[:-1]]
@@ -53,7 +56,8 @@ class Teacher(nn.Module):
     @property
     def image_processing(self) -> ImageProcessing:
         """What is done to a photo before: all but the normalization, which the first layer does."""
-        return dataclasses.replace(Recipe(image_size=self.image_size).image_processing, image_mean=0.0, image_std=1.0)
+        processing = Recipe(image_size=self.image_size, apply_exif=self.apply_exif).image_processing
+        return dataclasses.replace(processing, image_mean=0.0, image_std=1.0)
 
     def forward(self, images: Float[Array, "batch 3 height width"]) -> Float[Array, "batch classes"]:
         if self.training:
@@ -106,10 +110,17 @@ def _stage(channels_in: int, channels_out: int) -> nn.Module:
     )
 
 
-def new_teacher(num_classes: int, *, seed: int, image_size: int = 32, widths: tuple[int, ...] = WIDTHS) -> Teacher:
+def new_teacher(
+    num_classes: int,
+    *,
+    seed: int,
+    image_size: int = 32,
+    widths: tuple[int, ...] = WIDTHS,
+    apply_exif: bool = False,
+) -> Teacher:
     """A teacher with seeded random weights: normal, of variance 2 / inputs, so that signals keep their size."""
     checks.integer("num_classes", num_classes, minimum=2)
-    teacher = Teacher(num_classes, image_size=image_size, widths=widths)
+    teacher = Teacher(num_classes, image_size=image_size, widths=widths, apply_exif=apply_exif)
     generator = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
     with torch.no_grad():
         for name, parameter in teacher.named_parameters():
@@ -135,7 +146,7 @@ def save_teacher(teacher: Teacher, folder: str | os.PathLike[str], *, class_name
         if not name.endswith("num_batches_tracked")
     }
     values: dict[str, Any] = {"kind": _KIND, "class_names": list(class_names)}
-    values |= {"image_size": teacher.image_size, "widths": list(teacher.widths)}
+    values |= {"image_size": teacher.image_size, "widths": list(teacher.widths), "apply_exif": teacher.apply_exif}
     write(folder / "config.json", json_bytes(values))
     write(folder / "model.safetensors", save(arrays))
 
@@ -167,7 +178,8 @@ def load_teacher(folder: str | os.PathLike[str]) -> tuple[Teacher, tuple[str, ..
     ):
         raise ValueError(f"{folder / 'config.json'} must hold class_names and widths: train the teacher again.")
     image_size = checks.integer(f"image_size in {folder / 'config.json'}", values.get("image_size", 32))
-    teacher = Teacher(len(names), image_size=image_size, widths=tuple(widths))
+    apply_exif = checks.boolean(f"apply_exif in {folder / 'config.json'}", values.get("apply_exif", False))
+    teacher = Teacher(len(names), image_size=image_size, widths=tuple(widths), apply_exif=apply_exif)
     expected = {name: tuple(v.shape) for name, v in teacher.state_dict().items() if not name.endswith("_tracked")}
     try:
         arrays = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}

@@ -371,7 +371,7 @@ def made(bundle: dict[str, Path], target: Path, *more: str) -> int:
 def test_the_arrays_are_what_student_and_teacher_see(
     bundle: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deit_ref.training.data import open_images
+    from deit_ref.data.opening import open_images
     from deit_ref.training.teacher import load_teacher
 
     target = tmp_path / "arrays.npz"

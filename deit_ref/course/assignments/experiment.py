@@ -226,13 +226,14 @@ def make(
         ValueError: student, teacher and photos know different classes, there are too few photos, or the file would
             have more than `MOST_BYTES`.
     """
-    from deit_ref.training.data import check_same_classes, open_images
+    from deit_ref.data.images import check_same_classes
+    from deit_ref.data.opening import open_images
     from deit_ref.training.teacher import load_teacher
 
     if student.dist_token is None:
         raise ValueError("The student has no distillation token: give a model that was distilled.")
     ask, names = load_teacher(teacher)
-    parts = {split: open_images(data, split) for split in ("train", "test")}
+    parts = {split: open_images(data, split, student.image_processing) for split in ("train", "test")}
     check_same_classes(parts["train"], parts["test"])
     for who, known in (("student", student.class_names), ("teacher", names)):
         if known != parts["train"].class_names:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from deit_ref.training.cifar_pickle import Made, interpret
+from deit_ref.data.cifar_pickle import Made, interpret
 
 Array: TypeAlias = np.ndarray[Any, Any]
 

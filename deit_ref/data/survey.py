@@ -1,0 +1,155 @@
+"""All photos looked at before any work, and a report of it."""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from deit_ref import checks, photo_names
+from deit_ref.data.examine import Doubles, Examined, doubles, examine
+from deit_ref.data.images import ImageSet, check_same_classes, subset
+from deit_ref.data.layout import SPLITS, MissingSplit
+from deit_ref.data.opening import look
+from deit_ref.data.report import Broken, Report, SplitReport
+from deit_ref.image_processing import ImageProcessing
+
+_TURNING = {
+    None: "finetune turns them upright, other commands do with --exif",
+    True: "they are turned upright",
+    False: "they are taken as they are stored, --exif turns them upright",
+}
+
+
+def look_at_both(
+    path: str | os.PathLike[str], processing: ImageProcessing | None = None
+) -> tuple[dict[str, ImageSet], tuple[str, ...]]:
+    """The photos of the splits that there are, and what is wrong with their class folders, a sentence each.
+
+    Raises:
+        ValueError: there is no photo in class folders.
+    """
+    sets: dict[str, ImageSet] = {}
+    problems: tuple[str, ...] = ()
+    missing = None
+    for split in SPLITS:
+        try:
+            sets[split], wrong = look(path, split, processing)
+        except MissingSplit as error:
+            missing = missing or error
+        else:
+            problems += wrong
+    if missing and not sets:
+        raise missing
+    return sets, problems
+
+
+def report_on(
+    sets: Mapping[str, ImageSet],
+    *,
+    problems: Iterable[str] = (),
+    apply_exif: bool | None = None,
+    image_shape: tuple[int, int] | None = None,
+    read: bool = True,
+    progress: Callable[[int], object] | None = None,
+) -> Report:
+    """Look at all photos.
+
+    Args:
+        sets: the photos of "train", "test" or both.
+        problems: what is known already to be wrong.
+        apply_exif: whether the model that shall see them turns photos; None means that there is none yet.
+        image_shape: (height, width) of what it sees.
+        read: whether every photo is read; otherwise only names are looked at.
+        progress: as in `examine`.
+    """
+    found = {split: examine(images, progress=progress) if read else [] for split, images in sets.items()}
+    splits = {split: _one_split(images, found[split], image_shape) for split, images in sets.items()}
+    twice = doubles(sets, found)
+    wrong = (*problems, *_problems(sets, splits), *_doubled(twice))
+    return Report(splits, wrong, tuple(_notes(splits, twice, apply_exif=apply_exif, image_shape=image_shape)))
+
+
+def readable(images: ImageSet, found: SplitReport) -> ImageSet:
+    """The photos without those that cannot be read.
+
+    Raises:
+        ValueError: no photo of some class is left.
+    """
+    if not found.broken:
+        return images
+    places = np.setdiff1d(np.arange(len(images)), [broken.place for broken in found.broken])
+    had, left = ({images.class_names[label] for label in labels} for labels in (images.labels, images.labels[places]))
+    if had != left:
+        raise ValueError(
+            f"No photo of {checks.some(sorted(had - left))} in {found.place} can be read, such as "
+            f"{found.broken[0].reason} Put whole ones there, or take the folder away."
+        )
+    return subset(images, places)
+
+
+def _one_split(images: ImageSet, found: Sequence[Examined], image_shape: tuple[int, int] | None) -> SplitReport:
+    counts = np.bincount(images.labels, minlength=len(images.class_names)).tolist()
+    shapes = sorted((one.shape for one in found if one.shape), key=lambda shape: (shape[0] * shape[1], shape))
+    high, wide = image_shape or (0, 0)
+    return SplitReport(
+        images.place,
+        dict(zip(images.class_names, counts, strict=True)),
+        images.skipped,
+        images.unused,
+        tuple(Broken(i, images.names[i], one.problem) for i, one in enumerate(found) if one.problem),
+        turned=sum(one.turned for one in found),
+        smallest=shapes[0] if shapes else None,
+        largest=shapes[-1] if shapes else None,
+        small=sum(height < high or width < wide for height, width in shapes),
+    )
+
+
+def _problems(sets: Mapping[str, ImageSet], splits: Mapping[str, SplitReport]) -> Iterator[str]:
+    for split, found in splits.items():
+        if found.broken:
+            left, reasons = found.photos - len(found.broken), (broken.reason for broken in found.broken)
+            yield f"{len(found.broken)} of {split} cannot be read, {left} are left: {checks.some(reasons, most=5)}"
+        if lost := {reason: n for reason, (n, one) in found.skipped.items() if photo_names.is_named_a_photo(one)}:
+            yield f"photos of {split} are left out: {photo_names.counted(Counter(lost))}."
+    if {*sets} == {*SPLITS}:
+        try:
+            check_same_classes(sets["train"], sets["test"])
+        except ValueError as error:
+            yield str(error)
+
+
+def _doubled(twice: Doubles) -> Iterator[str]:
+    for pairs, where in ((twice.in_both, "both in train and in test"), (twice.in_two_classes, "in two classes")):
+        if pairs:
+            first, second = map(checks.one_line, pairs[0])
+            yield f"the same photos are {where}, {len(pairs)} of them, such as {first} and {second}: keep one."
+
+
+def _notes(
+    splits: Mapping[str, SplitReport], twice: Doubles, *, apply_exif: bool | None, image_shape: tuple[int, int] | None
+) -> Iterator[str]:
+    yield from (f"there are no photos of the split {split!r}." for split in SPLITS if split not in splits)
+    others: Counter[str] = Counter()
+    for split, found in splits.items():
+        if found.unused:
+            yield f"{', '.join(found.unused)} is not used: {split} is {found.place}."
+        others.update({r: n for r, (n, one) in found.skipped.items() if not photo_names.is_named_a_photo(one)})
+    if others:
+        yield f"other files are left out: {photo_names.counted(others)}."
+    shapes = [shape for found in splits.values() for shape in (found.smallest, found.largest) if shape]
+    if shapes:
+        smallest, largest = (pick(shapes, key=math.prod) for pick in (min, max))
+        yield f"height x width: the smallest photo is {_size(smallest)}, the largest {_size(largest)}."
+    if image_shape and (small := sum(found.small for found in splits.values())):
+        yield f"{small} photos have less than the {_size(image_shape)} pixels that the model sees, and are enlarged."
+    if turned := sum(found.turned for found in splits.values()):
+        total = sum(found.photos for found in splits.values())
+        yield f"{turned} of {total} photos are stored turned: {_TURNING[apply_exif]}."
+    if twice.again:
+        yield f"{twice.again} photos are there a second time, in the same class and split."
+
+
+def _size(shape: tuple[int, int]) -> str:
+    return f"{shape[0]}x{shape[1]}"

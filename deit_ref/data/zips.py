@@ -1,0 +1,52 @@
+"""Class folders in a zip, which stays open and is read where a photo lies."""
+
+import stat
+import threading
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from deit_ref.data.sources import MAX_BYTES, TOO_LARGE, NamedBytes, Source, Tree, broken, put_by_name
+
+_BROKEN = (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error)
+
+
+def from_zip(path: Path) -> Source:
+    """What lies in a zip, which stays open.
+
+    Raises:
+        ValueError: it is no zip, or holds a name twice.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except _BROKEN as error:
+        raise ValueError(f"{path} is not a zip that can be read ({error}): get it again.") from error
+    tree = Tree(set(), {}, [])
+    for entry in archive.infolist():
+        kind = entry.external_attr >> 16
+        reason = None
+        if stat.S_ISLNK(kind):
+            reason = "a link"
+        elif entry.flag_bits & 1:
+            reason = "encrypted"
+        elif entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            reason = "packed otherwise than stored or deflated"  # which Python unpacks without a limit of memory
+        elif entry.file_size > MAX_BYTES:
+            reason = TOO_LARGE
+        # Programs of Windows have written their own separator; elsewhere a name may hold one.
+        name = entry.filename if "/" in entry.filename else entry.filename.replace("\\", "/")
+        put_by_name(tree, path, name, entry, entry.file_size, reason)
+    lock = threading.Lock()
+
+    def call(entry: zipfile.ZipInfo) -> str:
+        return f"{path}: {entry.filename}"
+
+    def opened(entry: zipfile.ZipInfo) -> BinaryIO:
+        try:
+            with lock, archive.open(entry) as file:
+                return NamedBytes(file.read(MAX_BYTES), call(entry))
+        except _BROKEN as error:
+            raise broken(call(entry), error) from error
+
+    return Source(tree, str(path), path.stem, opened, call)

@@ -1,0 +1,367 @@
+"""Every layout of labelled photos, and every way it can be wrong; hostile pickles that must not run."""
+
+import io
+import os
+import threading
+import warnings
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deit_ref import photos
+from deit_ref.data import images as image_sets
+from deit_ref.data.opening import open_images
+
+
+def pixels(seed, shape=(6, 5, 3)):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def encoded(seed, kind="PNG", shape=(6, 5, 3)):
+    file = io.BytesIO()
+    Image.fromarray(pixels(seed, shape)).save(file, kind)
+    return file.getvalue()
+
+
+# Written in an order that is not the sorted one; capitals sort first.
+FILES = {"dog/2.png": 0, "dog/1.PNG": 1, "cat/b.jpeg": 2, "Ant/deep/er/x.png": 3, "Ant/a.jpg": 4}
+ORDER = [("Ant/a.jpg", 0), ("Ant/deep/er/x.png", 0), ("cat/b.jpeg", 1), ("dog/1.PNG", 2), ("dog/2.png", 2)]
+CLASSES = ("Ant", "cat", "dog")
+JUNK = ["dog/notes.txt", "dog/.hidden.png", ".cache/x.png", "__MACOSX/dog/._1.png"]
+
+
+def contents(files=None, *, offset=0):
+    kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+    files = FILES if files is None else files
+    return {name: encoded(seed + offset, kinds[os.path.splitext(name)[1].lower()]) for name, seed in files.items()}
+
+
+def write_folder(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def write_zip(path, files, kind=zipfile.ZIP_DEFLATED):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def below(prefix, files):
+    return {f"{prefix}/{name}": content for name, content in files.items()}
+
+
+def both(train, test):
+    return {**below(train, contents()), **below(test, contents(offset=10))}
+
+
+LAYOUTS = {
+    "folders": lambda at: write_folder(at / "d", both("train", "test")),
+    "val": lambda at: write_folder(at / "d", both("train", "val")),
+    "validation": lambda at: write_folder(at / "d", both("train", "validation")),
+    "deep": lambda at: write_folder(at / "d", both("ILSVRC/Data/train", "ILSVRC/Data/val")),
+    "one zip": lambda at: write_zip(at / "d.zip", both("train", "test")),
+    "deep zip": lambda at: write_zip(at / "d.zip", both("photos/train", "photos/val")),
+    "bare zips": lambda at: (
+        (
+            write_zip(at / "d" / "train.zip", contents()),
+            write_zip(at / "d" / "test.zip", contents(offset=10)),
+        )[0].parent
+    ),
+    "zips with tops": lambda at: (
+        (
+            write_zip(at / "d" / "train.zip", below("train", contents())),
+            write_zip(at / "d" / "val.zip", below("val", contents(offset=10))),
+        )[0].parent
+    ),
+    "zips with other tops": lambda at: (
+        (
+            write_zip(at / "d" / "train.zip", below("a/b", contents()), zipfile.ZIP_STORED),
+            write_zip(at / "d" / "test.zip", below("c", contents(offset=10))),
+        )[0].parent
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(layout, tmp_path):
+    path = LAYOUTS[layout](tmp_path)
+    for split, offset in (("train", 0), ("test", 10)):
+        images = open_images(path, split)
+        assert images.class_names == CLASSES
+        assert images.labels.dtype == np.int64
+        assert images.labels.tolist() == [label for _, label in ORDER]
+        assert len(images) == 5
+        for i, (name, _) in enumerate(ORDER):
+            assert images.names[i].endswith(name)
+            file = write_folder(tmp_path / "one", {os.path.basename(name): contents(offset=offset)[name]})
+            read = images.read(i)
+            assert read.dtype == np.uint8
+            np.testing.assert_array_equal(read, photos.load_image(file / os.path.basename(name)))
+    # A zip is named with its entry.
+    if "zip" in layout:
+        assert ".zip: " in images.names[0]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_class_folders_alone_are_the_train_split(packed, tmp_path):
+    files = {**contents(), **dict.fromkeys(JUNK, b"junk")}
+    path = write_zip(tmp_path / "d.zip", files) if packed else write_folder(tmp_path / "d", files)
+    images = open_images(path, "train")
+    assert (images.class_names, len(images)) == (CLASSES, 5)
+    with pytest.raises(ValueError, match=r"no split 'test': looked for test or testing or val or .* with a folder per"):
+        open_images(path, "test")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_called_val_is_no_train_split(packed, tmp_path):
+    files = contents()
+    path = write_zip(tmp_path / "val.zip", files) if packed else write_folder(tmp_path / "val", files)
+    assert len(open_images(path, "test")) == 5
+    with pytest.raises(ValueError, match="no split 'train': looked for train"):
+        open_images(path, "train")
+
+
+def test_the_other_split_is_not_taken_for_the_wanted_one(tmp_path):
+    path = write_folder(tmp_path / "d", below("test", contents()))
+    with pytest.raises(ValueError, match=r"no split 'train'.*found test"):
+        open_images(path, "train")
+    # ImageNet's test photos have no classes, its val photos do.
+    path = write_folder(tmp_path / "e", {**both("train", "val"), "test/1.jpg": encoded(0)})
+    assert len(open_images(path, "test")) == 5
+
+
+def test_what_is_called_like_a_split_says_so(tmp_path):
+    path = write_folder(tmp_path / "dev", contents())
+    with pytest.raises(ValueError, match=r"no split 'train'.*dev itself is called otherwise.*"):
+        open_images(path, "train")
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    path = write_folder(tmp_path / "d", contents({"train/1.png": 0, "car/1.png": 1, "test/1.png": 2}))
+    assert open_images(path, "train").class_names == ("car", "test", "train")
+    path = write_folder(tmp_path / "e", below("train", contents({"train/1.png": 0, "car/1.png": 1})))
+    assert open_images(path, "train").class_names == ("car", "train")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("train", ["train", "Training", "TRAIN"])
+@pytest.mark.parametrize("test", ["Testing", "Valid", "eval", "DEV", "validation"])
+def test_splits_as_people_call_them(train, test, packed, tmp_path):
+    files = {**both(f"data/{train}", f"data/{test}"), "data/README.txt": b""}
+    path = write_zip(tmp_path / "d.zip", files) if packed else write_folder(tmp_path / "d", files) / "data"
+    for split, name, offset in (("train", train, 0), ("test", test, 10)):
+        images = open_images(path, split)
+        assert (images.class_names, len(images), images.unused) == (CLASSES, 5, ())
+        assert images.place.endswith(f"/{name}")
+        np.testing.assert_array_equal(images.read(4), pixels(offset))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_of_several_test_splits_one_is_taken_and_the_others_are_named(packed, tmp_path):
+    files = {**both("train", "val"), **below("Test", contents(offset=20)), **below("dev", contents())}
+    path = write_zip(tmp_path / "d.zip", files) if packed else write_folder(tmp_path / "d", files)
+    images = open_images(path, "test")
+    np.testing.assert_array_equal(images.read(4), pixels(20))
+    assert images.place.endswith("/Test")
+    assert images.unused == ("val", "dev")
+    assert open_images(path, "train").unused == ()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_class_folder_that_holds_only_folders_is_refused(packed, tmp_path):
+    files = {**below("flowers_train", contents()), **below("flowers_test", contents(offset=10))}
+    path = write_zip(tmp_path / "d.zip", files) if packed else write_folder(tmp_path / "d", files)
+    with pytest.raises(
+        ValueError,
+        match=r"class folder .*/flowers_test holds no photos itself, only folders \(Ant, cat, dog\): if those are the "
+        r"classes give .*/flowers_test as the data, if it is a split call it train or test, .*\(1 more",
+    ):
+        open_images(path, "train")
+    if not packed:
+        assert open_images(path / "flowers_test", "train").class_names == CLASSES
+
+
+@pytest.mark.parametrize(
+    ("files", "match"),
+    [
+        ({}, "no images in .*expected a folder per class with .*.jpg"),
+        ({"cat/a.txt": b""}, "no images in"),
+        ({"1.png": b"x", "2.png": b"x"}, "no class folders in .*, only 2 photos, such as 1.png: make a folder per"),
+        ({"cat/1.png": b"x"}, "at least 2 class folders in .*got cat alone"),
+        ({"cat/1.png": b"x", "dog/1.png": b"x", "emu/1.txt": b""}, "class folder .*/emu holds no images"),
+        ({"cat/1.png": b"x", "dog/1.png": b"x", "out.png": b"x"}, "out.png lies beside the class folders"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_layouts_that_are_wrong(files, match, packed, tmp_path):
+    (tmp_path / "d").mkdir()
+    path = write_zip(tmp_path / "d.zip", files) if packed else write_folder(tmp_path / "d", files)
+    with pytest.raises(ValueError, match=match):
+        open_images(path, "train")
+
+
+def test_paths_that_are_wrong(tmp_path):
+    with pytest.raises(ValueError, match=r"There is no .*nowhere"):
+        open_images(tmp_path / "nowhere", "train")
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(ValueError, match=r"a.txt is neither a folder nor an archive .\.zip, \.tar, "):
+        open_images(tmp_path / "a.txt", "train")
+    (tmp_path / "a.zip").write_bytes(b"PK nonsense")
+    with pytest.raises(ValueError, match=r"a.zip is not a zip that can be read"):
+        open_images(tmp_path / "a.zip", "train")
+    with pytest.raises(ValueError, match="split must be"):
+        open_images(tmp_path, "val")
+
+
+def test_a_name_twice_in_a_zip(tmp_path):
+    path = write_zip(tmp_path / "a.zip", contents())
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as archive:
+        warnings.simplefilter("ignore")
+        archive.writestr("cat/b.jpeg", b"other")
+    with pytest.raises(ValueError, match=r"holds cat/b.jpeg twice"):
+        open_images(path, "train")
+
+
+def test_links_are_followed_and_loops_left_out(tmp_path):
+    path = write_folder(tmp_path / "d", contents())
+    (path / "dog" / "up").symlink_to(path)
+    (path / "loop").symlink_to(path)
+    (path / "emu").symlink_to(write_folder(tmp_path / "away", {"1.png": encoded(7)}))
+    images = open_images(path, "train")
+    assert images.class_names == ("Ant", "cat", "dog", "emu")
+    np.testing.assert_array_equal(images.read(5), pixels(7))
+    (path / "cat" / "self.png").symlink_to(path / "cat" / "self.png")
+    os.mkfifo(path / "cat" / "pipe.png")
+    images = open_images(path, "train")
+    assert len(images) == 6
+    ((reason, (count, example)),) = images.skipped.items()
+    assert (reason, count) == ("no file, or a link to nothing", 2)
+    assert example in ("cat/self.png", "cat/pipe.png")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_broken_image_names_its_file(packed, tmp_path):
+    files = contents()
+    files["dog/1.PNG"] = files["dog/1.PNG"][:60]
+    files["cat/b.jpeg"] = b"no image at all"
+    path = write_zip(tmp_path / "d.zip", files) if packed else write_folder(tmp_path / "d", files)
+    images = open_images(path, "train")
+    start = r"d\.zip: " if packed else "d/"
+    with pytest.raises(ValueError, match=f"{start}dog/1.PNG' is broken or cannot be read .*expected a whole image"):
+        images.read(3)
+    with pytest.raises(ValueError, match=f"{start}cat/b.jpeg' is not an image that can be read: expected one of JPEG"):
+        images.read(2)
+    with pytest.raises(ValueError, match=f"{start}cat/b.jpeg' is not an image"):
+        image_sets.in_memory(images)
+
+
+def test_zip_bombs_and_broken_entries(tmp_path, monkeypatch):
+    big = write_zip(tmp_path / "big.zip", {**contents(), "cat/1.png": bytes(2**26 + 1)})
+    images = open_images(big, "train")
+    assert (len(images), images.skipped) == (5, {"larger than 64 MiB": (1, "cat/1.png")})
+    # Stated 50 bytes, though more come out.
+    write_zip(tmp_path / "lie.zip", contents())
+    entry = zipfile.ZipFile(tmp_path / "lie.zip").getinfo("cat/b.jpeg")
+    raw = bytearray((tmp_path / "lie.zip").read_bytes())
+    size = entry.file_size.to_bytes(4, "little")
+    assert raw.count(size) >= 1
+    (tmp_path / "lie.zip").write_bytes(raw.replace(size, (50).to_bytes(4, "little")))
+    with pytest.raises(ValueError, match=r"lie.zip: cat/b.jpeg' is broken or cannot be read"):
+        open_images(tmp_path / "lie.zip", "train").read(2)
+    packed = write_zip(tmp_path / "bz.zip", contents(), zipfile.ZIP_BZIP2)
+    with pytest.raises(ValueError, match=r"no images in .*5 packed otherwise than stored or deflated"):
+        open_images(packed, "train")
+
+
+def test_images_of_too_many_pixels_are_refused_by_threads_too(tmp_path, monkeypatch):
+    images = open_images(write_folder(tmp_path / "d", contents()), "train")
+    # Pillow itself only warns up to twice its limit, by filters that belong to all threads.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+
+    def refused(i):
+        with pytest.raises(ValueError, match="is too large: expected at most 20 pixels"):
+            images.read(i % 5)
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(refused, range(40)))
+
+
+def test_gray_alpha_and_palettes_are_read_as_load_image_does_and_exif_is_not_applied(tmp_path):
+    alpha = pixels(1, (6, 5, 4))
+    for kind in ("cat", "dog"):
+        (tmp_path / "d" / kind).mkdir(parents=True)
+    exif = Image.Exif()
+    exif[274] = 6
+    color = Image.fromarray(pixels(2))
+    color.save(tmp_path / "d/cat/1.jpg", exif=exif)
+    Image.fromarray(alpha).save(tmp_path / "d/cat/2.png")
+    Image.fromarray(pixels(3)[:, :, 0]).save(tmp_path / "d/dog/1.png")
+    color.quantize(8).save(tmp_path / "d/dog/2.gif")
+    color.save(tmp_path / "d/dog/3.png", transparency=tuple(int(v) for v in pixels(2)[0, 0]))
+    images = open_images(tmp_path / "d", "train")
+    for i, name in enumerate(("cat/1.jpg", "cat/2.png", "dog/1.png", "dog/2.gif", "dog/3.png")):
+        assert images.read(i).shape == (6, 5, 3)
+        np.testing.assert_array_equal(images.read(i), photos.load_image(tmp_path / "d" / name))
+    assert images.read(4)[0, 0].tolist() == [255] * 3  # see-through on white
+
+
+def test_threads_read_what_one_reads(tmp_path):
+    names = {f"{kind}/{i}.png": 50 * (kind == "b") + i for kind in "ab" for i in range(50)}
+    images = open_images(write_zip(tmp_path / "d.zip", contents(names)), "train")
+    expected = [images.read(i) for i in range(100)]
+    filters = list(warnings.filters)
+    barrier = threading.Barrier(4)
+
+    def all_of_them(start):
+        barrier.wait()
+        return [(i % 100, images.read(i % 100)) for i in range(start, start + 100)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(all_of_them, (0, 25, 50, 75)):
+            for i, image in result:
+                np.testing.assert_array_equal(image, expected[i])
+    assert warnings.filters == filters
+    counts = []
+    np.testing.assert_array_equal(image_sets.in_memory(images, progress=counts.append), np.stack(expected))
+    assert sum(counts) == 100
+    assert image_sets.fits_in_memory(images, most=100 * 90)
+    assert not image_sets.fits_in_memory(images, most=100 * 90 - 1)
+
+
+def test_other_sizes_do_not_fit(tmp_path):
+    files = {**contents(), "cat/c.png": encoded(9, shape=(5, 6, 3))}
+    images = open_images(write_folder(tmp_path / "d", files), "train")
+    with pytest.raises(ValueError, match=r"one size, 6 x 5 as .*Ant/a.jpg; .*cat/c.png has 5 x 6"):
+        image_sets.in_memory(images)
+    assert not image_sets.fits_in_memory(images)
+
+
+def test_subset_keeps_classes_and_order(tmp_path):
+    images = open_images(write_folder(tmp_path / "d", contents()), "train")
+    part = image_sets.subset(images, [4, 0, 4])
+    assert (part.labels.tolist(), part.class_names) == ([2, 0, 2], CLASSES)
+    assert [name[-9:] for name in part.names] == ["dog/2.png", "Ant/a.jpg", "dog/2.png"]
+    np.testing.assert_array_equal(part.read(2), images.read(4))
+    for wrong in ([5], [-1], [], [0.5], [[0]], [True]):
+        with pytest.raises(ValueError, match=r"indices as one row of whole numbers in 0..4"):
+            image_sets.subset(images, wrong)
+
+
+def test_classes_that_differ(tmp_path):
+    def named(*names):
+        return image_sets.ImageSet(np.zeros(1, np.int64), names, ["x"], lambda i: pixels(0))
+
+    image_sets.check_same_classes(named("a", "b"), named("a", "b"))
+    with pytest.raises(ValueError, match=r"only in train: a, c; only in test: z. Rename"):
+        image_sets.check_same_classes(named("a", "b", "c"), named("b", "z"))
+    with pytest.raises(ValueError, match="their order differs"):
+        image_sets.check_same_classes(named("a", "b"), named("b", "a"))

@@ -90,9 +90,6 @@ def train(
             "has none."
         )
     with processes(device) as (where, rank, world), ExitStack() as stack:
-        if resume:
-            checkpoint_of(out)
-        in_first(lambda: stack.enter_context(locked(out)), rank=rank, world=world)
         reading = processing_of(recipe, start)
         images = open_images(data, "train", reading)
         try:
@@ -120,6 +117,9 @@ def train(
             teacher=taught_by,
             numerics={"bfloat16": autocast, "device": where.type, "processes": world},
         )
+        if resume:
+            checkpoint_of(out)
+        in_first(lambda: stack.enter_context(locked(out)), rank=rank, world=world)
         state = fit(
             module,
             _objective(recipe, module, teach),

@@ -23,8 +23,9 @@ import numpy as np
 import deit_ref
 from deit_ref import checks
 from deit_ref.api import forward
+from deit_ref.arrays import as_numpy
 from deit_ref.checkpoints.files import write
-from deit_ref.outputs import Output, as_numpy
+from deit_ref.outputs import Output
 from deit_ref.weights import DeiTWeights, named_arrays, weights_from_arrays
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -76,7 +77,7 @@ def export_onnx(weights: DeiTWeights, path: str | os.PathLike[str], *, attention
             `forward` does, as it cannot if the weights are not finite.
         RuntimeError: torch cannot export the model.
     """
-    require_packages()
+    _require_packages()
     checks.boolean("attentions", attentions)
     if (dtype := str(weights.pos_embed.dtype).removeprefix("torch.")) != "float32":
         raise ValueError(
@@ -103,8 +104,7 @@ def export_onnx(weights: DeiTWeights, path: str | os.PathLike[str], *, attention
     return Exported(len(content), tuple(tried[0]), differences)
 
 
-def require_packages() -> None:
-    """Raise a ValueError that names what an export needs and is not installed."""
+def _require_packages() -> None:
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise ValueError(
             f"An ONNX file needs {', '.join(missing)}, not installed here: pip install -c constraints.txt '.[onnx]'."

@@ -30,7 +30,7 @@ from deit_ref.weights import DeiTWeights, named_arrays, weights_from_arrays
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
-# The first that has GELU as one operator; onnxruntime reads it since 1.17.
+# The first that has GELU as one operator. onnxruntime reads what torch writes of it since 1.18.
 OPSET = 20
 # How far an output may be from that of `forward`, relative to the largest value: float32, as everywhere here.
 BOUND = 1e-5

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import logging
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,7 +19,9 @@ import deit_ref
 from deit_ref import onnx_export
 from deit_ref.config import TASKS
 from deit_ref.onnx_export import export_onnx
+from deit_ref.photos import bundled_photo
 
+DOCS = Path(__file__).parent.parent / "docs"
 SMALL = dataclasses.replace(TINY, num_hidden_layers=1)
 NAMES = ("bee", "cät", "the dog", "ant", "fish")
 
@@ -195,3 +199,36 @@ def test_a_failure_of_torch_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.onnx, "export", fails)
     with pytest.raises(RuntimeError, match=r"^torch \S+ cannot export this model: no such\\noperator$"):
         export_onnx(random_weights(SMALL, "classification"), tmp_path / "model.onnx")
+
+
+def test_the_page_uses_the_file_without_this_package(tmp_path, monkeypatch, capsys):
+    """Its program, run on the bundled model and photos, prepares them to the same bits and gives the same answers."""
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "elsewhere.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    packages = set(re.findall(r"^(?:import|from) (\w+)", code, flags=re.MULTILINE))
+    assert packages - sys.stdlib_module_names == {"numpy", "onnxruntime", "PIL"}
+    photos = [str(bundled_photo(name)) for name in ("astronaut", "chelsea", "coffee", "rocket")]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["elsewhere.py", *photos])
+    export_onnx(deit_ref.load_weights(), "mine.onnx")
+    names = {}
+    exec(compile(code, "elsewhere.md", "exec"), names)
+    printed = re.findall(r"^(.+): (\w+) ([\d.]+)%$", capsys.readouterr().out, flags=re.MULTILINE)
+    expected = [top[0] for top in deit_ref.forward(deit_ref.load_weights(), photos).top(1)]
+    assert [(photo, label) for photo, label, _ in printed] == [
+        (photo, label) for photo, (label, _) in zip(photos, expected, strict=True)
+    ]
+    assert [float(share) for *_, share in printed] == pytest.approx([100 * share for _, share in expected], abs=0.01)
+    for processing in (
+        deit_ref.load_weights().image_processing,
+        deit_ref.ImageProcessing.huggingface(64),
+        deit_ref.ImageProcessing.original(65),
+        deit_ref.ImageProcessing(
+            size=(30, 50), do_center_crop=False, resample="lanczos", image_mean=0.4, image_std=0.2
+        ),
+        deit_ref.ImageProcessing(do_resize=False, crop_size=(201, 900), do_normalize=False),
+        deit_ref.ImageProcessing(do_resize=False, crop_size=99, crop_rounding="round", do_rescale=False),
+    ):
+        weights = dataclasses.replace(deit_ref.load_weights(), image_processing=processing)
+        names["steps"] = json.loads(onnx_export._metadata(weights)["preprocessor_config"])
+        for photo in photos:
+            np.testing.assert_array_equal(names["prepared"](photo)[None], deit_ref.preprocess(photo, processing))

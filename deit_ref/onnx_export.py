@@ -41,11 +41,7 @@ MOST_BYTES = 2**31
 
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
 # The arrays that a task answers with, in the order in which a file returns them.
-ANSWERS = (
-    *("logits", "cls_logits", "distillation_logits"),
-    *("last_hidden_state", "pooler_output"),
-    "reconstruction",
-)
+ANSWERS = "logits cls_logits distillation_logits last_hidden_state pooler_output reconstruction".split()
 
 
 class Exported(NamedTuple):
@@ -75,7 +71,7 @@ def export_onnx(weights: DeiTWeights, path: str | os.PathLike[str], *, attention
     Raises:
         ValueError: a package is missing; the weights are not float32, or too many; or the file does not compute what
             `forward` does, as it cannot if the weights are not finite.
-        RuntimeError: torch cannot export the model.
+        RuntimeError: torch cannot export the model, or onnxruntime cannot run the file.
     """
     _require_packages()
     checks.boolean("attentions", attentions)
@@ -96,9 +92,9 @@ def export_onnx(weights: DeiTWeights, path: str | os.PathLike[str], *, attention
     worst = max(differences, key=lambda name: differences[name])
     if differences[worst] > BOUND:
         raise ValueError(
-            f"{path} was not written: {worst} in onnxruntime {version('onnxruntime')} is {differences[worst]:.1e} of "
-            f"the largest value away from forward's, allowed is {BOUND:.0e}. `deit-ref compare` shows whether the "
-            "model itself magnifies rounding."
+            f"{path} was not written: {worst} in onnxruntime is {differences[worst]:.1e} of the largest value away "
+            f"from forward's, allowed is {BOUND:.0e}. `deit-ref compare` shows whether the model itself magnifies "
+            "rounding."
         )
     write(Path(path), content)
     return Exported(len(content), tuple(tried[0]), differences)
@@ -140,7 +136,7 @@ def _model_bytes(weights: DeiTWeights, answers: tuple[str, ...], options: Mappin
     class Model(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            for name, array in arrays.items():  # buffers keep their names in the file
+            for name, array in arrays.items():  # what the exporter does not transpose keeps its name in the file
                 self.register_buffer(name.replace(".", "__"), array)
 
         def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -153,7 +149,7 @@ def _model_bytes(weights: DeiTWeights, answers: tuple[str, ...], options: Mappin
             found = _answers(TASKS[weights.task](tree, **dict(zip(inputs, values, strict=True)), **options))
             return tuple(found[name] for name in answers)
 
-    with _quiet():
+    with _quiet(), _said_in_one_line(f"torch {version('torch')} cannot export this model"):
         program = torch.onnx.export(
             Model().eval(),
             tuple(inputs.values()),
@@ -164,13 +160,13 @@ def _model_bytes(weights: DeiTWeights, answers: tuple[str, ...], options: Mappin
             dynamo=True,
             verbose=False,
         )
-    assert program is not None
-    model = program.model_proto
-    # torch notes the lines of code, with the folders of this machine, that each step comes from.
-    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
-        del part.metadata_props[:]
-    set_model_props(model, _metadata(weights))
-    return model.SerializeToString(deterministic=True)
+        assert program is not None
+        model = program.model_proto
+        # torch notes the lines of code, with the folders of this machine, that each step comes from.
+        for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+            del part.metadata_props[:]
+        set_model_props(model, _metadata(weights))
+        return model.SerializeToString(deterministic=True)
 
 
 def _metadata(weights: DeiTWeights) -> dict[str, str]:
@@ -197,11 +193,13 @@ def _differences(
     """Of each output, how far onnxruntime is from what was expected at worst, relative to the largest value."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     worst = dict.fromkeys(expected[0], 0.0)
-    for inputs, answers in zip(tried, expected, strict=True):
-        for (name, answer), found in zip(answers.items(), session.run(list(answers), dict(inputs)), strict=True):
-            gap = float(np.abs(found - answer).max() / (np.abs(answer).max() or 1))
+    with _said_in_one_line(f"onnxruntime {onnxruntime.__version__} cannot run what torch has written"):
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        found = [session.run(list(worst), dict(inputs)) for inputs in tried]
+    for answers, arrays in zip(expected, found, strict=True):
+        for (name, answer), array in zip(answers.items(), arrays, strict=True):
+            gap = float(np.abs(array - answer).max() / (np.abs(answer).max() or 1))
             worst[name] = max(worst[name], gap if np.isfinite(gap) else np.inf)
     return worst
 
@@ -216,8 +214,17 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except RuntimeError as error:
-        cause = checks.one_line(error.__cause__ or error, most=300)
-        raise RuntimeError(f"torch {version('torch')} cannot export this model: {cause}") from error
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def _said_in_one_line(what: str) -> Iterator[None]:
+    """The two packages raise errors of many types of their own, some a page long: the first cause is what helps."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise RuntimeError(f"{what}: {checks.one_line(str(cause).strip(), most=300)}") from error

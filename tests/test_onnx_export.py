@@ -167,7 +167,7 @@ def test_a_file_that_computes_something_else_is_not_written(factor, written, tmp
         export_onnx(weights, path)
         assert path.read_bytes() != b"old"
         return
-    with pytest.raises(ValueError, match=r"model.onnx was not written: logits in onnxruntime .* allowed is 1e-05"):
+    with pytest.raises(ValueError, match=r"model.onnx was not written: logits in onnxruntime is .* allowed is 1e-05"):
         export_onnx(weights, path)
     assert [(found.name, found.read_bytes()) for found in tmp_path.iterdir()] == [("model.onnx", b"old")]
 
@@ -199,6 +199,16 @@ def test_a_failure_of_torch_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.onnx, "export", fails)
     with pytest.raises(RuntimeError, match=r"^torch \S+ cannot export this model: no such\\noperator$"):
         export_onnx(random_weights(SMALL, "classification"), tmp_path / "model.onnx")
+
+
+def test_a_file_of_one_batch_size_is_one_line_and_not_written(tmp_path, monkeypatch):
+    def for_two(*arguments, dynamic_shapes, export=torch.onnx.export, **options):
+        return export(*arguments, **options)
+
+    monkeypatch.setattr(torch.onnx, "export", for_two)
+    with pytest.raises(RuntimeError, match=r"^onnxruntime \S+ cannot run what torch has written: .*Expected: 2[^\n]*$"):
+        export_onnx(random_weights(SMALL, "classification"), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_page_uses_the_file_without_this_package(tmp_path, monkeypatch, capsys):

@@ -52,7 +52,13 @@ class Exported(NamedTuple):
     differences: Mapping[str, float]
 
 
-def export_onnx(weights: DeiTWeights, path: str | os.PathLike[str], *, attentions: bool = False) -> Exported:
+def export_onnx(
+    weights: DeiTWeights,
+    path: str | os.PathLike[str],
+    *,
+    attentions: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+) -> Exported:
     """Write a model as one ONNX file, in float32, once onnxruntime has computed with it what `forward` computes.
 
     Inputs are pixel_values (batch, channels, height, width), of the model's own size, and for masked image modeling
@@ -61,12 +67,14 @@ def export_onnx(weights: DeiTWeights, path: str | os.PathLike[str], *, attention
     reconstruction.
 
     Every value of the file's metadata is JSON: task, config, preprocessor_config (with every step, those at their
-    defaults too), id2label (of a classifier), deit_ref (the version) and provenance.
+    defaults too), id2label (of a classifier), deit_ref (the version) and provenance (a digest of the weights, what the
+    file was made with, and what is handed in).
 
     Args:
         weights: float32, of either backend.
         path: the file; one that is there is replaced at once and as a whole.
         attentions: whether each block's attention probabilities are outputs too: attentions.0, attentions.1, ...
+        provenance: where the weights come from, in values that JSON has, such as a training run's.
 
     Raises:
         ValueError: a package is missing; the weights are not float32, or too many; or the file does not compute what
@@ -87,7 +95,7 @@ def export_onnx(weights: DeiTWeights, path: str | os.PathLike[str], *, attention
     tried = [_inputs(weights, batch) for batch in TRIED]
     options: dict[str, Any] = {"output_attentions": attentions, "output_hidden_states": False}
     expected = [_answers(forward(weights, **inputs, **options)) for inputs in tried]
-    content = _model_bytes(weights, tuple(expected[0]), options)
+    content = _model_bytes(weights, tuple(expected[0]), options, _metadata(weights, provenance))
     differences = _differences(content, tried, expected)
     worst = max(differences, key=lambda name: differences[name])
     if differences[worst] > BOUND:
@@ -123,14 +131,16 @@ def _answers(output: Output) -> dict[str, Any]:
     return found | {f"attentions.{i}": array for i, array in enumerate(output.attentions or ())}
 
 
-def _model_bytes(weights: DeiTWeights, answers: tuple[str, ...], options: Mapping[str, Any]) -> bytes:
+def _model_bytes(
+    weights: DeiTWeights, answers: tuple[str, ...], options: Mapping[str, Any], metadata: dict[str, str]
+) -> bytes:
     """The file: what the task's torch chapter computes of its inputs, and the metadata."""
     import torch
     from onnx.helper import set_model_props
 
     from deit_ref.torch_backend.model import TASKS
 
-    arrays = {name: array.detach() for name, array in named_arrays(weights.to("torch", device="cpu"))}
+    arrays = dict(named_arrays(weights.to("torch", device="cpu")))
     inputs = {name: torch.from_numpy(value) for name, value in _inputs(weights, 2).items()}
 
     class Model(torch.nn.Module):
@@ -165,21 +175,23 @@ def _model_bytes(weights: DeiTWeights, answers: tuple[str, ...], options: Mappin
         # torch notes the lines of code, with the folders of this machine, that each step comes from.
         for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
             del part.metadata_props[:]
-        set_model_props(model, _metadata(weights))
+        set_model_props(model, metadata)
         return model.SerializeToString(deterministic=True)
 
 
-def _metadata(weights: DeiTWeights) -> dict[str, str]:
+def _metadata(weights: DeiTWeights, provenance: Mapping[str, Any] | None = None) -> dict[str, str]:
     processing = weights.image_processing
     digest = hashlib.sha256()
     for name, array in named_arrays(weights):
-        digest.update(f"{name} {tuple(array.shape)} ".encode() + as_numpy(array).tobytes())
+        values = as_numpy(array)
+        digest.update(f"{name}\0{values.dtype}\0{values.shape}\0".encode() + values.tobytes())
+    origin = {} if provenance is None else {"checkpoint": provenance}
     facts: dict[str, Any] = {
         "task": weights.task,
         "config": weights.config.to_dict(),
         "preprocessor_config": asdict(processing) | processing.to_dict(),
         "deit_ref": deit_ref.__version__,
-        "provenance": {"weights_sha256": digest.hexdigest(), "torch": version("torch"), "opset": OPSET},
+        "provenance": {"weights_sha256": digest.hexdigest(), "torch": version("torch"), "opset": OPSET, **origin},
     }
     if weights.head is not None:
         names = weights.class_names or tuple(f"LABEL_{i}" for i in range(weights.config.num_labels))

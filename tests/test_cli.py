@@ -8,6 +8,7 @@ import sys
 import warnings
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -454,6 +455,8 @@ def test_convert_finds_a_bit_that_did_not_come_back(capsys, folder, tmp_path, mo
 
 def test_convert_to_onnx_says_what_the_file_takes_and_gives(capsys, folder, tmp_path):
     deit_ref.save_weights(deit_ref.load_weights(folder).to("numpy", dtype="float64"), tmp_path / "wide")
+    config = tmp_path / "wide" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"provenance": {"seed": 7}}))
     path = tmp_path / "model.onnx"
     path.write_bytes(b"mine")
     words = ("convert", tmp_path / "wide", path, "--attentions")
@@ -467,6 +470,9 @@ def test_convert_to_onnx_says_what_the_file_takes_and_gives(capsys, folder, tmp_
         r"and 3 photos, and the largest difference from forward is \S+e-0[67] of the largest value\.\n",
         printed,
     )
+    stored = {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}
+    assert stored["provenance"]["checkpoint"] == {"seed": 7}
+    assert stored["id2label"] == {str(i): name for i, name in enumerate(NAMES)}
 
 
 def test_convert_to_onnx_refuses_in_one_line_and_writes_nothing(capsys, folder, tmp_path, monkeypatch):

@@ -95,6 +95,7 @@ def test_the_metadata_tell_all(exported):
         assert found["id2label"] == {str(i): name for i, name in enumerate(NAMES)}
     assert found["provenance"]["opset"] == onnx_export.OPSET == onnx.load(path).opset_import[0].version
     assert re.fullmatch("[0-9a-f]{64}", found["provenance"]["weights_sha256"])
+    assert "checkpoint" not in found["provenance"]
 
 
 def test_masked_images_without_a_mask(tmp_path):

@@ -7,6 +7,8 @@ from typing import Any
 import deit_ref
 from deit_ref import checks
 from deit_ref.arrays import as_numpy
+from deit_ref.checkpoints.files import locate, read_json
+from deit_ref.checkpoints.huggingface import CONFIG
 from deit_ref.commands.arguments import natural, new_file
 from deit_ref.commands.shared import warn_of_weights
 from deit_ref.commands.terminal import printable, say
@@ -55,7 +57,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{target} is not empty: choose another folder, or add --force to replace the files in it.")
     weights = deit_ref.load_weights(args.source, task=args.task, seed=args.seed, revision=args.revision)
     warn_of_weights(weights)
-    written = _to_onnx(weights, target, attentions=args.attentions) if to_onnx else _to_folder(weights, target)
+    if to_onnx:
+        written = _to_onnx(weights, target, attentions=args.attentions, provenance=_provenance(args.source))
+    else:
+        written = _to_folder(weights, target)
     print(f"{printable(str(target))}: {written}")
     return 0
 
@@ -79,11 +84,18 @@ def _to_folder(weights: DeiTWeights, folder: Path) -> str:
     )
 
 
-def _to_onnx(weights: DeiTWeights, path: Path, *, attentions: bool) -> str:
+def _provenance(source: str) -> Any:
+    """What a training run wrote into the config.json of a checkpoint on this machine."""
+    path = locate(source)
+    config = (path if path.is_dir() else path.parent) / CONFIG
+    return read_json(config).get("provenance") if config.is_file() else None
+
+
+def _to_onnx(weights: DeiTWeights, path: Path, *, attentions: bool, provenance: Any) -> str:
     if (dtype := weights.pos_embed.dtype) != "float32":
         say(f"the weights are {dtype}, the file will be float32.")
         weights = weights.to("numpy", dtype="float32")
-    written = export_onnx(weights, path, attentions=attentions)
+    written = export_onnx(weights, path, attentions=attentions, provenance=provenance)
     inputs, outputs = (checks.some(names, most=4) for names in (written.inputs, written.differences))
     return (
         f"{written.size:,} bytes, opset {OPSET}, task {weights.task}, from {inputs} to {outputs}; run in onnxruntime "

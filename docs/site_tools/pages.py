@@ -79,6 +79,7 @@ REFERENCE = {
             "checkpoints.pickle_program",
         ),
     ),
+    "onnx": ("ONNX", "A model as one file for other programs (extra `onnx`).", ("onnx_export",)),
     "training": (
         "Training",
         "Recipes, data, augmentation and the loop, with torch (extra `train`), in reading order.",

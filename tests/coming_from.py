@@ -16,6 +16,7 @@ from deit_ref.weights import DeiTWeights, named_arrays
 
 PAGE = Path(__file__).parent.parent / "docs" / "coming_from.md"
 DIFFERS = "**Differs**"
+CODE = re.compile(r"`[^`]+`")
 OUTPUTS = (
     deit_ref.ClassificationOutput,
     deit_ref.FeaturesOutput,
@@ -50,14 +51,13 @@ def rows(text: str) -> Iterator[Row]:
     """The rows of all tables, in order."""
     for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
         for line in table.splitlines()[2:]:
-            there, here, note = (cell.strip() for cell in line[1:-1].split(" | ", 2))
-            yield Row(_code(there), _code(here), note.startswith(DIFFERS))
-
-
-def _code(cell: str) -> str:
-    spans = cell.split("<br>")
-    assert all(re.fullmatch(r"`[^`]+`", span) for span in spans), cell
-    return "\n".join(span[1:-1] for span in spans)
+            there, here = (cell.split("<br>") for cell in line[2:-2].split(" | "))
+            notes = [part for part in here if not CODE.fullmatch(part)]
+            assert all(CODE.fullmatch(part) for part in there), line
+            assert here[len(here) - len(notes) :] == notes, line  # at most one, and at the end
+            assert len(notes) <= 1, line
+            code = "\n".join(part[1:-1] for part in here if part not in notes)
+            yield Row("\n".join(part[1:-1] for part in there), code, bool(notes) and notes[0].startswith(DIFFERS))
 
 
 def run(code: str, names: dict[str, Any]) -> Any:

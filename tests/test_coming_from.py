@@ -62,6 +62,7 @@ def run_rows(text, there, here, gives=None):
     for number, row in enumerate(rows(text)):
         try:
             left = plain(run(row.there, there)) if gives is None else gives[number]
+            assert left is not None, "nothing to compare: let the row end with a value"
             right = plain(run(row.here, here))
             right = right if gives is None else sampled(right)
             bound = "float16" if "float16" in row.here else "transformers"

@@ -125,18 +125,30 @@ def test_check_of_a_run(capsys, tmp_path, monkeypatch):
     code, out, _ = run(capsys, "check", tmp_path / "out")
     assert code == 0
     assert "classes     3: blue, green, red" in out
-    assert "run         2 of 2 epochs are in metrics.jsonl, step 4, seed 0" in out
+    assert "run         2 of 2 epochs, step 4, seed 0, train photos: 18, test photos: 6" in out
     (tmp_path / "out" / "config.json").unlink()
     (tmp_path / "out" / "model.safetensors").unlink()
     code, out, _ = run(capsys, "check", tmp_path / "out", "--json")
     found = json.loads(out)
     assert (code, found["run"]["step"], found["run"]["recipe"]["epochs"]) == (0, 4, 2)
     assert "has not ended" in found["notes"][0]
-    (tmp_path / "out" / "checkpoint.pt").write_bytes(b"damaged")
-    code, out, _ = run(capsys, "check", tmp_path / "out")
-    assert code == 1
-    assert "warning: " in out
-    assert "checkpoint.pt" in out
+    whole = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
+    for damage in ("bytes", "field", "number", "metrics"):
+        torch.save(whole, tmp_path / "out" / "checkpoint.pt")
+        if damage == "bytes":
+            (tmp_path / "out" / "checkpoint.pt").write_bytes(b"damaged")
+        elif damage == "metrics":
+            (tmp_path / "out" / "metrics.jsonl").write_text("[]\n")
+        else:
+            changed = {**whole, "average": {**whole["average"], "head/bias": torch.full((3,), torch.nan)}}
+            if damage == "field":
+                del changed["seed"]
+            torch.save(changed, tmp_path / "out" / "checkpoint.pt")
+        code, out, _ = run(capsys, "check", tmp_path / "out")
+        assert code == 1
+        assert "warning: " in out
+        assert ("metrics.jsonl" if damage == "metrics" else "checkpoint.pt") in out
+        assert ("head/bias" in out) == (damage == "number")
 
 
 def test_what_check_finds_wrong_at_once_and_what_it_cannot_do(capsys, tmp_path, weights):

@@ -79,7 +79,7 @@ def test_a_run_prints_each_epoch_and_what_to_do_next(runs, name):
             assert f"accuracy {line['accuracy']:.2%}, test top-1 {test['top1']:.2%}" in text
     following = {"teacher": "--teacher", "simmim": "finetune --weights"}.get(name, "classify photo.jpg --weights")
     assert f"{following} {home / name}" in found[name].stdout
-    assert "step/s" in found[name].stderr  # the progress bar
+    assert "step/s" not in found[name].stderr  # a progress bar is for terminals
     with Image.open(home / name / "metrics.png") as picture:
         assert picture.size[0] == (780 if name == "simmim" else 1560)
 
@@ -146,7 +146,7 @@ def test_classes_of_other_names_are_taken_in_order_and_said(capsys, data, runs, 
     code, out, err = run(capsys, *words, tmp_path)
     assert code == 0
     said = "deit-ref: warning: classes are compared by their order, not by name: 'x' is taken for 'ant'."
-    assert err.splitlines()[1:] == [said]
+    assert err.splitlines()[:1] == [said]
     same = json.loads(run(capsys, *words, data)[1])
     assert list(json.loads(out)["per_class"].values()) == list(same["per_class"].values())
     (tmp_path / "test" / "z").rename(tmp_path / "test" / "bee")

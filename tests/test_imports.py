@@ -52,6 +52,7 @@ THIRD = {
     "benchmark": ({"numpy"}, {"torch", "transformers", "PIL", "timm"}),
     "benchmark.peers": ({"numpy"}, {"torch", "torchvision", "transformers", "timm", "onnxruntime"}),
     "benchmark.techniques": ({"numpy"}, {"torch", "scipy"}),
+    "onnx_export": ({"numpy"}, {"torch", "onnx", "onnxruntime"}),
     "plots": ({"numpy"}, {"matplotlib"}),
     "commands.check": (set(), {"torch"}),
     "commands.evaluate": (set(), {"torch"}),

@@ -26,7 +26,7 @@ of a run, or the name of what is bundled; a copy is written to a temporary folde
 
 The exit code is 0 if all is well, 1 if something is wrong, and 2 if nothing could be looked at."""
 
-_UNFINISHED = "checkpoint.pt"
+_RUN = "checkpoint.pt"
 _WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".pth.tar")
 
 
@@ -69,7 +69,7 @@ def _of_photos(args: argparse.Namespace) -> Report:
 
 def _of_checkpoint(path: Path) -> CheckpointReport:
     """Of weights, a teacher or a run that has not ended; beside the first two the run that made them is looked at."""
-    run = _of_run(path) if path.is_dir() and (path / _UNFINISHED).exists() else None
+    run = _of_run(path) if path.is_dir() and (path / _RUN).exists() else None
     if run is not None and not (path / CONFIG).exists():
         notes = (*run.notes, "the run has not ended: the command that began it goes on with --resume.")
         return CheckpointReport(run.facts, run.values, run.problems, notes)
@@ -114,14 +114,23 @@ def _of_run(path: Path) -> CheckpointReport:
     need("torch")
     import torch
 
-    from deit_ref.training.metrics import METRICS, read_metrics
-    from deit_ref.training.state import load_state
+    from deit_ref.training.metrics import read_metrics
+    from deit_ref.training.state import REMEDY, load_state
 
-    state = load_state(path, device=torch.device("cpu"))
-    lines = read_metrics(path)
-    recipe, epochs = state["recipe"], lines[-1]["epoch"] if lines else 0
-    values = {"run": {"recipe": recipe, "seed": state["seed"], "step": state["step"], "epochs": epochs}}
-    words = f"{epochs} of {recipe['epochs']} epochs are in {METRICS}, step {state['step']}, seed {state['seed']}"
-    bad = [name for name, value in state["average"].items() if value.is_floating_point() and not value.isfinite().all()]
-    problems = (f"values of {checks.some(bad)} in {_UNFINISHED} are NaN or infinite.",) if bad else ()
+    try:
+        state = load_state(path, device=torch.device("cpu"))
+        lines = read_metrics(path)
+        recipe, seed, step, learned = state["recipe"], state["seed"], state["step"], state["average"]
+        epochs = lines[-1]["epoch"] if lines else 0
+        words = f"{epochs} of {recipe['epochs']} epochs, step {step}, seed {seed}"
+        if runs_on := state.get("runs_on"):
+            words += "".join(f", {split} photos: {found['count']}" for split, found in runs_on["photos"].items())
+        bad = [name for name, value in learned.items() if value.is_floating_point() and not value.isfinite().all()]
+    except ValueError as error:
+        return CheckpointReport({}, problems=(str(error),))
+    except (KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__} {error}"
+        return CheckpointReport({}, problems=(f"{path / _RUN} is damaged, parts are missing ({reason}): {REMEDY}.",))
+    values = {"run": {"recipe": recipe, "seed": seed, "step": step, "epochs": epochs, "runs_on": runs_on}}
+    problems = (f"values of {checks.some(bad)} in {path / _RUN} are NaN or infinite: {REMEDY}.",) if bad else ()
     return CheckpointReport({"run": words}, values, problems)

@@ -104,17 +104,15 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
     from deit_ref.arrays import as_device
     from deit_ref.data.opening import open_splits
     from deit_ref.training import run
-    from deit_ref.training.state import NAME
+    from deit_ref.training.state import NAME, checkpoint_of
     from deit_ref.training.student import processing_of
 
     # Before photos are read, which may take a while.
     as_device(args.device or "cpu")
     if (out / NAME).exists() and not args.resume:
         raise ValueError(f"--out {out} holds a run already: go on with --resume, or choose another folder.")
-    if args.resume and not (out / NAME).exists():
-        raise ValueError(
-            f"--out {out} holds no {NAME} to resume from: leave out --resume, or give the folder of a run."
-        )
+    if args.resume:
+        checkpoint_of(out)
     if (out / "config.json").exists() and not (out / NAME).exists():
         raise ValueError(f"--out {out} holds other weights, which would be lost: choose another folder.")
     _let_the_first_process_speak()

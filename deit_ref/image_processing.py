@@ -53,7 +53,8 @@ class ImageProcessing:
         do_convert_rgb: whether images of other modes are turned to RGB (alpha is laid on white).
         input_data_format: "channels_last", "channels_first" or "none" (height, width) for arrays; None reads it from
             the shape.
-        apply_exif: whether to turn a photo as its EXIF orientation says; transformers never does.
+        apply_exif: whether to turn a photo as its EXIF orientation says. transformers' `load_image`, and so its
+            pipelines, always do; its processors do for paths, and not for open images and arrays.
         crop_rounding: where the crop starts when the margin is odd: "floor" as transformers, or "round" (half to
             even) as torchvision, and so the original repository.
         arithmetic: whose numbers to compute. "pillow": transformers' slow processor. "torchvision": its fast one, which

@@ -314,6 +314,25 @@ def test_exif_turns_only_when_asked(tmp_path):
     np.testing.assert_array_equal(photos.load_image(tmp_path / "upright.png", apply_exif=True), SMALL)
 
 
+def test_what_transformers_turns_and_what_it_takes_as_it_is_stored(tmp_path):
+    """Said of `apply_exif`, in chapter 3 and in notebook 13."""
+    from transformers.image_utils import load_image
+    from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
+
+    exif = Image.Exif()
+    exif[274] = 6
+    path = str(tmp_path / "turned.png")
+    Image.fromarray(SMALL).save(path, exif=exif)
+    upright = photos.load_image(path, apply_exif=True)
+    with Image.open(path) as opened:
+        for image in (path, opened):  # a pipeline hands it both
+            np.testing.assert_array_equal(np.asarray(load_image(image)), upright)
+        processor = DeiTImageProcessorPil(do_resize=False, do_center_crop=False, do_rescale=False, do_normalize=False)
+        for image, expected in ((path, upright), (opened, SMALL), (SMALL, SMALL)):
+            pixel_values = processor(image, return_tensors="np")["pixel_values"]
+            np.testing.assert_array_equal(pixel_values[0].transpose(1, 2, 0), expected)
+
+
 def test_lists_and_batches(photo):
     path, array = photo
     np.testing.assert_array_equal(photos.load_images(path)[0], array)

@@ -578,7 +578,7 @@ for name, cost in costs.items():
 # | gray photos | refused, or broadcast by v4's fast processor | `do_convert_rgb=True` repeats them |
 # | RGBA, `do_convert_rgb` | alpha is dropped (v4, fast) or laid on white (v5) | laid on white |
 # | floats in 0..1 | the slow processor multiplies by 255 and *cuts* to bytes | the same rule, said in `load_image` |
-# | EXIF orientation | `load_image` and pipelines apply it, a processor does to paths alone | `apply_exif=False`; `--exif` |
+# | EXIF orientation | `load_image` and pipelines apply it, a processor to paths only | `apply_exif=False`; `--exif` |
 # | `hidden_states[-1]` | is *before* the last norm in transformers | the same |
 # | two heads | a mean always (transformers), two results in training (the original) | one type with all three |
 # | new tokens, positions | 0 in transformers, so that cls and dist are twins; drawn in the original, timm | drawn |

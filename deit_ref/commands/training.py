@@ -102,6 +102,7 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
         raise ValueError("The recipe learns without a teacher: leave out --teacher, or add --distillation hard.")
     need("torch", "tqdm", *(["kornia"] if recipe.rand_augment else []))
     from deit_ref.arrays import as_device
+    from deit_ref.data.images import check_same_classes
     from deit_ref.data.opening import open_splits
     from deit_ref.training import run
     from deit_ref.training.state import NAME, checkpoint_of
@@ -122,6 +123,8 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
         task = "classification" if recipe.distillation == "none" else "classification-with-teacher"
     reading, size = processing_of(recipe, weights), (recipe.image_size, recipe.image_size)
     splits = open_splits(args.data, reading)
+    if "test" in splits:
+        check_same_classes(splits["train"], splits["test"])
     splits = looked_over(splits, args, apply_exif=reading.apply_exif, image_shape=size)
     try:
         run.train(

@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from deit_ref import checks
 from deit_ref.api import preprocess
+from deit_ref.arrays import digest_of_arrays
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
 from deit_ref.data.images import ImageSet, check_same_classes
@@ -22,7 +23,7 @@ from deit_ref.image_processing import ImageProcessing
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.batches import Batches, mean_and_std
 from deit_ref.training.evaluate import evaluate, reconstruction_error
-from deit_ref.training.fingerprint import digest_of_arrays, fingerprint
+from deit_ref.training.fingerprint import fingerprint
 from deit_ref.training.lock import locked
 from deit_ref.training.loop import bfloat16_is_fast, fit
 from deit_ref.training.objectives import Objective, classification, from_labels, masked_image_modeling

@@ -6,14 +6,16 @@ import threading
 import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from deit_ref import photos
+from deit_ref import photo_names, photos
 from deit_ref.data import images as image_sets
-from deit_ref.data.opening import open_images
+from deit_ref.data.layout import SPLITS
+from deit_ref.data.opening import ARCHIVES, open_images
 
 
 def pixels(seed, shape=(6, 5, 3)):
@@ -365,3 +367,10 @@ def test_classes_that_differ(tmp_path):
         image_sets.check_same_classes(named("a", "b", "c"), named("b", "z"))
     with pytest.raises(ValueError, match="their order differs"):
         image_sets.check_same_classes(named("a", "b"), named("b", "a"))
+
+
+def test_the_page_names_every_split_and_suffix():
+    page = (Path(__file__).parents[1] / "docs" / "photos.md").read_text(encoding="utf-8")
+    words = [word for names in SPLITS.values() for word in names]
+    for word in [*words, *photo_names.SUFFIXES, *photo_names.HEIC_SUFFIXES, *ARCHIVES[:3]]:
+        assert f"`{word}`" in page, word

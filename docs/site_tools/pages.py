@@ -80,13 +80,18 @@ REFERENCE = {
         ),
     ),
     "onnx": ("ONNX", "A model as one file for other programs (extra `onnx`).", ("onnx_export",)),
+    "data": (
+        "Labelled photos",
+        "Class folders, zips and tars: found, read, and looked at before they are used, in reading order.",
+        tuple(f"data.{name}" for name in "opening images survey report examine layout sources zips tars cifar".split()),
+    ),
     "training": (
         "Training",
-        "Recipes, data, augmentation and the loop, with torch (extra `train`), in reading order.",
+        "Recipes, augmentation and the loop, with torch (extra `train`), in reading order.",
         tuple(
             f"training.{name}"
             for name in (
-                "recipe data folders cifar augmentation randaugment mixing batches masking teacher student "
+                "recipe augmentation randaugment mixing batches masking teacher student "
                 "objectives optimization state metrics loop evaluate run bundle"
             ).split()
         ),

@@ -1,24 +1,20 @@
 """Photos: a path, a file, a PIL image, an array or a tensor becomes a (height, width, channels) array of bytes.
 
-The only file that imports Pillow, and only inside functions. What cannot be read without a guess is refused: values
-that are neither 0..255 nor 0..1, an unclear channel axis, files larger than Pillow's limit for decompression bombs.
+What cannot be read without a guess is refused: values that are neither 0..255 nor 0..1, an unclear channel axis, files
+larger than Pillow's limit for decompression bombs. Only this file and photo_files.py import Pillow, inside functions.
 """
 
-import io
 import os
-import struct
 import sys
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from deit_ref import checks, photo_names
+from deit_ref import checks
 from deit_ref.arrays import as_numpy
 from deit_ref.image_processing import DATA_FORMATS
+from deit_ref.photo_files import HEIF, identified, open_file, pillow_errors, refuse_bombs, shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,19 +22,7 @@ if TYPE_CHECKING:
 # uint8 (height, width, channels). Not a jaxtyping annotation: its import would double that of the package.
 Array: TypeAlias = np.ndarray[Any, Any]
 
-# Formats that Pillow decodes in its own process. Left out are, among others, EPS and WMF, which it hands to other
-# programs to be run.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
-# What pillow-heif adds, once a file of that kind has come; Pillow itself has no such decoder.
-_HEIF = "HEIF"
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
-# Their decoders hold several copies of the image, up to 25 bytes per pixel.
-_COPYING = ("WEBP", "AVIF", "JPEG2000", _HEIF)
 _ORIENTATION = 274  # the EXIF tag
-# What Pillow's decoders raise for broken files: AVIF's is RuntimeError, and a wrong length may ask for all memory; a
-# palette image without its palette fails an assertion.
-_PILLOW_ERRORS: tuple[type[Exception], ...] = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError)
-_PILLOW_ERRORS = (*_PILLOW_ERRORS, RuntimeError, MemoryError, AssertionError, struct.error, zlib.error)
 _MODES = ("1", "L", "P", "LA", "La", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
@@ -143,36 +127,10 @@ def exif_orientation(image: str | os.PathLike[str] | BinaryIO) -> int:
     if isinstance(image, str | os.PathLike):
         with open_file(image) as file:
             return exif_orientation(file)
-    opened = _identified(image)
-    with _pillow_errors(_shown(image)):
-        orientation: Any = 1 if opened.format == _HEIF else opened.getexif().get(_ORIENTATION)
+    opened = identified(image)
+    with pillow_errors(shown(image)):
+        orientation: Any = 1 if opened.format == HEIF else opened.getexif().get(_ORIENTATION)
     return orientation if orientation in range(2, 9) else 1
-
-
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    """A file, opened to be read.
-
-    Raises:
-        ValueError: there is none, or it is a folder, a pipe, a device or not to be read.
-    """
-    name = repr(os.fspath(path))
-    if not os.path.exists(path):
-        if str(path).startswith(("http://", "https://")):
-            raise ValueError(f"{name} is an address, expected a file: download it and give the file's path.")
-        raise ValueError(f"There is no file {name}: expected the path of an image, check its spelling.")
-    if os.path.isdir(path):
-        raise ValueError(f"{name} is a folder, expected an image file: {_what_to_name(os.fspath(path))}.")
-    if not os.path.isfile(path):  # a pipe may wait for ever, a device may never end
-        raise ValueError(f"{name} is a pipe or a device, expected an image file: save what comes from it first.")
-    with _pillow_errors(name):
-        return open(path, "rb")
-
-
-def _what_to_name(folder: str) -> str:
-    photos, left_out = photo_names.contents(folder)
-    if photos:
-        return f"name one of the {len(photos)} in it, such as {photos[0]!r}"
-    return f"in it are {photo_names.counted(left_out)}, none of them an image" if left_out else "it is empty"
 
 
 BUNDLED_PHOTOS = ("chelsea", "astronaut", "coffee", "rocket")
@@ -197,103 +155,14 @@ def _is_pil(image: Any) -> bool:
     return module is not None and isinstance(image, module.Image)
 
 
-def _shown(file: Any) -> str:
-    """What messages call an open file."""
-    name = getattr(file, "name", None)
-    return repr(os.fspath(name)) if isinstance(name, str | bytes | os.PathLike) else "The file"
-
-
-def _identified(file: BinaryIO) -> "Image.Image":
-    """A file as the first of the formats that knows it; only its header has been read.
-
-    As PIL.Image.open, which warns of images above Pillow's limit: that warning can only be made an error by filters
-    that belong to all threads.
-    """
-    from PIL import Image
-
-    name = _shown(file)
-    if isinstance(file, io.TextIOBase):
-        raise ValueError(f"{name} is opened as text, expected bytes: open it with open(path, 'rb').")
-    with _pillow_errors(name):
-        if not (hasattr(file, "seekable") and file.seekable()):  # what comes over a network
-            file = io.BytesIO(file.read())
-        file.seek(0)
-        start = file.read(64)
-    Image.init()
-    formats = [format for format in FORMATS if format in Image.OPEN]
-    if _is_heic(start):
-        _register_heic(name)
-        formats.append(_HEIF)
-    for format in formats:
-        factory, accepts = Image.OPEN[format]
-        accepted = not accepts or accepts(start[:16])
-        if not accepted or isinstance(accepted, str):  # a text says why this Pillow cannot read the format
-            continue
-        with _pillow_errors(name):
-            file.seek(0)
-            try:
-                image: Image.Image = factory(file, "")
-            except (SyntaxError, IndexError, TypeError, struct.error):  # how a plugin says that it is another format's
-                continue
-            _refuse_bombs(image)
-            return image
-    raise ValueError(
-        f"{name} is not an image that can be read: expected one of {', '.join(formats)}. Convert it first."
-    )
-
-
-def _is_heic(start: bytes) -> bool:
-    # AVIF shares the container, and may name itself only among the brands that it is compatible with.
-    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS and b"avif" not in start[8:]
-
-
-def _register_heic(name: str) -> None:
-    """Let Pillow know the decoder of pillow-heif, if it is installed."""
-    try:
-        import pillow_heif
-    except ImportError as error:
-        raise ValueError(
-            f"{name} is a HEIC photo, which Pillow alone cannot read: pip install pillow-heif, or save it as JPEG."
-        ) from error
-    pillow_heif.register_heif_opener()
-
-
-def _refuse_bombs(image: "Image.Image") -> None:
-    from PIL import Image
-
-    limit, pixels = Image.MAX_IMAGE_PIXELS, image.width * image.height
-    if limit and pixels > (limit * 2 // 5 if image.format in _COPYING else limit):
-        raise Image.DecompressionBombError
-
-
-@contextmanager
-def _pillow_errors(name: str) -> Iterator[None]:
-    """What Pillow raises for a bad file, as one ValueError that names the file."""
-    from PIL import Image
-
-    try:
-        yield
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        limit = Image.MAX_IMAGE_PIXELS or 0
-        raise ValueError(
-            f"{name} is too large: expected at most {limit:,} pixels, or {limit * 2 // 5:,} as {', '.join(_COPYING)}. "
-            "Make it smaller or, if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS."
-        ) from error
-    except _PILLOW_ERRORS as error:
-        raise ValueError(
-            f"{name} is broken or cannot be read ({str(error) or type(error).__name__}): "
-            "expected a whole image file. Get it again."
-        ) from error
-
-
 def _from_file(file: BinaryIO, *, do_convert_rgb: bool, apply_exif: bool) -> Array:
     from PIL import ImageOps
 
-    image, name = _identified(file), _shown(file)
-    with _pillow_errors(name):
+    image, name = identified(file), shown(file)
+    with pillow_errors(name):
         image.load()
-        _refuse_bombs(image)  # an icon's header, for one, may say less than what lies in it
-        if apply_exif and image.format != _HEIF:
+        refuse_bombs(image)  # an icon's header, for one, may say less than what lies in it
+        if apply_exif and image.format != HEIF:
             # In place, because two copies of the largest image and its array would be more than 1 GB.
             ImageOps.exif_transpose(image, in_place=True)
     return _from_pil(image, name, do_convert_rgb=do_convert_rgb, apply_exif=False)
@@ -307,16 +176,16 @@ def _from_pil(image: "Image.Image", name: str, *, do_convert_rgb: bool, apply_ex
             f"Expected an image of a mode that Pillow converts to RGB; {name} has mode {image.mode!r}. Convert it "
             "first, and pass its values as an array of uint8."
         )
-    with _pillow_errors(name):
+    with pillow_errors(name):
         image.load()
-        if apply_exif and image.format != _HEIF:
+        if apply_exif and image.format != HEIF:
             image = ImageOps.exif_transpose(image)
     if image.mode in _DEEP_MODES:
         gray = _from_deep(image, name)[:, :, None]  # (height, width, 1)
         return gray.repeat(3, axis=2) if do_convert_rgb else gray  # (height, width, channels)
     if image.mode == "La":
         image = image.convert("LA")  # the only mode that Pillow makes of it
-    with _pillow_errors(name):
+    with pillow_errors(name):
         return _pixels(image, do_convert_rgb=do_convert_rgb)
 
 

@@ -41,7 +41,11 @@ def write(path, array=QUARTERS, *, orientation=None, xmp=None):
 
 
 def close(loaded, expected):
-    return loaded.shape == expected.shape and np.abs(loaded.astype(int) - expected).mean() < 8
+    """Equal but for what the codec loses, inside the quarters: at their borders its colors run into each other."""
+    if loaded.shape != expected.shape:
+        return False
+    rows, columns = (np.r_[side // 8 : side * 3 // 8, side * 5 // 8 : side * 7 // 8] for side in loaded.shape[:2])
+    return np.abs(loaded.astype(int) - expected)[np.ix_(rows, columns)].max() < 12
 
 
 @pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "a.hif", "mistaken.jpg"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
-from deit_ref import photo_names, photos
+from deit_ref import photo_files, photo_names
 
 MAX_BYTES = 2**26  # of a photo in an archive, which is read into memory
 TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB"
@@ -97,4 +97,4 @@ def from_folder(path: Path) -> Source:
             put(tree, parts, entry.path, entry.stat().st_size)
         else:  # a pipe may wait for ever
             put(tree, parts, entry.path, 0, "no file, or a link to nothing")
-    return Source(tree, str(path), path.absolute().name, photos.open_file, str)
+    return Source(tree, str(path), path.absolute().name, photo_files.open_file, str)

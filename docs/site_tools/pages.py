@@ -62,7 +62,11 @@ REFERENCE = {
     "arrays": ("Arrays", "Numbers in any form as arrays of a backend.", ("arrays",)),
     "outputs": ("Outputs", "What `forward` returns: one type for each task.", ("outputs",)),
     "trace": ("Trace", "Every step of a forward pass, by name.", ("trace",)),
-    "photos": ("Photos", "From files, PIL images, arrays and tensors to pixels.", ("photos",)),
+    "photos": (
+        "Photos",
+        "From files, PIL images, arrays and tensors to pixels.",
+        ("photos", "photo_files", "photo_names"),
+    ),
     "plots": ("Plots", "Figures of what a trace holds, with matplotlib (extra `plots`).", ("plots",)),
     "checkpoints": (
         "Checkpoints",

@@ -39,6 +39,8 @@ class Recipe:
         learning_rate_batch: None takes `learning_rate` as it stands.
         warmup_epochs: until then the rate rises from `warmup_learning_rate` in a line, afterwards it falls along
             half a cosine to `min_learning_rate`. These two do not grow with the batch.
+        layer_decay: share of the learning rate that each layer gets of that of the layer above it; heads get all of it.
+            Below 1 what a checkpoint has learned is changed less, the nearer to the photo. 0 trains the heads alone.
         weight_decay: of matrices; biases, norms, tokens and positions have none.
         clip_norm: longest gradient, or None.
         label_smoothing: share of a label that is spread evenly over all classes.
@@ -77,6 +79,7 @@ class Recipe:
     warmup_epochs: float = 5
     warmup_learning_rate: float = 1e-6
     min_learning_rate: float = 1e-5
+    layer_decay: float = 1.0
     weight_decay: float = 0.05
     clip_norm: float | None = None
     label_smoothing: float = 0.1
@@ -114,7 +117,7 @@ class Recipe:
             checks.integer(name, getattr(self, name), minimum=0)
         for name in ("label_smoothing", "dropout", "attention_dropout", "drop_path"):
             checks.number(name, getattr(self, name), low=0, high=1)
-        for name in ("flip", "erasing", "mix_probability", "mix_switch", "alpha", "mask_ratio"):
+        for name in ("flip", "erasing", "mix_probability", "mix_switch", "alpha", "mask_ratio", "layer_decay"):
             checks.fraction(name, getattr(self, name))
         for name in ("learning_rate", "warmup_epochs", "warmup_learning_rate", "min_learning_rate", "weight_decay"):
             checks.number(name, getattr(self, name), low=0, high=math.inf)

@@ -36,7 +36,9 @@ FOR_COMMANDS = {
     "shared": ["terminal"],
     "pipeline": [],
     "recipes": [],
-    "training": ["arguments", "recipes", "terminal"],
+    "labelled": [],
+    "evaluation": ["terminal"],
+    "training": ["arguments", "labelled", "recipes", "terminal"],
 }
 
 # Third parties at module level, and inside functions.

@@ -1,35 +1,47 @@
 """Print how well weights or a teacher do on labelled photos."""
 
 import argparse
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import deit_ref
-from deit_ref import checks
-from deit_ref.commands.arguments import count, share
-from deit_ref.commands.terminal import json_line, say
-from deit_ref.commands.training import DATA, need
+from deit_ref.commands.arguments import count, natural, new_file, share
+from deit_ref.commands.evaluation import in_words, judged, torch_model, watched, write_confusion
+from deit_ref.commands.labelled import DATA, add_data, given_data
+from deit_ref.commands.terminal import counting, json_line, say
+from deit_ref.commands.training import need
 from deit_ref.training.recipe import Recipe
 
-EXAMPLES = f"""examples:
-  deit-ref evaluate --data cifar10/ --weights my_checkpoint/
-  deit-ref evaluate --data cifar10/ --weights my_teacher/ --json
-  deit-ref evaluate --data cifar10/ --weights my_simmim/ --block 2
+if TYPE_CHECKING:
+    from deit_ref.data.images import ImageSet
+    from deit_ref.image_processing import ImageProcessing
 
-Weights that classify: top-1, top-5, each head, each class. Weights of the task masked-image-modeling: the masked L1,
-beside that of two guesses without a model.
+EXAMPLES = f"""examples:
+  deit-ref evaluate cifar10/ --weights my_checkpoint/
+  deit-ref evaluate cifar10/ --weights my_checkpoint/ --confusion confusion.png
+  deit-ref evaluate photos/ --weights my_checkpoint/ --val-split 0.2   what finetune held out of photos/
+  deit-ref evaluate cifar10/ --weights my_teacher/ --json
+  deit-ref evaluate cifar10/ --weights my_simmim/ --block 2
+
+Weights that classify: top-1, top-5, each head, each class, what was taken for what, and the surest mistakes. There may
+be photos of some of the classes alone. Weights of the task masked-image-modeling: the masked L1, beside that of two
+guesses without a model.
 
 {DATA}"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, metavar="DATA", help="photos in class folders")
+    add_data(parser)
     parser.add_argument(
         "--weights",
         metavar="SOURCE",
         help="a checkpoint or a teacher's folder (default: the bundled cifar10-distilled)",
     )
-    parser.add_argument("--split", choices=("train", "test"), default="test", help="(default: test)")
+    parser.add_argument("--split", choices=("train", "test"), help="(default: test)")
+    parser.add_argument(
+        "--val-split", type=share, metavar="R", help="instead of a split: the share that finetune held out of train"
+    )
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="that finetune had (default: 0)")
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
     parser.add_argument("--batch-size", type=count, default=256, metavar="N", help="photos at a time (default: 256)")
     words = "of masked-image-modeling:"
@@ -37,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mask-ratio", type=share, default=0.6, metavar="R", help=f"{words} share hidden (default: 0.6)"
     )
     parser.add_argument("--block", type=count, default=1, metavar="N", help=f"{words} in NxN patches (default: 1)")
+    parser.add_argument("--confusion", type=new_file(".png"), metavar="FILE.png", help="draw what was taken for what")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -44,51 +57,81 @@ def run(args: argparse.Namespace) -> int:
     need("torch")
     from deit_ref.training.teacher import is_teacher
 
-    if args.weights is not None and is_teacher(args.weights):
-        found = _evaluate_teacher(args)
-    else:
-        found = _evaluate_weights(args)
-    found = {"weights": args.weights, "data": args.data, "split": args.split, **found}
+    args.data = given_data(args)
+    if args.data is None:
+        raise ValueError("evaluate needs DATA, photos in class folders (see deit-ref evaluate --help)")
+    if args.val_split is not None and args.split is not None:
+        raise ValueError("--val-split judges by a share of the split train: leave out --split.")
+    is_one = args.weights is not None and is_teacher(args.weights)
+    found = _of_teacher(args) if is_one else _of_weights(args)
+    part = (args.split or "test") if args.val_split is None else f"train, {args.val_split:g} of it held out"
+    found = {"weights": args.weights, "data": args.data, "split": part, **found}
+    if args.confusion is not None:
+        write_confusion(args.confusion, found["confusion"])
     print(json_line(found) if args.json else _report(found))
     return 0
 
 
-def _evaluate_teacher(args: argparse.Namespace) -> dict[str, Any]:
-    from deit_ref.data.opening import open_images
-    from deit_ref.training.evaluate import evaluate
+def _of_teacher(args: argparse.Namespace) -> dict[str, Any]:
     from deit_ref.training.teacher import load_teacher
 
     teacher, names = load_teacher(args.weights)
     where, processing = _device(args), teacher.image_processing
-    images = open_images(args.data, args.split, processing)
-    _check_classes(names, len(names), images)
-    return evaluate(teacher.to(where), images, processing, device=where, batch_size=args.batch_size)
+    return _of_classifier(args, teacher.to(where), processing, names, len(names), where)
 
 
-def _evaluate_weights(args: argparse.Namespace) -> dict[str, Any]:
-    from deit_ref.data.opening import open_images
-    from deit_ref.training.evaluate import evaluate, reconstruction_error
+def _of_weights(args: argparse.Namespace) -> dict[str, Any]:
+    from deit_ref.training.evaluate import reconstruction_error
 
     weights = deit_ref.load_weights(args.weights)
     if weights.task == "features":
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
-    processing = weights.image_processing
-    images = open_images(args.data, args.split, processing)
+    where, processing = _device(args), weights.image_processing
+    model = torch_model(weights.to("torch", device=where))
     if weights.task != "masked-image-modeling":
-        _check_classes(weights.class_names, weights.config.num_labels, images)
-    where = _device(args)
-    weights = weights.to("torch", device=where)
-
-    def model(pixel_values: Any, **options: Any) -> Any:
-        return deit_ref.forward(weights, pixel_values=pixel_values, backend="torch", **options)
-
-    if weights.task != "masked-image-modeling":
-        return evaluate(model, images, processing, device=where, batch_size=args.batch_size)
+        return _of_classifier(args, model, processing, weights.class_names, weights.config.num_labels, where)
+    if args.confusion is not None:
+        raise ValueError(f"--confusion is of weights that classify, got the task {weights.task!r}: leave it out.")
+    images = _opened(args, processing)
     recipe = Recipe(task=weights.task, mask_ratio=args.mask_ratio, mask_block=args.block)
-    found = reconstruction_error(
-        model, images, processing, recipe, weights.config, device=where, batch_size=args.batch_size
-    )
+    with counting(len(images)) as done:
+        found = reconstruction_error(
+            model, watched(images, done), processing, recipe, weights.config, device=where, batch_size=args.batch_size
+        )
     return {**found, "mask_ratio": args.mask_ratio, "block": args.block}
+
+
+def _of_classifier(
+    args: argparse.Namespace,
+    model: Callable[..., Any],
+    processing: "ImageProcessing",
+    names: tuple[str, ...] | None,
+    classes: int,
+    where: Any,
+) -> dict[str, Any]:
+    from deit_ref.data.classes import labelled_as
+
+    images, said = labelled_as(_opened(args, processing), names, classes)
+    if said:
+        say(said)
+    return judged(model, images, processing, device=where, batch_size=args.batch_size)
+
+
+def _opened(args: argparse.Namespace, processing: "ImageProcessing") -> "ImageSet":
+    from deit_ref.data.held_out import divided
+    from deit_ref.data.layout import MissingSplit
+    from deit_ref.data.opening import open_images
+
+    if args.val_split is not None:
+        return divided(open_images(args.data, "train", processing), share=args.val_split, seed=args.seed)[1]
+    try:
+        return open_images(args.data, args.split or "test", processing)
+    except MissingSplit as error:
+        if args.split is not None:
+            raise
+        raise ValueError(
+            f"{error} Or judge by --split train, or by what finetune held out, --val-split 0.2."
+        ) from error
 
 
 def _device(args: argparse.Namespace) -> Any:
@@ -99,30 +142,10 @@ def _device(args: argparse.Namespace) -> Any:
     return as_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def _check_classes(names: tuple[str, ...] | None, number: int, images: Any) -> None:
-    """Labels mean the same in both: the names are equal, or nothing but their number and order can be compared."""
-    folders = images.class_names
-    if names == folders:
-        return
-    if number != len(folders) or (names is not None and {*names} & {*folders}):
-        known = "" if names is None else f" ({checks.some(names)})"
-        raise ValueError(
-            f"The weights know {number} classes{known}, the photos are of {len(folders)} ({checks.some(folders)}): "
-            "both must be the same, in the same order."
-        )
-    first = "the weights' first class" if names is None else repr(names[0])
-    say(f"warning: classes are compared by their order, not by name: {folders[0]!r} is taken for {first}.")
-
-
 def _report(found: Mapping[str, Any]) -> str:
-    lines = [f"{found['photos']} photos, split {found['split']}"]
-    if "masked_l1" in found:
-        lines[0] += f", {found['mask_ratio']:.0%} hidden in squares of {found['block']}x{found['block']} patches"
-        names = {"masked_l1": "masked L1", "mean_color": "by the mean color", "neighbors": "by the neighbors"}
-        return "\n".join([*lines, *(f"  {words:<20} {found[name]:.4f}" for name, words in names.items())])
-    names = {"top1": "top-1", "top5": "top-5", "cls_top1": "class head", "distillation_top1": "distillation head"}
-    lines += [f"  {words:<20} {found[name]:8.2%}" for name, words in names.items() if name in found]
-    lines.append(f"  {'loss':<20} {found['loss']:8.4f}")
-    lines.append("top-1 of each class")
-    lines += [f"  {name:<20} {right:8.2%}" for name, right in found["per_class"].items()]
-    return "\n".join(lines)
+    first = f"{found['photos']} photos, split {found['split']}"
+    if "masked_l1" not in found:
+        return f"{first}\n{in_words(found)}"
+    names = {"masked_l1": "masked L1", "mean_color": "by the mean color", "neighbors": "by the neighbors"}
+    first += f", {found['mask_ratio']:.0%} hidden in squares of {found['block']}x{found['block']} patches"
+    return "\n".join([first, *(f"  {words:<20} {found[name]:.4f}" for name, words in names.items())])

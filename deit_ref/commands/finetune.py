@@ -3,8 +3,9 @@
 import argparse
 
 from deit_ref.commands.arguments import count
+from deit_ref.commands.labelled import DATA
 from deit_ref.commands.recipes import listed_recipes
-from deit_ref.commands.training import DATA, OUT, add_training, train
+from deit_ref.commands.training import OUT, add_training, train
 
 TASKS = ("classification",)
 

@@ -21,8 +21,6 @@ from deit_ref.commands.terminal import say
 from deit_ref.photos import write_png
 from deit_ref.training.recipe import DISTILLATIONS, RECIPES, Recipe
 
-DATA = """DATA is a folder with train and test, each with a folder per class; train.zip and test.zip of the same; a zip
-of both; or cifar-10-python.tar.gz."""
 OUT = """Ctrl-C finishes the step and writes a checkpoint; the same command with --resume goes on from it. OUT gets the
 weights, checkpoint.pt, metrics.jsonl (a line per epoch) and metrics.png. For several GPUs or machines:
 torchrun --nproc-per-node 2 -m deit_ref COMMAND ..."""

@@ -36,9 +36,9 @@ FOR_COMMANDS = {
     "shared": ["terminal"],
     "pipeline": [],
     "recipes": [],
-    "labelled": [],
+    "labelled": ["arguments"],
     "evaluation": ["terminal"],
-    "training": ["arguments", "labelled", "recipes", "terminal"],
+    "training": ["arguments", "evaluation", "labelled", "recipes", "terminal"],
 }
 
 # Third parties at module level, and inside functions.
@@ -54,7 +54,7 @@ THIRD = {
     "benchmark.peers": ({"numpy"}, {"torch", "torchvision", "transformers", "timm", "onnxruntime"}),
     "benchmark.techniques": ({"numpy"}, {"torch", "scipy"}),
     "plots": ({"numpy"}, {"matplotlib"}),
-    "commands.evaluate": (set(), {"torch"}),
+    "commands.evaluation": (set(), {"torch"}),
     "commands.terminal": (set(), {"tqdm"}),
     "commands.training": (set(), {"tqdm"}),
     "course.assignments.experiment": ({"numpy", "jaxtyping"}, {"torch"}),

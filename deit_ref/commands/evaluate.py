@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import deit_ref
 from deit_ref.commands.arguments import count, natural, new_file, share
-from deit_ref.commands.evaluation import in_words, judged, torch_model, watched, write_confusion
+from deit_ref.commands.evaluation import chosen_device, in_words, judged, torch_model, watched, write_confusion
 from deit_ref.commands.labelled import DATA, add_data, given_data
 from deit_ref.commands.terminal import counting, json_line, say
 from deit_ref.commands.training import need
@@ -76,7 +76,7 @@ def _of_teacher(args: argparse.Namespace) -> dict[str, Any]:
     from deit_ref.training.teacher import load_teacher
 
     teacher, names = load_teacher(args.weights)
-    where, processing = _device(args), teacher.image_processing
+    where, processing = chosen_device(args), teacher.image_processing
     return _of_classifier(args, teacher.to(where), processing, names, len(names), where)
 
 
@@ -86,7 +86,7 @@ def _of_weights(args: argparse.Namespace) -> dict[str, Any]:
     weights = deit_ref.load_weights(args.weights)
     if weights.task == "features":
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
-    where, processing = _device(args), weights.image_processing
+    where, processing = chosen_device(args), weights.image_processing
     model = torch_model(weights.to("torch", device=where))
     if weights.task != "masked-image-modeling":
         return _of_classifier(args, model, processing, weights.class_names, weights.config.num_labels, where)
@@ -132,14 +132,6 @@ def _opened(args: argparse.Namespace, processing: "ImageProcessing") -> "ImageSe
         raise ValueError(
             f"{error} Or judge by --split train, or by what finetune held out, --val-split 0.2."
         ) from error
-
-
-def _device(args: argparse.Namespace) -> Any:
-    import torch
-
-    from deit_ref.arrays import as_device
-
-    return as_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def _report(found: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """How well a model does on labelled photos: found out, and put in words. `evaluate` and `finetune` say it alike."""
 
+import argparse
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 
 _NAMES = {"top1": "top-1", "top5": "top-5", "cls_top1": "class head", "distillation_top1": "distillation head"}
 _WIDEST = 100  # of a table
+
+
+def chosen_device(args: argparse.Namespace) -> Any:
+    """The device that was named, or a GPU if there is one."""
+    import torch
+
+    from deit_ref.arrays import as_device
+
+    return as_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def torch_model(weights: DeiTWeights) -> Callable[..., Any]:

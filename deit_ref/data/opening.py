@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,7 +11,7 @@ import numpy as np
 from deit_ref import checks, photo_names
 from deit_ref.data import cifar, tars
 from deit_ref.data.images import ImageSet, digest_of, reader
-from deit_ref.data.layout import SPLITS, arrange, named_like
+from deit_ref.data.layout import SPLITS, MissingSplit, arrange, named_like
 from deit_ref.data.sources import Source, from_folder
 from deit_ref.data.zips import from_zip
 from deit_ref.image_processing import ImageProcessing
@@ -43,6 +44,14 @@ def open_images(path: str | os.PathLike[str], split: str, processing: ImageProce
         more = f" ({len(problems) - 1} more of this kind: deit-ref check tells all.)" if len(problems) > 1 else ""
         raise ValueError(problems[0] + more)
     return images
+
+
+def open_splits(path: str | os.PathLike[str], processing: ImageProcessing | None = None) -> dict[str, ImageSet]:
+    """The photos of "train", and of "test" where there is that split."""
+    found = {"train": open_images(path, "train", processing)}
+    with suppress(MissingSplit):
+        found["test"] = open_images(path, "test", processing)
+    return found
 
 
 def look(

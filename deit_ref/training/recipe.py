@@ -6,7 +6,7 @@ silent; Xie et al. 2022 (SimMIM), section 4.1, for masked pre-training.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +146,14 @@ class Recipe:
             raise ValueError(f"A recipe has no {checks.some(unknown)}: expected some of {', '.join(FIELDS)}.{close}")
         return dataclasses.replace(self, **changes)
 
+    def of_size(self, image_size: int, given: Collection[str] = ()) -> "Recipe":
+        """The same recipe for photos of another size, shifted by the same share of it; what was given stays."""
+        padding = round(self.padding * image_size / self.image_size)
+        sizes = {"image_size": image_size, "padding": padding}
+        return (
+            self if "image_size" in given else self.with_changes(**{k: v for k, v in sizes.items() if k not in given})
+        )
+
     @property
     def scaled_learning_rate(self) -> float:
         """The highest learning rate of this batch size."""
@@ -238,5 +246,16 @@ RECIPES: Mapping[str, Recipe] = {
         task="masked-image-modeling", epochs=20, warmup_epochs=2, mixup=0.0, cutmix=0.0, mask_block=2, drop_path=0.0
     ),
     "cifar10-finetune": _CIFAR10.with_changes(epochs=10, learning_rate=5e-4, warmup_epochs=1),
+    "own-photos": _CIFAR10.with_changes(
+        epochs=30,
+        batch_size=16,
+        optimizer="adamw",
+        learning_rate=2e-3,
+        warmup_epochs=3,
+        layer_decay=0.65,
+        ema_decay=0.99,
+        mixup=0.0,
+        cutmix=0.0,
+    ),
     "cifar10-table": _CIFAR10.with_changes(model="cifar10-small", epochs=10, warmup_epochs=1),
 }

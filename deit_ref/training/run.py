@@ -15,14 +15,14 @@ from deit_ref.api import preprocess
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
 from deit_ref.data.images import ImageSet, check_same_classes
-from deit_ref.data.layout import MissingSplit
-from deit_ref.data.opening import open_images
+from deit_ref.data.opening import open_splits
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.batches import Batches, mean_and_std
 from deit_ref.training.evaluate import evaluate, reconstruction_error
 from deit_ref.training.loop import bfloat16_is_fast, fit
 from deit_ref.training.objectives import Objective, classification, from_labels, masked_image_modeling
+from deit_ref.training.prepared import kept, prepared
 from deit_ref.training.processes import processes
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.student import Student, adapted, new_weights, processing_of
@@ -34,7 +34,7 @@ logger = logging.getLogger("deit_ref")
 
 def train(
     recipe: Recipe,
-    data: str | os.PathLike[str],
+    data: str | os.PathLike[str] | Mapping[str, ImageSet],
     out: str | os.PathLike[str],
     *,
     teacher: str | os.PathLike[str] | Teach | None = None,
@@ -53,7 +53,8 @@ def train(
 
     Args:
         recipe: what is trained, and how.
-        data: photos in class folders with a "train" and, for evaluation, a "test" part; see `data.open_images`.
+        data: photos in class folders with a "train" and, for evaluation, a "test" part, see `data.opening.open_images`;
+            or these parts, opened.
         out: a folder; gets the weights (float32), checkpoint.pt and metrics.jsonl.
         teacher: for recipes with distillation: a folder that `train-teacher` wrote, any checkpoint `load_weights`
             reads, or a function from photos in 0..1 (batch, 3, height, width) to logits; of the same classes.
@@ -84,14 +85,11 @@ def train(
             "has none."
         )
     with processes(device) as (where, rank, world):
-        reading = processing_of(recipe, start)
-        images = open_images(data, "train", reading)
-        try:
-            test = open_images(data, "test", reading)
-        except MissingSplit as error:
-            logger.warning("nothing is evaluated: %s", error)
-            test = None
-        if test is not None:
+        splits = data if isinstance(data, Mapping) else open_splits(data, processing_of(recipe, start))
+        images, test = splits["train"], splits.get("test")
+        if test is None:
+            logger.warning("nothing is evaluated: there are no test photos.")
+        else:
             check_same_classes(images, test)
         module = _module(recipe, images, start=start, task=task, seed=seed).to(where)
         processing = module.image_processing
@@ -202,7 +200,8 @@ def _objective(recipe: Recipe, module: Student | Teacher, teach: Teach | None) -
 def _assess(
     recipe: Recipe, module: Student | Teacher, test: ImageSet, batches: Batches
 ) -> Callable[[Mapping[str, torch.Tensor]], dict[str, Any]]:
-    processing = module.image_processing
+    photos, processing = prepared(test, module.image_processing)
+    photos = kept(photos)
     share: dict[str, Any] = {"device": batches.device, "rank": batches.rank, "world": batches.world}
 
     def assess(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
@@ -210,8 +209,8 @@ def _assess(
             return functional_call(module, dict(state), (x,), options)
 
         if isinstance(module, Student) and module.task == "masked-image-modeling":
-            return reconstruction_error(model, test, processing, recipe, module.config, **share)
-        return evaluate(model, test, processing, **share)
+            return reconstruction_error(model, photos, processing, recipe, module.config, **share)
+        return evaluate(model, photos, processing, **share)
 
     return assess
 

@@ -3,10 +3,11 @@
 from deit_ref.api import compare, forward, preprocess
 from deit_ref.chapters import CHAPTERS
 from deit_ref.checkpoints import load_weights, save_weights
-from deit_ref.config import VARIANTS, DeiTConfig
+from deit_ref.config import DeiTConfig
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import ClassificationOutput, FeaturesOutput, MaskedImageOutput, TeacherOutput
 from deit_ref.trace import Trace
+from deit_ref.variants import VARIANTS
 from deit_ref.weights import DeiTWeights, init_weights
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""The sizes of a model, and the eight published models.
+"""The sizes of a model.
 
-Source: transformers' DeiTConfig (names, defaults), facebookresearch/deit (sizes).
+Source: transformers' DeiTConfig (names, defaults).
 """
 
 from collections.abc import Mapping, Sequence
@@ -164,27 +164,3 @@ class DeiTConfig:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {"model_type": "deit" if values.pop("distilled") else "vit", **values}
-
-
-def _published(hidden_size: int, num_attention_heads: int, image_size: int, *, distilled: bool) -> DeiTConfig:
-    return DeiTConfig(
-        hidden_size=hidden_size,
-        num_attention_heads=num_attention_heads,
-        intermediate_size=4 * hidden_size,
-        image_size=image_size,
-        num_labels=1000,
-        distilled=distilled,
-    )
-
-
-# Source: facebookresearch/deit, models.py and README_deit.md; eps as in the published transformers checkpoints.
-VARIANTS: Mapping[str, DeiTConfig] = {
-    "deit-tiny-patch16-224": _published(192, 3, 224, distilled=False),
-    "deit-small-patch16-224": _published(384, 6, 224, distilled=False),
-    "deit-base-patch16-224": _published(768, 12, 224, distilled=False),
-    "deit-base-patch16-384": _published(768, 12, 384, distilled=False),
-    "deit-tiny-distilled-patch16-224": _published(192, 3, 224, distilled=True),
-    "deit-small-distilled-patch16-224": _published(384, 6, 224, distilled=True),
-    "deit-base-distilled-patch16-224": _published(768, 12, 224, distilled=True),
-    "deit-base-distilled-patch16-384": _published(768, 12, 384, distilled=True),
-}

@@ -40,7 +40,7 @@ class ClassificationOutput:
         loss: a number when labels were given.
         hidden_states, attentions: as in FeaturesOutput.
         class_names: one name per label, or None.
-        problem_type: "multi_label_classification" makes `top` use a sigmoid; "regression" has no classes.
+        problem_type: the config's; what it makes of logits, see `probabilities`.
     """
 
     logits: Any
@@ -50,9 +50,21 @@ class ClassificationOutput:
     class_names: tuple[str, ...] | None = None
     problem_type: str | None = None
 
+    @property
+    def probabilities(self) -> Any:
+        """(batch, num_labels), as an array of the backend; with torch on the path of the gradient.
+
+        softmax over the classes, each row sums to 1; a sigmoid for each label if the problem_type is
+        "multi_label_classification". Half precision is widened to float32 first.
+
+        Raises:
+            ValueError: it is a regression, by its problem_type or, without one, by its single label.
+        """
+        return _probabilities(self.logits, self.problem_type)
+
     def top(self, k: int = 5) -> list[list[tuple[str, float]]]:
         """For each image the k most probable classes, best first, as (name, probability)."""
-        return _top(self.logits, self.class_names, k, problem_type=self.problem_type)
+        return _top(self.logits, self.problem_type, self.class_names, k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +77,7 @@ class TeacherOutput:
         distillation_logits: (batch, num_labels), from the distillation token, trained on the teacher.
         hidden_states, attentions: as in FeaturesOutput.
         class_names: one name per label, or None.
+        problem_type: the config's; what it makes of logits, see `probabilities`.
     """
 
     logits: Any
@@ -73,10 +86,16 @@ class TeacherOutput:
     hidden_states: tuple[Any, ...] | None = None
     attentions: tuple[Any, ...] | None = None
     class_names: tuple[str, ...] | None = None
+    problem_type: str | None = None
+
+    @property
+    def probabilities(self) -> Any:
+        """As in `ClassificationOutput`, of the mean of the two heads' logits: not the mean of their probabilities."""
+        return _probabilities(self.logits, self.problem_type)
 
     def top(self, k: int = 5) -> list[list[tuple[str, float]]]:
         """For each image the k most probable classes, best first, as (name, probability)."""
-        return _top(self.logits, self.class_names, k, problem_type=None)
+        return _top(self.logits, self.problem_type, self.class_names, k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,18 +171,26 @@ class Comparison:
         return "\n".join(lines)
 
 
+def _probabilities(logits: Any, problem_type: str | None) -> Any:
+    """Shares of one class among all, or of each label by itself, as an array of the logits' backend."""
+    if problem_type == "regression" or (problem_type is None and logits.shape[-1] == 1):
+        raise ValueError("A regression model has no classes, so no probabilities and no top: read output.logits.")
+    several = problem_type == "multi_label_classification"
+    if not isinstance(logits, np.ndarray):  # a torch tensor, without importing torch
+        logits = logits.float() if logits.dtype.itemsize == 2 else logits
+        return logits.sigmoid() if several else logits.softmax(-1)
+    if several:
+        return np.exp(-np.logaddexp(0, -logits))  # a sigmoid that cannot overflow
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
 def _top(
-    logits: Any, class_names: tuple[str, ...] | None, k: int, *, problem_type: str | None
+    logits: Any, problem_type: str | None, class_names: tuple[str, ...] | None, k: int
 ) -> list[list[tuple[str, float]]]:
-    if problem_type == "regression":
-        raise ValueError("A regression model has no classes: read output.logits instead of output.top().")
     k = checks.integer("k", k)
-    scores = as_numpy(logits).astype(np.float64)  # (batch, num_labels)
-    if problem_type == "multi_label_classification":
-        probabilities = np.exp(-np.logaddexp(0, -scores))  # a sigmoid that cannot overflow
-    else:
-        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    names = class_names or tuple(f"LABEL_{i}" for i in range(scores.shape[1]))
+    # In float64, in which classes that differ in their logits differ in their probabilities.
+    probabilities = _probabilities(as_numpy(logits).astype(np.float64), problem_type)
+    names = class_names or tuple(f"LABEL_{i}" for i in range(probabilities.shape[1]))
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return [[(names[i], float(row[i])) for i in order] for row, order in zip(probabilities, best, strict=True)]

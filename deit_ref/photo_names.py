@@ -5,7 +5,6 @@ passed over in silence wherever photos are looked for; every other file that is 
 """
 
 import glob
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,8 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deit_ref import checks
-
-logger = logging.getLogger("deit_ref")
 
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm .tga .ico".split()
@@ -91,7 +88,9 @@ def find_images(names: list[str]) -> list[str]:
         for path in meant or [name]:
             inside, left_out = contents(path) if os.path.isdir(path) else ([], Counter())
             if inside and left_out:
-                logger.info("%s: left out are %s.", path, counted(left_out))
+                import logging
+
+                logging.getLogger("deit_ref").info("%s: left out are %s.", path, counted(left_out))
             found.extend(inside or [path])
     return found
 

@@ -23,10 +23,11 @@ from PIL import Image
 import deit_ref
 from deit_ref import trace as trace_module
 from deit_ref.chapters import CHAPTERS
-from deit_ref.config import VARIANTS, DeiTConfig
+from deit_ref.config import DeiTConfig
 from deit_ref.numpy_backend.attention import attention_rollout
 from deit_ref.numpy_backend.layers import softmax
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
+from deit_ref.variants import VARIANTS
 
 CODE = Path(deit_ref.__file__).parent / "numpy_backend"
 # Below the site: the page of a chapter's NumPy source, and in it the anchor of a line.

@@ -279,6 +279,17 @@ def test_bad_labels(weights, backend, changes, labels, message):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("task", ["classification", "classification-with-teacher"])
+def test_probabilities_follow_the_problem_type_of_the_config(weights, backend, task):
+    softmax = deit_ref.forward(weights[task], pixel_values=PIXELS, backend=backend).probabilities
+    np.testing.assert_allclose(softmax.sum(-1), 1, rtol=1e-6)
+    several = with_config(weights[task], problem_type="multi_label_classification")
+    output = deit_ref.forward(several, pixel_values=PIXELS, backend=backend)
+    sigmoid = 1 / (1 + np.exp(-as_numpy(output.logits)))
+    np.testing.assert_allclose(output.probabilities, sigmoid, rtol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "classification"])
 def test_labels_for_another_task(weights, backend, task):
     message = rf'the task "classification", got the task \'{task}\': .* deit_ref\.{backend}_backend\.losses'

@@ -8,11 +8,12 @@ import sys
 import warnings
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
 import deit_ref
-from deit_ref import commands, photos, plots
+from deit_ref import commands, onnx_export, photos, plots
 from deit_ref.training.masking import random_masks
 from deit_ref.weights import map_weights, named_arrays
 
@@ -106,7 +107,8 @@ def test_a_broken_file_is_reported_and_the_rest_goes_on(capsys, folder, images):
     assert [set(line) - {"image"} for line in lines] == [{"top"}, {"error"}, {"top"}, {"error"}]
     assert [len(line["top"]) for line in lines if "top" in line] == [5, 5]
     assert lines[0]["top"] != lines[2]["top"]
-    first, second = err.splitlines()
+    left_out, first, second = err.splitlines()
+    assert left_out == f"deit-ref: {images}: left out are 1 .txt."
     assert first.startswith("deit-ref: error: ")
     assert "b.jpg' is not an image" in first
     assert "There is no file" in second
@@ -450,6 +452,38 @@ def test_convert_finds_a_bit_that_did_not_come_back(capsys, folder, tmp_path, mo
     monkeypatch.setattr(deit_ref, "save_weights", save_badly)
     result = run(capsys, "convert", folder, tmp_path / "out")
     assert_one_line_error(result, "does not read back", "blocks.0.norm1.bias changed")
+
+
+def test_convert_to_onnx_says_what_the_file_takes_and_gives(capsys, folder, tmp_path):
+    deit_ref.save_weights(deit_ref.load_weights(folder).to("numpy", dtype="float64"), tmp_path / "wide")
+    config = tmp_path / "wide" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"provenance": {"seed": 7}}))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"mine")
+    words = ("convert", tmp_path / "wide", path, "--attentions")
+    assert_one_line_error(run(capsys, *words), f"{path} is there already", "--force")
+    assert path.read_bytes() == b"mine"
+    code, printed, err = run(capsys, *words, "--force")
+    assert (code, err) == (0, "deit-ref: the weights are float64, the file will be float32.\n")
+    assert re.fullmatch(
+        rf"{re.escape(str(path))}: {path.stat().st_size:,} bytes, opset 20, task classification-with-teacher, from "
+        r"pixel_values to logits, cls_logits, distillation_logits, attentions\.0 and 1 more; run in onnxruntime on 1 "
+        r"and 3 photos, and the largest difference from forward is \S+e-0[67] of the largest value\.\n",
+        printed,
+    )
+    stored = {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}
+    assert stored["provenance"]["checkpoint"] == {"seed": 7}
+    assert stored["id2label"] == {str(i): name for i, name in enumerate(NAMES)}
+
+
+def test_convert_to_onnx_refuses_in_one_line_and_writes_nothing(capsys, folder, tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name == "onnxruntime" else 1)
+    assert_one_line_error(run(capsys, "convert", folder, path), "needs onnxruntime", "pip install", "[onnx]")
+    assert_one_line_error(run(capsys, "convert", folder, tmp_path / "absent" / "a.onnx"), "a folder that exists")
+    assert_one_line_error(run(capsys, "convert", folder, tmp_path / "new", "--attentions"), "--attentions", "leave it")
+    assert_one_line_error(run(capsys, "convert", "cifar10-teacher", path), "convolutional teacher, no DeiT")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_mistakes_in_what_to_draw_are_one_line_and_leave_nothing(capsys, folder, simmim, images, tmp_path):

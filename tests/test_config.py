@@ -11,8 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import TINY, configs
 
-from deit_ref.config import VARIANTS, DeiTConfig
+from deit_ref.config import DeiTConfig
 from deit_ref.image_processing import MAX_PIXELS, RESAMPLING, ImageProcessing
+from deit_ref.variants import VARIANTS
 from deit_ref.weights import array_shapes
 
 FIELDS = [field.name for field in dataclasses.fields(DeiTConfig)]
@@ -200,6 +201,16 @@ def test_eight_published_models():
         assert tokens == {"224": 197, "384": 577}[image_size] + config.distilled
         task = "classification-with-teacher" if config.distilled else "classification"
         assert count(config, task) == PUBLISHED[name], name
+
+
+def test_published_models_print_as_a_table():
+    header, *lines = str(VARIANTS).splitlines()
+    assert header.split() == "name dim layers heads image patch tokens parameters".split()
+    assert lines[3].split() == ["deit-base-patch16-384", "768", "12", "12", "384", "16", "577", "86,859,496"]
+    assert [(line.split()[0], int(line.split()[-1].replace(",", ""))) for line in lines] == list(PUBLISHED.items())
+    assert len({len(line) for line in [header, *lines]}) == 1
+    assert repr(VARIANTS) == str(VARIANTS)
+    assert {**VARIANTS} == dict(VARIANTS) == VARIANTS  # else a dictionary as any other
 
 
 @pytest.mark.parametrize(("size", "params"), [("tiny", 5_790_376), ("small", 22_196_584)])

@@ -194,6 +194,7 @@ def test_a_class_folder_that_holds_only_folders_is_refused(packed, tmp_path):
     [
         ({}, "no images in .*expected a folder per class with .*.jpg"),
         ({"cat/a.txt": b""}, "no images in"),
+        ({"1.png": b"x", "2.png": b"x"}, "no class folders in .*, only 2 photos, such as 1.png: make a folder per"),
         ({"cat/1.png": b"x"}, "at least 2 class folders in .*got cat alone"),
         ({"cat/1.png": b"x", "dog/1.png": b"x", "emu/1.txt": b""}, "class folder .*/emu holds no images"),
         ({"cat/1.png": b"x", "dog/1.png": b"x", "out.png": b"x"}, "out.png lies beside the class folders"),

@@ -16,10 +16,11 @@ from PIL import Image
 
 import deit_ref
 from deit_ref.chapters import CHAPTERS
-from deit_ref.config import VARIANTS, DeiTConfig
+from deit_ref.config import DeiTConfig
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.numpy_backend.attention import attention_rollout
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
+from deit_ref.variants import VARIANTS
 
 DOCS = Path(deit_ref.__file__).parents[1] / "docs"
 LAYERS, HEADS, GRID, TOKENS = 2, 2, (4, 4), 18

@@ -277,3 +277,44 @@ def test_gradients_of_the_whole_model(task):
         if leaf.grad is not None
     )
     assert slope == pytest.approx(numeric, rel=1e-6)
+
+
+def exported(run, *inputs):
+    """A function of tensors as torch.export sees it, the first axis of every tensor being of any length."""
+
+    class Traced(torch.nn.Module):
+        def forward(self, *inputs):
+            return run(*inputs)
+
+    axes = ({0: torch.export.Dim("batch")},) * len(inputs)
+    return torch.export.export(Traced(), inputs, dynamic_shapes={"inputs": axes}).module()
+
+
+@pytest.mark.parametrize("task", deit_ref.config.TASKS)
+def test_the_mirror_is_exported_for_a_batch_of_any_size(task):
+    """len() of a tensor is a number that tracing fixes, its shape[0] is not."""
+    weights = random_weights(TINY, task, mask_token=True).to("torch")
+
+    def run(pixels, mask):
+        output = chapter("torch", "model").TASKS[task](weights, pixels, bool_masked_pos=mask, output_attentions=True)
+        rollout = chapter("torch", "attention").attention_rollout(output.attentions)
+        return next(iter(vars(output).values())), rollout
+
+    inputs = [torch.from_numpy(random_pixels(batch=3)), torch.from_numpy(random_mask((3, TINY.num_patches)))]
+    program = exported(run, *inputs)
+    for batch in (1, 2, 3):
+        few = [value[:batch] for value in inputs]
+        for found, expected in zip(program(*few), run(*few), strict=True):
+            assert_close(found, expected, "float32")
+
+
+def test_patches_are_exported_for_a_batch_of_any_size():
+    patches = chapter("torch", "patches")
+    pixels = torch.from_numpy(random_pixels(batch=3))
+
+    def there_and_back(x):
+        cut = patches.patchify(x, patch_shape=TINY.patch_shape)
+        return patches.unpatchify(cut, patch_shape=TINY.patch_shape, grid=TINY.grid)
+
+    program = exported(there_and_back, pixels)
+    assert torch.equal(program(pixels[:1]), pixels[:1])

@@ -26,15 +26,15 @@ CPU = torch.device("cpu")
 TURNS = {1: 0, 3: 180, 6: 270, 8: 90}
 
 
-def photo(kind, seed, orientation, *, mode="RGB"):
-    """A JPEG that is bright at its top or bottom once it is turned as it says, and stored so that it is not."""
+def photo(kind, seed, orientation, *, mode="RGB", format="JPEG"):
+    """A file that is bright at its top or bottom once it is turned as it says, and stored so that it is not."""
     noise = np.random.default_rng(seed).integers(0, 60, (24, 24))
     noise[: 12 if kind == "top" else None][12 if kind == "bottom" else 0 :] += 180
     upright = Image.fromarray(noise.astype(np.uint8)).convert(mode)
     exif = Image.Exif()
     exif[274] = orientation
     file = io.BytesIO()
-    upright.rotate(-TURNS[orientation]).save(file, "JPEG", quality=95, exif=exif)
+    upright.rotate(-TURNS[orientation]).save(file, format, quality=95, exif=exif)
     return file.getvalue()
 
 

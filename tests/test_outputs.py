@@ -1,4 +1,4 @@
-"""Outputs: what top says about logits, and arrays of both backends as NumPy arrays."""
+"""Outputs: what probabilities and top say about logits, and arrays of both backends as NumPy arrays."""
 
 import dataclasses
 
@@ -59,9 +59,63 @@ def test_several_labels_have_independent_probabilities():
     assert extreme.top(2)[0] == [("LABEL_1", 1.0), ("LABEL_0", 0.0)]
 
 
-def test_regression_has_no_classes():
-    with pytest.raises(ValueError, match=r"no classes: read output\.logits instead of output\.top\(\)"):
-        ClassificationOutput(np.zeros((1, 1)), problem_type="regression").top()
+@pytest.mark.parametrize("kind", [np.float32, np.float64, torch.float32, torch.float64])
+@pytest.mark.parametrize("problem_type", [None, "single_label_classification", "multi_label_classification"])
+def test_probabilities_are_arrays_of_the_backend(kind, problem_type):
+    logits = np.array([[0.0, np.log(3), -np.log(4)], [1e4, -1e4, 0]])
+    several = problem_type == "multi_label_classification"
+    expected = [[1 / 2, 3 / 4, 1 / 5], [1, 0, 1 / 2]] if several else [[4 / 17, 12 / 17, 1 / 17], [1, 0, 0]]
+    of_torch = isinstance(kind, torch.dtype)
+    logits = torch.tensor(logits, dtype=kind) if of_torch else logits.astype(kind)
+    for output in (
+        ClassificationOutput(logits, problem_type=problem_type),
+        TeacherOutput(logits, -logits, -logits, problem_type=problem_type),
+    ):
+        assert type(output.probabilities) is type(logits)
+        assert output.probabilities.dtype == kind
+        np.testing.assert_allclose(as_numpy(output.probabilities), expected, rtol=1e-6)
+        best = dict(output.top(3)[0])
+        assert [best[f"LABEL_{i}"] for i in range(3)] == pytest.approx(expected[0], rel=1e-6)
+
+
+def test_probabilities_carry_the_gradient():
+    logits = torch.tensor([[0.0, np.log(3)]], dtype=torch.float64, requires_grad=True)
+    ClassificationOutput(logits).probabilities[0, 1].backward()
+    np.testing.assert_allclose(logits.grad, [[-3 / 16, 3 / 16]], rtol=1e-12)  # p (1 - p)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_probabilities_of_half_precision_are_float32(dtype):
+    """In bfloat16 a thousand equal shares would add up to 0.9995."""
+    probabilities = ClassificationOutput(torch.zeros(1, 1000, dtype=dtype)).probabilities
+    assert probabilities.dtype == torch.float32
+    np.testing.assert_allclose(probabilities, 1e-3, rtol=1e-6)
+
+
+def test_the_teacher_takes_the_mean_before_the_softmax():
+    cls_logits, distillation_logits = np.array([[0.0, np.log(9)]]), np.array([[0.0, 0.0]])
+    output = TeacherOutput((cls_logits + distillation_logits) / 2, cls_logits, distillation_logits)
+    np.testing.assert_allclose(output.probabilities, [[1 / 4, 3 / 4]], rtol=1e-12)  # mean of probabilities: 0.3, 0.7
+
+
+@pytest.mark.parametrize(("labels", "problem_type"), [(1, "regression"), (4, "regression"), (1, None)])
+@pytest.mark.parametrize("as_array", [np.zeros, torch.zeros])
+def test_regression_has_no_classes(as_array, labels, problem_type):
+    logits = as_array((2, labels))
+    for output in (
+        ClassificationOutput(logits, problem_type=problem_type),
+        TeacherOutput(logits, logits, logits, problem_type=problem_type),
+    ):
+        for ask in (output.top, lambda output=output: output.probabilities):
+            with pytest.raises(ValueError, match=r"no classes, so no probabilities and no top: read output\.logits\.$"):
+                ask()
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "expected"), [("single_label_classification", 1), ("multi_label_classification", 0.5)]
+)
+def test_a_single_label_with_a_problem_type_is_a_class(problem_type, expected):
+    assert ClassificationOutput(np.zeros((1, 1)), problem_type=problem_type).top() == [[("LABEL_0", expected)]]
 
 
 def test_half_precision_logits():
@@ -101,7 +155,7 @@ def test_fields():
     fields = {
         FeaturesOutput: "last_hidden_state pooler_output hidden_states attentions",
         ClassificationOutput: "logits loss hidden_states attentions class_names problem_type",
-        TeacherOutput: "logits cls_logits distillation_logits hidden_states attentions class_names",
+        TeacherOutput: "logits cls_logits distillation_logits hidden_states attentions class_names problem_type",
         MaskedImageOutput: "reconstruction loss hidden_states attentions",
     }
     for kind, names in fields.items():

@@ -136,7 +136,7 @@ def test_a_deit_as_teacher_sees_photos_as_it_learned_them(distilled, photos):
     """Whatever mean and std the student has."""
     weights, images = load_weights(distilled), open_images(photos, "test")
     student = deit_ref.ImageProcessing(size=16, crop_size=16, image_mean=0.25, image_std=2.0)
-    ask = teach_from(distilled, images.class_names, student, Recipe(**LEARN), device=torch.device("cpu"))
+    ask, _ = teach_from(distilled, images.class_names, student, Recipe(**LEARN), device=torch.device("cpu"))
     of_student, of_teacher = (
         deit_ref.preprocess([images.read(i) for i in range(9)], processing)
         for processing in (student, weights.image_processing)

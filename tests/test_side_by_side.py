@@ -227,7 +227,8 @@ def test_half_precision_may_be_further_away(tiny, monkeypatch):
         plan = Plan(models=["tiny"], batches=[1], dtypes=[dtype], peers=["torch"], rounds=1)
         _, (record,) = scripted(monkeypatch, plan, logits={"torch": off})
         assert ("problem" not in record) == agrees
-        assert not agrees or record["distance"] == pytest.approx(1e-2)
+        # The sum is rounded to float32: 2^-24 of the largest logit is 6e-6 of this distance.
+        assert not agrees or record["distance"] == pytest.approx(1e-2, rel=1e-5)
 
 
 @pytest.mark.parametrize("turn", [1, 3])

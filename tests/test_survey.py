@@ -34,15 +34,15 @@ def test_all_is_well(pack, tmp_path):
     progress = []
     report = surveyed(path, progress=progress.append)
     assert report.problems == ()
-    assert report.notes == ("height x width: the smallest photo is 6x5, the largest 6x5.",)
+    assert report.notes == ()
     assert sum(progress) == 12
     train, test = report.splits["train"], report.splits["test"]
     assert (train.classes, train.photos, train.place) == ({"cat": 4, "dog": 4}, 8, f"{path}/train")
     assert (test.classes, test.broken, test.turned, test.smallest) == ({"cat": 2, "dog": 2}, (), 0, (6, 5))
     text = str(report)
-    assert f"train: {path}/train" in text
+    assert f"train: {path}/train, 6x5 pixels\n" in text
     assert "cat           4        2\ndog           4        2\nphotos        8        4" in text
-    assert report.short()[0] == f"train: 8 photos of 2 classes (cat 4, dog 4) in {path}/train"
+    assert report.short()[0] == f"train: 8 photos of 2 classes (cat 4, dog 4) in {path}/train, 6x5 pixels"
     assert json.loads(json.dumps(report.to_dict()))["splits"]["test"]["photos"] == 4
 
 
@@ -106,7 +106,7 @@ def test_splits_of_other_classes_and_of_none(tmp_path):
     assert "only in train: Ant, cat; only in test: emu" in problem
     report = surveyed(write_folder(tmp_path / "e", contents()))
     assert (report.problems, [*report.splits]) == ((), ["train"])
-    assert report.notes[0] == "there are no photos of the split 'test'."
+    assert report.notes[0] == "there are no photos of the split test."
     with pytest.raises(ValueError, match="There are no images"):
         surveyed(write_folder(tmp_path / "f", {"cat/a.txt": b""}))
 
@@ -160,10 +160,10 @@ def test_sizes_are_of_photos_as_they_are_read_and_small_ones_are_counted(tmp_pat
     files["train/dog/wide.png"] = encoded(51, shape=(20, 50, 3))
     path = write_folder(tmp_path / "d", files)
     report = surveyed(path, image_shape=(32, 32))
-    assert report.notes[:2] == (
-        "height x width: the smallest photo is 6x5, the largest 40x60.",
-        "13 photos have less than the 32x32 pixels that the model sees, and are enlarged.",
-    )
+    assert report.notes == ("13 photos have less than the 32x32 pixels that the model sees, and are enlarged.",)
+    assert report.short()[0].endswith("/train, 6x5 to 40x60 pixels (height x width)")
+    (path / "train/cat/0.png").write_bytes(b"")
+    assert surveyed(path, read=False).short()[0].endswith("/train")
     turned = write_folder(tmp_path / "e", turned_photos(count=4))
     sets, _ = look_at_both(turned, ImageProcessing(apply_exif=True))
     assert report_on(sets, apply_exif=True).splits["train"].largest == (24, 24)

@@ -102,7 +102,7 @@ def start(job, **environment):
 
 
 def main(job):
-    """Train. "kill": the step at which this process dies; "nan_rank": the rank whose third batch is broken."""
+    """Train. "kill", "kill_at": step or point at which this process dies; "nan_rank": whose third batch is broken."""
     import pytest
 
     from deit_ref.training.recipe import Recipe
@@ -114,14 +114,60 @@ def main(job):
             send_at(monkeypatch, job["kill"], [signal.SIGKILL])
         if "nan_rank" in job:
             break_batch(monkeypatch, job["nan_rank"])
+        if "kill_at" in job:
+            kill_at(monkeypatch, job["kill_at"])
         lines = []
-        options = {"device": "cpu", "bfloat16": job.get("bfloat16", False), "report": lines.append}
+        options = {"device": "cpu", "bfloat16": job.get("bfloat16", False), "resume": job.get("resume", False)}
         try:
-            train(Recipe(**job["changes"]), job["data"], job["out"], seed=3, **options)
+            train(Recipe(**job["changes"]), job["data"], job["out"], seed=3, report=lines.append, **options)
         except ValueError as error:
             print(error)
         else:
             print(json.dumps(lines))
+
+
+def kill_at(monkeypatch, point):
+    """This process dies at a point: before or after the n-th file that takes its name, while a checkpoint is written,
+    while photos are evaluated, while a line of metrics is written."""
+    from deit_ref.training import loop, run
+
+    what, number = point[0], point[1]
+    calls = 0
+
+    def dying(real, before, after):
+        def called(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                before(*args)
+            result = real(*args, **kwargs)
+            if calls == number:
+                after()
+            return result
+
+        return called
+
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def write_half(folder, line):
+        with open(folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line)[:20])
+        die()
+
+    def save_half(state, file):
+        file.write(b"PK half a checkpoint")
+        file.flush()
+        die()
+
+    owner, name, before, after = {
+        "before replace": (os, "replace", die, die),
+        "after replace": (os, "replace", lambda *_: None, die),
+        "save": (torch, "save", save_half, die),
+        "assess": (run, "evaluate", die, die),
+        "line": (loop, "add_metrics", write_half, die),
+    }[what]
+    monkeypatch.setattr(owner, name, dying(getattr(owner, name), before, after))
 
 
 def break_batch(monkeypatch, rank):

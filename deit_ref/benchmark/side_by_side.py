@@ -28,7 +28,8 @@ import deit_ref
 from deit_ref import checks
 from deit_ref.benchmark.peers import NEEDS, PEERS
 from deit_ref.checkpoints.files import write
-from deit_ref.config import VARIANTS, DeiTConfig
+from deit_ref.config import DeiTConfig
+from deit_ref.variants import VARIANTS
 from deit_ref.weights import array_shapes
 
 logger = logging.getLogger("deit_ref")

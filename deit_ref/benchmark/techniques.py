@@ -25,7 +25,7 @@ import numpy as np
 import deit_ref
 from deit_ref.arrays import as_numpy
 from deit_ref.benchmark import side_by_side
-from deit_ref.config import VARIANTS
+from deit_ref.variants import VARIANTS
 from deit_ref.weights import Linear
 
 Variant = Callable[[], AbstractContextManager[Any]]

@@ -97,10 +97,13 @@ def json_bytes(values: Mapping[str, Any]) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write beside and rename, so that the file is either the old or the new one."""
+    """Write beside and rename, so that the file is either the old or the new one, also after a power cut."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_bytes(content)
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

@@ -32,7 +32,9 @@ ARCHITECTURES = {
 }
 
 
-def save_weights(weights: DeiTWeights, folder: str | os.PathLike[str]) -> None:
+def save_weights(
+    weights: DeiTWeights, folder: str | os.PathLike[str], *, provenance: Mapping[str, Any] | None = None
+) -> None:
     """Write a folder that transformers and `load_weights` read: the same weights give the same bytes.
 
     Each file is written beside its place and then renamed, so that a reader never sees half of one. float16 stays
@@ -41,6 +43,8 @@ def save_weights(weights: DeiTWeights, folder: str | os.PathLike[str]) -> None:
     Args:
         weights: of either backend.
         folder: made if it is not there; files of the same names are replaced.
+        provenance: where the weights come from, in values that JSON has; stands in config.json as "provenance", which
+            readers leave alone. A training run writes its recipe, its seed and what it ran on.
 
     Raises:
         ValueError: `folder` is a file.
@@ -57,7 +61,8 @@ def save_weights(weights: DeiTWeights, folder: str | os.PathLike[str]) -> None:
         for name, array in named_arrays(weights)
         for part, value in names.split_parts(name, _as_stored(array), weights.task).items()
     }
-    write(folder / CONFIG, json_bytes(_config_values(weights)))
+    values = _config_values(weights)
+    write(folder / CONFIG, json_bytes(values if provenance is None else {**values, "provenance": provenance}))
     write(folder / PROCESSING, json_bytes(weights.image_processing.to_dict()))
     write(folder / WEIGHTS, save(arrays, metadata={"format": "pt"}))
 

@@ -25,11 +25,12 @@ COMMANDS = {
     "attention": "a picture of where the model looks",
     "reconstruct": "a picture of an image, what was hidden of it, and the model's guess",
     "preprocess": "what the model sees of images, as a picture or as numbers",
-    "convert": "a checkpoint of any kind to a folder as transformers has it",
+    "convert": "a checkpoint of any kind to a folder as transformers has it, or to an ONNX file",
     "train-teacher": "train a convolutional teacher",
     "train": "train a DeiT from random weights",
     "finetune": "train a checkpoint further, on other photos too",
     "evaluate": "how well weights do on labelled photos",
+    "check": "what is wrong with photos in class folders, or with a checkpoint, before they are used",
     "benchmark": "speed beside transformers, timm and others",
     "course": "build and grade a course of six assignments",
 }
@@ -41,6 +42,8 @@ EXAMPLES = """examples:
   deit-ref compare cat.jpg --weights my_checkpoint/
   deit-ref attention cat.jpg --out attention.png
   deit-ref convert deit_tiny.pth my_checkpoint/
+  deit-ref convert my_checkpoint/ my_model.onnx
+  deit-ref check photos/
   deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher cifar10-teacher --out my_checkpoint/
   deit-ref evaluate --data cifar10/ --weights my_checkpoint/
   deit-ref course build --out course/

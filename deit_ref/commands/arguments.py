@@ -38,6 +38,13 @@ def add_model(parser: argparse.ArgumentParser, *, backend: bool = True, dtype: b
     parser.add_argument("--device", help="of torch, such as cpu or cuda (default: cpu)")
     if dtype:
         parser.add_argument("--dtype", help="float32 or float64, with torch also float16 or bfloat16")
+    add_exif(parser)
+
+
+def add_exif(parser: argparse.ArgumentParser, *, usual: str = "as the weights say") -> None:
+    """Whether photos are turned; None means that nothing was said."""
+    words = "turn photos as their EXIF orientation says, or take them as they are stored"
+    parser.add_argument("--exif", action=argparse.BooleanOptionalAction, help=f"{words} (default: {usual})")
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from deit_ref.commands.arguments import add_model, count, natural, new_file
 from deit_ref.commands.pipeline import MANY, Answer, Pace, classify_files, default_workers
-from deit_ref.commands.shared import chosen_weights
+from deit_ref.commands.shared import chosen_weights, warn_of_turned
 from deit_ref.commands.terminal import json_line, printable, progress, say
 from deit_ref.config import TASKS
 from deit_ref.photo_names import find_images
@@ -89,13 +89,13 @@ def _classify(args: argparse.Namespace, names: list[str], out: str | None) -> in
     answers = classify_files(
         weights, names, backend=args.backend, batch_size=batch_size, workers=workers, top=args.top, pace=pace
     )
-    failed = 0
+    failed, turned = 0, []
     with ExitStack() as stack:
         steps, write = stack.enter_context(progress(answers, len(names)))
         file = None if out is None else stack.enter_context(_new_text(out))
         for answer in steps:
             if answer.turned:
-                say(f"warning: {answer.name} is stored turned and is taken as stored: turn it upright first.")
+                turned.append(answer.name)
             if answer.problem:
                 failed += 1
                 say(f"error: {answer.problem}")
@@ -106,6 +106,7 @@ def _classify(args: argparse.Namespace, names: list[str], out: str | None) -> in
             elif not answer.problem:
                 shown = (f"  {p:7.2%}  {printable(label)}" for label, p in answer.top)
                 write("\n".join([printable(answer.name), *shown]))
+    warn_of_turned(turned, len(names))
     if len(names) >= MANY:
         say(pace)
     return failed

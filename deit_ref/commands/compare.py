@@ -4,6 +4,7 @@ import argparse
 
 import deit_ref
 from deit_ref.commands.arguments import add_image, add_model
+from deit_ref.commands.shared import lies_turned, loaded_weights, warn_of_turned
 
 EXAMPLES = """examples:
   deit-ref compare                         NumPy against torch, step by step, on the bundled photo
@@ -18,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    weights = deit_ref.load_weights(args.weights)
+    weights = loaded_weights(args)
+    if lies_turned(args.image, weights):
+        warn_of_turned([args.image], 1)
     comparison = deit_ref.compare(weights, args.image, device=args.device, dtype=args.dtype)
     print(comparison)
     return 0 if comparison.agrees else 1

@@ -1,20 +1,23 @@
 """Print how well weights or a teacher do on labelled photos."""
 
 import argparse
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-import deit_ref
 from deit_ref.commands.arguments import count, natural, new_file, share
 from deit_ref.commands.evaluation import chosen_device, in_words, judged, torch_model, watched, write_confusion
-from deit_ref.commands.labelled import DATA, add_data, given_data
+from deit_ref.commands.labelled import DATA, add_data, given_data, part
+from deit_ref.commands.shared import loaded_weights
+from deit_ref.commands.survey import looked_over
 from deit_ref.commands.terminal import counting, json_line, say
 from deit_ref.commands.training import need
+from deit_ref.data.classes import labelled_as
+from deit_ref.data.held_out import divided
+from deit_ref.data.images import ImageSet
+from deit_ref.data.layout import MissingSplit
+from deit_ref.data.opening import open_images
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from deit_ref.data.images import ImageSet
-    from deit_ref.image_processing import ImageProcessing
 
 EXAMPLES = f"""examples:
   deit-ref evaluate cifar10/ --weights my_checkpoint/
@@ -31,7 +34,7 @@ guesses without a model.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_data(parser)
+    add_data(parser, usual_exif="as the weights say")
     parser.add_argument(
         "--weights",
         metavar="SOURCE",
@@ -39,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", choices=("train", "test"), help="(default: test)")
     parser.add_argument(
-        "--val-split", type=share, metavar="R", help="instead of a split: the share that finetune held out of train"
+        "--val-split", type=part, metavar="R", help="instead of a split: the share that finetune held out of train"
     )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="that finetune had (default: 0)")
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
@@ -62,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("evaluate needs DATA, photos in class folders (see deit-ref evaluate --help)")
     if args.val_split is not None and args.split is not None:
         raise ValueError("--val-split judges by a share of the split train: leave out --split.")
+    if args.val_split == 0:
+        raise ValueError("--val-split 0 holds out no photo to judge by: give the share that finetune held out, as 0.2.")
     is_one = args.weights is not None and is_teacher(args.weights)
     found = _of_teacher(args) if is_one else _of_weights(args)
     part = (args.split or "test") if args.val_split is None else f"train, {args.val_split:g} of it held out"
@@ -76,62 +81,60 @@ def _of_teacher(args: argparse.Namespace) -> dict[str, Any]:
     from deit_ref.training.teacher import load_teacher
 
     teacher, names = load_teacher(args.weights)
+    teacher.apply_exif = teacher.apply_exif if args.exif is None else args.exif
     where, processing = chosen_device(args), teacher.image_processing
-    return _of_classifier(args, teacher.to(where), processing, names, len(names), where)
+    images = _photos(args, processing, (teacher.image_size, teacher.image_size), (names, len(names)))
+    return judged(teacher.to(where), images, processing, device=where, batch_size=args.batch_size)
 
 
 def _of_weights(args: argparse.Namespace) -> dict[str, Any]:
     from deit_ref.training.evaluate import reconstruction_error
 
-    weights = deit_ref.load_weights(args.weights)
+    weights = loaded_weights(args)
+    config, processing, where = weights.config, weights.image_processing, chosen_device(args)
     if weights.task == "features":
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
-    where, processing = chosen_device(args), weights.image_processing
     model = torch_model(weights.to("torch", device=where))
     if weights.task != "masked-image-modeling":
-        return _of_classifier(args, model, processing, weights.class_names, weights.config.num_labels, where)
+        images = _photos(args, processing, config.image_shape, (weights.class_names, config.num_labels))
+        return judged(model, images, processing, device=where, batch_size=args.batch_size)
     if args.confusion is not None:
         raise ValueError(f"--confusion is of weights that classify, got the task {weights.task!r}: leave it out.")
-    images = _opened(args, processing)
+    images = _photos(args, processing, config.image_shape)
     recipe = Recipe(task=weights.task, mask_ratio=args.mask_ratio, mask_block=args.block)
     with counting(len(images)) as done:
         found = reconstruction_error(
-            model, watched(images, done), processing, recipe, weights.config, device=where, batch_size=args.batch_size
+            model, watched(images, done), processing, recipe, config, device=where, batch_size=args.batch_size
         )
     return {**found, "mask_ratio": args.mask_ratio, "block": args.block}
 
 
-def _of_classifier(
+def _photos(
     args: argparse.Namespace,
-    model: Callable[..., Any],
-    processing: "ImageProcessing",
-    names: tuple[str, ...] | None,
-    classes: int,
-    where: Any,
-) -> dict[str, Any]:
-    from deit_ref.data.classes import labelled_as
-
-    images, said = labelled_as(_opened(args, processing), names, classes)
+    processing: ImageProcessing,
+    image_shape: tuple[int, int],
+    known: tuple[tuple[str, ...] | None, int] | None = None,
+) -> ImageSet:
+    """The photos to judge by, looked over; with the labels of `known`, the names and number of the weights' classes."""
+    split = args.split or ("test" if args.val_split is None else "train")
+    try:
+        images = open_images(args.data, split, processing)
+    except MissingSplit as error:
+        if split == "train" or args.split is not None:
+            raise
+        also = "Or judge by --split train, or by what finetune held out, --val-split 0.2."
+        raise ValueError(f"{error} {also}") from error
+    if known is not None:
+        labelled_as(images, *known)  # what is wrong with the classes is said before the photos are read
+    images = looked_over({split: images}, args, apply_exif=processing.apply_exif, image_shape=image_shape)[split]
+    if args.val_split is not None:
+        images = divided(images, share=args.val_split, seed=args.seed)[1]
+    if known is None:
+        return images
+    images, said = labelled_as(images, *known)
     if said:
         say(said)
-    return judged(model, images, processing, device=where, batch_size=args.batch_size)
-
-
-def _opened(args: argparse.Namespace, processing: "ImageProcessing") -> "ImageSet":
-    from deit_ref.data.held_out import divided
-    from deit_ref.data.layout import MissingSplit
-    from deit_ref.data.opening import open_images
-
-    if args.val_split is not None:
-        return divided(open_images(args.data, "train", processing), share=args.val_split, seed=args.seed)[1]
-    try:
-        return open_images(args.data, args.split or "test", processing)
-    except MissingSplit as error:
-        if args.split is not None:
-            raise
-        raise ValueError(
-            f"{error} Or judge by --split train, or by what finetune held out, --val-split 0.2."
-        ) from error
+    return images
 
 
 def _report(found: Mapping[str, Any]) -> str:

@@ -3,17 +3,15 @@
 import argparse
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import deit_ref
 from deit_ref import checks
 from deit_ref.commands.terminal import counting, printable
+from deit_ref.data.images import ImageSet
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.photos import write_png
 from deit_ref.weights import DeiTWeights
-
-if TYPE_CHECKING:
-    from deit_ref.data.images import ImageSet
-    from deit_ref.image_processing import ImageProcessing
 
 _NAMES = {"top1": "top-1", "top5": "top-5", "cls_top1": "class head", "distillation_top1": "distillation head"}
 _WIDEST = 100  # of a table
@@ -38,7 +36,7 @@ def torch_model(weights: DeiTWeights) -> Callable[..., Any]:
 
 
 def judged(
-    model: Callable[..., Any], images: "ImageSet", processing: "ImageProcessing", *, device: Any, batch_size: int = 256
+    model: Callable[..., Any], images: ImageSet, processing: ImageProcessing, *, device: Any, batch_size: int = 256
 ) -> dict[str, Any]:
     """What `evaluate --json` prints of a model that classifies: `answers.shares` and `answers.details`."""
     from deit_ref.training.answers import details, shares
@@ -49,7 +47,7 @@ def judged(
     return {**shares(found, images.class_names), **details(found, images.class_names, images.names)}
 
 
-def watched(images: "ImageSet", done: Callable[[], object]) -> "ImageSet":
+def watched(images: ImageSet, done: Callable[[], object]) -> ImageSet:
     """The photos, whose reading is told."""
 
     def read(i: int) -> Any:

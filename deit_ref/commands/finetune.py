@@ -32,8 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="SOURCE", help=words)
     words = f"pixels of a side (default: as in the recipe; of {OWN_PHOTOS}, as the weights')"
     parser.add_argument("--image-size", type=count, metavar="N", help=words)
-    add_training(parser, recipe=OWN_PHOTOS, val_split=0.2)
+    add_training(parser, recipe=OWN_PHOTOS, val_split=0.2, usual_exif="turn, and keep that with the weights")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.exif is None and "apply_exif" not in dict(args.set):
+        args.exif = True  # own photos come from phones
     return train(args, tasks=TASKS)

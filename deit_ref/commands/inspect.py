@@ -7,7 +7,7 @@ import numpy as np
 import deit_ref
 from deit_ref.arrays import as_numpy
 from deit_ref.commands.arguments import add_image, add_model
-from deit_ref.commands.shared import chosen_weights, warn_of_weights
+from deit_ref.commands.shared import chosen_weights, lies_turned, warn_of_turned, warn_of_weights
 from deit_ref.commands.terminal import json_line, say
 from deit_ref.trace import Trace
 
@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     weights = chosen_weights(args)
+    if lies_turned(args.image, weights):
+        warn_of_turned([args.image], 1)
     trace = Trace()
     deit_ref.forward(weights, args.image, backend=args.backend, trace=trace)
     width = max(len(name) for name in trace)

@@ -9,7 +9,7 @@ import deit_ref
 from deit_ref import plots
 from deit_ref.arrays import as_numpy
 from deit_ref.commands.arguments import add_model, new_file
-from deit_ref.commands.shared import refuse_to_replace, warn_if_turned, write_picture
+from deit_ref.commands.shared import lies_turned, loaded_weights, refuse_to_replace, warn_of_turned, write_picture
 from deit_ref.commands.terminal import printable, progress, say
 from deit_ref.photo_names import find_images
 
@@ -33,12 +33,14 @@ def run(args: argparse.Namespace) -> int:
     names = find_images(args.images)
     for name in names:
         refuse_to_replace(name, args.out)
-    weights = deit_ref.load_weights(args.weights)
+    weights = loaded_weights(args)
+    turned: list[str] = []
     prepared: dict[int, Any] = {}
     with progress(names, len(names)) as (steps, write):
         for i, name in enumerate(steps):
             try:
-                warn_if_turned(name, weights)
+                if lies_turned(name, weights):
+                    turned.append(name)
                 one = deit_ref.preprocess(name, weights.image_processing, backend=args.backend, device=args.device)
             except (ValueError, OSError) as error:
                 if len(names) == 1:
@@ -48,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
             prepared[i] = as_numpy(one)
             if len(names) > 1:
                 write(f"{len(prepared) - 1:<4} {printable(name)}")
+    warn_of_turned(turned, len(names))
     if not prepared:
         raise ValueError(f"none of the {len(names)} images can be read: {args.out} was not written.")
     shapes = {array.shape: names[i] for i, array in prepared.items()}

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +15,17 @@ from deit_ref.photos import exif_orientation, write_png
 from deit_ref.weights import DeiTWeights, named_arrays
 
 
+def loaded_weights(args: argparse.Namespace) -> DeiTWeights:
+    """The weights, which turn photos if --exif says so."""
+    weights = deit_ref.load_weights(args.weights)
+    if args.exif is None:
+        return weights
+    return replace(weights, image_processing=replace(weights.image_processing, apply_exif=args.exif))
+
+
 def chosen_weights(args: argparse.Namespace) -> DeiTWeights:
     """The weights, converted before the first image: an unknown dtype or device is no image's fault."""
-    return deit_ref.load_weights(args.weights).to(args.backend, device=args.device, dtype=args.dtype)
+    return loaded_weights(args).to(args.backend, device=args.device, dtype=args.dtype)
 
 
 def warn_of_weights(weights: DeiTWeights) -> None:
@@ -27,10 +36,20 @@ def warn_of_weights(weights: DeiTWeights) -> None:
             say(f"warning: {bad.sum()} of {bad.size} values of the weights {name} are NaN or infinite.")
 
 
-def warn_if_turned(image: str | os.PathLike[str], weights: DeiTWeights) -> None:
-    """Say that a photo lies on its side, where the model will see it so."""
-    if exif_orientation(image) != 1 and not weights.image_processing.apply_exif:
-        say(f"warning: {image} is stored turned and is taken as stored: turn it upright first.")
+def lies_turned(image: str | os.PathLike[str], weights: DeiTWeights) -> bool:
+    """Whether a photo is stored turned and will be seen so."""
+    return not weights.image_processing.apply_exif and exif_orientation(image) != 1
+
+
+def warn_of_turned(turned: Sequence[str | os.PathLike[str]], count: int) -> None:
+    """Say which of so many photos lie on their side, because the model has seen them so."""
+    if count == 1 and turned:
+        say(f"warning: {turned[0]} is stored turned and is taken as stored: --exif turns it upright.")
+    elif turned:
+        say(
+            f"warning: {len(turned)} of {count} photos are stored turned and are taken as stored, such as {turned[0]}: "
+            "--exif turns them upright."
+        )
 
 
 def refuse_to_replace(image: str | os.PathLike[str], out: str) -> None:
@@ -51,7 +70,8 @@ def prepared(args: argparse.Namespace, *, task: str | None = None) -> tuple[DeiT
     if args.size is not None:
         processing = replace(weights.image_processing, do_resize=True, size=args.size, do_center_crop=False)
         weights = replace(weights, image_processing=processing)
-    warn_if_turned(args.image, weights)
+    if lies_turned(args.image, weights):
+        warn_of_turned([args.image], 1)
     pixel_values = deit_ref.preprocess(args.image, weights.image_processing, backend=args.backend, device=args.device)
     return weights, pixel_values, plots.to_photos(pixel_values, weights.image_processing)[0]
 

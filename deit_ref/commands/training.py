@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import deit_ref
 from deit_ref.commands.arguments import count, natural
@@ -20,11 +20,9 @@ from deit_ref.commands.evaluation import chosen_device, in_words, judged, torch_
 from deit_ref.commands.labelled import add_data, add_val_split, given_data, opened
 from deit_ref.commands.recipes import changed_recipe, recipe_table
 from deit_ref.commands.terminal import json_line, say
+from deit_ref.data.images import ImageSet
 from deit_ref.photos import write_png
 from deit_ref.training.recipe import DISTILLATIONS, RECIPES, Recipe
-
-if TYPE_CHECKING:
-    from deit_ref.data.images import ImageSet
 
 OUT = """Ctrl-C finishes the step and writes a checkpoint; the same command with --resume goes on from it. OUT gets the
 weights, checkpoint.pt, metrics.jsonl (a line per epoch) and metrics.png. For several GPUs or machines:
@@ -39,12 +37,17 @@ _OPTIONS = ("epochs", "batch_size", "image_size", "distillation")  # options tha
 
 
 def add_training(
-    parser: argparse.ArgumentParser, *, recipe: str | None = None, student: bool = True, val_split: float = 0.0
+    parser: argparse.ArgumentParser,
+    *,
+    recipe: str | None = None,
+    student: bool = True,
+    val_split: float = 0.0,
+    usual_exif: str = "as stored",
 ) -> None:
     """What may follow every command that trains; `recipe` and `val_split` are what it takes if none is given."""
     usual = f" (default: {recipe})" if recipe else ""
     parser.add_argument("--recipe", metavar="NAME", default=recipe, help=f"how it is trained{usual}")
-    add_data(parser)
+    add_data(parser, usual_exif=usual_exif)
     parser.add_argument("--out", metavar="OUT", help="a folder for what is trained; made if it is not there")
     if student:
         parser.add_argument("--teacher", metavar="SOURCE", help="what to learn from: of train-teacher, or weights")
@@ -86,23 +89,28 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
         return 0
     _check_teacher(args, recipe)
     need("torch", "tqdm", *(["kornia"] if recipe.rand_augment else []))
+    from deit_ref.arrays import as_device
     from deit_ref.training import run
     from deit_ref.training.fitted import fitted
-    from deit_ref.training.state import NAME
+    from deit_ref.training.state import NAME, checkpoint_of
     from deit_ref.training.student import processing_of
 
     out, weights, task = Path(args.out), None, None
+    # Before photos are read, which may take a while.
+    as_device(args.device or "cpu")
+    if (out / NAME).exists() and not args.resume:
+        raise ValueError(f"--out {out} holds a run already: go on with --resume, or choose another folder.")
+    if args.resume:
+        checkpoint_of(out)
     if (out / "config.json").exists() and not (out / NAME).exists():
         raise ValueError(f"--out {out} holds other weights, which would be lost: choose another folder.")
-    if (out / NAME).exists() and not args.resume:
-        raise ValueError(f"--out {out} holds a run already: go on with it by --resume, or choose another folder.")
     _let_the_first_process_speak()
     if args.command == "finetune":
         weights = deit_ref.load_weights(args.weights)
         task = "classification" if recipe.distillation == "none" else "classification-with-teacher"
         if args.recipe == OWN_PHOTOS:
             recipe = recipe.of_size(weights.config.image_shape[0], given)
-    splits, held_out = opened(args, processing_of(recipe, weights))
+    splits, held_out = opened(args, processing_of(recipe, weights), recipe.image_size)
     recipe, said = fitted(recipe, len(splits["train"]), given=given, processes=int(os.environ.get("WORLD_SIZE", 1)))
     if said:
         logger.info("the recipe %s is fitted: %s.", args.recipe, ", ".join(said))
@@ -145,6 +153,7 @@ def _epochs_per_line(recipe: Recipe, photos: int) -> int:
 def _chosen_recipe(args: argparse.Namespace, tasks: Sequence[str]) -> tuple[Recipe, set[str]]:
     """The recipe with all changes, and the names of the fields that were given."""
     options = {name: getattr(args, name, None) for name in _OPTIONS}
+    options["apply_exif"] = args.exif
     given = [(name, str(value)) for name, value in options.items() if value is not None]
     recipe = changed_recipe(args.recipe, [*given, *args.set])
     if recipe.task not in tasks:
@@ -170,7 +179,7 @@ def _check_teacher(args: argparse.Namespace, recipe: Recipe) -> None:
         raise ValueError("The recipe learns without a teacher: leave out --teacher, or add --distillation hard.")
 
 
-def _finish(args: argparse.Namespace, recipe: Recipe, out: Path, test: "ImageSet | None", held_out: float) -> None:
+def _finish(args: argparse.Namespace, recipe: Recipe, out: Path, test: ImageSet | None, held_out: float) -> None:
     """Draw the run, judge what came of it, and say where the weights are and what to do with them."""
     from deit_ref import plots
     from deit_ref.training.metrics import read_metrics

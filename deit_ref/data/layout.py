@@ -63,6 +63,12 @@ def arrange(source: Source, split: str) -> Arrangement:
 
 def _problems(tree: Tree, root: Parts, place: str, below: list[Parts], class_names: tuple[str, ...]) -> Iterable[str]:
     depth = len(root)
+    if not class_names:
+        yield (
+            f"There are no class folders in {place}, only {len(below)} photos, such as {below[0][-1]}: make a folder "
+            "per class, named like it, and move them in."
+        )
+        return
     if beside := [parts[depth] for parts in below if len(parts) == depth + 1]:
         which = f"{beside[0]} lies" if len(beside) == 1 else f"{len(beside)} photos, such as {beside[0]}, lie"
         yield f"In {place} {which} beside the class folders: move what belongs to a class into its folder, else away."
@@ -87,7 +93,7 @@ def _problems(tree: Tree, root: Parts, place: str, below: list[Parts], class_nam
                 "it is a split call it train or test, if it is one class move its photos up."
             )
     if len(class_names) < 2:
-        yield f"Expected at least 2 class folders in {place}, got {', '.join(class_names) or 'none'} alone."
+        yield f"Expected at least 2 class folders in {place}, got {class_names[0]} alone."
 
 
 def named_like(split: str, names: Collection[str]) -> list[str]:

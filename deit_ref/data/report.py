@@ -45,6 +45,14 @@ class SplitReport:
         """How many there are, broken ones included."""
         return sum(self.classes.values())
 
+    @property
+    def sizes(self) -> str:
+        """The smallest and the largest photo, height x width, to be put behind a place."""
+        if self.smallest is None or self.largest is None:
+            return ""
+        low, high = (f"{height}x{width}" for height, width in (self.smallest, self.largest))
+        return f", {low} pixels" if low == high else f", {low} to {high} pixels (height x width)"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -64,7 +72,7 @@ class Report:
         names = list(dict.fromkeys(name for split in self.splits.values() for name in split.classes))
         shown = [checks.one_line(name, most=60) for name in names]
         width = max(map(len, ["photos", *shown]))
-        lines = [f"{split}: {found.place}" for split, found in self.splits.items()]
+        lines = [f"{split}: {found.place}{found.sizes}" for split, found in self.splits.items()]
         lines.append(" ".join([" " * width, *(f"{split:>8}" for split in self.splits)]))
         for name, label in zip(names, shown, strict=True):
             counts = (found.classes.get(name, 0) for found in self.splits.values())
@@ -79,7 +87,8 @@ class Report:
         lines: list[str] = []
         for split, found in self.splits.items():
             counts = checks.some((f"{name} {count}" for name, count in found.classes.items()), most=12)
-            lines.append(f"{split}: {found.photos} photos of {len(found.classes)} classes ({counts}) in {found.place}")
+            what = f"{found.photos} photos of {len(found.classes)} classes ({counts})"
+            lines.append(f"{split}: {what} in {found.place}{found.sizes}")
         return lines + self._sentences()
 
     def _sentences(self) -> list[str]:

@@ -1,6 +1,5 @@
 """All photos looked at before any work, and a report of it."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -130,7 +129,8 @@ def _doubled(twice: Doubles) -> Iterator[str]:
 def _notes(
     splits: Mapping[str, SplitReport], twice: Doubles, *, apply_exif: bool | None, image_shape: tuple[int, int] | None
 ) -> Iterator[str]:
-    yield from (f"there are no photos of the split {split!r}." for split in SPLITS if split not in splits)
+    if "train" in splits and "test" not in splits:
+        yield "there are no photos of the split test."
     others: Counter[str] = Counter()
     for split, found in splits.items():
         if found.unused:
@@ -138,18 +138,11 @@ def _notes(
         others.update({r: n for r, (n, one) in found.skipped.items() if not photo_names.is_named_a_photo(one)})
     if others:
         yield f"other files are left out: {photo_names.counted(others)}."
-    shapes = [shape for found in splits.values() for shape in (found.smallest, found.largest) if shape]
-    if shapes:
-        smallest, largest = (pick(shapes, key=math.prod) for pick in (min, max))
-        yield f"height x width: the smallest photo is {_size(smallest)}, the largest {_size(largest)}."
     if image_shape and (small := sum(found.small for found in splits.values())):
-        yield f"{small} photos have less than the {_size(image_shape)} pixels that the model sees, and are enlarged."
+        high, wide = image_shape
+        yield f"{small} photos have less than the {high}x{wide} pixels that the model sees, and are enlarged."
     if turned := sum(found.turned for found in splits.values()):
         total = sum(found.photos for found in splits.values())
         yield f"{turned} of {total} photos are stored turned: {_TURNING[apply_exif]}."
     if twice.again:
         yield f"{twice.again} photos are there a second time, in the same class and split."
-
-
-def _size(shape: tuple[int, int]) -> str:
-    return f"{shape[0]}x{shape[1]}"

@@ -156,11 +156,14 @@ def classification_with_teacher(
         weights.head, weights.head_dist, cls_token, dist_token
     )
     trace = options.get("trace")
-    record(trace, "cls_logits", cls_logits)
-    record(trace, "distillation_logits", distillation_logits)
-    record(trace, "logits", logits)
     return TeacherOutput(
-        logits, cls_logits, distillation_logits, encoded.hidden_states, encoded.attentions, weights.class_names
+        cls_logits=record(trace, "cls_logits", cls_logits),
+        distillation_logits=record(trace, "distillation_logits", distillation_logits),
+        logits=record(trace, "logits", logits),
+        hidden_states=encoded.hidden_states,
+        attentions=encoded.attentions,
+        class_names=weights.class_names,
+        problem_type=weights.config.problem_type,
     )
 
 

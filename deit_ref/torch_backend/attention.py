@@ -107,7 +107,7 @@ def attention_rollout(
         raise ValueError("attention_rollout needs the attentions of at least one layer: use output_attentions=True.")
     first = attentions[0]
     identity = torch.eye(first.shape[-1], dtype=first.dtype, device=first.device)  # (tokens, tokens)
-    rollout = identity.expand(len(first), -1, -1)  # (batch, tokens, tokens)
+    rollout = identity.expand(first.shape[0], -1, -1)  # (batch, tokens, tokens)
     for attention in attentions:
         rollout = (residual * identity + (1 - residual) * attention.mean(dim=1)) @ rollout
     return rollout

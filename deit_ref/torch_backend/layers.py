@@ -46,7 +46,7 @@ def drop_path(
     """Mirror of numpy_backend.layers.drop_path."""
     if generator is None or probability == 0:
         return x
-    shape = (len(x), *[1] * (x.ndim - 1))  # (batch, 1, ...)
+    shape = (x.shape[0], *[1] * (x.ndim - 1))  # (batch, 1, ...)
     keep = torch.rand(shape, generator=generator, device=generator.device) >= probability
     return torch.where(keep.to(x.device), x / (1 - probability), 0)
 

@@ -39,9 +39,9 @@ def unpatchify(
 ) -> Float[Array, "batch channels height width"]:
     """Mirror of numpy_backend.patches.unpatchify."""
     (patch_height, patch_width), (rows, columns) = patch_shape, grid
-    x = patches.reshape(len(patches), rows, columns, -1, patch_height, patch_width)
+    x = patches.reshape(patches.shape[0], rows, columns, -1, patch_height, patch_width)
     x = x.permute(0, 3, 1, 4, 2, 5)  # (batch, channels, rows, patch_height, columns, patch_width)
-    return x.reshape(len(patches), -1, rows * patch_height, columns * patch_width)
+    return x.reshape(patches.shape[0], -1, rows * patch_height, columns * patch_width)
 
 
 def patch_embed(

@@ -36,5 +36,5 @@ def reconstruct(
     patches = x[:, 1:-1] if shifted_slice and prefix == 2 else x[:, prefix:]  # (batch, patches, dim)
     assert weights.decoder is not None
     features = record(trace, "decoder", linear(weights.decoder, patches))  # (batch, patches, features)
-    tiles = features.reshape(len(x), *grid, -1)  # (batch, rows, columns, features)
+    tiles = features.reshape(x.shape[0], *grid, -1)  # (batch, rows, columns, features)
     return record(trace, "reconstruction", pixel_shuffle(tiles, stride_shape=weights.config.stride_shape))

@@ -31,7 +31,7 @@ def prepend_tokens(
 ) -> Float[Array, "batch tokens dim"]:
     """Mirror of numpy_backend.tokens.prepend_tokens."""
     prefix = [cls_token] if dist_token is None else [cls_token, dist_token]
-    return torch.cat([*(token.expand(len(x), -1, -1) for token in prefix), x], dim=1)  # (batch, tokens, dim)
+    return torch.cat([*(token.expand(x.shape[0], -1, -1) for token in prefix), x], dim=1)  # (batch, tokens, dim)
 
 
 def split_tokens(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from deit_ref.training.batches import Batches, step_seed
-from deit_ref.training.metrics import add_metrics, cut_metrics, means, progress_bar, show
+from deit_ref.training.metrics import add_metrics, epoch_line, kept_metrics, progress, write_metrics
 from deit_ref.training.objectives import Goal, Objective
 from deit_ref.training.optimization import learning_rate, set_learning_rate, update_average
 from deit_ref.training.processes import interruptible
@@ -44,8 +44,12 @@ def fit(
     save_every: float = 120.0,
     autocast: bool = False,
     report: Callable[[dict[str, Any]], object] | None = None,
+    runs_on: Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
     """Train a module by a recipe.
+
+    After each epoch the checkpoint is written, then the module is assessed, then the line of metrics follows: what goes
+    wrong while it is assessed costs no step, and a resumed run makes up for it.
 
     Args:
         module: changed in place; it is on the batches' device.
@@ -60,30 +64,46 @@ def fit(
         save_every: seconds between checkpoints, besides one after each epoch.
         autocast: whether matrix products run in bfloat16.
         report: called in the first process with each line of the metrics, once it is written.
+        runs_on: the `fingerprint` of photos, weights, teacher and numerics; a checkpoint of another is refused.
 
     Returns:
         The state that `assess` saw last, by the names of `module.state_dict()`.
 
     Raises:
-        ValueError: the folder holds another run, or nothing to resume; the loss becomes NaN or infinite.
+        ValueError: the folder holds another run, a damaged one, or nothing to resume; the loss becomes NaN or infinite.
         KeyboardInterrupt: on Ctrl-C, once the step is finished and a checkpoint is written.
     """
-    state, first = State(module, recipe, seed=seed), batches.rank == 0
+    state, first = State(module, recipe, seed=seed, runs_on=runs_on), batches.rank == 0
+    epoch_steps, total = batches.steps_per_epoch, recipe.epochs * batches.steps_per_epoch
     if resume:
-        state.resume(folder, device=batches.device)
+        state.resume(folder, steps=total, device=batches.device)
     elif (folder / NAME).exists():
         raise ValueError(f"{folder} holds a run already: resume it, or choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
+    lines = kept_metrics(folder, state.step)
     if first:
-        cut_metrics(folder, state.step)
+        write_metrics(folder, lines)
+    told = lines[-1]["step"] if lines else 0  # the last step of the last epoch that has its line
     trained = torch.nn.parallel.DistributedDataParallel(module) if batches.world > 1 else module
-    epoch_steps, total = batches.steps_per_epoch, recipe.epochs * batches.steps_per_epoch
     last_save = time.monotonic()
 
-    with interruptible() as stop, progress_bar(total, state.step, shown=first) as bar:
-        while state.step < total:
-            rate = learning_rate(recipe, state.step / epoch_steps)
-            set_learning_rate(state.optimizers, rate)
+    with interruptible() as stop, progress(total, state.step, shown=first) as show:
+        while True:
+            if state.step % epoch_steps == 0:
+                if state.step > told:
+                    line = epoch_line(state, epoch_steps)
+                    if assess is not None and (line["epoch"] % assess_every == 0 or state.step == total):
+                        module.eval()
+                        line["test"] = assess(state.learned)
+                    if first:
+                        add_metrics(folder, line)
+                        if report is not None:
+                            report(line)
+                state.begin_epoch()
+            if state.step == total:
+                return state.learned
+            began, epoch = time.monotonic(), state.step / epoch_steps
+            set_learning_rate(state.optimizers, learning_rate(recipe, epoch))
             generator = torch.Generator(batches.device).manual_seed(step_seed(seed, 3, state.step, batches.rank))
             batch = batches(state.step)
             module.train()
@@ -91,32 +111,18 @@ def fit(
                 goal = objective(trained, batch, generator)
             loss, hits, stopping = _of_all_processes(goal, stop.is_set(), world=batches.world)
             if not math.isfinite(loss):
-                epoch = state.step / epoch_steps
                 raise ValueError(f"The loss became {loss} at step {state.step} (epoch {epoch:.2f}): {_advice(folder)}")
             step(state, goal.loss)
             state.sums += torch.tensor([loss * recipe.batch_size, hits, recipe.batch_size])
-            so_far = means(state.sums, counted=goal.hits is not None)
-            show(bar, so_far, epoch=state.step / epoch_steps, recipe=recipe)
-            epochs, within_epoch = divmod(state.step, epoch_steps)
-            if not within_epoch:
-                line: dict[str, Any] = {"epoch": epochs, "step": state.step, "learning_rate": rate, **so_far}
-                line["seconds"] = round(state.seconds, 1)
-                if assess is not None and (epochs % assess_every == 0 or state.step == total):
-                    module.eval()
-                    line["test"] = assess(state.learned)
-                if first:
-                    add_metrics(folder, line)
-                    if report is not None:
-                        report(line)
-                state.sums.zero_()
-            if stopping or not within_epoch or time.monotonic() - last_save > save_every:
+            state.took(time.monotonic() - began)
+            show(state, epoch_steps)
+            if stopping or state.step % epoch_steps == 0 or time.monotonic() - last_save > save_every:
                 _check_weights(state, folder)
                 if first:
                     save_state(folder, state.state_dict())
                 last_save = time.monotonic()
             if stopping:
                 raise KeyboardInterrupt
-    return state.learned
 
 
 def step(state: State, loss: torch.Tensor) -> None:
@@ -137,7 +143,7 @@ def step(state: State, loss: torch.Tensor) -> None:
 def _of_all_processes(goal: Goal, stop: bool, *, world: int) -> tuple[float, float, bool]:
     """Mean loss, number of hits, and whether to stop: one process may hear of Ctrl-C a step before the others."""
     counted = [0 if goal.hits is None else int(goal.hits), int(stop)]
-    numbers = torch.stack([goal.loss.detach().double(), *goal.loss.new_tensor(counted).double()])
+    numbers = torch.stack([goal.loss.detach().double(), *goal.loss.new_tensor(counted, dtype=torch.float64)])
     if world > 1:
         torch.distributed.all_reduce(numbers)
     return float(numbers[0]) / world, float(numbers[1]), float(numbers[2]) > 0

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -46,6 +46,20 @@ def gathered(mine: Sequence[Any], *, rank: int, world: int) -> list[Any]:
     if shares is None:
         return []
     return [shares[i % world][i // world] for i in range(sum(map(len, shares)))]
+
+
+def in_first(action: Callable[[], object], *, rank: int, world: int) -> None:
+    """Carry out an action in the first process; the ValueError that it raises there is raised in all."""
+    problem: list[str | None] = [None]
+    if rank == 0:
+        try:
+            action()
+        except ValueError as error:
+            problem = [str(error)]
+    if world > 1:
+        torch.distributed.broadcast_object_list(problem, group=torch.distributed.new_group(backend="gloo"))
+    if problem[0] is not None:
+        raise ValueError(problem[0])
 
 
 @contextmanager

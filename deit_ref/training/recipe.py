@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from deit_ref import checks
-from deit_ref.config import VARIANTS, DeiTConfig
+from deit_ref.config import DeiTConfig
 from deit_ref.image_processing import ImageProcessing
+from deit_ref.variants import VARIANTS
 
 TASKS = ("classification", "masked-image-modeling", "teacher")
 DISTILLATIONS = ("none", "soft", "hard")

@@ -1,8 +1,10 @@
 """Whole runs: from a recipe and a folder of photos to a checkpoint that `load_weights` reads."""
 
+import dataclasses
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,17 @@ from deit_ref.image_processing import ImageProcessing
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.batches import Batches, mean_and_std
 from deit_ref.training.evaluate import evaluate, reconstruction_error
+from deit_ref.training.fingerprint import digest_of_arrays, fingerprint
+from deit_ref.training.lock import locked
 from deit_ref.training.loop import bfloat16_is_fast, fit
 from deit_ref.training.objectives import Objective, classification, from_labels, masked_image_modeling
 from deit_ref.training.prepared import kept, prepared
-from deit_ref.training.processes import processes
+from deit_ref.training.processes import in_first, processes
 from deit_ref.training.recipe import Recipe
+from deit_ref.training.state import checkpoint_of
 from deit_ref.training.student import Student, adapted, new_weights, processing_of
 from deit_ref.training.teacher import Teach, Teacher, is_teacher, load_teacher, new_teacher, save_teacher
-from deit_ref.weights import DeiTWeights
+from deit_ref.weights import DeiTWeights, named_arrays
 
 logger = logging.getLogger("deit_ref")
 
@@ -69,7 +74,8 @@ def train(
         report: called in the first process with each line of metrics.jsonl.
 
     Raises:
-        ValueError: the arguments do not go together, photos or files cannot be read, or the loss is no number.
+        ValueError: the arguments do not go together, photos or files cannot be read, the loss is no number, another run
+            is at work in `out`, or the one to resume ran on something else or is damaged.
     """
     out = Path(out)
     if task is not None:
@@ -84,7 +90,7 @@ def train(
             f"distillation={recipe.distillation!r} with teacher={teacher!r}: 'soft' and 'hard' need a teacher, 'none' "
             "has none."
         )
-    with processes(device) as (where, rank, world):
+    with processes(device) as (where, rank, world), ExitStack() as stack:
         splits = data if isinstance(data, Mapping) else open_splits(data, processing_of(recipe, start))
         images, test = splits["train"], splits.get("test")
         if test is None:
@@ -97,7 +103,21 @@ def train(
         batches = Batches(
             images, recipe, processing, channels=channels, seed=seed, device=where, rank=rank, world=world
         )
-        teach = None if teacher is None else teach_from(teacher, images.class_names, processing, recipe, device=where)
+        teach, taught_by = None, None
+        if teacher is not None:
+            teach, taught_by = teach_from(teacher, images.class_names, processing, recipe, device=where)
+        autocast = bfloat16_is_fast(where) if bfloat16 is None else bfloat16
+        runs_on = fingerprint(
+            images,
+            test,
+            image_processing=processing,
+            start=None if start is None else named_arrays(start),
+            teacher=taught_by,
+            numerics={"bfloat16": autocast, "device": where.type, "processes": world},
+        )
+        if resume:
+            checkpoint_of(out)
+        in_first(lambda: stack.enter_context(locked(out)), rank=rank, world=world)
         state = fit(
             module,
             _objective(recipe, module, teach),
@@ -108,11 +128,13 @@ def train(
             assess=None if test is None else _assess(recipe, module, test, batches),
             assess_every=assess_every,
             resume=resume,
-            autocast=bfloat16_is_fast(where) if bfloat16 is None else bfloat16,
+            autocast=autocast,
             report=report,
+            runs_on=runs_on,
         )
         if rank == 0:
-            _write(out, module, state, images.class_names)
+            provenance = {"recipe": dataclasses.asdict(recipe), "seed": seed, **runs_on}
+            _write(out, module, state, images.class_names, provenance)
 
 
 def teach_from(
@@ -122,24 +144,26 @@ def teach_from(
     recipe: Recipe,
     *,
     device: torch.device,
-) -> Teach:
-    """A function from the student's pixel_values to the teacher's logits.
+) -> tuple[Teach, str]:
+    """A function from the student's pixel_values to the teacher's logits, and the digest of its weights.
 
     Raises:
         ValueError: the teacher knows other classes or photos of another size.
     """
     mean, std = mean_and_std(processing, device)
+    ask: Teach
     if callable(teacher):
-        ask: Teach = teacher
+        ask, digest = teacher, "a function"
     elif is_teacher(teacher):
         module, names = load_teacher(teacher)
         _same_classes(names, class_names, teacher)
-        ask = module.to(device)
+        ask, digest = module.to(device), digest_of_arrays(module.state_dict().items())
     else:
         weights = load_weights(teacher)
         _same_classes(weights.class_names, class_names, teacher)
         ask = _deit_teacher(weights, recipe, teacher, device=device)
-    return lambda pixel_values: ask((pixel_values * std + mean).expand(-1, 3, -1, -1))  # gray is repeated
+        digest = digest_of_arrays(named_arrays(weights))
+    return lambda pixel_values: ask((pixel_values * std + mean).expand(-1, 3, -1, -1)), digest  # gray is repeated
 
 
 def _deit_teacher(weights: DeiTWeights, recipe: Recipe, source: Any, *, device: torch.device) -> Teach:
@@ -216,10 +240,14 @@ def _assess(
 
 
 def _write(
-    out: Path, module: Student | Teacher, state: Mapping[str, torch.Tensor], class_names: tuple[str, ...]
+    out: Path,
+    module: Student | Teacher,
+    state: Mapping[str, torch.Tensor],
+    class_names: tuple[str, ...],
+    provenance: Mapping[str, Any],
 ) -> None:
     if isinstance(module, Student):
-        save_weights(module.tree(state).to("numpy"), out)
+        save_weights(module.tree(state).to("numpy"), out, provenance=provenance)
     else:
         module.load_state_dict(state)
-        save_teacher(module, out, class_names=class_names)
+        save_teacher(module, out, class_names=class_names, provenance=provenance)

@@ -134,8 +134,14 @@ def new_teacher(
     return teacher
 
 
-def save_teacher(teacher: Teacher, folder: str | os.PathLike[str], *, class_names: tuple[str, ...]) -> None:
-    """Write config.json and model.safetensors (float16), each beside its place and then renamed."""
+def save_teacher(
+    teacher: Teacher,
+    folder: str | os.PathLike[str],
+    *,
+    class_names: tuple[str, ...],
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write config.json, with where it comes from, and model.safetensors (float16), each beside and then renamed."""
     from safetensors.torch import save
 
     folder = Path(folder)
@@ -147,6 +153,8 @@ def save_teacher(teacher: Teacher, folder: str | os.PathLike[str], *, class_name
     }
     values: dict[str, Any] = {"kind": _KIND, "class_names": list(class_names)}
     values |= {"image_size": teacher.image_size, "widths": list(teacher.widths), "apply_exif": teacher.apply_exif}
+    if provenance is not None:
+        values["provenance"] = dict(provenance)
     write(folder / "config.json", json_bytes(values))
     write(folder / "model.safetensors", save(arrays))
 

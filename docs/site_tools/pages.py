@@ -56,7 +56,7 @@ REFERENCE = {
     "config": (
         "Configuration",
         "Sizes of a model, treatment of photos, and the published variants.",
-        ("config", "image_processing"),
+        ("config", "image_processing", "variants"),
     ),
     "weights": ("Weights", "The tree that both backends take first.", ("weights",)),
     "arrays": ("Arrays", "Numbers in any form as arrays of a backend.", ("arrays",)),
@@ -79,6 +79,7 @@ REFERENCE = {
             "checkpoints.pickle_program",
         ),
     ),
+    "onnx": ("ONNX", "A model as one file for other programs (extra `onnx`).", ("onnx_export",)),
     "training": (
         "Training",
         "Recipes, data, augmentation and the loop, with torch (extra `train`), in reading order.",

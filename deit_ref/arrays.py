@@ -3,6 +3,7 @@
 torch takes a second to import and may be missing, so it is imported inside the functions that need it.
 """
 
+from collections.abc import Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,18 @@ def as_numpy(array: Any) -> np.ndarray[Any, Any]:
         array = array.float() if array.dtype.itemsize == 2 and array.is_floating_point() else array
         return np.asarray(array.numpy())
     return np.asarray(array)
+
+
+def digest_of_arrays(named: Iterable[tuple[str, Any]]) -> str:
+    """One hexadecimal number for arrays of either backend, of which any change makes another."""
+    import hashlib  # OpenSSL, for which no other import of the package waits
+
+    found = hashlib.sha256()
+    for name, array in named:
+        values = as_numpy(array)
+        found.update(f"{name}\0{values.dtype}\0{values.shape}\0".encode())
+        found.update(values.tobytes())
+    return found.hexdigest()
 
 
 def to_torch(array: Any, *, device: Any = None, dtype: Any = None) -> "torch.Tensor":

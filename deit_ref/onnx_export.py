@@ -5,7 +5,6 @@ this is believed: onnxruntime runs the file, and the NumPy chapters say whether 
 written.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -23,7 +22,7 @@ import numpy as np
 import deit_ref
 from deit_ref import checks
 from deit_ref.api import forward
-from deit_ref.arrays import as_numpy
+from deit_ref.arrays import digest_of_arrays
 from deit_ref.checkpoints.files import write
 from deit_ref.outputs import Output
 from deit_ref.weights import DeiTWeights, named_arrays, weights_from_arrays
@@ -181,17 +180,14 @@ def _model_bytes(
 
 def _metadata(weights: DeiTWeights, provenance: Mapping[str, Any] | None = None) -> dict[str, str]:
     processing = weights.image_processing
-    digest = hashlib.sha256()
-    for name, array in named_arrays(weights):
-        values = as_numpy(array)
-        digest.update(f"{name}\0{values.dtype}\0{values.shape}\0".encode() + values.tobytes())
     origin = {} if provenance is None else {"checkpoint": provenance}
     facts: dict[str, Any] = {
         "task": weights.task,
         "config": weights.config.to_dict(),
         "preprocessor_config": asdict(processing) | processing.to_dict(),
         "deit_ref": deit_ref.__version__,
-        "provenance": {"weights_sha256": digest.hexdigest(), "torch": version("torch"), "opset": OPSET, **origin},
+        "provenance": {"weights": digest_of_arrays(named_arrays(weights)), "torch": version("torch"), "opset": OPSET}
+        | origin,
     }
     if weights.head is not None:
         names = weights.class_names or tuple(f"LABEL_{i}" for i in range(weights.config.num_labels))

@@ -318,6 +318,46 @@ def distillation_chart(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> "F
     return figure
 
 
+def confusion_matrix(counts: Any, class_names: Sequence[str]) -> "Figure":
+    """What was taken for what: a row for what photos show, a column for each answer, the right ones on the diagonal.
+
+    A cell is as dark as its share of its row, so that classes of few photos can be read as well; with up to 30 classes
+    the count stands in it, with up to 100 the names beside it.
+
+    Args:
+        counts: (classes, classes), as `training.answers.confusion` gives them.
+        class_names: in that order.
+
+    Raises:
+        ValueError: counts are not square, or not of as many classes as there are names.
+    """
+    table, classes = as_numpy(counts), len(class_names)
+    if table.shape != (classes, classes) or not classes:
+        raise ValueError(f"Expected counts of the {classes} classes by their answers, got the shape {table.shape}.")
+    named, numbered = classes <= 100, classes <= 30
+    # Inches: 0.075 for a letter of the names, 0.4 for a number.
+    cell = 0.4 if numbered else max(0.12, 12 / classes) if named else 9 / classes
+    names = [_drawable(name, instead=f"class {label}") for label, name in enumerate(class_names)]
+    beside = 0.45 + 0.075 * max(map(len, names)) * named
+    left, top, side = beside, 0.8, max(cell * classes, 1.6)
+    width, height = max(left + side + 0.9, 5.0), top + side + beside
+    figure = _matplotlib("figure").Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((left / width, beside / height, side / width, side / height))
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    axes.set_ylabel("what the photos show", fontsize=9)
+    axes.set_xlabel("what was answered", fontsize=9)
+    ticks, labels = (range(classes), names) if named else ([], [])
+    axes.set_xticks(ticks, labels, rotation=90, fontsize=8, parse_math=False)
+    axes.set_yticks(ticks, labels, fontsize=8, parse_math=False)
+    for row, column in zip(*np.nonzero(table), strict=True) if numbered else ():
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(table[row, column]), ha="center", va="center", fontsize=8, color=color)
+    _color_bar(figure, axes, image).ax.yaxis.set_major_formatter(_matplotlib("ticker").PercentFormatter(1))
+    _title(figure, f"Confusion matrix, {table.trace() / max(table.sum(), 1):.2%} of {table.sum()} photos right")
+    return figure
+
+
 def _series(lines: Sequence[Mapping[str, Any]], *names: str) -> tuple[list[float], list[float]]:
     """Epochs and values of the lines that hold what the names lead to."""
     epochs, values = [], []
@@ -329,6 +369,16 @@ def _series(lines: Sequence[Mapping[str, Any]], *names: str) -> tuple[list[float
             epochs.append(line["epoch"])
             values.append(value)
     return epochs, values
+
+
+def _drawable(name: str, *, instead: str) -> str:
+    """A class's name as a label, cut if it is long; `instead` where matplotlib's own font lacks one of its letters."""
+    font = _matplotlib("font_manager").findfont("DejaVu Sans")
+    letters = _matplotlib("ft2font").FT2Font(font).get_charmap()
+    name = checks.one_line(name)
+    if not all(ord(letter) in letters for letter in name):
+        return instead
+    return name if len(name) <= 24 else f"{name[:23]}\u2026"
 
 
 def side_by_side(photos: Array, *, columns: int = 8) -> Array:

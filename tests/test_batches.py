@@ -1,5 +1,8 @@
 """Which photos a step sees, and what becomes of them: from the seed and the step alone."""
 
+import collections
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -131,13 +134,28 @@ def test_batch_sizes_that_do_not_fit(photos, more, world, message):
 def test_without_augmentation_photos_are_those_of_evaluation(photos, kind):
     images = photos[kind]
     one = batches(images, PLAIN, label_smoothing=0.0)
-    assert (one.pixels is not None) == (kind == "small")  # both ways are compared
     for step in range(3):
         indices = one.indices(step)
         batch = one(step)
         expected = deit_ref.preprocess([images.read(i) for i in indices], one.recipe.image_processing)
         np.testing.assert_allclose(batch.pixel_values, expected, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(batch.targets, np.eye(3)[images.labels[indices]])
+
+
+def test_photos_are_read_once_for_all_epochs_unless_parts_of_them_are_cut_out(photos):
+    for crop in ("padded", "none", "resized"):
+        reads = collections.Counter()
+        images = photos["large"]
+
+        def read(i, reads=reads, images=images):
+            reads[i] += 1
+            return images.read(i)
+
+        one = batches(dataclasses.replace(images, read=read), PLAIN, crop=crop)
+        for step in range(3 * one.steps_per_epoch):
+            one(step)
+        reads[0] -= 2 * (crop != "resized")  # the first says how large they are
+        assert (max(reads.values()) <= 1) == (crop != "resized")
 
 
 def test_a_mean_and_std_may_be_a_number(photos):

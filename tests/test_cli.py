@@ -385,7 +385,8 @@ def test_preprocess_of_images_that_stay_of_different_sizes(capsys, images, tmp_p
 
 def test_convert_writes_what_reads_back_the_same(capsys, folder, tmp_path):
     target = tmp_path / "new" / "converted"
-    code, printed, err = run(capsys, "convert", folder, target)
+    deit_ref.save_weights(deit_ref.load_weights(folder), tmp_path / "trained", provenance={"seed": 7})
+    code, printed, err = run(capsys, "convert", tmp_path / "trained", target)
     assert (code, err) == (0, "")
     ours, theirs = deit_ref.load_weights(folder), deit_ref.load_weights(target)
     arrays = dict(named_arrays(ours))
@@ -395,6 +396,7 @@ def test_convert_writes_what_reads_back_the_same(capsys, folder, tmp_path):
     )
     assert theirs.config == ours.config
     assert theirs.class_names == NAMES
+    assert json.loads((target / "config.json").read_text())["provenance"] == {"seed": 7}
     for name, array in named_arrays(theirs):
         np.testing.assert_array_equal(array, arrays.pop(name))
     assert arrays == {}
@@ -444,10 +446,10 @@ def test_convert_drops_heads_for_a_task(capsys, folder, tmp_path):
 def test_convert_finds_a_bit_that_did_not_come_back(capsys, folder, tmp_path, monkeypatch):
     save = deit_ref.save_weights
 
-    def save_badly(weights, path):
+    def save_badly(weights, path, **options):
         worse = map_weights(np.copy, weights)
         worse.blocks[0].norm1.bias[0] = -0.0  # equal, and yet another bit
-        save(worse, path)
+        save(worse, path, **options)
 
     monkeypatch.setattr(deit_ref, "save_weights", save_badly)
     result = run(capsys, "convert", folder, tmp_path / "out")
@@ -455,9 +457,8 @@ def test_convert_finds_a_bit_that_did_not_come_back(capsys, folder, tmp_path, mo
 
 
 def test_convert_to_onnx_says_what_the_file_takes_and_gives(capsys, folder, tmp_path):
-    deit_ref.save_weights(deit_ref.load_weights(folder).to("numpy", dtype="float64"), tmp_path / "wide")
-    config = tmp_path / "wide" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"provenance": {"seed": 7}}))
+    wide = deit_ref.load_weights(folder).to("numpy", dtype="float64")
+    deit_ref.save_weights(wide, tmp_path / "wide", provenance={"seed": 7})
     path = tmp_path / "model.onnx"
     path.write_bytes(b"mine")
     words = ("convert", tmp_path / "wide", path, "--attentions")

@@ -332,11 +332,7 @@ def test_threads_read_what_one_reads(tmp_path):
             for i, image in result:
                 np.testing.assert_array_equal(image, expected[i])
     assert warnings.filters == filters
-    counts = []
-    np.testing.assert_array_equal(image_sets.in_memory(images, progress=counts.append), np.stack(expected))
-    assert sum(counts) == 100
-    assert image_sets.fits_in_memory(images, most=100 * 90)
-    assert not image_sets.fits_in_memory(images, most=100 * 90 - 1)
+    np.testing.assert_array_equal(image_sets.in_memory(images), np.stack(expected))
 
 
 def test_other_sizes_do_not_fit(tmp_path):
@@ -344,7 +340,6 @@ def test_other_sizes_do_not_fit(tmp_path):
     images = open_images(write_folder(tmp_path / "d", files), "train")
     with pytest.raises(ValueError, match=r"one size, 6 x 5 as .*Ant/a.jpg; .*cat/c.png has 5 x 6"):
         image_sets.in_memory(images)
-    assert not image_sets.fits_in_memory(images)
 
 
 def test_subset_keeps_classes_and_order(tmp_path):

@@ -8,7 +8,7 @@ from strategies import TINY
 from deit_ref.data.images import ImageSet
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import MaskedImageOutput, TeacherOutput
-from deit_ref.training.evaluate import baselines, evaluate, reconstruction_error
+from deit_ref.training.evaluate import answered, baselines, evaluate, reconstruction_error
 from deit_ref.training.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -48,7 +48,7 @@ def test_shares_by_hand(batch_size):
     losses = torch.nn.functional.cross_entropy(LOGITS, torch.from_numpy(LABELS), reduction="none")
     assert found["loss"] == pytest.approx(float(losses.mean()), rel=1e-6)
     assert (found["photos"], found["top1"], found["top5"]) == (5, 0.4, 0.6)
-    assert found["per_class"] == {"a": 0.5, "b": 0.0, "c": 0.0, "d": 1.0, "e": 0.0, "f": 0.0, "g": 0.0, "h": 0.0}
+    assert found["per_class"] == {"a": 0.5, "b": 0.0, "c": 0.0, "d": 1.0}  # of e to h there are no photos
     assert not {"cls_top1", "distillation_top1"} & {*found}
 
 
@@ -58,14 +58,28 @@ def test_each_head_is_counted():
     assert (found["top1"], found["cls_top1"], found["distillation_top1"]) == (0.4, 0.2, 0.4)
 
 
+def test_what_is_answered_by_hand():
+    found = answered(two_heads, images(), AS_IT_IS, device=CPU, batch_size=2)
+    assert found.answers.tolist() == [0, 0, 0, 3, 1]
+    assert found.probabilities.tolist() == pytest.approx(LOGITS.softmax(dim=1).amax(dim=1).tolist(), rel=1e-6)
+    assert found.in_top5.tolist() == [True, True, False, True, False]
+    assert {name: right.sum() for name, right in found.head_is_right.items()} == {
+        "cls_top1": 1,
+        "distillation_top1": 2,
+    }
+
+
 def test_processes_share_the_photos(monkeypatch):
-    sums = []
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda value: sums.append(value.clone()))
-    parts = [evaluate(two_heads, images(), AS_IT_IS, device=CPU, rank=rank, world=2) for rank in (0, 1)]
-    assert [part["photos"] for part in parts] == [3, 2]
-    assert len(sums) == 2 * 6
-    whole = evaluate(two_heads, images(), AS_IT_IS, device=CPU)
-    assert sum(part["photos"] * part["loss"] for part in parts) == pytest.approx(5 * whole["loss"])
+    """Each fills its own places, and the sum has all of them."""
+    parts = []
+    for rank in (0, 1):
+        sums = parts.append([]) or parts[-1]
+        monkeypatch.setattr(torch.distributed, "all_reduce", lambda value, sums=sums: sums.append(value.clone()))
+        answered(two_heads, images(), AS_IT_IS, device=CPU, rank=rank, world=2)
+    whole = answered(two_heads, images(), AS_IT_IS, device=CPU)
+    sums = [(first + second).numpy() for first, second in zip(*parts, strict=True)]
+    for one, other in zip(sums, (whole.answers, whole.probabilities, whole.losses, whole.in_top5), strict=False):
+        np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="1 photos cannot be divided among 2 processes"):
         evaluate(two_heads, images(1), AS_IT_IS, device=CPU, rank=0, world=2)
 

@@ -37,7 +37,9 @@ FOR_COMMANDS = {
     "pipeline": [],
     "recipes": [],
     "survey": ["terminal"],
-    "training": ["arguments", "recipes", "survey", "terminal"],
+    "labelled": ["arguments", "survey"],
+    "evaluation": ["terminal"],
+    "training": ["arguments", "evaluation", "labelled", "recipes", "terminal"],
 }
 
 # Third parties at module level, and inside functions.
@@ -56,7 +58,7 @@ THIRD = {
     "onnx_export": ({"numpy"}, {"torch", "onnx", "onnxruntime"}),
     "plots": ({"numpy"}, {"matplotlib"}),
     "commands.check": (set(), {"torch"}),
-    "commands.evaluate": (set(), {"torch"}),
+    "commands.evaluation": (set(), {"torch"}),
     "commands.terminal": (set(), {"tqdm"}),
     "commands.training": (set(), {"tqdm"}),
     "course.assignments.experiment": ({"numpy", "jaxtyping"}, {"torch"}),

@@ -80,6 +80,22 @@ def test_every_trainable_parameter_is_in_one_group_and_frozen_ones_in_none(optim
         assert {group["lr"] for _, group in groups} == {0.125}
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
+def test_lower_layers_get_a_smaller_share_of_the_rate(optimizer):
+    module = modules()[0]  # two blocks: the heads stand three layers above the tokens
+    found = optimizers(named(module), Recipe(optimizer=optimizer, layer_decay=0.5, learning_rate=8.0))
+    set_learning_rate(found, 0.8)
+    rates = {id(p): group["lr"] for kind in found for group in kind.param_groups for p in group["params"]}
+    first_parts = {"patch_embed", "cls_token", "dist_token", "pos_embed"}
+    for name, parameter in named(module):
+        part = name.split(".")[0]
+        share = 0.125 if part in first_parts else {"blocks.0": 0.25, "blocks.1": 0.5}.get(name[:8], 1.0)
+        assert rates[id(parameter)] == pytest.approx(0.8 * share), name
+    heads_alone = optimizers(named(module), Recipe(optimizer=optimizer, layer_decay=0.0))
+    moving = [p for kind in heads_alone for group in kind.param_groups if group["lr"] for p in group["params"]]
+    assert {id(p) for p in moving} == {id(p) for name, p in named(module) if name.startswith(("norm.", "head"))}
+
+
 def test_one_step_of_adamw_by_hand():
     matrix, bias = (torch.nn.Parameter(torch.full(shape, 2.0)) for shape in ((2, 2), (2,)))
     (adamw,) = optimizers([("head.weight", matrix), ("head.bias", bias)], Recipe(weight_decay=0.05))

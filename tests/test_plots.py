@@ -389,3 +389,48 @@ def test_the_distillation_chart_has_a_mark_per_seed_and_a_line_at_the_mean():
     np.testing.assert_allclose(*zip(*ticks, strict=True), atol=1e-9)  # no label says less than where it stands
     with pytest.raises(ValueError, match="none of soft"):
         plots.distillation_chart({"soft": []})
+
+
+def confused(counts, names):
+    """The axes of a confusion matrix, its texts by (row, column), and its rendered page."""
+    figure = plots.confusion_matrix(np.array(counts), names)
+    axes = figure.axes[0]
+    texts = {text.get_position()[::-1]: text.get_text() for text in axes.texts}
+    return axes, texts, plots.rendered(figure), [text.get_text() for text in figure.texts]
+
+
+def test_a_confusion_matrix_has_a_row_for_what_the_photos_show():
+    axes, texts, page, titles = confused([[3, 1, 0], [0, 9, 0], [2, 0, 0]], ("ant", "bee", "cat"))
+    assert texts == {(0, 0): "3", (0, 1): "1", (1, 1): "9", (2, 0): "2"}
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["ant", "bee", "cat"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ant", "bee", "cat"]
+    assert axes.yaxis_inverted()  # the first class is on top
+    assert titles == ["Confusion matrix, 80.00% of 15 photos right"]
+    np.testing.assert_allclose(axes.get_images()[0].get_array(), [[0.75, 0.25, 0], [0, 1, 0], [1, 0, 0]])
+    # In the finished picture: a row of one answer is dark there, what never happened is nearly white.
+    place, (height, width) = axes.get_position(), page.shape[:2]
+    left, top = place.x0 * width, (1 - place.y1) * height
+    cell = place.width * width / 3
+    corner = [
+        [page[int(top + (r + 0.1) * cell), int(left + (c + 0.1) * cell)].mean() for c in range(3)] for r in (1, 2)
+    ]
+    assert (np.array(corner) > 200).tolist() == [[True, False, True], [False, True, True]]
+
+
+def test_a_confusion_matrix_of_many_classes_leaves_out_what_could_not_be_read():
+    for classes, numbered, named in ((30, True, True), (31, False, True), (101, False, False)):
+        axes, texts, _, _ = confused(np.eye(classes, dtype=int), [f"class {i}" for i in range(classes)])
+        assert bool(texts) == numbered
+        assert len(axes.get_xticklabels()) == (classes if named else 0)
+
+
+def test_names_that_cannot_be_drawn_are_numbered():
+    axes, *_ = confused(np.eye(4, dtype=int), ("\u732b", "a$b$c", "caf\u00e9\n", "n" * 30))
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["class 0", "a$b$c", "caf\u00e9\\n", "n" * 23 + "\u2026"]
+
+
+def test_a_confusion_matrix_is_square():
+    for counts in (np.zeros((2, 3)), np.zeros((3, 3)), np.zeros((0, 0))):
+        with pytest.raises(ValueError, match="Expected counts of the 2 classes by their answers"):
+            plots.confusion_matrix(counts, ("a", "b"))

@@ -17,7 +17,7 @@ def test_the_papers_recipe():
         "epochs": 300, "batch_size": 1024,
         "optimizer": "adamw", "learning_rate": 5e-4, "learning_rate_batch": 512,
         "warmup_epochs": 5, "warmup_learning_rate": 1e-6, "min_learning_rate": 1e-5,
-        "weight_decay": 0.05, "clip_norm": None,
+        "layer_decay": 1.0, "weight_decay": 0.05, "clip_norm": None,
         "label_smoothing": 0.1, "dropout": 0.0, "attention_dropout": 0.0, "drop_path": 0.1,
         "ema_decay": 0.99996, "ema_warmup": False,
         "crop": "resized", "padding": 4, "flip": 0.5, "repeats": 3, "rand_augment": 2, "magnitude": 9, "erasing": 0.25,
@@ -67,6 +67,7 @@ def test_small_photos_lose_no_margin():
         ({"drop_path": 1.0}, r"drop_path must lie in \[0, 1\)"),
         ({"label_smoothing": -0.1}, "label_smoothing must lie in"),
         ({"flip": 1.1}, "flip must lie in"),
+        ({"layer_decay": 1.1}, "layer_decay must lie in"),
         ({"learning_rate": float("nan")}, "learning_rate must lie in"),
         ({"weight_decay": -1}, "weight_decay must lie in"),
         ({"tau": 0}, r"tau must lie in \(0"),
@@ -84,7 +85,7 @@ def test_what_a_recipe_cannot_be(changes, message):
 
 
 def test_every_share_may_be_one_where_that_means_something():
-    names = ("flip", "erasing", "mix_probability", "mix_switch", "alpha", "mask_ratio")
+    names = ("flip", "erasing", "mix_probability", "mix_switch", "alpha", "mask_ratio", "layer_decay")
     recipe = Recipe(**dict.fromkeys(names, 1.0))
     assert [getattr(recipe, name) for name in names] == [1.0] * len(names)
     assert len(FIELDS) == len(dataclasses.asdict(recipe))

@@ -57,10 +57,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{target} is not empty: choose another folder, or add --force to replace the files in it.")
     weights = deit_ref.load_weights(args.source, task=args.task, seed=args.seed, revision=args.revision)
     warn_of_weights(weights)
-    if to_onnx:
-        written = _to_onnx(weights, target, attentions=args.attentions, provenance=_provenance(args.source))
-    else:
-        written = _to_folder(weights, target)
+    origin = _provenance(args.source)
+    written = _to_onnx(weights, target, origin, args.attentions) if to_onnx else _to_folder(weights, target, origin)
     print(f"{printable(str(target))}: {written}")
     return 0
 
@@ -74,8 +72,15 @@ def _target(text: str) -> str:
     return new_file(".onnx")(text) if _is_onnx(text) else text
 
 
-def _to_folder(weights: DeiTWeights, folder: Path) -> str:
-    deit_ref.save_weights(weights, folder)
+def _provenance(source: str) -> Any:
+    """What a training run wrote into the config.json of a checkpoint on this machine."""
+    path = locate(source)
+    config = (path if path.is_dir() else path.parent) / CONFIG
+    return read_json(config).get("provenance") if config.is_file() else None
+
+
+def _to_folder(weights: DeiTWeights, folder: Path, provenance: Any) -> str:
+    deit_ref.save_weights(weights, folder, provenance=provenance)
     if wrong := differences(weights, deit_ref.load_weights(folder)):
         raise ValueError(f"{folder} does not read back as it was written, do not use it: {', '.join(wrong)} changed.")
     return (
@@ -84,14 +89,7 @@ def _to_folder(weights: DeiTWeights, folder: Path) -> str:
     )
 
 
-def _provenance(source: str) -> Any:
-    """What a training run wrote into the config.json of a checkpoint on this machine."""
-    path = locate(source)
-    config = (path if path.is_dir() else path.parent) / CONFIG
-    return read_json(config).get("provenance") if config.is_file() else None
-
-
-def _to_onnx(weights: DeiTWeights, path: Path, *, attentions: bool, provenance: Any) -> str:
+def _to_onnx(weights: DeiTWeights, path: Path, provenance: Any, attentions: bool) -> str:
     if (dtype := weights.pos_embed.dtype) != "float32":
         say(f"the weights are {dtype}, the file will be float32.")
         weights = weights.to("numpy", dtype="float32")

@@ -4,39 +4,47 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-import deit_ref
-from deit_ref import checks
-from deit_ref.commands.arguments import add_exif, count, share
+from deit_ref.commands.arguments import count, natural, new_file, share
+from deit_ref.commands.evaluation import chosen_device, in_words, judged, torch_model, watched, write_confusion
+from deit_ref.commands.labelled import DATA, add_data, given_data, part
 from deit_ref.commands.shared import loaded_weights
-from deit_ref.commands.survey import add_no_check, looked_over
-from deit_ref.commands.terminal import json_line, say
-from deit_ref.commands.training import DATA, need
+from deit_ref.commands.survey import looked_over
+from deit_ref.commands.terminal import counting, json_line, say
+from deit_ref.commands.training import need
+from deit_ref.data.classes import labelled_as
+from deit_ref.data.held_out import divided
 from deit_ref.data.images import ImageSet
+from deit_ref.data.layout import MissingSplit
 from deit_ref.data.opening import open_images
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.training.recipe import Recipe
 
 EXAMPLES = f"""examples:
-  deit-ref evaluate --data cifar10/ --weights my_checkpoint/
-  deit-ref evaluate --data cifar10/ --weights my_teacher/ --json
-  deit-ref evaluate --data cifar10/ --weights my_simmim/ --block 2
+  deit-ref evaluate cifar10/ --weights my_checkpoint/
+  deit-ref evaluate cifar10/ --weights my_checkpoint/ --confusion confusion.png
+  deit-ref evaluate photos/ --weights my_checkpoint/ --val-split 0.2   what finetune held out of photos/
+  deit-ref evaluate cifar10/ --weights my_teacher/ --json
+  deit-ref evaluate cifar10/ --weights my_simmim/ --block 2
 
-Weights that classify: top-1, top-5, each head, each class. Weights of the task masked-image-modeling: the masked L1,
-beside that of two guesses without a model.
+Weights that classify: top-1, top-5, each head, each class, what was taken for what, and the surest mistakes. There may
+be photos of some of the classes alone. Weights of the task masked-image-modeling: the masked L1, beside that of two
+guesses without a model.
 
 {DATA}"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, metavar="DATA", help="photos in class folders")
+    add_data(parser, usual_exif="as the weights say")
     parser.add_argument(
         "--weights",
         metavar="SOURCE",
         help="a checkpoint or a teacher's folder (default: the bundled cifar10-distilled)",
     )
-    parser.add_argument("--split", choices=("train", "test"), default="test", help="(default: test)")
-    add_exif(parser)
-    add_no_check(parser)
+    parser.add_argument("--split", choices=("train", "test"), help="(default: test)")
+    parser.add_argument(
+        "--val-split", type=part, metavar="R", help="instead of a split: the share that finetune held out of train"
+    )
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="that finetune had (default: 0)")
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
     parser.add_argument("--batch-size", type=count, default=256, metavar="N", help="photos at a time (default: 256)")
     words = "of masked-image-modeling:"
@@ -44,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mask-ratio", type=share, default=0.6, metavar="R", help=f"{words} share hidden (default: 0.6)"
     )
     parser.add_argument("--block", type=count, default=1, metavar="N", help=f"{words} in NxN patches (default: 1)")
+    parser.add_argument("--confusion", type=new_file(".png"), metavar="FILE.png", help="draw what was taken for what")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -51,93 +60,87 @@ def run(args: argparse.Namespace) -> int:
     need("torch")
     from deit_ref.training.teacher import is_teacher
 
-    if args.weights is not None and is_teacher(args.weights):
-        found = _evaluate_teacher(args)
-    else:
-        found = _evaluate_weights(args)
-    found = {"weights": args.weights, "data": args.data, "split": args.split, **found}
+    args.data = given_data(args)
+    if args.data is None:
+        raise ValueError("evaluate needs DATA, photos in class folders (see deit-ref evaluate --help)")
+    if args.val_split is not None and args.split is not None:
+        raise ValueError("--val-split judges by a share of the split train: leave out --split.")
+    if args.val_split == 0:
+        raise ValueError("--val-split 0 holds out no photo to judge by: give the share that finetune held out, as 0.2.")
+    is_one = args.weights is not None and is_teacher(args.weights)
+    found = _of_teacher(args) if is_one else _of_weights(args)
+    part = (args.split or "test") if args.val_split is None else f"train, {args.val_split:g} of it held out"
+    found = {"weights": args.weights, "data": args.data, "split": part, **found}
+    if args.confusion is not None:
+        write_confusion(args.confusion, found["confusion"])
     print(json_line(found) if args.json else _report(found))
     return 0
 
 
-def _evaluate_teacher(args: argparse.Namespace) -> dict[str, Any]:
-    from deit_ref.training.evaluate import evaluate
+def _of_teacher(args: argparse.Namespace) -> dict[str, Any]:
     from deit_ref.training.teacher import load_teacher
 
     teacher, names = load_teacher(args.weights)
     teacher.apply_exif = teacher.apply_exif if args.exif is None else args.exif
-    where, processing = _device(args), teacher.image_processing
-    images = open_images(args.data, args.split, processing)
-    _check_classes(names, len(names), images)
-    images = _looked_over(args, images, processing, (teacher.image_size, teacher.image_size))
-    return evaluate(teacher.to(where), images, processing, device=where, batch_size=args.batch_size)
+    where, processing = chosen_device(args), teacher.image_processing
+    images = _photos(args, processing, (teacher.image_size, teacher.image_size), (names, len(names)))
+    return judged(teacher.to(where), images, processing, device=where, batch_size=args.batch_size)
 
 
-def _evaluate_weights(args: argparse.Namespace) -> dict[str, Any]:
-    from deit_ref.training.evaluate import evaluate, reconstruction_error
+def _of_weights(args: argparse.Namespace) -> dict[str, Any]:
+    from deit_ref.training.evaluate import reconstruction_error
 
     weights = loaded_weights(args)
+    config, processing, where = weights.config, weights.image_processing, chosen_device(args)
     if weights.task == "features":
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
-    processing = weights.image_processing
-    images = open_images(args.data, args.split, processing)
+    model = torch_model(weights.to("torch", device=where))
     if weights.task != "masked-image-modeling":
-        _check_classes(weights.class_names, weights.config.num_labels, images)
-    images = _looked_over(args, images, processing, weights.config.image_shape)
-    where = _device(args)
-    weights = weights.to("torch", device=where)
-
-    def model(pixel_values: Any, **options: Any) -> Any:
-        return deit_ref.forward(weights, pixel_values=pixel_values, backend="torch", **options)
-
-    if weights.task != "masked-image-modeling":
-        return evaluate(model, images, processing, device=where, batch_size=args.batch_size)
+        images = _photos(args, processing, config.image_shape, (weights.class_names, config.num_labels))
+        return judged(model, images, processing, device=where, batch_size=args.batch_size)
+    if args.confusion is not None:
+        raise ValueError(f"--confusion is of weights that classify, got the task {weights.task!r}: leave it out.")
+    images = _photos(args, processing, config.image_shape)
     recipe = Recipe(task=weights.task, mask_ratio=args.mask_ratio, mask_block=args.block)
-    found = reconstruction_error(
-        model, images, processing, recipe, weights.config, device=where, batch_size=args.batch_size
-    )
+    with counting(len(images)) as done:
+        found = reconstruction_error(
+            model, watched(images, done), processing, recipe, config, device=where, batch_size=args.batch_size
+        )
     return {**found, "mask_ratio": args.mask_ratio, "block": args.block}
 
 
-def _looked_over(
-    args: argparse.Namespace, images: ImageSet, processing: ImageProcessing, image_shape: tuple[int, int]
+def _photos(
+    args: argparse.Namespace,
+    processing: ImageProcessing,
+    image_shape: tuple[int, int],
+    known: tuple[tuple[str, ...] | None, int] | None = None,
 ) -> ImageSet:
-    sets = {args.split: images}
-    return looked_over(sets, args, apply_exif=processing.apply_exif, image_shape=image_shape)[args.split]
-
-
-def _device(args: argparse.Namespace) -> Any:
-    import torch
-
-    from deit_ref.arrays import as_device
-
-    return as_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def _check_classes(names: tuple[str, ...] | None, number: int, images: Any) -> None:
-    """Labels mean the same in both: the names are equal, or nothing but their number and order can be compared."""
-    folders = images.class_names
-    if names == folders:
-        return
-    if number != len(folders) or (names is not None and {*names} & {*folders}):
-        known = "" if names is None else f" ({checks.some(names)})"
-        raise ValueError(
-            f"The weights know {number} classes{known}, the photos are of {len(folders)} ({checks.some(folders)}): "
-            "both must be the same, in the same order."
-        )
-    first = "the weights' first class" if names is None else repr(names[0])
-    say(f"warning: classes are compared by their order, not by name: {folders[0]!r} is taken for {first}.")
+    """The photos to judge by, looked over; with the labels of `known`, the names and number of the weights' classes."""
+    split = args.split or ("test" if args.val_split is None else "train")
+    try:
+        images = open_images(args.data, split, processing)
+    except MissingSplit as error:
+        if split == "train" or args.split is not None:
+            raise
+        also = "Or judge by --split train, or by what finetune held out, --val-split 0.2."
+        raise ValueError(f"{error} {also}") from error
+    if known is not None:
+        labelled_as(images, *known)  # what is wrong with the classes is said before the photos are read
+    images = looked_over({split: images}, args, apply_exif=processing.apply_exif, image_shape=image_shape)[split]
+    if args.val_split is not None:
+        images = divided(images, share=args.val_split, seed=args.seed)[1]
+    if known is None:
+        return images
+    images, said = labelled_as(images, *known)
+    if said:
+        say(said)
+    return images
 
 
 def _report(found: Mapping[str, Any]) -> str:
-    lines = [f"{found['photos']} photos, split {found['split']}"]
-    if "masked_l1" in found:
-        lines[0] += f", {found['mask_ratio']:.0%} hidden in squares of {found['block']}x{found['block']} patches"
-        names = {"masked_l1": "masked L1", "mean_color": "by the mean color", "neighbors": "by the neighbors"}
-        return "\n".join([*lines, *(f"  {words:<20} {found[name]:.4f}" for name, words in names.items())])
-    names = {"top1": "top-1", "top5": "top-5", "cls_top1": "class head", "distillation_top1": "distillation head"}
-    lines += [f"  {words:<20} {found[name]:8.2%}" for name, words in names.items() if name in found]
-    lines.append(f"  {'loss':<20} {found['loss']:8.4f}")
-    lines.append("top-1 of each class")
-    lines += [f"  {name:<20} {right:8.2%}" for name, right in found["per_class"].items()]
-    return "\n".join(lines)
+    first = f"{found['photos']} photos, split {found['split']}"
+    if "masked_l1" not in found:
+        return f"{first}\n{in_words(found)}"
+    names = {"masked_l1": "masked L1", "mean_color": "by the mean color", "neighbors": "by the neighbors"}
+    first += f", {found['mask_ratio']:.0%} hidden in squares of {found['block']}x{found['block']} patches"
+    return "\n".join([first, *(f"  {words:<20} {found[name]:.4f}" for name, words in names.items())])

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -60,6 +61,20 @@ def _counted(things: Iterable[Thing], what: str, every: int) -> Iterator[Thing]:
         if i and i % every == 0:
             say(f"{i} {what}")
         yield thing
+
+
+@contextmanager
+def counting(count: int, *, unit: str = "photo", every: int = 500) -> Iterator[Callable[[], object]]:
+    """A function to call for each of many things that is done; any thread may. Shown as `progress` shows them."""
+    lock = threading.Lock()
+    with progress(range(count), count, unit=unit, every=every) as (things, _):
+        steps = iter(things)
+
+        def done() -> None:
+            with lock:
+                next(steps, None)
+
+        yield done
 
 
 class _SayHandler(logging.Handler):

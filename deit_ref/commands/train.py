@@ -2,8 +2,9 @@
 
 import argparse
 
+from deit_ref.commands.labelled import DATA
 from deit_ref.commands.recipes import listed_recipes
-from deit_ref.commands.training import DATA, OUT, add_training, train
+from deit_ref.commands.training import OUT, add_training, train
 
 TASKS = ("classification", "masked-image-modeling")
 

@@ -2,7 +2,8 @@
 
 import argparse
 
-from deit_ref.commands.training import DATA, OUT, add_training, train
+from deit_ref.commands.labelled import DATA
+from deit_ref.commands.training import OUT, add_training, train
 
 EXAMPLES = f"""examples:
   deit-ref train-teacher --data cifar10/ --out my_teacher/

@@ -15,19 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import deit_ref
-from deit_ref.commands.arguments import add_exif, count, natural
+from deit_ref.commands.arguments import count, natural
+from deit_ref.commands.evaluation import chosen_device, in_words, judged, torch_model, write_confusion
+from deit_ref.commands.labelled import add_data, add_val_split, given_data, opened
 from deit_ref.commands.recipes import changed_recipe, recipe_table
-from deit_ref.commands.survey import add_no_check, looked_over
-from deit_ref.commands.terminal import say
+from deit_ref.commands.terminal import json_line, say
+from deit_ref.data.images import ImageSet
 from deit_ref.photos import write_png
 from deit_ref.training.recipe import DISTILLATIONS, RECIPES, Recipe
 
-DATA = """DATA is a folder with train and test, each with a folder per class; train.zip and test.zip of the same; a zip
-or tar of both; or cifar-10-python.tar.gz. Photos are looked at first, as deit-ref check does."""
 OUT = """Ctrl-C finishes the step and writes a checkpoint; the same command with --resume goes on from it. OUT gets the
 weights, checkpoint.pt, metrics.jsonl (a line per epoch) and metrics.png. For several GPUs or machines:
 torchrun --nproc-per-node 2 -m deit_ref COMMAND ..."""
 
+logger = logging.getLogger("deit_ref")
+
+OWN_PHOTOS = "own-photos"  # the recipe that takes the size of the weights
+
+_NEEDED = {"recipe": "--recipe", "data": "DATA", "out": "--out"}
 _OPTIONS = ("epochs", "batch_size", "image_size", "distillation")  # options that stand for a field of the recipe
 
 
@@ -36,12 +41,13 @@ def add_training(
     *,
     recipe: str | None = None,
     student: bool = True,
+    val_split: float = 0.0,
     usual_exif: str = "as stored",
 ) -> None:
-    """What may follow every command that trains; `recipe` is what it trains by if none is named."""
+    """What may follow every command that trains; `recipe` and `val_split` are what it takes if none is given."""
     usual = f" (default: {recipe})" if recipe else ""
     parser.add_argument("--recipe", metavar="NAME", default=recipe, help=f"how it is trained{usual}")
-    parser.add_argument("--data", metavar="DATA", help="photos in class folders")
+    add_data(parser, usual_exif=usual_exif)
     parser.add_argument("--out", metavar="OUT", help="a folder for what is trained; made if it is not there")
     if student:
         parser.add_argument("--teacher", metavar="SOURCE", help="what to learn from: of train-teacher, or weights")
@@ -57,8 +63,7 @@ def add_training(
         metavar="FIELD=VALUE",
         help="change other fields of the recipe; --show lists them",
     )
-    add_exif(parser, usual=usual_exif)
-    add_no_check(parser)
+    add_val_split(parser, usual=val_split)
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
     parser.add_argument("--no-bfloat16", action="store_true", help="compute in float32 where bfloat16 is faster, too")
@@ -75,8 +80,78 @@ def _change(text: str) -> tuple[str, str]:
 
 def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
     """Train by a recipe of one of these tasks, or show the recipe."""
-    if missing := [f"--{name}" for name in ("recipe", "data", "out", "weights") if _is_missing(args, name)]:
+    args.data = given_data(args)
+    if missing := [word for name, word in _NEEDED.items() if _is_missing(args, name)]:
         raise ValueError(f"{args.command} needs {' and '.join(missing)} (see deit-ref {args.command} --help)")
+    recipe, given = _chosen_recipe(args, tasks)
+    if args.show:
+        print(recipe_table(recipe))
+        return 0
+    _check_teacher(args, recipe)
+    need("torch", "tqdm", *(["kornia"] if recipe.rand_augment else []))
+    from deit_ref.arrays import as_device
+    from deit_ref.training import run
+    from deit_ref.training.fitted import fitted
+    from deit_ref.training.state import NAME, checkpoint_of
+    from deit_ref.training.student import processing_of
+
+    out, weights, task = Path(args.out), None, None
+    # Before photos are read, which may take a while.
+    as_device(args.device or "cpu")
+    if (out / NAME).exists() and not args.resume:
+        raise ValueError(f"--out {out} holds a run already: go on with --resume, or choose another folder.")
+    if args.resume:
+        checkpoint_of(out)
+    if (out / "config.json").exists() and not (out / NAME).exists():
+        raise ValueError(f"--out {out} holds other weights, which would be lost: choose another folder.")
+    _let_the_first_process_speak()
+    if args.command == "finetune":
+        weights = deit_ref.load_weights(args.weights)
+        task = "classification" if recipe.distillation == "none" else "classification-with-teacher"
+        if args.recipe == OWN_PHOTOS:
+            recipe = recipe.of_size(weights.config.image_shape[0], given)
+    splits, held_out = opened(args, processing_of(recipe, weights), recipe.image_size)
+    recipe, said = fitted(recipe, len(splits["train"]), given=given, processes=int(os.environ.get("WORLD_SIZE", 1)))
+    if said:
+        logger.info("the recipe %s is fitted: %s.", args.recipe, ", ".join(said))
+    every = _epochs_per_line(recipe, len(splits["train"]))
+
+    def report(line: Mapping[str, Any]) -> None:
+        if line["epoch"] % every == 0 or line["epoch"] == recipe.epochs:
+            _write(_line(line, recipe))
+
+    try:
+        run.train(
+            recipe,
+            splits,
+            out,
+            teacher=getattr(args, "teacher", None),
+            start=weights,
+            task=task,
+            seed=args.seed,
+            resume=args.resume,
+            device=args.device,
+            bfloat16=False if args.no_bfloat16 else None,
+            assess_every=every,
+            report=report,
+        )
+    except KeyboardInterrupt:
+        if _is_first_process():
+            kept = (out / NAME).exists()
+            say(f"interrupted: {f'the same command with --resume goes on in {out}' if kept else 'nothing is kept'}.")
+        raise
+    if _is_first_process():
+        _finish(args, recipe, out, splits.get("test"), held_out)
+    return 0
+
+
+def _epochs_per_line(recipe: Recipe, photos: int) -> int:
+    """Of many short epochs not each is judged and told: one in about 25 steps, but ten of a run."""
+    return max(1, min(25 * recipe.batch_size // photos, recipe.epochs // 10))
+
+
+def _chosen_recipe(args: argparse.Namespace, tasks: Sequence[str]) -> tuple[Recipe, set[str]]:
+    """The recipe with all changes, and the names of the fields that were given."""
     options = {name: getattr(args, name, None) for name in _OPTIONS}
     options["apply_exif"] = args.exif
     given = [(name, str(value)) for name, value in options.items() if value is not None]
@@ -87,11 +162,13 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
             f"{args.command} does not train the task {recipe.task!r} of the recipe {args.recipe}: choose one of "
             f"{', '.join(fitting)}, or another command."
         )
-    if args.show:
-        print(recipe_table(recipe))
-        return 0
-    teacher, weights, out = getattr(args, "teacher", None), getattr(args, "weights", None), Path(args.out)
-    if weights is not None and "model" in dict(args.set):
+    return recipe, {name for name, _ in (*given, *args.set)}
+
+
+def _check_teacher(args: argparse.Namespace, recipe: Recipe) -> None:
+    """What was said of weights and teacher goes together."""
+    teacher = getattr(args, "teacher", None)
+    if args.command == "finetune" and "model" in dict(args.set):
         raise ValueError("--set model is not for finetune: the model is that of --weights.")
     if recipe.distillation != "none" and teacher is None:
         raise ValueError(
@@ -100,75 +177,46 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
         )
     if recipe.distillation == "none" and teacher is not None:
         raise ValueError("The recipe learns without a teacher: leave out --teacher, or add --distillation hard.")
-    need("torch", "tqdm", *(["kornia"] if recipe.rand_augment else []))
-    from deit_ref.arrays import as_device
-    from deit_ref.data.images import check_same_classes
-    from deit_ref.data.opening import open_splits
-    from deit_ref.training import run
-    from deit_ref.training.state import NAME, checkpoint_of
-    from deit_ref.training.student import processing_of
-
-    # Before photos are read, which may take a while.
-    as_device(args.device or "cpu")
-    if (out / NAME).exists() and not args.resume:
-        raise ValueError(f"--out {out} holds a run already: go on with --resume, or choose another folder.")
-    if args.resume:
-        checkpoint_of(out)
-    if (out / "config.json").exists() and not (out / NAME).exists():
-        raise ValueError(f"--out {out} holds other weights, which would be lost: choose another folder.")
-    _let_the_first_process_speak()
-    task = None
-    if weights is not None:
-        weights = deit_ref.load_weights(weights)
-        task = "classification" if recipe.distillation == "none" else "classification-with-teacher"
-    reading, size = processing_of(recipe, weights), (recipe.image_size, recipe.image_size)
-    splits = open_splits(args.data, reading)
-    if "test" in splits:
-        check_same_classes(splits["train"], splits["test"])
-    splits = looked_over(splits, args, apply_exif=reading.apply_exif, image_shape=size)
-    try:
-        run.train(
-            recipe,
-            splits,
-            out,
-            teacher=teacher,
-            start=weights,
-            task=task,
-            seed=args.seed,
-            resume=args.resume,
-            device=args.device,
-            bfloat16=False if args.no_bfloat16 else None,
-            report=lambda line: _write(_line(line, recipe)),
-        )
-    except KeyboardInterrupt:
-        if _is_first_process():
-            kept = (out / NAME).exists()
-            say(f"interrupted: {f'the same command with --resume goes on in {out}' if kept else 'nothing is kept'}.")
-        raise
-    if _is_first_process():
-        _finish(args, recipe, out)
-    return 0
 
 
-def _finish(args: argparse.Namespace, recipe: Recipe, out: Path) -> None:
-    """Draw the run, and say where the weights are and what to do with them."""
+def _finish(args: argparse.Namespace, recipe: Recipe, out: Path, test: ImageSet | None, held_out: float) -> None:
+    """Draw the run, judge what came of it, and say where the weights are and what to do with them."""
     from deit_ref import plots
     from deit_ref.training.metrics import read_metrics
 
-    if find_spec("matplotlib") is None:
-        say("the run is not drawn: matplotlib is not installed.")
-    else:
+    drawn = find_spec("matplotlib") is not None
+    if drawn:
         write_png(out / "metrics.png", plots.rendered(plots.training_curves(read_metrics(out))))
+    else:
+        say("the run is not drawn: matplotlib is not installed.")
+    files = ["metrics.jsonl", "checkpoint.pt"]
+    if recipe.task == "classification" and test is not None:
+        # What was written is judged, not what was trained.
+        where = chosen_device(args)
+        weights = deit_ref.load_weights(out).to("torch", device=where)
+        found = judged(torch_model(weights), test, weights.image_processing, device=where)
+        (out / "evaluation.json").write_text(json_line(found) + "\n", encoding="utf-8")
+        files.insert(0, "evaluation.json")
+        if drawn:
+            write_confusion(out / "confusion.png", found["confusion"])
+            files.insert(1, "confusion.png")
+        print(f"{len(test)} photos that were not learned from\n{in_words(found)}")
     folder, data = shlex.quote(str(out)), shlex.quote(str(args.data))
+    by_the_same = f" --val-split {held_out:g} --seed {args.seed}" if held_out else ""
     following = {
         "teacher": [f"train --recipe cifar10-distilled --data {data} --teacher {folder} --out NEW"],
         "masked-image-modeling": [
             f"reconstruct photo.jpg --weights {folder} --out guess.png",
-            f"finetune --weights {folder} --recipe cifar10-finetune --data {data} --out NEW",
+            f"finetune {data} --weights {folder} --recipe cifar10-finetune --out NEW",
         ],
-        "classification": [f"classify photo.jpg --weights {folder}"],
+        "classification": [
+            f"classify photo.jpg --weights {folder}",
+            f"evaluate {data} --weights {folder}{by_the_same}",
+        ],
     }[recipe.task]
-    print(f"{out}: the {'teacher' if recipe.task == 'teacher' else 'weights'}, metrics.jsonl and checkpoint.pt.")
+    print(
+        f"{out}: the {'teacher' if recipe.task == 'teacher' else 'weights'}, {', '.join(files[:-1])} and {files[-1]}."
+    )
     print("\n".join(f"  deit-ref {words}" for words in following))
 
 
@@ -214,5 +262,5 @@ def _is_first_process() -> bool:
 def _let_the_first_process_speak() -> None:
     """Under torchrun, what all processes would say is said once; errors are not held back."""
     if not _is_first_process():
-        logging.getLogger("deit_ref").setLevel(logging.ERROR)
+        logger.setLevel(logging.ERROR)
         warnings.simplefilter("ignore")

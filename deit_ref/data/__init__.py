@@ -8,4 +8,6 @@ Files, in reading order:
     opening    from a path to those
     examine    every photo read once: what it is, which are there twice
     survey     from photos to a report of what is wrong (report)
+    held_out   a share of them to judge by
+    classes    their labels, where weights know other classes or more
 """

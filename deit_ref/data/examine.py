@@ -49,17 +49,24 @@ def examine(images: ImageSet, *, progress: Callable[[int], object] | None = None
 
 def _one(images: ImageSet, i: int) -> Examined:
     try:
-        if images.open is None:  # pixels that lie in memory
-            pixels = images.read(i)
-            return Examined(pixels.shape[:2], content=hashlib.sha256(pixels.tobytes()).digest())
-        content = hashlib.sha256()
-        with images.open(i) as file:
-            while data := file.read(2**20):
-                content.update(data)
-            turned = exif_orientation(file) != 1
-        return Examined(images.read(i).shape[:2], turned, content.digest())
+        turned = False
+        if images.open is not None:
+            with images.open(i) as file:
+                turned = exif_orientation(file) != 1
+        return Examined(images.read(i).shape[:2], turned, content(images, i))
     except (ValueError, OSError) as error:
         return Examined(problem=str(error))
+
+
+def content(images: ImageSet, i: int) -> bytes:
+    """A digest of photo i as it is stored; copies of a photo have the same."""
+    if images.open is None:  # pixels that lie in memory
+        return hashlib.sha256(images.read(i).tobytes()).digest()
+    found = hashlib.sha256()
+    with images.open(i) as file:
+        while data := file.read(2**20):
+            found.update(data)
+    return found.digest()
 
 
 class Doubles(NamedTuple):

@@ -103,41 +103,25 @@ def subset(images: ImageSet, indices: Any) -> ImageSet:
     )
 
 
-def fits_in_memory(images: ImageSet, *, most: int = 2**30) -> bool:
-    """Whether all have one size and take at most so many bytes, judged from some photos spread over the set."""
-    places = np.unique(np.linspace(0, len(images) - 1, 16).astype(int))
-    first = images.read(0)
-    # From the size alone most sets are refused; only small ones read more photos.
-    return first.nbytes * len(images) <= most and all(images.read(int(i)).shape == first.shape for i in places)
-
-
-def in_memory(images: ImageSet, *, progress: Callable[[int], object] | None = None) -> Array:
+def in_memory(images: ImageSet) -> Array:
     """All photos as uint8 (images, height, width, channels), decoded by a few threads.
-
-    Args:
-        images: of one size.
-        progress: called with the number of photos that have been added.
 
     Raises:
         ValueError: an image cannot be read, or has another size than the first; it names the first such.
     """
-    first, chunk = images.read(0), 256
+    first, chunk = images.read(0), 16
     pixels = np.empty((len(images), *first.shape), np.uint8)
 
-    def fill(start: int) -> int:
-        stop = min(start + chunk, len(images))
-        for i in range(start, stop):
-            image = images.read(i)
+    def fill(start: int) -> None:
+        for i in range(start, min(start + chunk, len(images))):
+            image = images.read(i) if i else first
             if image.shape != first.shape:
                 raise ValueError(
                     f"Expected images of one size, {first.shape[0]} x {first.shape[1]} as {images.names[0]}; "
                     f"{images.names[i]} has {image.shape[0]} x {image.shape[1]}. Resize them, or read them one by one."
                 )
             pixels[i] = image
-        return stop - start
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for count in pool.map(fill, range(0, len(images), chunk)):
-            if progress is not None:
-                progress(count)
+        list(pool.map(fill, range(0, len(images), chunk)))
     return pixels

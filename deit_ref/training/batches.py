@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from deit_ref.api import preprocess
-from deit_ref.data.images import ImageSet, fits_in_memory, in_memory
+from deit_ref.data.images import ImageSet
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.training.augmentation import erase, padded_crop, random_flip, random_resized_crop
 from deit_ref.training.mixing import mix, smooth_labels
+from deit_ref.training.prepared import kept, prepared
 from deit_ref.training.randaugment import rand_augment
 from deit_ref.training.recipe import Recipe
 
@@ -51,7 +51,7 @@ class Batches:
     """The batches of a run: `batches(step)` is always the same for the same step.
 
     Args:
-        images: the photos; small ones of one size are kept decoded in memory.
+        images: the photos; unless parts of them are cut out, they are resized once and kept, see `prepared.kept`.
         recipe: batch size and augmentation.
         processing: its mean and std normalize the photos.
         channels: of the photos, as the model wants them.
@@ -80,21 +80,14 @@ class Batches:
             raise ValueError(
                 f"batch_size {recipe.batch_size} is more than the {len(images)} photos: choose a smaller one."
             )
-        self.images, self.recipe, self.seed, self.device = images, recipe, seed, device
+        self.images, self.recipe, self.seed, self.device = _of_channels(images, channels), recipe, seed, device
         self.mean, self.std = mean_and_std(processing, device)
-        # As evaluation prepares photos, up to bytes: what follows is augmented first.
-        self.processing = dataclasses.replace(
-            processing, do_rescale=False, do_normalize=False, input_data_format="channels_last"
-        )
         self.channels, self.rank, self.world = channels, rank, world
         self.steps_per_epoch = len(images) // recipe.batch_size
         self.labels = torch.from_numpy(images.labels)
-        self.pixels: torch.Tensor | None = None
         self.threads = ThreadPoolExecutor()
-        if recipe.crop != "resized":
-            first = self._read(0)
-            if np.array_equal(first, self._photo(0, [])) and fits_in_memory(images):
-                self.pixels = torch.from_numpy(in_memory(images)).permute(0, 3, 1, 2).contiguous()
+        if recipe.crop != "resized":  # parts of a photo are cut from the whole
+            self.images = kept(prepared(self.images, processing)[0])
 
     def indices(self, step: int) -> np.ndarray[Any, Any]:
         """The photos of this process in a step."""
@@ -132,23 +125,26 @@ class Batches:
         return Batch(x, targets)
 
     def _photos(self, indices: np.ndarray[Any, Any], seed: int) -> torch.Tensor:
-        if self.pixels is not None:
-            return self.pixels[torch.from_numpy(indices)]
-        places = range(len(indices))
-        photos = list(self.threads.map(lambda place: self._photo(int(indices[place]), [seed, place]), places))
-        return torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2)  # (batch, channels, height, width)
+        size = (self.recipe.image_size, self.recipe.image_size)
 
-    def _photo(self, index: int, seed: list[int]) -> np.ndarray[Any, Any]:
-        image, size = self._read(index), (self.recipe.image_size, self.recipe.image_size)
-        if self.recipe.crop == "resized":
-            return random_resized_crop(image, size, generator=np.random.default_rng(seed))
-        return preprocess([image], self.processing, data_format="channels_last")[0].astype(np.uint8)
+        def photo(place: int) -> np.ndarray[Any, Any]:
+            image = self.images.read(int(indices[place]))
+            if self.recipe.crop != "resized":
+                return image
+            return random_resized_crop(image, size, generator=np.random.default_rng([seed, place]))
 
-    def _read(self, index: int) -> np.ndarray[Any, Any]:
-        image = self.images.read(index)
-        if image.shape[2] != self.channels:
+        photos = list(self.threads.map(photo, range(len(indices))))
+        return torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).contiguous()  # (batch, channels, height, width)
+
+
+def _of_channels(images: ImageSet, channels: int) -> ImageSet:
+    def read(i: int) -> np.ndarray[Any, Any]:
+        image = images.read(i)
+        if image.shape[2] != channels:
             raise ValueError(
-                f"{self.images.names[index]} has {image.shape[2]} channels, the weights want {self.channels}: convert "
-                "it, or take it away."
+                f"{images.names[i]} has {image.shape[2]} channels, the weights want {channels}: convert it, or take it "
+                "away."
             )
         return image
+
+    return dataclasses.replace(images, read=read)

@@ -1,7 +1,8 @@
-"""Evaluation: how often the first guess is right, or one of five, in all and for each class."""
+"""Evaluation: what a model answers for labelled photos, and how well it draws what was hidden."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +16,9 @@ from deit_ref.data.images import ImageSet
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import TeacherOutput
 from deit_ref.torch_backend.losses import masked_l1
+from deit_ref.training.answers import Answers, shares
 from deit_ref.training.masking import random_masks
+from deit_ref.training.prepared import prepared
 from deit_ref.training.recipe import Recipe
 
 Array: TypeAlias = torch.Tensor
@@ -31,7 +34,22 @@ def evaluate(
     rank: int = 0,
     world: int = 1,
 ) -> dict[str, Any]:
-    """Accuracy over labelled photos, processed as a user's photos are.
+    """Accuracy over labelled photos, processed as a user's photos are: `answers.shares` of what `answered` gives."""
+    found = answered(model, images, image_processing, device=device, batch_size=batch_size, rank=rank, world=world)
+    return shares(found, images.class_names)
+
+
+def answered(
+    model: Callable[[torch.Tensor], Any],
+    images: ImageSet,
+    image_processing: ImageProcessing,
+    *,
+    device: torch.device,
+    batch_size: int = 256,
+    rank: int = 0,
+    world: int = 1,
+) -> Answers:
+    """What a model answers for each of some labelled photos.
 
     Args:
         model: pixel_values (batch, 3, height, width) to logits, or to an output with `logits`.
@@ -41,44 +59,43 @@ def evaluate(
         batch_size: photos at a time; the result does not depend on it.
         rank, world: this process evaluates every world-th photo, and all get the result of all.
 
-    Returns:
-        "photos", "top1", "top5" (shares in 0..1), "loss" (mean cross entropy), "per_class" (class name to share);
-        for two heads also "cls_top1" and "distillation_top1".
-
     Raises:
         ValueError: fewer photos than processes.
     """
     if len(images) < world:
         raise ValueError(f"{len(images)} photos cannot be divided among {world} processes: start fewer.")
-    classes = len(images.class_names)
-    image_processing = replace(image_processing, input_data_format="channels_last")  # as they are read
-    totals: dict[str, torch.Tensor] = {}
+    columns: dict[str, torch.Tensor] = {}
 
-    def add(name: str, values: torch.Tensor) -> None:
-        totals[name] = totals.get(name, 0) + values.double().cpu()
+    def put(name: str, indices: list[int], values: torch.Tensor) -> None:
+        column = columns.setdefault(name, torch.zeros(len(images), dtype=torch.float64))
+        column[indices] = values.double().cpu()
 
     mine = range(rank, len(images), world)
-    for start in range(0, len(mine), batch_size):
-        indices = list(mine[start : start + batch_size])
-        photos = [images.read(i) for i in indices]
-        pixel_values = preprocess(photos, image_processing, backend="torch", device=device)
+    for indices, pixel_values in _batches(images, image_processing, mine, size=batch_size, device=device):
         labels = torch.from_numpy(images.labels[indices]).to(device)
         with torch.no_grad():
             output = model(pixel_values)
         logits = (output if isinstance(output, torch.Tensor) else output.logits).float()
-        right = logits.argmax(dim=1) == labels
-        best = logits.topk(min(5, classes), dim=1).indices
-        add("top5", (best == labels[:, None]).any(dim=1).sum())
-        add("loss", F.cross_entropy(logits, labels, reduction="sum"))
-        add("right", torch.bincount(labels[right], minlength=classes))
-        add("count", torch.bincount(labels, minlength=classes))
+        put("answers", indices, logits.argmax(dim=1))
+        put("probabilities", indices, logits.softmax(dim=1).amax(dim=1))
+        put("losses", indices, F.cross_entropy(logits, labels, reduction="none"))
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        put("in_top5", indices, (best == labels[:, None]).any(dim=1))
         if isinstance(output, TeacherOutput):
-            add("cls_top1", (output.cls_logits.argmax(dim=1) == labels).sum())
-            add("distillation_top1", (output.distillation_logits.argmax(dim=1) == labels).sum())
+            put("cls_top1", indices, output.cls_logits.argmax(dim=1) == labels)
+            put("distillation_top1", indices, output.distillation_logits.argmax(dim=1) == labels)
     if world > 1:
-        for value in totals.values():
-            torch.distributed.all_reduce(value)
-    return _result(totals, images.class_names)
+        for column in columns.values():  # zero where another process has answered
+            torch.distributed.all_reduce(column)
+    found = {name: column.numpy() for name, column in columns.items()}
+    return Answers(
+        labels=images.labels,
+        answers=found["answers"].astype(np.int64),
+        probabilities=found["probabilities"],
+        losses=found["losses"],
+        in_top5=found["in_top5"] > 0,
+        head_is_right={name: found[name] > 0 for name in ("cls_top1", "distillation_top1") if name in found},
+    )
 
 
 def reconstruction_error(
@@ -99,16 +116,13 @@ def reconstruction_error(
         "photos"; "masked_l1" of the model; "mean_color" of a guess by the mean of the photo's visible pixels, and
         "neighbors" by repeated averaging from the visible neighbors, all in units of normalized pixels.
     """
-    image_processing = replace(image_processing, input_data_format="channels_last")  # as they are read
     totals = torch.zeros(4, dtype=torch.float64)
     generator = np.random.default_rng(0)
     masks = random_masks(
         len(images), config.grid, ratio=recipe.mask_ratio, block=recipe.mask_block, generator=generator
     )
     mine = range(rank, len(images), world)
-    for start in range(0, len(mine), batch_size):
-        indices = list(mine[start : start + batch_size])
-        pixel_values = preprocess([images.read(i) for i in indices], image_processing, backend="torch", device=device)
+    for indices, pixel_values in _batches(images, image_processing, mine, size=batch_size, device=device):
         hidden = torch.from_numpy(masks[indices]).to(device)
         with torch.no_grad():
             drawn = model(pixel_values, bool_masked_pos=hidden).reconstruction.float()
@@ -148,14 +162,12 @@ def baselines(
     return mean_color, smooth
 
 
-def _result(totals: Mapping[str, torch.Tensor], class_names: tuple[str, ...]) -> dict[str, Any]:
-    photos = float(totals["count"].sum())
-    names = ("top5", "loss", "cls_top1", "distillation_top1")
-    shares = {name: float(totals[name]) / photos for name in names if name in totals}
-    per_class = (totals["right"] / totals["count"].clamp(min=1)).tolist()
-    return {
-        "photos": int(photos),
-        "top1": float(totals["right"].sum()) / photos,
-        **shares,
-        "per_class": dict(zip(class_names, per_class, strict=True)),
-    }
+def _batches(
+    images: ImageSet, processing: ImageProcessing, places: Sequence[int], *, size: int, device: torch.device
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """Places and pixel_values, `size` at a time; photos are resized as they are read, or whole ones fill the memory."""
+    photos, values = prepared(images, processing)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for start in range(0, len(places), size):
+            indices = list(places[start : start + size])
+            yield indices, preprocess(list(threads.map(photos.read, indices)), values, backend="torch", device=device)

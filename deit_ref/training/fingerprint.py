@@ -4,12 +4,11 @@ A recipe and a seed say how a run goes; which photos, which weights to begin wit
 meet is written down here, kept in the checkpoint, and told by the config.json that comes of it.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deit_ref import checks
-from deit_ref.arrays import as_numpy
+from deit_ref.arrays import digest_of_arrays
 from deit_ref.data.images import ImageSet
 from deit_ref.image_processing import ImageProcessing
 
@@ -45,16 +44,6 @@ def fingerprint(
         "teacher": teacher if teacher is None or isinstance(teacher, str) else digest_of_arrays(teacher),
         "numerics": dict(numerics),
     }
-
-
-def digest_of_arrays(named: Iterable[tuple[str, Any]]) -> str:
-    """One hexadecimal number for arrays of either backend, of which any change makes another."""
-    found = hashlib.sha256()
-    for name, array in named:
-        values = as_numpy(array)
-        found.update(f"{name}\0{values.dtype}\0{values.shape}\0".encode())
-        found.update(values.tobytes())
-    return found.hexdigest()
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -40,35 +40,53 @@ def for_muon(name: str, shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 and name.startswith(("blocks.", "stages."))
 
 
+def layer(name: str, depth: int) -> int:
+    """How far a parameter stands from the photo: 0 what makes tokens, 1 to `depth` the blocks, then norm and heads."""
+    if name.startswith("blocks."):
+        return int(name.split(".")[1]) + 1
+    return (
+        0 if name.split(".")[0] in ("patch_embed", "cls_token", "dist_token", "mask_token", "pos_embed") else depth + 1
+    )
+
+
 def optimizers(
     named_parameters: Iterable[tuple[str, torch.nn.Parameter]], recipe: Recipe
 ) -> list[torch.optim.Optimizer]:
-    """The optimizers of a recipe, one or two; every parameter that requires a gradient is in one of their groups."""
-    rate = recipe.scaled_learning_rate
+    """The optimizers of a recipe, one or two; every parameter that requires a gradient is in one of their groups.
+
+    A group has one weight decay, and one "share" of the learning rate: `layer_decay` to the power of the layers above.
+    """
     named = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
-    matrices = [p for name, p in named if recipe.optimizer == "muon" and for_muon(name, tuple(p.shape))]
-    taken = {id(parameter) for parameter in matrices}
-    rest = [(name, p) for name, p in named if id(p) not in taken]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for name, p in rest if decays(name, tuple(p.shape))], "weight_decay": recipe.weight_decay},
-        {"params": [p for name, p in rest if not decays(name, tuple(p.shape))], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    depth = max((layer(name, 0) for name, _ in named if name.startswith("blocks.")), default=0)
+    groups: dict[tuple[bool, float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in named:
+        shape = tuple(parameter.shape)
+        with_muon = recipe.optimizer == "muon" and for_muon(name, shape)
+        share = recipe.layer_decay ** (depth + 1 - layer(name, depth))
+        key = with_muon, recipe.weight_decay if decays(name, shape) else 0.0, share
+        groups.setdefault(key, []).append(parameter)
+
+    def made(with_muon: bool) -> list[dict[str, Any]]:
+        return [
+            {"params": parameters, "weight_decay": decay, "share": share, "lr": share * recipe.scaled_learning_rate}
+            for (muon, decay, share), parameters in groups.items()
+            if muon == with_muon
+        ]
+
     if recipe.optimizer == "sgd":
-        return [torch.optim.SGD(groups, lr=rate, momentum=0.85, nesterov=True)]
-    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=rate, eps=1e-8)]
-    if matrices:
+        return [torch.optim.SGD(made(False), momentum=0.85, nesterov=True)]
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(made(False), eps=1e-8)]
+    if matrices := made(True):
         # Its steps are as long as AdamW's usual ones, so that both share one learning rate.
-        decay = recipe.weight_decay
-        found.append(torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        found.append(torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw"))
     return found
 
 
 def set_learning_rate(found: Iterable[torch.optim.Optimizer], value: float) -> None:
-    """Give every group of every optimizer this rate."""
+    """Give every group of every optimizer its share of this rate."""
     for optimizer in found:
         for group in optimizer.param_groups:
-            group["lr"] = value
+            group["lr"] = group["share"] * value
 
 
 @torch.no_grad()

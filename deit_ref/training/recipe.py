@@ -6,7 +6,7 @@ silent; Xie et al. 2022 (SimMIM), section 4.1, for masked pre-training.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ class Recipe:
         learning_rate_batch: None takes `learning_rate` as it stands.
         warmup_epochs: until then the rate rises from `warmup_learning_rate` in a line, afterwards it falls along
             half a cosine to `min_learning_rate`. These two do not grow with the batch.
+        layer_decay: share of the learning rate that each layer gets of that of the layer above it; heads get all of it.
+            Below 1 what a checkpoint has learned is changed less, the nearer to the photo. 0 trains the heads alone.
         weight_decay: of matrices; biases, norms, tokens and positions have none.
         clip_norm: longest gradient, or None.
         label_smoothing: share of a label that is spread evenly over all classes.
@@ -78,6 +80,7 @@ class Recipe:
     warmup_epochs: float = 5
     warmup_learning_rate: float = 1e-6
     min_learning_rate: float = 1e-5
+    layer_decay: float = 1.0
     weight_decay: float = 0.05
     clip_norm: float | None = None
     label_smoothing: float = 0.1
@@ -115,7 +118,7 @@ class Recipe:
             checks.integer(name, getattr(self, name), minimum=0)
         for name in ("label_smoothing", "dropout", "attention_dropout", "drop_path"):
             checks.number(name, getattr(self, name), low=0, high=1)
-        for name in ("flip", "erasing", "mix_probability", "mix_switch", "alpha", "mask_ratio"):
+        for name in ("flip", "erasing", "mix_probability", "mix_switch", "alpha", "mask_ratio", "layer_decay"):
             checks.fraction(name, getattr(self, name))
         for name in ("learning_rate", "warmup_epochs", "warmup_learning_rate", "min_learning_rate", "weight_decay"):
             checks.number(name, getattr(self, name), low=0, high=math.inf)
@@ -143,6 +146,14 @@ class Recipe:
             close = checks.did_you_mean(unknown[0], FIELDS)
             raise ValueError(f"A recipe has no {checks.some(unknown)}: expected some of {', '.join(FIELDS)}.{close}")
         return dataclasses.replace(self, **changes)
+
+    def of_size(self, image_size: int, given: Collection[str] = ()) -> "Recipe":
+        """The same recipe for photos of another size, shifted by the same share of it; what was given stays."""
+        padding = round(self.padding * image_size / self.image_size)
+        sizes = {"image_size": image_size, "padding": padding}
+        return (
+            self if "image_size" in given else self.with_changes(**{k: v for k, v in sizes.items() if k not in given})
+        )
 
     @property
     def scaled_learning_rate(self) -> float:
@@ -236,5 +247,16 @@ RECIPES: Mapping[str, Recipe] = {
         task="masked-image-modeling", epochs=20, warmup_epochs=2, mixup=0.0, cutmix=0.0, mask_block=2, drop_path=0.0
     ),
     "cifar10-finetune": _CIFAR10.with_changes(epochs=10, learning_rate=5e-4, warmup_epochs=1),
+    "own-photos": _CIFAR10.with_changes(
+        epochs=30,
+        batch_size=16,
+        optimizer="adamw",
+        learning_rate=2e-3,
+        warmup_epochs=3,
+        layer_decay=0.65,
+        ema_decay=0.99,
+        mixup=0.0,
+        cutmix=0.0,
+    ),
     "cifar10-table": _CIFAR10.with_changes(model="cifar10-small", epochs=10, warmup_epochs=1),
 }

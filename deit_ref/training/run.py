@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from deit_ref import checks
 from deit_ref.api import preprocess
+from deit_ref.arrays import digest_of_arrays
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
 from deit_ref.data.images import ImageSet, check_same_classes
@@ -22,10 +23,11 @@ from deit_ref.image_processing import ImageProcessing
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.batches import Batches, mean_and_std
 from deit_ref.training.evaluate import evaluate, reconstruction_error
-from deit_ref.training.fingerprint import digest_of_arrays, fingerprint
+from deit_ref.training.fingerprint import fingerprint
 from deit_ref.training.lock import locked
 from deit_ref.training.loop import bfloat16_is_fast, fit
 from deit_ref.training.objectives import Objective, classification, from_labels, masked_image_modeling
+from deit_ref.training.prepared import kept, prepared
 from deit_ref.training.processes import in_first, processes
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.state import checkpoint_of
@@ -223,7 +225,8 @@ def _objective(recipe: Recipe, module: Student | Teacher, teach: Teach | None) -
 def _assess(
     recipe: Recipe, module: Student | Teacher, test: ImageSet, batches: Batches
 ) -> Callable[[Mapping[str, torch.Tensor]], dict[str, Any]]:
-    processing = module.image_processing
+    photos, processing = prepared(test, module.image_processing)
+    photos = kept(photos)
     share: dict[str, Any] = {"device": batches.device, "rank": batches.rank, "world": batches.world}
 
     def assess(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
@@ -231,8 +234,8 @@ def _assess(
             return functional_call(module, dict(state), (x,), options)
 
         if isinstance(module, Student) and module.task == "masked-image-modeling":
-            return reconstruction_error(model, test, processing, recipe, module.config, **share)
-        return evaluate(model, test, processing, **share)
+            return reconstruction_error(model, photos, processing, recipe, module.config, **share)
+        return evaluate(model, photos, processing, **share)
 
     return assess
 

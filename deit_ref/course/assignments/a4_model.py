@@ -487,8 +487,8 @@ ASSIGNMENT = Assignment(
                 ),
                 Mistake(
                     "fields in another order",
-                    "        logits, cls_logits, distillation_logits, encoded",
-                    "        cls_logits, distillation_logits, logits, encoded",
+                    "    logits, cls_logits, distillation_logits = classify",
+                    "    distillation_logits, logits, cls_logits = classify",
                     "TeacherOutput takes logits, the mean, first; name its fields, and the order does not matter.",
                 ),
             ),

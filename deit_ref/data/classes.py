@@ -1,0 +1,60 @@
+"""Class names of photos and of weights: labels mean the same only where the names do."""
+
+import dataclasses
+
+import numpy as np
+
+from deit_ref import checks
+from deit_ref.data.images import ImageSet
+
+
+def labelled_as(images: ImageSet, names: tuple[str, ...] | None, count: int) -> tuple[ImageSet, str]:
+    """The photos with the labels of weights, which may know more classes than there are photos of.
+
+    Classes are matched by name, in any order. Only where no name is shared, and their number is the same, are they
+    taken in order.
+
+    Args:
+        images: labelled by their folders.
+        names: of the weights' classes; None means they have none.
+        count: how many classes the weights know.
+
+    Returns:
+        The photos, and a sentence about what was made of their classes, empty where they are the weights' own.
+
+    Raises:
+        ValueError: the weights do not know some of the classes.
+    """
+    folders = images.class_names
+    if names == folders:
+        return images, ""
+    if names is not None and {*folders} <= {*names}:
+        places = np.array([names.index(folder) for folder in folders], np.int64)
+        said = f"the photos are of {len(folders)} of the {count} classes that the weights know: {checks.some(folders)}."
+        relabelled = dataclasses.replace(images, labels=places[images.labels], class_names=names)
+        return relabelled, said if len(folders) < count else ""
+    alike = spelled_alike(folders, names or ())
+    if count != len(folders) or alike or (names is not None and {*names} & {*folders}):
+        known = "" if names is None else f" ({checks.some(names)})"
+        strange = [folder for folder in folders if folder not in (names or ())]
+        raise ValueError(
+            f"The weights know {count} classes{known}, and not {checks.some(strange)}: expected class folders of the "
+            f"same names.{alike}"
+        )
+    first = "the weights' first class" if names is None else repr(names[0])
+    said = f"warning: classes are compared by their order, not by name: {folders[0]!r} is taken for {first}."
+    return dataclasses.replace(images, class_names=names or folders), said
+
+
+def spelled_alike(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
+    """A sentence on names that differ in nothing but case, spaces, underscores or hyphens; empty where none do."""
+    known = {_plain(name): name for name in theirs}
+    pairs = [(name, known[_plain(name)]) for name in ours if name not in theirs and _plain(name) in known]
+    if not pairs:
+        return ""
+    listed = checks.some((f"{one!r} and {other!r}" for one, other in pairs), most=3)
+    return f" Only the spelling differs of {listed}: rename the folders."
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter not in " _-")

@@ -1,0 +1,33 @@
+"""Photos resized and cropped as they are read, and kept: decoding one of a phone takes longer than learning from it."""
+
+import dataclasses
+
+import numpy as np
+
+from deit_ref.api import preprocess
+from deit_ref.data.images import ImageSet, in_memory
+from deit_ref.image_processing import ImageProcessing
+
+
+def prepared(images: ImageSet, processing: ImageProcessing) -> tuple[ImageSet, ImageProcessing]:
+    """Photos of the size that a model sees, still bytes, and the processing that is left to do: of their values.
+
+    `preprocess` with what is left gives what `preprocess` gives of the photos themselves, bit for bit.
+    """
+    # The axes of what is read are known: a photo of three pixels' height need not say which is which.
+    known = dataclasses.replace(processing, input_data_format="channels_last")
+    sizes = dataclasses.replace(known, do_rescale=False, do_normalize=False)
+    values = dataclasses.replace(known, do_resize=False, do_center_crop=False)
+
+    def read(i: int) -> np.ndarray:
+        return preprocess([images.read(i)], sizes, data_format="channels_last")[0].astype(np.uint8)
+
+    return dataclasses.replace(images, read=read), values
+
+
+def kept(images: ImageSet, *, most: int = 2**30) -> ImageSet:
+    """The photos, read once and kept in memory, if that takes at most so many bytes; they must be of one size."""
+    if images.read(0).nbytes * len(images) > most:
+        return images
+    pixels = in_memory(images)
+    return dataclasses.replace(images, read=lambda i: pixels[i])

@@ -1,0 +1,56 @@
+"""Photos get the labels of weights by name, whatever the order, and never by a guess."""
+
+import numpy as np
+import pytest
+
+from deit_ref.data.classes import labelled_as, spelled_alike
+from deit_ref.data.images import ImageSet
+
+KNOWN = ("cat", "dog", "frog")
+
+
+def photos(*names, labels=(1, 0)):
+    return ImageSet(np.array(labels, np.int64), names, list("ab"), lambda i: np.zeros((1, 1, 3), np.uint8))
+
+
+def test_the_weights_own_classes_stay():
+    images = photos(*KNOWN)
+    assert labelled_as(images, KNOWN, 3) == (images, "")
+
+
+def test_some_of_the_classes_get_the_weights_labels():
+    found, said = labelled_as(photos("dog", "frog"), KNOWN, 3)
+    assert (found.labels.tolist(), found.class_names) == ([2, 1], KNOWN)
+    assert said == "the photos are of 2 of the 3 classes that the weights know: dog, frog."
+
+
+def test_another_order_is_no_matter():
+    found, said = labelled_as(photos("frog", "dog", "cat"), KNOWN, 3)
+    assert (found.labels.tolist(), found.class_names, said) == ([1, 2], KNOWN, "")
+
+
+def test_no_shared_name_is_taken_in_order_and_said():
+    for names, first in ((KNOWN, "'cat'"), (None, "the weights' first class")):
+        found, said = labelled_as(photos("x", "y", "z"), names, 3)
+        assert found.labels.tolist() == [1, 0]
+        assert found.class_names == (names or ("x", "y", "z"))
+        assert said == f"warning: classes are compared by their order, not by name: 'x' is taken for {first}."
+
+
+def test_unknown_classes_are_named_with_a_hint():
+    with pytest.raises(ValueError, match=r"know 3 classes \(cat, dog, frog\), and not toad: expected .* names\.$"):
+        labelled_as(photos("cat", "toad"), KNOWN, 3)
+    with pytest.raises(ValueError, match="know 5 classes, and not x, y: expected"):
+        labelled_as(photos("x", "y"), None, 5)
+    # Sorted names of another spelling need not stand in the same order.
+    with pytest.raises(ValueError, match="Only the spelling differs of 'Dog' and 'dog', 'FROG' and 'frog': rename"):
+        labelled_as(photos("Dog", "FROG", "cat"), KNOWN, 3)
+    with pytest.raises(ValueError, match="Only the spelling differs of 'C_at' and 'cat'"):
+        labelled_as(photos("C_at", "x", "y"), KNOWN, 3)
+
+
+def test_spelling():
+    assert spelled_alike(("Golden Retriever",), ("golden_retriever", "cat")) == (
+        " Only the spelling differs of 'Golden Retriever' and 'golden_retriever': rename the folders."
+    )
+    assert spelled_alike(("cat", "dog"), ("cat", "frog")) == ""

@@ -1,0 +1,196 @@
+"""From a folder of photos to a model and what it is worth, by the commands that a user types."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_cli import assert_one_line_error, run
+
+import deit_ref
+from deit_ref.commands.evaluation import confusion_table
+from deit_ref.commands.terminal import counting
+from deit_ref.commands.training import _epochs_per_line
+from deit_ref.training.recipe import RECIPES
+
+NAMES = ("mug", "plant", "shoe")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Six photos of each of three colors, larger than the model sees them, some stored turned; and two copies."""
+    folder = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for channel, name in enumerate(NAMES):
+        (folder / name).mkdir()
+        for i in range(6):
+            photo = generator.integers(0, 60, (60, 80, 3), np.uint8)
+            photo[:, i : i + 50, channel] += 150
+            exif = Image.Exif()
+            exif[274] = 6 if i % 3 == 0 else 1
+            Image.fromarray(photo).save(folder / name / f"IMG_{i}.jpg", quality=95, exif=exif)
+    for i in (7, 8):
+        shutil.copy(folder / "mug" / "IMG_2.jpg", folder / "mug" / f"IMG_{i}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory, photos):
+    """The folder of a run by the shortest command, but for the number of epochs; and what it said."""
+    from contextlib import redirect_stderr, redirect_stdout
+    from io import StringIO
+
+    from deit_ref.commands import main
+
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    with redirect_stdout(StringIO()) as printed, redirect_stderr(StringIO()) as said:
+        assert main(["finetune", str(photos), "--out", str(out), "--epochs", "5"]) == 0, said.getvalue()
+    return out, printed.getvalue(), said.getvalue()
+
+
+def test_nothing_but_photos_makes_a_model_that_is_judged_by_photos_it_has_not_seen(tuned):
+    out, printed, said = tuned
+    assert "there are no test photos: 3 of 20 are held out to judge by, 0.2 of each class" in said
+    # The copies count as one photo, and stay together.
+    assert re.search(r"the recipe own-photos is fitted: batch_size 4 instead of 16 \(there are 1[57] photos\)", said)
+    weights = deit_ref.load_weights(out)
+    assert weights.class_names == NAMES
+    assert (weights.task, weights.config.image_shape) == ("classification", (32, 32))
+    lines = [line for line in printed.splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 5
+    assert re.search(r"^  top-1 +\d+\.\d\d%  \d of 3 photos$", printed, re.M)
+    assert re.search(r"^ +mug  plant  shoe$", printed, re.M)
+    assert f"  deit-ref classify photo.jpg --weights {out}\n" in printed
+    found = json.loads((out / "evaluation.json").read_text())
+    assert (found["photos"], found["confusion"]["classes"]) == (3, list(NAMES))
+    assert np.array(found["confusion"]["counts"]).sum(axis=1).tolist() == [1, 1, 1]
+    assert found["top1"] == pytest.approx(
+        json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["test"]["top1"]
+    )
+    for name in ("confusion.png", "metrics.png"):
+        with Image.open(out / name) as picture:
+            assert picture.width > 500
+
+
+def test_evaluate_and_classify_go_on_from_there(capsys, photos, tuned, tmp_path):
+    out, printed, _ = tuned
+    following = [line.split()[1:] for line in printed.splitlines() if line.startswith("  deit-ref evaluate")]
+    assert len(following) == 1
+    code, text, err = run(capsys, *following[0], "--json", "--confusion", tmp_path / "c.png")
+    assert code == 0, err
+    found, before = json.loads(text), json.loads((out / "evaluation.json").read_text())
+    assert {name: found[name] for name in before} == before
+    assert found["split"] == "train, 0.2 of it held out"
+    with Image.open(tmp_path / "c.png") as again, Image.open(out / "confusion.png") as first:
+        assert again.tobytes() == first.tobytes()
+    code, text, _ = run(capsys, "classify", photos / "mug" / "IMG_1.jpg", "--weights", out, "--json")
+    assert code == 0
+    assert {entry["class"] for entry in json.loads(text)["top"]} == set(NAMES)
+
+
+def test_photos_of_some_of_the_classes_are_judged(capsys, photos, tuned, tmp_path):
+    for name in ("mug", "shoe"):
+        shutil.copytree(photos / name, tmp_path / "test" / name)
+    words = ("evaluate", tmp_path, "--weights", tuned[0], "--no-check")
+    code, text, err = run(capsys, *words)
+    assert code == 0
+    assert err.splitlines()[1:] == ["deit-ref: the photos are of 2 of the 3 classes that the weights know: mug, shoe."]
+    assert text.startswith("14 photos, split test\n")
+    assert "the surest mistakes" in text or "100.00%  14 of 14" in text
+    found = json.loads(run(capsys, *words, "--json")[1])
+    assert list(found["per_class"]) == ["mug", "shoe"]
+    for wrong in found["mistakes"]:
+        assert wrong["class"] in wrong["photo"]
+        assert wrong["class"] != wrong["answer"]
+    (tmp_path / "test" / "shoe").rename(tmp_path / "test" / "Shoe")
+    assert_one_line_error(run(capsys, *words), "Only the spelling differs of 'Shoe' and 'shoe': rename the folders")
+
+
+def test_there_is_no_test_part_to_judge_by(capsys, photos, tuned):
+    assert_one_line_error(run(capsys, "evaluate", photos, "--weights", tuned[0]), "--val-split 0.2")
+    words = ("evaluate", photos, "--weights", tuned[0], "--val-split", 0.2)
+    assert_one_line_error(run(capsys, *words, "--split", "train"), "leave out --split")
+    for share, message in ((1, "expected a share of less than 1"), (0, "holds out no photo to judge by")):
+        assert_one_line_error(run(capsys, *words[:5], share), message)
+
+
+def test_nothing_is_held_out_where_none_is_wanted_or_photos_are_there_for_it(capsys, photos, tmp_path):
+    quick = ("--epochs", 1, "--batch-size", 8, "--set", "warmup_epochs=0")
+    code, text, err = run(capsys, "finetune", photos, "--out", tmp_path / "all", "--val-split", 0, *quick)
+    assert code == 0, err
+    assert "nothing is evaluated" in err
+    assert "held out" not in err
+    assert "top-1" not in text
+    assert not (tmp_path / "all" / "evaluation.json").exists()
+    for split in ("train", "test"):
+        shutil.copytree(photos, tmp_path / "data" / split)
+    words = ("finetune", tmp_path / "data", "--out", tmp_path / "more", *quick)
+    assert_one_line_error(run(capsys, *words, "--val-split", 0.2), "has 20 test photos", "leave out --val-split")
+    code, text, err = run(capsys, *words)
+    assert code == 0
+    assert "held out" not in err
+    assert "20 photos that were not learned from" in text
+    assert re.search(rf"deit-ref evaluate {tmp_path / 'data'} --weights {tmp_path / 'more'}$", text, re.M)
+
+
+def test_the_only_photo_of_a_class_is_learned_from(capsys, photos, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(photos / "shoe", data / "shoe")
+    (data / "cup").mkdir()
+    shutil.copy(photos / "mug" / "IMG_1.jpg", data / "cup")
+    quick = ("--epochs", 1, "--batch-size", 4, "--set", "warmup_epochs=0")
+    code, text, err = run(capsys, "finetune", data, "--out", tmp_path / "out", "--val-split", 0.3, *quick)
+    assert code == 0, err
+    assert "2 of 7 are held out to judge by, 0.3 of each class" in err
+    assert "All photos of cup are learned from: there is one of each." in err
+    assert re.search(r"^  shoe +\d+\.\d\d%$", text, re.M)
+    assert not re.search(r"^  cup +\d", text, re.M)
+
+
+def test_a_recipe_for_own_photos_takes_the_size_of_the_weights():
+    recipe = RECIPES["own-photos"]
+    assert (recipe.of_size(224).image_size, recipe.of_size(224).padding) == (224, 28)
+    assert recipe.of_size(32) == recipe
+    assert recipe.of_size(224, {"padding"}).padding == recipe.padding
+    assert recipe.of_size(224, {"image_size"}) == recipe
+
+
+@pytest.mark.parametrize(
+    ("photos", "epochs", "batch", "expected"), [(72, 75, 16, 5), (72, 5, 16, 1), (9999, 30, 16, 1)]
+)
+def test_short_epochs_are_told_together(photos, epochs, batch, expected):
+    recipe = RECIPES["own-photos"].with_changes(epochs=epochs, batch_size=batch)
+    assert _epochs_per_line(recipe, photos) == expected
+
+
+def test_names_of_classes_stay_on_their_line():
+    lines = confusion_table([[1, 2], [3, 4]], ("a\nb", "n" * 300))
+    assert len(lines) == 4
+    assert lines[2].startswith("  a\\nb ")
+    assert max(map(len, lines)) < 80
+
+
+def test_a_table_leaves_out_rows_without_photos():
+    lines = confusion_table([[3, 10, 0], [0, 0, 0], [0, 2, 7]], ("ant", "bee", "cat"))
+    assert lines[1:] == ["       ant  bee  cat", "  ant    3   10    .", "  cat    .    2    7"]
+
+
+def test_of_many_classes_the_most_frequent_mistakes_are_listed():
+    counts = 9 * np.eye(30, dtype=int)
+    counts[4, 7], counts[7, 4], counts[1, 2] = 3, 1, 5
+    lines = confusion_table(counts.tolist(), [f"class {i}" for i in range(30)])
+    assert lines == [
+        "most often confused",
+        "  class 1, taken for class 2: 5 of 14",
+        "  class 4, taken for class 7: 3 of 12",
+        "  class 7, taken for class 4: 1 of 10",
+    ]
+
+
+def test_reading_is_told_now_and_then(capsys):
+    with counting(7, every=3) as done:
+        for _ in range(7):
+            done()
+    assert capsys.readouterr().err == "deit-ref: 3 of 7 photos\ndeit-ref: 6 of 7 photos\n"

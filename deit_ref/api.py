@@ -43,8 +43,8 @@ def forward(
 
     Args:
         weights: from `load_weights` or `init_weights`; arrays of either backend.
-        images: a path, a PIL image, an array or tensor (height, width[, channels]), or a list of those, of any
-            sizes. They are prepared as `image_processing` says.
+        images: a path, a file opened in binary, a PIL image, an array or tensor (height, width[, channels]), or a list
+            of those, of any sizes. They are prepared as `image_processing` says.
         pixel_values: instead of images: floats (batch, channels, height, width), already prepared.
         backend: "numpy", to read along, or "torch", to be fast.
         device: of torch, such as "cuda"; None means where the weights are, and the CPU for NumPy weights.
@@ -119,7 +119,8 @@ def preprocess(
     """Prepare photos as a model sees them: resize, center crop, rescale, normalize.
 
     Args:
-        images: a path, a PIL image, an array or tensor (height, width[, channels]), or a list of those.
+        images: a path, a file opened in binary, a PIL image, an array or tensor (height, width[, channels]), or a list
+            of those.
         image_processing: the steps; a model's own are `weights.image_processing`.
         backend: "numpy" or "torch".
         device: of torch.

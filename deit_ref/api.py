@@ -104,6 +104,8 @@ def forward(
     else:
         output = run(weights, pixel_values, **given)
     _warn_unless_finite(output, weights, pixel_values)
+    if isinstance(output, ClassificationOutput | TeacherOutput) and weights.config.num_labels == 0:
+        return replace(output, class_names=())  # its logits are a token: `top` would take each number for a class
     return output
 
 

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from strategies import TINY, random_mask, random_pixels, random_weights
 from tolerances import assert_close
 
@@ -185,7 +186,9 @@ def test_what_cannot_be_written_is_said_at_once(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="attentions must be True or False, got 1"):
         export_onnx(weights, path, attentions=1)
     monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name.startswith("onnx") else 1)
-    with pytest.raises(ValueError, match=r"needs onnx, onnx_ir, onnxscript, onnxruntime, not installed here: .*\[onnx\]"):
+    with pytest.raises(
+        ValueError, match=r"needs onnx, onnx_ir, onnxscript, onnxruntime, not installed here: .*\[onnx\]"
+    ):
         export_onnx(weights, path)
     monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name == "ml_dtypes" else 1)
     with pytest.raises(ValueError, match=r"needs ml_dtypes, not installed here: .*\[onnx\]"):
@@ -272,3 +275,21 @@ def test_the_page_uses_the_file_without_this_package(tmp_path, monkeypatch, caps
         names["steps"] = json.loads(onnx_export._metadata(weights)["preprocessor_config"])
         for photo in photos:
             np.testing.assert_array_equal(names["prepared"](photo)[None], deit_ref.preprocess(photo, processing))
+    Image.new("I;16", (40, 40)).save("deep.png")
+    Image.new("RGBA", (40, 40)).save("clear.png")
+    for photo in ("deep.png", "clear.png"):
+        with pytest.raises(AssertionError, match=rf"{photo}: mode .*, 16 bits or transparency, is not treated here"):
+            names["prepared"](photo)
+    whole = deit_ref.load_weights()
+    several, real = (
+        dataclasses.replace(whole, config=dataclasses.replace(whole.config, problem_type=kind))
+        for kind in ("multi_label_classification", "regression")
+    )
+    export_onnx(several, "mine.onnx")
+    exec(compile(code, "elsewhere.md", "exec"), names)
+    np.testing.assert_allclose(names["shares"], deit_ref.forward(several, photos).probabilities, atol=1e-5)
+    told = onnx.load("mine.onnx")
+    onnx.helper.set_model_props(told, onnx_export._metadata(real))
+    onnx.save(told, "mine.onnx")
+    with pytest.raises(AssertionError, match="the model has no classes"):
+        exec(compile(code, "elsewhere.md", "exec"), names)

@@ -58,7 +58,8 @@ class ClassificationOutput:
         "multi_label_classification". Half precision is widened to float32 first.
 
         Raises:
-            ValueError: it is a regression, by its problem_type or, without one, by its single label; or there are no labels at all.
+            ValueError: it is a regression, by its problem_type or, without one, by its single label; or it has no
+                labels.
         """
         return _probabilities(self.logits, self.problem_type, self.class_names)
 

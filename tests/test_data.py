@@ -355,17 +355,6 @@ def test_subset_keeps_classes_and_order(tmp_path):
             image_sets.subset(images, wrong)
 
 
-def test_classes_that_differ(tmp_path):
-    def named(*names):
-        return image_sets.ImageSet(np.zeros(1, np.int64), names, ["x"], lambda i: pixels(0))
-
-    image_sets.check_same_classes(named("a", "b"), named("a", "b"))
-    with pytest.raises(ValueError, match=r"only in train: a, c; only in test: z. Rename"):
-        image_sets.check_same_classes(named("a", "b", "c"), named("b", "z"))
-    with pytest.raises(ValueError, match="their order differs"):
-        image_sets.check_same_classes(named("a", "b"), named("b", "a"))
-
-
 def test_the_page_names_every_split_and_suffix():
     page = (Path(__file__).parents[1] / "docs" / "photos.md").read_text(encoding="utf-8")
     words = [word for names in SPLITS.values() for word in names]

@@ -24,6 +24,7 @@ def fingerprint(
     start: Iterable[tuple[str, Any]] | None,
     teacher: Iterable[tuple[str, Any]] | str | None,
     numerics: Mapping[str, Any],
+    held_out: float = 0.0,
 ) -> dict[str, Any]:
     """What a run runs on, in values that JSON has.
 
@@ -33,6 +34,7 @@ def fingerprint(
         start: names and arrays that it begins with; None means random weights, which follow from recipe and seed.
         teacher: names and arrays; what to call a teacher without; or None.
         numerics: such as whether matrix products run in bfloat16.
+        held_out: the share of the photos to learn from that is held out as `test`.
     """
     photos = {
         name: {"count": len(images), "digest": images.digest, "contents": _contents(images)}
@@ -46,6 +48,7 @@ def fingerprint(
         "start": None if start is None else digest_of_arrays(start),
         "teacher": teacher if teacher is None or isinstance(teacher, str) else digest_of_arrays(teacher),
         "numerics": dict(numerics),
+        "held_out": held_out,
     }
 
 
@@ -80,6 +83,8 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         found.append(f"other weights to begin with ({_short(then['start'])}, now {_short(now['start'])})")
     if then["teacher"] != now["teacher"]:
         found.append(f"another teacher ({_short(then['teacher'])}, now {_short(now['teacher'])})")
+    if then["held_out"] != now["held_out"]:
+        found.append(f"{then['held_out']:g} of the photos held out, now {now['held_out']:g}")
     for part in ("numerics", "image_processing"):
         a, b = then[part], now[part]
         found += [f"{name} {a.get(name)!r}, now {b.get(name)!r}" for name in {**a, **b} if a.get(name) != b.get(name)]

@@ -86,9 +86,12 @@ def test_without_pillow_heif_the_message_says_what_to_install(tmp_path, not_inst
     for image in (path, io.BytesIO(path.read_bytes())):
         with pytest.raises(ValueError, match=r"is a HEIC photo, .*: pip install pillow-heif"):
             photos.load_image(image)
-    # AVIF lies in the same container, and Pillow reads it.
+    # AVIF lies in the same container, may name it alone at first, and Pillow reads it.
     Image.fromarray(QUARTERS).save(tmp_path / "a.avif")
-    assert close(photos.load_image(tmp_path / "a.avif"), QUARTERS)
+    avif = (tmp_path / "a.avif").read_bytes()
+    assert avif[8:12] == b"avif"
+    for content in (avif, avif[:8] + b"mif1" + avif[12:]):
+        assert close(photos.load_image(io.BytesIO(content)), QUARTERS)
 
 
 def test_a_broken_one_is_named(tmp_path):

@@ -95,6 +95,17 @@ def test_evaluate_sees_what_forward_sees(channels, tmp_path):
     assert differs.tolist() == (~upright).tolist()
 
 
+def test_photos_whose_height_could_be_channels_are_judged_too(tmp_path):
+    photo = np.random.default_rng(0).integers(0, 256, (4, 20, 3), np.uint8)
+    for split in ("train", "test"):
+        for kind in CLASSES:
+            (tmp_path / split / kind).mkdir(parents=True)
+            Image.fromarray(photo).save(tmp_path / split / kind / "1.png")
+    weights = seeded()
+    logits = deit_ref.forward(weights, [tmp_path / "test" / kind / "1.png" for kind in CLASSES]).logits
+    assert_close(evaluated(weights, tmp_path)[1], logits, "float32")
+
+
 @pytest.mark.parametrize("changes", [{}, {"crop": "resized"}, {"crop": "padded", "padding": 2, "rand_augment": 2}])
 def test_gray_weights_are_fine_tuned_and_evaluated(changes, tmp_path):
     folder = write_folder(tmp_path / "d", turned_photos(mode="L"))

@@ -6,6 +6,7 @@ import logging
 from deit_ref import checks
 from deit_ref.commands.arguments import add_exif, share
 from deit_ref.commands.survey import add_no_check, looked_over
+from deit_ref.data.classes import check_same_classes
 from deit_ref.data.held_out import divided
 from deit_ref.data.images import ImageSet
 from deit_ref.data.opening import open_splits
@@ -58,13 +59,15 @@ def opened(args: argparse.Namespace, processing: ImageProcessing, image_size: in
     They are looked over first, for a model that sees so many pixels of a side. All is said.
 
     Raises:
-        ValueError: a share was asked for, and there are test photos.
+        ValueError: a share was asked for, and there are test photos; or those are of other classes.
     """
     splits = open_splits(args.data, processing)
     if "test" in splits and args.val_split:
         raise ValueError(
             f"{args.data} has {len(splits['test'])} test photos, so that none are held out: leave out --val-split."
         )
+    if "test" in splits:
+        check_same_classes(splits["train"], splits["test"])  # before photos are read
     splits = looked_over(splits, args, apply_exif=processing.apply_exif, image_shape=(image_size, image_size))
     held = args.usual_val_split if args.val_split is None else args.val_split
     if "test" in splits or not held:

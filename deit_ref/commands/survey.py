@@ -20,7 +20,8 @@ def add_no_check(parser: argparse.ArgumentParser) -> None:
 def surveyed(sets: Mapping[str, ImageSet], **options: Any) -> Report:
     """`report_on`, with a progress display; options are its own."""
     count = sum(map(len, sets.values()))
-    with progress(range(count), count, unit="photo", every=1000) as (things, _):
+    every = max(count // 10 // 1000, 1) * 1000
+    with progress(range(count), count, unit="photo", every=every) as (things, _):
         steps = iter(things)
         return report_on(sets, **options, progress=lambda done: [next(steps, None) for _ in range(done)])
 

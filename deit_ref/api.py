@@ -1,6 +1,7 @@
 """forward, preprocess, compare: the one place that chooses a backend."""
 
 import warnings
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from deit_ref import checks, inputs
 from deit_ref.arrays import BACKENDS, all_finite, as_device, as_dtype, as_numpy, numpy_dtype, to_torch
 from deit_ref.image_processing import ImageProcessing
-from deit_ref.outputs import ComparedStep, Comparison, Output
+from deit_ref.outputs import ClassificationOutput, ComparedStep, Comparison, Output, TeacherOutput
 from deit_ref.photos import load_images
 from deit_ref.trace import Trace
 from deit_ref.weights import DeiTWeights, named_arrays
@@ -104,6 +105,8 @@ def forward(
     else:
         output = run(weights, pixel_values, **given)
     _warn_unless_finite(output, weights, pixel_values)
+    if isinstance(output, ClassificationOutput | TeacherOutput) and weights.config.num_labels == 0:
+        return replace(output, class_names=())  # its logits are a token: `top` would take each number for a class
     return output
 
 

@@ -91,6 +91,11 @@ class DeiTConfig:
         checks.choice("pooler_act", self.pooler_act, ACTIVATION_NAMES)
         if self.problem_type is not None:
             checks.choice("problem_type", self.problem_type, PROBLEM_TYPES)
+        if self.problem_type == "single_label_classification" and self.num_labels == 1:
+            raise ValueError(
+                "problem_type 'single_label_classification' needs at least 2 classes to choose from, got num_labels=1: "
+                "take 2, or 'regression' for one number, or 'multi_label_classification' for yes or no."
+            )
         for name in ("qkv_bias", "output_hidden_states", "output_attentions", "distilled"):
             checks.boolean(name, getattr(self, name))
         if self.hidden_size % self.num_attention_heads:

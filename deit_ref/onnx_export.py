@@ -8,6 +8,7 @@ written.
 import json
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ import numpy as np
 import deit_ref
 from deit_ref import checks
 from deit_ref.api import forward
-from deit_ref.arrays import digest_of_arrays
+from deit_ref.arrays import all_finite, digest_of_arrays
 from deit_ref.checkpoints.files import write
 from deit_ref.outputs import Output
 from deit_ref.weights import DeiTWeights, named_arrays, weights_from_arrays
@@ -38,7 +39,7 @@ TRIED = (1, 3)
 # Protocol buffers, which the file is made of, cannot be larger.
 MOST_BYTES = 2**31
 
-PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
+PACKAGES = ("torch", "onnx", "onnx_ir", "ml_dtypes", "onnxscript", "onnxruntime")
 # The arrays that a task answers with, in the order in which a file returns them.
 ANSWERS = "logits cls_logits distillation_logits last_hidden_state pooler_output reconstruction".split()
 
@@ -76,16 +77,22 @@ def export_onnx(
         provenance: where the weights come from, in values that JSON has, such as a training run's.
 
     Raises:
-        ValueError: a package is missing; the weights are not float32, or too many; or the file does not compute what
-            `forward` does, as it cannot if the weights are not finite.
+        ValueError: a package is missing; no file of that name can be made; the weights are not float32, not finite or
+            too many; or the file does not compute what `forward` does.
         RuntimeError: torch cannot export the model, or onnxruntime cannot run the file.
     """
     _require_packages()
     checks.boolean("attentions", attentions)
+    _require_place(Path(path))
     if (dtype := str(weights.pos_embed.dtype).removeprefix("torch.")) != "float32":
         raise ValueError(
             f"An ONNX file is written in float32, got weights of {dtype}: convert them first, "
             'weights.to("torch", dtype="float32").'
+        )
+    if bad := [name for name, array in named_arrays(weights) if not all_finite(array)]:
+        raise ValueError(
+            f"An ONNX file is written of finite weights, got NaN or infinity in {checks.some(bad)}: take weights from "
+            "before training went wrong."
         )
     if (size := 4 * weights.num_parameters) > MOST_BYTES:
         raise ValueError(
@@ -112,6 +119,19 @@ def _require_packages() -> None:
         raise ValueError(
             f"An ONNX file needs {', '.join(missing)}, not installed here: pip install -c constraints.txt '.[onnx]'."
         )
+
+
+def _require_place(path: Path) -> None:
+    """Try to make a file beside it: what a folder's permissions say is not all that can forbid it."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, an ONNX model is one file: choose another name.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be written ({error.strerror}): choose a folder that exists and can be written."
+        ) from error
 
 
 def _inputs(weights: DeiTWeights, batch: int) -> dict[str, Any]:

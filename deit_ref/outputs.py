@@ -39,7 +39,7 @@ class ClassificationOutput:
         logits: (batch, num_labels).
         loss: a number when labels were given.
         hidden_states, attentions: as in FeaturesOutput.
-        class_names: one name per label, or None.
+        class_names: one name per label, or None; () without labels, where logits are the token that a head would see.
         problem_type: the config's; what it makes of logits, see `probabilities`.
     """
 
@@ -58,9 +58,10 @@ class ClassificationOutput:
         "multi_label_classification". Half precision is widened to float32 first.
 
         Raises:
-            ValueError: it is a regression, by its problem_type or, without one, by its single label.
+            ValueError: it is a regression, by its problem_type or, without one, by its single label; or it has no
+                labels.
         """
-        return _probabilities(self.logits, self.problem_type)
+        return _probabilities(self.logits, self.problem_type, self.class_names)
 
     def top(self, k: int = 5) -> list[list[tuple[str, float]]]:
         """For each image the k most probable classes, best first, as (name, probability)."""
@@ -76,7 +77,7 @@ class TeacherOutput:
         cls_logits: (batch, num_labels), from the class token, trained on labels.
         distillation_logits: (batch, num_labels), from the distillation token, trained on the teacher.
         hidden_states, attentions: as in FeaturesOutput.
-        class_names: one name per label, or None.
+        class_names: one name per label, or None; () without labels, where logits are the token that a head would see.
         problem_type: the config's; what it makes of logits, see `probabilities`.
     """
 
@@ -91,7 +92,7 @@ class TeacherOutput:
     @property
     def probabilities(self) -> Any:
         """As in `ClassificationOutput`, of the mean of the two heads' logits: not the mean of their probabilities."""
-        return _probabilities(self.logits, self.problem_type)
+        return _probabilities(self.logits, self.problem_type, self.class_names)
 
     def top(self, k: int = 5) -> list[list[tuple[str, float]]]:
         """For each image the k most probable classes, best first, as (name, probability)."""
@@ -171,8 +172,12 @@ class Comparison:
         return "\n".join(lines)
 
 
-def _probabilities(logits: Any, problem_type: str | None) -> Any:
+def _probabilities(logits: Any, problem_type: str | None, class_names: tuple[str, ...] | None) -> Any:
     """Shares of one class among all, or of each label by itself, as an array of the logits' backend."""
+    if class_names == ():
+        raise ValueError(
+            "A model without labels (num_labels=0) has no classes, so no probabilities and no top: read output.logits."
+        )
     if problem_type == "regression" or (problem_type is None and logits.shape[-1] == 1):
         raise ValueError("A regression model has no classes, so no probabilities and no top: read output.logits.")
     several = problem_type == "multi_label_classification"
@@ -190,7 +195,7 @@ def _top(
 ) -> list[list[tuple[str, float]]]:
     k = checks.integer("k", k)
     # In float64, in which classes that differ in their logits differ in their probabilities.
-    probabilities = _probabilities(as_numpy(logits).astype(np.float64), problem_type)
+    probabilities = _probabilities(as_numpy(logits).astype(np.float64), problem_type, class_names)
     names = class_names or tuple(f"LABEL_{i}" for i in range(probabilities.shape[1]))
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return [[(names[i], float(row[i])) for i in order] for row, order in zip(probabilities, best, strict=True)]

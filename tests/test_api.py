@@ -300,6 +300,11 @@ def test_labels_for_another_task(weights, backend, task):
 def test_labels_without_a_head():
     chosen = random_weights(dataclasses.replace(TINY, num_labels=0))
     assert logits_of(chosen).shape == (2, 32)
+    for task in ("classification", "classification-with-teacher"):
+        output = deit_ref.forward(random_weights(chosen.config, task), pixel_values=PIXELS)
+        for ask in (output.top, lambda output=output: output.probabilities):
+            with pytest.raises(ValueError, match=r"without labels \(num_labels=0\) has no classes, .*output\.logits"):
+                ask()
     with pytest.raises(ValueError, match=r"labels need a model with a head, and this one has num_labels=0"):
         deit_ref.forward(chosen, pixel_values=PIXELS, labels=[0, 1])
 

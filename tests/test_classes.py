@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deit_ref.data.classes import labelled_as, spelled_alike
+from deit_ref.data.classes import check_same_classes, labelled_as, spelled_alike
 from deit_ref.data.images import ImageSet
 
 KNOWN = ("cat", "dog", "frog")
@@ -54,3 +54,13 @@ def test_spelling():
         " Only the spelling differs of 'Golden Retriever' and 'golden_retriever': rename the folders."
     )
     assert spelled_alike(("cat", "dog"), ("cat", "frog")) == ""
+
+
+def test_classes_that_differ():
+    check_same_classes(photos("a", "b"), photos("a", "b"))
+    with pytest.raises(ValueError, match=r"only in train: a, c; only in test: z. Rename"):
+        check_same_classes(photos("a", "b", "c"), photos("b", "z"))
+    with pytest.raises(ValueError, match="their order differs"):
+        check_same_classes(photos("a", "b"), photos("b", "a"))
+    with pytest.raises(ValueError, match="Only the spelling differs of 'Red fox' and 'red_fox': rename"):
+        check_same_classes(photos("cat", "red_fox"), photos("Red fox", "cat"))

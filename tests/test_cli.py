@@ -482,6 +482,9 @@ def test_convert_to_onnx_refuses_in_one_line_and_writes_nothing(capsys, folder, 
     monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name == "onnxruntime" else 1)
     assert_one_line_error(run(capsys, "convert", folder, path), "needs onnxruntime", "pip install", "[onnx]")
     assert_one_line_error(run(capsys, "convert", folder, tmp_path / "absent" / "a.onnx"), "a folder that exists")
+    path.mkdir()
+    assert_one_line_error(run(capsys, "convert", folder, path), "which is a folder", "choose another name")
+    path.rmdir()
     assert_one_line_error(run(capsys, "convert", folder, tmp_path / "new", "--attentions"), "--attentions", "leave it")
     assert_one_line_error(run(capsys, "convert", "cifar10-teacher", path), "convolutional teacher, no DeiT")
     assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from test_cli import assert_one_line_error, run
 
 import deit_ref
 from deit_ref.commands.evaluation import confusion_table
+from deit_ref.commands.learned import run_of
 from deit_ref.commands.terminal import counting
 from deit_ref.commands.training import _epochs_per_line
 from deit_ref.training.recipe import RECIPES
@@ -108,8 +109,31 @@ def test_photos_of_some_of_the_classes_are_judged(capsys, photos, tuned, tmp_pat
     assert_one_line_error(run(capsys, *words), "Only the spelling differs of 'Shoe' and 'shoe': rename the folders")
 
 
+def test_photos_that_were_learned_from_are_known(capsys, photos, tuned, tmp_path):
+    words = ("evaluate", photos, "--weights", tuned[0], "--json")
+    held_out = json.loads((tuned[0] / "evaluation.json").read_text())
+    code, text, err = run(capsys, *words)
+    assert code == 0
+    assert "judged by the 0.2 that the run of these weights has held out" in err
+    assert "learned from" not in err
+    assert {name: json.loads(text)[name] for name in held_out} == held_out
+    learned = "warning: the weights have learned from some of these photos"
+    assert learned in run(capsys, *words, "--split", "train")[2]
+    # The same photos without one of them are others.
+    shutil.copytree(photos, tmp_path / "train")
+    (tmp_path / "train" / "shoe" / "IMG_0.jpg").unlink()
+    assert learned not in run(capsys, "evaluate", tmp_path, *words[2:], "--split", "train")[2]
+
+
+@pytest.mark.parametrize("told", [None, 3, {"photos": 3}, {"photos": {"train": {"count": 1}}}, {"held_out": "x"}])
+def test_weights_may_tell_nothing_of_a_run(told, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"provenance": told}))
+    assert run_of(str(tmp_path)) is None
+    assert run_of(str(tmp_path / "absent")) is run_of(None) is None
+
+
 def test_there_is_no_test_part_to_judge_by(capsys, photos, tuned):
-    assert_one_line_error(run(capsys, "evaluate", photos, "--weights", tuned[0]), "--val-split 0.2")
+    assert_one_line_error(run(capsys, "evaluate", photos), "has no split 'test'", "--val-split 0.2")
     words = ("evaluate", photos, "--weights", tuned[0], "--val-split", 0.2)
     assert_one_line_error(run(capsys, *words, "--split", "train"), "leave out --split")
     for share, message in ((1, "expected a share of less than 1"), (0, "holds out no photo to judge by")):

@@ -127,6 +127,10 @@ BAD_FIELDS = [
     ({"hidden_act": "prelu"}, r"hidden_act must be one of .*got 'prelu'"),
     ({"pooler_act": None}, r"pooler_act must be one of .*got None"),
     ({"problem_type": "foo"}, r"problem_type must be one of regression, single_label_classification, multi_label"),
+    (
+        {"problem_type": "single_label_classification", "num_labels": 1},
+        r"'single_label_classification' needs at least 2 classes to choose from, got num_labels=1: take 2, or",
+    ),
     ({"qkv_bias": 1}, r"qkv_bias must be True or False, got 1"),
     ({"output_hidden_states": "yes"}, r"output_hidden_states must be True or False, got 'yes'"),
     ({"output_attentions": 0}, r"output_attentions must be True or False, got 0"),

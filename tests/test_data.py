@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import threading
 import warnings
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_data import write_photos
 
 from deit_ref import photo_names, photos
 from deit_ref.data import images as image_sets
@@ -353,19 +355,22 @@ def test_subset_keeps_classes_and_order(tmp_path):
             image_sets.subset(images, wrong)
 
 
-def test_classes_that_differ(tmp_path):
-    def named(*names):
-        return image_sets.ImageSet(np.zeros(1, np.int64), names, ["x"], lambda i: pixels(0))
-
-    image_sets.check_same_classes(named("a", "b"), named("a", "b"))
-    with pytest.raises(ValueError, match=r"only in train: a, c; only in test: z. Rename"):
-        image_sets.check_same_classes(named("a", "b", "c"), named("b", "z"))
-    with pytest.raises(ValueError, match="their order differs"):
-        image_sets.check_same_classes(named("a", "b"), named("b", "a"))
-
-
 def test_the_page_names_every_split_and_suffix():
     page = (Path(__file__).parents[1] / "docs" / "photos.md").read_text(encoding="utf-8")
     words = [word for names in SPLITS.values() for word in names]
     for word in [*words, *photo_names.SUFFIXES, *photo_names.HEIC_SUFFIXES, *ARCHIVES[:3]]:
         assert f"`{word}`" in page, word
+
+
+def test_photos_outside_the_splits_are_counted(tmp_path):
+    write_photos(tmp_path / "set", train=2, test=1)
+    for name in ("more_cats/1.png", "train2/c/0.png", "loose.png"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(b"never read")
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "set")
+    for place in (tmp_path / "set", packed):
+        images = open_images(place, "train")
+        assert len(images) == 6
+        count, example = images.skipped["photos outside the splits"]
+        assert count == 3
+        assert example in ("loose.png", "more_cats/1.png")

@@ -30,6 +30,8 @@ def test_a_short_run_reaches_its_learning_rate():
     recipe, said = fitted(DISTILLED.with_changes(epochs=2), 50_000, given={"epochs"})
     assert recipe == DISTILLED.with_changes(epochs=2, warmup_epochs=0.2)
     assert said == ("warmup_epochs 0.2 instead of 3 (a tenth of the epochs)",)
+    for epochs, warmup in ((11, 1.1), (12, 3)):  # a quarter of the epochs may be spent on it
+        assert fitted(DISTILLED.with_changes(epochs=epochs), 50_000, given={"epochs"})[0].warmup_epochs == warmup
     highest = max(learning_rate(recipe, step / 390) for step in range(2 * 390))
     assert highest > 0.97 * recipe.learning_rate
 

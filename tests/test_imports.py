@@ -38,6 +38,7 @@ FOR_COMMANDS = {
     "recipes": [],
     "survey": ["terminal"],
     "labelled": ["arguments", "survey"],
+    "learned": [],
     "evaluation": ["terminal"],
     "training": ["arguments", "evaluation", "labelled", "recipes", "terminal"],
 }

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from strategies import TINY, random_mask, random_pixels, random_weights
 from tolerances import assert_close
 
@@ -185,9 +186,40 @@ def test_what_cannot_be_written_is_said_at_once(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="attentions must be True or False, got 1"):
         export_onnx(weights, path, attentions=1)
     monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name.startswith("onnx") else 1)
-    with pytest.raises(ValueError, match=r"needs onnx, onnxscript, onnxruntime, not installed here: .*\[onnx\]"):
+    with pytest.raises(
+        ValueError, match=r"needs onnx, onnx_ir, onnxscript, onnxruntime, not installed here: .*\[onnx\]"
+    ):
+        export_onnx(weights, path)
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name == "ml_dtypes" else 1)
+    with pytest.raises(ValueError, match=r"needs ml_dtypes, not installed here: .*\[onnx\]"):
         export_onnx(weights, path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named_before_the_export(value, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: pytest.fail("nothing was to be exported"))
+    weights = random_weights(SMALL, "classification")
+    for chosen in (weights, weights.to("torch")):
+        chosen.blocks[0].norm1.bias[2] = value
+        with pytest.raises(ValueError, match=r"finite weights, got NaN or infinity in blocks\.0\.norm1\.bias: take"):
+            export_onnx(chosen, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named_before_the_export(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: pytest.fail("nothing was to be exported"))
+    weights = random_weights(SMALL, "classification")
+    (tmp_path / "dir.onnx").mkdir()
+    (tmp_path / "file").touch()
+    for place, words in (
+        (tmp_path / "dir.onnx", "is a folder, an ONNX model is one file: choose another name."),
+        (tmp_path / "absent" / "a.onnx", "cannot be written (No such file or directory): choose"),
+        (tmp_path / "file" / "a.onnx", "cannot be written (Not a directory): choose"),
+        (Path("/proc/a.onnx"), "cannot be written ("),  # whatever the user may do elsewhere, root included
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(f'{place} {words}')}"):
+            export_onnx(weights, place)
 
 
 def test_a_failure_of_torch_is_one_line(tmp_path, monkeypatch):
@@ -243,3 +275,21 @@ def test_the_page_uses_the_file_without_this_package(tmp_path, monkeypatch, caps
         names["steps"] = json.loads(onnx_export._metadata(weights)["preprocessor_config"])
         for photo in photos:
             np.testing.assert_array_equal(names["prepared"](photo)[None], deit_ref.preprocess(photo, processing))
+    Image.new("I;16", (40, 40)).save("deep.png")
+    Image.new("RGBA", (40, 40)).save("clear.png")
+    for photo in ("deep.png", "clear.png"):
+        with pytest.raises(AssertionError, match=rf"{photo}: mode .*, 16 bits or transparency, is not treated here"):
+            names["prepared"](photo)
+    whole = deit_ref.load_weights()
+    several, real = (
+        dataclasses.replace(whole, config=dataclasses.replace(whole.config, problem_type=kind))
+        for kind in ("multi_label_classification", "regression")
+    )
+    export_onnx(several, "mine.onnx")
+    exec(compile(code, "elsewhere.md", "exec"), names)
+    np.testing.assert_allclose(names["shares"], deit_ref.forward(several, photos).probabilities, atol=1e-5)
+    told = onnx.load("mine.onnx")
+    onnx.helper.set_model_props(told, onnx_export._metadata(real))
+    onnx.save(told, "mine.onnx")
+    with pytest.raises(AssertionError, match="the model has no classes"):
+        exec(compile(code, "elsewhere.md", "exec"), names)

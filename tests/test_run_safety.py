@@ -62,7 +62,7 @@ def test_other_photos_are_refused(tmp_path, folder, photos):
     (note := PngInfo()).add_text("note", "taken again")
     with Image.open(photos / "train/red/5.png") as photo:
         photo.save(changed("other") / "train/red/5.png", pnginfo=note)  # the same pixels in another file
-    refused(folder, tmp_path / "other", "other train photos .as many, of other names or sizes.")
+    refused(folder, tmp_path / "other", "other train photos .as many, of other names, sizes or contents.")
     for split in ("train", "test"):
         place = (tmp_path / "renamed" if split == "test" else changed("renamed")) / split
         (place / "red").rename(place / "rot")
@@ -71,6 +71,12 @@ def test_other_photos_are_refused(tmp_path, folder, photos):
     refused(folder, tmp_path / "untested", "6 test photos, now none")
     two = write_photos(tmp_path / "two", classes=("blue", "red"), train=9)
     refused(folder, two, "the classes blue, green, red, now blue, red")  # not what torch says of other shapes
+
+
+def test_photos_of_the_same_names_and_sizes_are_told_apart(tmp_path):
+    one, two = (write_photos(tmp_path / str(seed), kind="bmp", seed=seed) for seed in (0, 1))
+    run(one, tmp_path / "out", FEW)
+    refused(tmp_path / "out", two, "other train photos .*; other test photos", changes=FEW)
 
 
 def test_the_same_photos_elsewhere_are_the_same(tmp_path, folder, photos):
@@ -190,18 +196,19 @@ def test_garbage_among_the_metrics_is_named(folder, photos, line):
     refused(folder, photos, f"{path} is damaged, its line 1 is none of an epoch")
 
 
-def test_a_broken_test_photo_costs_no_epoch(tmp_path, photos):
-    whole, broken = tmp_path / "whole", shutil.copytree(photos, tmp_path / "broken")
-    run(photos, whole)
-    photo = broken / "test/red/1.png"
-    good = photo.read_bytes()
-    photo.write_bytes(good[:-20] + bytes(20))
-    with pytest.raises(ValueError, match=r"1\.png.*cannot be read"):
-        run(broken, tmp_path / "out")
-    assert state.load_state(tmp_path / "out", device=CPU)["step"] == 3
-    photo.write_bytes(good)
-    run(broken, tmp_path / "out", resume=True)
-    assert_same_run(whole, tmp_path / "out")
+def test_a_failed_evaluation_costs_no_epoch(tmp_path, photos, finished, monkeypatch):
+    from deit_ref.training import run as runs
+
+    def broken(*_, **__):
+        raise ValueError("1.png cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "evaluate", broken)
+        with pytest.raises(ValueError, match=r"1\.png cannot be read"):
+            run(photos, tmp_path)
+    assert state.load_state(tmp_path, device=CPU)["step"] == 3
+    run(photos, tmp_path, resume=True)
+    assert_same_run(finished, tmp_path)
 
 
 # Six files take their names: metrics.jsonl, two checkpoints, config.json, preprocessor_config.json, the weights.

@@ -94,7 +94,9 @@ def new_file(*suffixes: str) -> Callable[[str], str]:
     def checked(text: str) -> str:
         if not text.lower().endswith(suffixes):
             raise argparse.ArgumentTypeError(f"expected a name that ends in {' or '.join(suffixes)}, got {text!r}")
-        if os.path.isdir(text) or not os.path.isdir(os.path.dirname(text) or "."):
+        if os.path.isdir(text):
+            raise argparse.ArgumentTypeError(f"expected a file, got {text!r}, which is a folder: choose another name")
+        if not os.path.isdir(os.path.dirname(text) or "."):
             raise argparse.ArgumentTypeError(f"expected a file in a folder that exists, got {text!r}")
         return text
 

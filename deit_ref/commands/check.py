@@ -51,7 +51,11 @@ def run(args: argparse.Namespace) -> int:
         report = _of_checkpoint(path) if is_checkpoint else _of_photos(args)
     except ValueError as error:  # it is there, and this is what is wrong with it
         report = CheckpointReport({}, problems=(str(error),))
-    print(json_line({"what": args.what, **report.to_dict()}) if args.json else printable(str(report)))
+    print(
+        json_line({"what": args.what, **report.to_dict()})
+        if args.json
+        else "\n".join(map(printable, str(report).splitlines()))
+    )
     return 1 if report.problems else 0
 
 

@@ -78,6 +78,10 @@ def run(args: argparse.Namespace) -> int:
 def _classify(args: argparse.Namespace, names: list[str], out: str | None) -> int:
     """Answer to standard output or to a file; how many images could not be read."""
     weights = chosen_weights(args)
+    if weights.config.num_labels == 0:
+        raise ValueError(
+            "classify needs weights with classes, got a model without labels (num_labels=0): fine-tune it."
+        )
     if weights.head is None:
         raise ValueError(
             f"classify needs weights with a classification head, got the task {weights.task!r}: expected one of "

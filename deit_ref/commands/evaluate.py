@@ -7,6 +7,7 @@ from typing import Any
 from deit_ref.commands.arguments import count, natural, new_file, share
 from deit_ref.commands.evaluation import chosen_device, in_words, judged, torch_model, watched, write_confusion
 from deit_ref.commands.labelled import DATA, add_data, given_data, part
+from deit_ref.commands.learned import run_of
 from deit_ref.commands.shared import loaded_weights
 from deit_ref.commands.survey import looked_over
 from deit_ref.commands.terminal import counting, json_line, say
@@ -116,19 +117,25 @@ def _photos(
     known: tuple[tuple[str, ...] | None, int] | None = None,
 ) -> ImageSet:
     """The photos to judge by, looked over; with the labels of `known`, the names and number of the weights' classes."""
-    split = args.split or ("test" if args.val_split is None else "train")
+    run, share, seed = run_of(args.weights), args.val_split, args.seed
+    split = args.split or ("test" if share is None else "train")
     try:
         images = open_images(args.data, split, processing)
     except MissingSplit as error:
         if split == "train" or args.split is not None:
             raise
-        also = "Or judge by --split train, or by what finetune held out, --val-split 0.2."
-        raise ValueError(f"{error} {also}") from error
+        if run is None or not run.held_out:
+            raise ValueError(f"{error} Or judge by --split train, or by a share of it, --val-split 0.2.") from error
+        split, share, seed = "train", run.held_out, run.seed
+        images = open_images(args.data, split, processing)
+        say(f"there are no test photos: judged by the {share:g} that the run of these weights has held out.")
     if known is not None:
         labelled_as(images, *known)  # what is wrong with the classes is said before the photos are read
     images = looked_over({split: images}, args, apply_exif=processing.apply_exif, image_shape=image_shape)[split]
-    if args.val_split is not None:
-        images = divided(images, share=args.val_split, seed=args.seed)[1]
+    if share is not None:
+        images = divided(images, share=share, seed=seed)[1]
+    if run is not None and run.has_learned_from(images):
+        say("warning: the weights have learned from some of these photos, others will be answered less well.")
     if known is None:
         return images
     images, said = labelled_as(images, *known)

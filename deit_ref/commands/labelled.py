@@ -6,8 +6,9 @@ import logging
 from deit_ref import checks
 from deit_ref.commands.arguments import add_exif, share
 from deit_ref.commands.survey import add_no_check, looked_over
+from deit_ref.data.classes import check_same_classes
 from deit_ref.data.held_out import divided
-from deit_ref.data.images import ImageSet, check_same_classes
+from deit_ref.data.images import ImageSet
 from deit_ref.data.opening import open_splits
 from deit_ref.image_processing import ImageProcessing
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from deit_ref import checks
+
 Thing = TypeVar("Thing")
 
 
@@ -19,8 +21,8 @@ def say(message: Any) -> None:
 
 
 def printable(text: str) -> str:
-    """File names are bytes; those that are no text are shown by their codes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """File and class names may hold anything; what is no text, or would steer the terminal, is shown by its code."""
+    return checks.one_line(text, most=100_000)
 
 
 def json_line(value: Any) -> str:

@@ -132,6 +132,7 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
             resume=args.resume,
             device=args.device,
             bfloat16=False if args.no_bfloat16 else None,
+            held_out=held_out,
             assess_every=every,
             report=report,
         )

@@ -1,4 +1,4 @@
-"""Class names of photos and of weights: labels mean the same only where the names do."""
+"""Class names of photos, of other photos and of weights: labels mean the same only where the names do."""
 
 import dataclasses
 
@@ -44,6 +44,24 @@ def labelled_as(images: ImageSet, names: tuple[str, ...] | None, count: int) -> 
     first = "the weights' first class" if names is None else repr(names[0])
     said = f"warning: classes are compared by their order, not by name: {folders[0]!r} is taken for {first}."
     return dataclasses.replace(images, class_names=names or folders), said
+
+
+def check_same_classes(train: ImageSet, test: ImageSet) -> None:
+    """Labels mean the same in both.
+
+    Raises:
+        ValueError: they do not; it says which names differ.
+    """
+    if train.class_names == test.class_names:
+        return
+    only = [sorted({*a.class_names} - {*b.class_names}) for a, b in ((train, test), (test, train))]
+    parts = [
+        f"only in {part}: {', '.join(names)}" for part, names in zip(("train", "test"), only, strict=True) if names
+    ]
+    raise ValueError(
+        f"Expected the same classes in train and test; {'; '.join(parts) or 'their order differs'}. Rename or remove "
+        f"what differs.{spelled_alike(test.class_names, train.class_names)}"
+    )
 
 
 def spelled_alike(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:

@@ -64,24 +64,6 @@ def digest_of(rows: Iterable[tuple[str, int]]) -> str:
     return found.hexdigest()
 
 
-def check_same_classes(train: ImageSet, test: ImageSet) -> None:
-    """Labels mean the same in both.
-
-    Raises:
-        ValueError: they do not; it says which names differ.
-    """
-    if train.class_names == test.class_names:
-        return
-    only = [sorted({*a.class_names} - {*b.class_names}) for a, b in ((train, test), (test, train))]
-    parts = [
-        f"only in {part}: {', '.join(names)}" for part, names in zip(("train", "test"), only, strict=True) if names
-    ]
-    raise ValueError(
-        f"Expected the same classes in train and test; {'; '.join(parts) or 'their order differs'}. Rename or remove "
-        "what differs."
-    )
-
-
 def subset(images: ImageSet, indices: Any) -> ImageSet:
     """Some of the photos, in the given order; the classes stay.
 

@@ -101,6 +101,11 @@ def named_like(split: str, names: Collection[str]) -> list[str]:
     return [name for word in SPLITS[split] for name in sorted(names) if name.lower() == word]
 
 
+def is_split(name: str) -> bool:
+    """Whether a folder of this name may be a split."""
+    return name.lower() in _WORDS
+
+
 def _class_root(source: Source, split: str) -> tuple[Parts, tuple[str, ...]]:
     """The folder whose folders are the classes of this split, and the other folders of the same split."""
     tree = source.tree

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,7 +12,7 @@ import numpy as np
 from deit_ref import checks, photo_names
 from deit_ref.data import cifar, tars
 from deit_ref.data.images import ImageSet, digest_of, reader
-from deit_ref.data.layout import SPLITS, MissingSplit, arrange, named_like
+from deit_ref.data.layout import SPLITS, MissingSplit, arrange, is_split, named_like
 from deit_ref.data.sources import Source, from_folder
 from deit_ref.data.zips import from_zip
 from deit_ref.image_processing import ImageProcessing
@@ -74,14 +75,27 @@ def look(
     if chosen := named_like(split, {*holders, *packed}):
         unused = tuple(chosen[1:])
         if chosen[0] in holders:
-            return _arranged(from_folder(path / chosen[0]), split, processing, unused)
-        return _from_file(path / packed[chosen[0]], split, processing, unused)
+            images, problems = _arranged(from_folder(path / chosen[0]), split, processing, unused)
+        else:
+            images, problems = _from_file(path / packed[chosen[0]], split, processing, unused)
+        splits = {*holders, *packed} & {name for part in SPLITS for name in named_like(part, {*holders, *packed})}
+        others = [name for name in folders if name not in splits]
+        outside = ["/".join((name, *file)) for name in others for file in sorted(from_folder(path / name).tree.files)]
+        outside += [name for name in children if name not in folders and photo_names.why_left_out(name) is None]
+        return _with_outside(images, sorted(outside)), problems
     for place in (path, path / cifar.FOLDER):
         if (place / cifar.META).is_file():
             return _from_cifar(place, split), ()
     if (path / cifar.ARCHIVE).is_file():
         return _from_cifar(path / cifar.ARCHIVE, split), ()
     return _arranged(from_folder(path), split, processing, ())
+
+
+def _with_outside(images: ImageSet, outside: list[str]) -> ImageSet:
+    """The photos, and that others lie where no split is."""
+    if not outside:
+        return images
+    return replace(images, skipped={**images.skipped, "photos outside the splits": (len(outside), outside[0])})
 
 
 def _from_file(
@@ -130,7 +144,13 @@ def _arranged(
         skipped=skipped,
         unused=unused or found.unused,
     )
-    return images, found.problems
+    above = found.root[:-1]
+    outside = [
+        "/".join(parts)
+        for parts in sorted(source.tree.files)
+        if found.root and (parts[: depth - 1] != above or len(parts) < depth + 1 or not is_split(parts[depth - 1]))
+    ]
+    return _with_outside(images, outside), found.problems
 
 
 def _from_cifar(path: Path, split: str) -> ImageSet:

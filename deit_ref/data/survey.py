@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from deit_ref import checks, photo_names
+from deit_ref.data.classes import check_same_classes
 from deit_ref.data.examine import Doubles, Examined, doubles, examine
-from deit_ref.data.images import ImageSet, check_same_classes, subset
+from deit_ref.data.images import ImageSet, subset
 from deit_ref.data.layout import SPLITS, MissingSplit
 from deit_ref.data.opening import look
 from deit_ref.data.report import Broken, Report, SplitReport

@@ -4,8 +4,11 @@ A recipe and a seed say how a run goes; which photos, which weights to begin wit
 meet is written down here, kept in the checkpoint, and told by the config.json that comes of it.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from deit_ref import checks
 from deit_ref.arrays import digest_of_arrays
@@ -21,18 +24,20 @@ def fingerprint(
     start: Iterable[tuple[str, Any]] | None,
     teacher: Iterable[tuple[str, Any]] | str | None,
     numerics: Mapping[str, Any],
+    held_out: float = 0.0,
 ) -> dict[str, Any]:
     """What a run runs on, in values that JSON has.
 
     Args:
-        train, test: the photos: their number, and the digest of their names and sizes.
+        train, test: the photos: their number, the digest of their names and sizes, and that of what 64 of them hold.
         image_processing: how they are prepared.
         start: names and arrays that it begins with; None means random weights, which follow from recipe and seed.
         teacher: names and arrays; what to call a teacher without; or None.
         numerics: such as whether matrix products run in bfloat16.
+        held_out: the share of the photos to learn from that is held out as `test`.
     """
     photos = {
-        name: {"count": len(images), "digest": images.digest}
+        name: {"count": len(images), "digest": images.digest, "contents": _contents(images)}
         for name, images in (("train", train), ("test", test))
         if images is not None
     }
@@ -43,7 +48,18 @@ def fingerprint(
         "start": None if start is None else digest_of_arrays(start),
         "teacher": teacher if teacher is None or isinstance(teacher, str) else digest_of_arrays(teacher),
         "numerics": dict(numerics),
+        "held_out": held_out,
     }
+
+
+def _contents(images: ImageSet, *, most: int = 64) -> str:
+    """Of some files spread over the set: others may have the same names and sizes."""
+    found = hashlib.sha256()
+    if images.open is not None:
+        for place in np.unique(np.linspace(0, len(images) - 1, most).astype(int)):
+            with images.open(int(place)) as file:
+                found.update(file.read())
+    return found.hexdigest()
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -62,11 +78,13 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         elif a["count"] != b["count"]:
             found.append(f"{a['count']} {split} photos, now {b['count']}")
         else:
-            found.append(f"other {split} photos (as many, of other names or sizes)")
+            found.append(f"other {split} photos (as many, of other names, sizes or contents)")
     if then["start"] != now["start"]:
         found.append(f"other weights to begin with ({_short(then['start'])}, now {_short(now['start'])})")
     if then["teacher"] != now["teacher"]:
         found.append(f"another teacher ({_short(then['teacher'])}, now {_short(now['teacher'])})")
+    if then["held_out"] != now["held_out"]:
+        found.append(f"{then['held_out']:g} of the photos held out, now {now['held_out']:g}")
     for part in ("numerics", "image_processing"):
         a, b = then[part], now[part]
         found += [f"{name} {a.get(name)!r}, now {b.get(name)!r}" for name in {**a, **b} if a.get(name) != b.get(name)]

@@ -62,7 +62,7 @@ def fitted(
     if warmup > epochs / 4:
         change("warmup_epochs", round(_WARMUP_SHARE * epochs, 3), "a tenth of the epochs")
     memory = 0 if recipe.ema_decay is None else 1 / (1 - recipe.ema_decay)
-    if memory > epochs * steps_per_epoch / 5 and not recipe.ema_warmup:
+    if memory > epochs * steps_per_epoch / 5:
         change("ema_warmup", True, f"the average would remember {memory:.0f} steps of {epochs * steps_per_epoch}")
     said = tuple(
         f"{name} {_shown(value)} instead of {_shown(getattr(recipe, name))} ({reasons[name]})"

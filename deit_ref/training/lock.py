@@ -15,10 +15,16 @@ def locked(folder: Path) -> Iterator[None]:
     """The folder, which is made if it is not there, is this run's alone inside the block.
 
     Raises:
-        ValueError: another process holds it.
+        ValueError: another process holds it, or nothing can be written there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / NAME, "a+", encoding="utf-8") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = open(folder / NAME, "a+", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise ValueError(
+            f"{folder} must be a folder that can be written into ({error.strerror}): choose another folder."
+        ) from error
+    with opened as file:
         if not _taken(file):
             file.seek(0)
             raise ValueError(

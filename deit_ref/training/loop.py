@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
+from deit_ref.checkpoints.files import logger
 from deit_ref.training.batches import Batches, step_seed
-from deit_ref.training.metrics import add_metrics, epoch_line, kept_metrics, progress, write_metrics
+from deit_ref.training.metrics import METRICS, add_metrics, epoch_line, kept_metrics, progress, write_metrics
 from deit_ref.training.objectives import Goal, Objective
 from deit_ref.training.optimization import learning_rate, set_learning_rate, update_average
 from deit_ref.training.processes import interruptible
@@ -84,6 +85,8 @@ def fit(
     if first:
         write_metrics(folder, lines)
     told = lines[-1]["step"] if lines else 0  # the last step of the last epoch that has its line
+    if missing := max(state.step // epoch_steps - 1 - len(lines), 0):
+        logger().warning("%s lacks the lines of %d epochs: what they were is not known again.", METRICS, missing)
     trained = torch.nn.parallel.DistributedDataParallel(module) if batches.world > 1 else module
     last_save = time.monotonic()
 

@@ -17,7 +17,8 @@ from deit_ref.api import preprocess
 from deit_ref.arrays import digest_of_arrays
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
-from deit_ref.data.images import ImageSet, check_same_classes
+from deit_ref.data.classes import check_same_classes
+from deit_ref.data.images import ImageSet
 from deit_ref.data.opening import open_splits
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.torch_backend.model import TASKS
@@ -50,6 +51,7 @@ def train(
     resume: bool = False,
     device: Any = None,
     bfloat16: bool | None = None,
+    held_out: float = 0.0,
     assess_every: int = 1,
     report: Callable[[dict[str, Any]], object] | None = None,
 ) -> None:
@@ -71,6 +73,7 @@ def train(
         resume: go on from the checkpoint in `out`.
         device: None means "cuda" where there is one, else "cpu".
         bfloat16: None means where the hardware multiplies it.
+        held_out: which share of the photos `data`'s "test" is, if they were held out; kept with the weights.
         assess_every: epochs between evaluations.
         report: called in the first process with each line of metrics.jsonl.
 
@@ -115,6 +118,7 @@ def train(
             start=None if start is None else named_arrays(start),
             teacher=taught_by,
             numerics={"bfloat16": autocast, "device": where.type, "processes": world},
+            held_out=held_out,
         )
         if resume:
             checkpoint_of(out)

@@ -166,9 +166,11 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         os.replace(beside, folder / NAME)
     except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
-        kept = f"; the checkpoint before it is still in {folder}" if (folder / NAME).exists() else ""
+        kept, again = "", "run the same command again"
+        if (folder / NAME).exists():
+            kept, again = f"; the checkpoint before it is still in {folder}", "resume"
         raise OSError(
-            f"The checkpoint could not be written to {folder} ({error}){kept}. Make room and resume."
+            f"The checkpoint could not be written to {folder} ({error}){kept}. Make room and {again}."
         ) from error
     finally:
         beside.unlink(missing_ok=True)

@@ -87,7 +87,10 @@ REFERENCE = {
     "data": (
         "Labelled photos",
         "Class folders, zips and tars: found, read, and looked at before they are used, in reading order.",
-        tuple(f"data.{name}" for name in "opening images survey report examine layout sources zips tars cifar".split()),
+        tuple(
+            f"data.{name}"
+            for name in "opening images held_out classes survey report examine layout sources zips tars cifar".split()
+        ),
     ),
     "training": (
         "Training",
@@ -95,8 +98,8 @@ REFERENCE = {
         tuple(
             f"training.{name}"
             for name in (
-                "recipe augmentation randaugment mixing batches masking teacher student "
-                "objectives optimization state metrics loop evaluate run bundle"
+                "recipe fitted augmentation randaugment mixing prepared batches masking teacher student "
+                "objectives optimization state metrics loop answers evaluate run bundle"
             ).split()
         ),
     ),

@@ -226,7 +226,7 @@ def make(
         ValueError: student, teacher and photos know different classes, there are too few photos, or the file would
             have more than `MOST_BYTES`.
     """
-    from deit_ref.data.images import check_same_classes
+    from deit_ref.data.classes import check_same_classes
     from deit_ref.data.opening import open_images
     from deit_ref.training.teacher import load_teacher
 

@@ -181,6 +181,23 @@ def test_a_recipe_for_own_photos_takes_the_size_of_the_weights():
     assert recipe.of_size(224, {"image_size"}) == recipe
 
 
+def test_weights_of_another_size_keep_it(capsys, photos, tmp_path):
+    config = deit_ref.DeiTConfig(32, 1, 2, 64, image_size=48, patch_size=8)
+    deit_ref.save_weights(deit_ref.init_weights(config, "classification", seed=0), tmp_path / "large")
+    words = ("finetune", photos, "--weights", tmp_path / "large", "--epochs", 1, "--no-check", "--seed", 3)
+    code, _, err = run(capsys, *words, "--out", tmp_path / "tuned")
+    assert code == 0, err
+    tuned = deit_ref.load_weights(tmp_path / "tuned")
+    assert tuned.config.image_shape == (48, 48)
+    assert tuned.image_processing.crop_size == {"height": 48, "width": 48}
+    assert tuned.image_processing.apply_exif
+    assert "warmup_epochs 0.1 instead of 3 (a tenth of the epochs)" in err
+    code, _, err = run(capsys, *words, "--out", tmp_path / "small", "--image-size", 24, "--no-exif")
+    assert code == 0, err
+    tuned = deit_ref.load_weights(tmp_path / "small")
+    assert (tuned.config.image_shape, tuned.image_processing.apply_exif) == ((24, 24), False)
+
+
 @pytest.mark.parametrize(
     ("photos", "epochs", "batch", "expected"), [(72, 75, 16, 5), (72, 5, 16, 1), (9999, 30, 16, 1)]
 )

@@ -1,12 +1,15 @@
 """Photos resized and cropped as they are read, and kept: decoding one of a phone takes longer than learning from it."""
 
 import dataclasses
+import logging
 
 import numpy as np
 
 from deit_ref.api import preprocess
 from deit_ref.data.images import ImageSet, in_memory
 from deit_ref.image_processing import ImageProcessing
+
+logger = logging.getLogger("deit_ref")
 
 
 def prepared(images: ImageSet, processing: ImageProcessing) -> tuple[ImageSet, ImageProcessing]:
@@ -29,5 +32,7 @@ def kept(images: ImageSet, *, most: int = 2**30) -> ImageSet:
     """The photos, read once and kept in memory, if that takes at most so many bytes; they must be of one size."""
     if images.read(0).nbytes * len(images) > most:
         return images
+    if len(images) > 1000:
+        logger.info("%d photos are read, resized and kept in memory: this is done once.", len(images))
     pixels = in_memory(images)
     return dataclasses.replace(images, read=lambda i: pixels[i])

@@ -144,12 +144,11 @@ def _arranged(
         skipped=skipped,
         unused=unused or found.unused,
     )
-    above = found.root[:-1]
-    outside = [
-        "/".join(parts)
-        for parts in sorted(source.tree.files)
-        if found.root and (parts[: depth - 1] != above or len(parts) < depth + 1 or not is_split(parts[depth - 1]))
-    ]
+    outside = []
+    if found.root and is_split(found.root[-1]):  # else all photos lie below the root
+        above = found.root[:-1]
+        splits = {parts for parts in source.tree.folders if parts[:-1] == above and is_split(parts[-1])}
+        outside = ["/".join(parts) for parts in sorted(source.tree.files) if parts[:depth] not in splits]
     return _with_outside(images, outside), found.problems
 
 

@@ -1,5 +1,7 @@
 """Photos get the labels of weights by name, whatever the order, and never by a guess."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -49,7 +51,23 @@ def test_unknown_classes_are_named_with_a_hint():
         labelled_as(photos("C_at", "x", "y"), KNOWN, 3)
 
 
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "K\u00e4se") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_either_form_of_unicode_is_the_same_name(ours, theirs):
+    found, said = labelled_as(photos("x", ours), (theirs, "x", "y"), 3)
+    assert (found.labels.tolist(), said) == (
+        [0, 1],
+        f"the photos are of 2 of the 3 classes that the weights know: x, {COMPOSED}.",
+    )
+    check_same_classes(photos("x", ours), photos("x", theirs))
+
+
 def test_spelling():
+    for seen in ("gold\u00a0fish", "gold\u200bfish", "goldfish ", "gold\u00adfish", "\uff47oldfish"):
+        assert "Only the spelling differs of" in spelled_alike((seen,), ("goldfish",))
+        assert repr(seen) in spelled_alike((seen,), ("goldfish",))
     assert spelled_alike(("Golden Retriever",), ("golden_retriever", "cat")) == (
         " Only the spelling differs of 'Golden Retriever' and 'golden_retriever': rename the folders."
     )

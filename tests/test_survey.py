@@ -57,11 +57,12 @@ def test_everything_that_is_broken_is_named_and_the_rest_is_left(tmp_path):
         f"{path}/train/{name}.png" for name in ("cat/1", "dog/3")
     ]
     first, second = report.problems
-    assert first.startswith("2 of train cannot be read, 6 are left: ")
-    assert "cat/1.png' is broken or cannot be read" in first
-    assert "dog/3.png' is not an image that can be read" in first
-    assert second.startswith("1 of test cannot be read, 3 are left: ")
-    assert str(report).count("broken: '") == 3
+    assert first == "2 of train cannot be read, 6 are left."
+    assert second == "1 of test cannot be read, 3 are left."
+    for text in (str(report), "\n".join(report.short())):  # each thing once
+        assert text.count("broken: '") == 3
+        for words in ("cat/1.png' is broken or cannot be read", "dog/3.png' is not an image", "dog/0.png' is empty"):
+            assert text.count(words) == 1
     assert not report.to_dict()["ok"]
     images = open_images(path, "train")
     rest = readable(images, report.splits["train"])
@@ -129,6 +130,15 @@ def test_what_is_wrong_with_class_folders_is_told_all_at_once(tmp_path):
     assert report.splits["train"].classes == {"cat": 4, "dog": 4, "emu": 1, "gnu": 0}
 
 
+def test_a_split_that_cannot_be_read_does_not_hide_the_other(tmp_path):
+    path = write_folder(tmp_path / "d", {name: content for name, content in classes().items() if "train" in name})
+    (path / "test.zip").write_bytes(b"<html>")
+    report = surveyed(path)
+    assert report.splits["train"].photos == 8
+    (problem,) = report.problems
+    assert problem.startswith(f"{path}/test.zip is a web page (HTML)")
+
+
 def test_what_is_left_out_is_counted_and_lost_photos_are_wrong(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     files = {**classes(), "train/cat/a.txt": b"", "test/cat/b.txt": b"", "train/dog/c.mov": b"", "train/dog/.d": b""}
@@ -188,5 +198,8 @@ def test_many_photos_are_reported_in_order(tmp_path):
     report = surveyed(write_folder(tmp_path / "d", files))
     places = [broken.place for broken in report.splits["train"].broken]
     assert places == [i for i in range(140) if i % 70 % 7 == 0]
-    assert "and 15 more" in report.problems[0]
+    assert str(report).count("broken: '") == 20
+    short = "\n".join(report.short())
+    assert short.count("broken: '") == 5
+    assert f"broken: 15 more in {tmp_path}/d, which deit-ref check names.\n" in short
     np.testing.assert_array_equal(sorted(places), places)

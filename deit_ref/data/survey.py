@@ -25,24 +25,26 @@ _TURNING = {
 def look_at_both(
     path: str | os.PathLike[str], processing: ImageProcessing | None = None
 ) -> tuple[dict[str, ImageSet], tuple[str, ...]]:
-    """The photos of the splits that there are, and what is wrong with their class folders, a sentence each.
+    """The photos of the splits that there are, and what is wrong with a split or its class folders, a sentence each.
 
     Raises:
         ValueError: there is no photo in class folders.
     """
+    opened = look(path, processing)
     sets: dict[str, ImageSet] = {}
-    problems: tuple[str, ...] = ()
-    missing = None
+    problems: list[str] = []
+    failed: list[ValueError] = []
     for split in SPLITS:
         try:
-            sets[split], wrong = look(path, split, processing)
-        except MissingSplit as error:
-            missing = missing or error
+            sets[split], wrong = opened(split)
+        except ValueError as error:
+            failed.append(error)
         else:
             problems += wrong
-    if missing and not sets:
-        raise missing
-    return sets, problems
+    serious = [error for error in failed if not isinstance(error, MissingSplit)]
+    if not sets:
+        raise (serious or failed)[0]
+    return sets, (*problems, *map(str, serious))
 
 
 def report_on(
@@ -109,8 +111,7 @@ def _one_split(images: ImageSet, found: Sequence[Examined], image_shape: tuple[i
 def _problems(sets: Mapping[str, ImageSet], splits: Mapping[str, SplitReport]) -> Iterator[str]:
     for split, found in splits.items():
         if found.broken:
-            left, reasons = found.photos - len(found.broken), (broken.reason for broken in found.broken)
-            yield f"{len(found.broken)} of {split} cannot be read, {left} are left: {checks.some(reasons, most=5)}"
+            yield f"{len(found.broken)} of {split} cannot be read, {found.photos - len(found.broken)} are left."
         if lost := {reason: n for reason, (n, one) in found.skipped.items() if photo_names.is_named_a_photo(one)}:
             yield f"photos of {split} are left out: {photo_names.counted(Counter(lost))}."
     if {*sets} == {*SPLITS}:

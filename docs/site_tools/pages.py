@@ -65,7 +65,7 @@ REFERENCE = {
     "photos": (
         "Photos",
         "From files, PIL images, arrays and tensors to pixels.",
-        ("photos", "photo_files", "photo_names"),
+        ("photos", "photo_files", "file_kinds", "photo_names"),
     ),
     "plots": ("Plots", "Figures of what a trace holds, with matplotlib (extra `plots`).", ("plots",)),
     "checkpoints": (

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -107,6 +108,24 @@ def test_photos_of_some_of_the_classes_are_judged(capsys, photos, tuned, tmp_pat
         assert wrong["class"] != wrong["answer"]
     (tmp_path / "test" / "shoe").rename(tmp_path / "test" / "Shoe")
     assert_one_line_error(run(capsys, *words), "Only the spelling differs of 'Shoe' and 'shoe': rename the folders")
+
+
+def test_photos_of_a_mac_are_the_same_elsewhere(capsys, photos, tmp_path):
+    """Names of another form of Unicode: the run goes on, and the weights know classes and photos."""
+    composed, decomposed = (unicodedata.normalize(form, "Käse") for form in ("NFC", "NFD"))
+    for number, name in enumerate((decomposed, composed)):
+        shutil.copytree(photos / "mug", tmp_path / str(number) / name)
+        shutil.copytree(photos / "shoe", tmp_path / str(number) / "Kz")
+    words = ("--out", tmp_path / "mine", "--epochs", 2, "--val-split", 0.3)
+    code, _, err = run(capsys, "finetune", tmp_path / "0", *words)
+    assert code == 0, err
+    assert deit_ref.load_weights(tmp_path / "mine").class_names == ("Kz", composed)
+    code, _, err = run(capsys, "finetune", tmp_path / "1", *words, "--resume")
+    assert code == 0, err
+    code, out, err = run(capsys, "evaluate", tmp_path / "1", "--weights", tmp_path / "mine", "--json")
+    assert (code, json.loads(out)["photos"]) == (0, 4), err
+    assert "judged by the 0.3 that the run of these weights has held out" in err
+    assert "warning" not in err
 
 
 def test_photos_that_were_learned_from_are_known(capsys, photos, tuned, tmp_path):

@@ -1,5 +1,6 @@
 """Every way an image can come in, and every way it can be wrong."""
 
+import errno
 import io
 import os
 import struct
@@ -306,6 +307,25 @@ def test_bad_files_are_named_with_a_remedy(tmp_path, photo):
         assert ("Get it again" in str(caught.value)) == name.startswith("cut.")
     with pytest.raises(ValueError, match="is an address, expected a file: download it"):
         photos.load_image("https://example.org/cat.jpg")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (
+            errno.EACCES,
+            r"photo\.png' cannot be opened \(permission denied\): chmod u\+rX allows it to its owner, else ask",
+        ),
+        (errno.EIO, r"photo\.png' cannot be read \(Input/output error\): look after the disk"),
+    ],
+)
+def test_what_the_system_does_not_give_out_is_not_broken(photo, monkeypatch, number, words):
+    def refused(path, *_, **__):
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr("builtins.open", refused)
+    with pytest.raises(ValueError, match=words):
+        photos.load_image(photo[0])
 
 
 def test_a_lazily_opened_broken_pil_image_is_refused(tmp_path, photo):

@@ -1,6 +1,7 @@
 """The student: the mirror's model as torch parameters, and what fine-tuning begins with."""
 
 import dataclasses
+import unicodedata
 
 import numpy as np
 import pytest
@@ -88,6 +89,14 @@ def test_the_same_classes_keep_everything(caplog):
     )
     assert tuple(result.image_processing.image_mean) == (0.1, 0.2, 0.3)
     assert result.image_processing.crop_size == {"height": 32, "width": 32}
+
+
+def test_classes_of_another_form_of_unicode_are_the_same(caplog):
+    composed, decomposed = (tuple(unicodedata.normalize(form, name) for name in "äbcde") for form in ("NFC", "NFD"))
+    start = dataclasses.replace(random_weights(task="classification"), class_names=decomposed)
+    result = adapted(start, RECIPE, task=start.task, class_names=composed, seed=0)
+    assert_same(result, start, arrays_of(start))
+    assert (result.class_names, caplog.text) == (composed, "")
 
 
 @pytest.mark.parametrize("classes", [("a", "b", "c", "e", "d"), ("a", "b")])

@@ -5,11 +5,7 @@ START = 512  # bytes that are enough to tell
 _UNPACK = "unpack it and give the folder"
 _SAVE = "save what it shows as PNG or JPEG"
 _KINDS = (
-    (
-        b"version https://git-lfs",
-        "a pointer of Git LFS and not the file that it stands for",
-        "git lfs pull fetches that",
-    ),
+    (b"version https://git-lfs", "a pointer of Git LFS to a file", "git lfs pull fetches the file"),
     (b"PK\x03\x04", "a zip", _UNPACK),
     (b"\x1f\x8b", "packed by gzip", _UNPACK),
     (b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
@@ -31,7 +27,7 @@ def what_else(start: bytes) -> tuple[str, str] | None:
     if not start:
         return "empty (0 bytes)", "get it again"
     if not any(start):
-        return "nothing but zeros at its start, like a copy that was never finished", "get it again"
+        return "zeros alone at its start", "get it again, its copy was not finished"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(_HTML):
         return "a web page (HTML)", "download the file itself, by its direct link"
@@ -40,3 +36,15 @@ def what_else(start: bytes) -> tuple[str, str] | None:
     if start[4:8] == b"ftyp" and start[8:12] in _VIDEO_BRANDS:
         return "a video", _SAVE
     return next(((what, remedy) for magic, what, remedy in _KINDS if start.startswith(magic)), None)
+
+
+def as_text(start: bytes) -> str | None:
+    """The first line of a text, such as what a server says in the place of a file; None where it is no text."""
+    try:
+        text = start.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:  # else the end cuts a character
+            return None
+        text = start[: error.start].decode("utf-8").strip()
+    is_text = text and all(letter.isprintable() or letter.isspace() for letter in text)
+    return text.splitlines()[0][:60] if is_text else None

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from deit_ref import photo_names
-from deit_ref.file_kinds import START, what_else
+from deit_ref.file_kinds import START, as_text, what_else
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -100,9 +100,9 @@ def identified(file: BinaryIO) -> "Image.Image":
     if known := what_else(start):
         what, remedy = known
         raise ValueError(f"{name} is {what}, not an image: {remedy}.")
-    raise ValueError(
-        f"{name} is not an image that can be read: expected one of {', '.join(formats)}. Convert it first."
-    )
+    text = as_text(start)
+    remedy = "Convert it first." if text is None else f"It is text, {text!r}: see where it comes from."
+    raise ValueError(f"{name} is not an image that can be read: expected one of {', '.join(formats)}. {remedy}")
 
 
 def _is_heic(start: bytes) -> bool:

@@ -118,8 +118,11 @@ def find_images(names: list[str]) -> list[str]:
 def contents(folder: str) -> tuple[list[str], Counter[str]]:
     """The photos below a folder, sorted, and how many other files there are, by the reason that they are none."""
     files = sorted((parts, entry.path) for parts, entry, is_folder in walk(folder) if not is_folder)
-    reasons = {path: why_left_out(parts[-1]) for parts, path in files}
-    photos = [path for path, reason in reasons.items() if reason is None and os.path.isfile(path)]
+    unreachable = "that cannot be reached (no permission, or a link to nothing)"
+    reasons = {
+        path: why_left_out(parts[-1]) or (None if os.path.isfile(path) else unreachable) for parts, path in files
+    }
+    photos = [path for path, reason in reasons.items() if reason is None]
     return photos, Counter(reason for reason in reasons.values() if reason is not None)
 
 

@@ -288,6 +288,32 @@ def test_folders_that_cannot_be_opened_are_said_in_one_line(deny, tmp_path):
         open_splits(path)
 
 
+def test_a_folder_that_may_be_listed_but_not_entered(tmp_path, monkeypatch):
+    class Entry:
+        """As os.scandir gives it where the folder has no x."""
+
+        def __init__(self, entry):
+            self.name, self.path, self.is_dir, self.is_symlink = entry.name, entry.path, entry.is_dir, entry.is_symlink
+
+        def stat(self):
+            raise PermissionError(13, "Permission denied", self.path)
+
+    real = photo_names.walk
+    monkeypatch.setattr(
+        photo_names,
+        "walk",
+        lambda *given, **options: (
+            (parts, Entry(entry) if parts[0] == "dog" else entry, is_folder)
+            for parts, entry, is_folder in real(*given, **options)
+        ),
+    )
+    path = write_folder(tmp_path / "d", contents())
+    (path / "dog" / "x.png").symlink_to("nowhere")
+    (images, (problem,)) = look(path)("train")
+    assert problem.startswith(f"{path}/dog cannot be opened (permission denied): chmod u+rX")
+    assert (len(images), images.skipped) == (3, {"no file, or a link to nothing": (1, "dog/x.png")})
+
+
 def test_a_split_below_a_folder_that_stands_alone_cannot_be_opened(deny, tmp_path):
     path = write_folder(tmp_path / "d", both("all/train", "all/test"))
     deny(path / "all" / "train")

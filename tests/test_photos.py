@@ -274,6 +274,8 @@ def test_bad_files_are_named_with_a_remedy(tmp_path, photo):
         "clip.jpg": b"\0\0\0\x14ftypqt  \0\0\2\0qt  ",
         "packed.jpg": b"PK\x03\x04\x14\0",
         "text.png": b"this is no image",
+        "utf8.png": "nöt found\r\n".encode() + b"x" * 500 + "ö".encode(),  # cut within a character
+        "noise.png": b"\xff\x00\x80\x81 no text",
         "cut.jpg": whole.getvalue()[: len(whole.getvalue()) // 2],
         "cut.png": photo[0].read_bytes()[:-30],
         "large.png": bomb(10_000, 10_000),
@@ -285,13 +287,15 @@ def test_bad_files_are_named_with_a_remedy(tmp_path, photo):
         (tmp_path / name).write_bytes(content)
     messages = {
         "empty.jpg": r"is empty \(0 bytes\), not an image: get it again",
-        "zeros.jpg": "is nothing but zeros at its start, .*get it again",
+        "zeros.jpg": "is zeros alone at its start, not an image: get it again",
         "page.jpg": r"is a web page \(HTML\), not an image: download the file itself, by its direct link",
         "lfs.jpg": "is a pointer of Git LFS .*git lfs pull",
         "drawing.png": r"is a drawing \(SVG\), not an image: save what it shows as PNG",
         "clip.jpg": "is a video, not an image",
         "packed.jpg": "is a zip, not an image: unpack it",
-        "text.png": "is not an image that can be read: expected one of JPEG, PNG",
+        "text.png": "is not an image that can be read: expected one of JPEG, PNG, .* It is text, 'this is no image': see",
+        "utf8.png": "It is text, 'nöt found': see where it comes from",
+        "noise.png": "is not an image that can be read: .* Convert it first",
         "cut.jpg": "is broken or cannot be read .*truncated.* Get it again",
         "cut.png": "is broken or cannot be read",
         "large.png": "is too large: expected at most 89,478,485 pixels",

@@ -144,13 +144,39 @@ def test_what_is_left_out_is_counted_and_lost_photos_are_wrong(tmp_path, monkeyp
     files = {**classes(), "train/cat/a.txt": b"", "test/cat/b.txt": b"", "train/dog/c.mov": b"", "train/dog/.d": b""}
     path = write_folder(tmp_path / "d", {**files, "train/dog/1.heic": b"", "train/cat/2.HEIC": b""})
     report = surveyed(path)
-    assert report.problems == ("photos of train are left out: 2 .heic (pip install pillow-heif to read them).",)
+    assert report.problems == (
+        "photos of train are left out: 2 .heic (pip install pillow-heif to read them), such as cat/2.HEIC.",
+    )
     assert report.notes[0] == "other files are left out: 2 .txt, 1 .mov."
 
 
 def test_other_folders_of_a_split_are_named(tmp_path):
     path = write_folder(tmp_path / "d", {**both("train", "test"), **below("val", contents(offset=20))})
     assert surveyed(path).notes[0] == f"val is not used: test is {path}/test."
+    write_folder(path, below("Test", contents(offset=20)))
+    assert surveyed(path).notes[0] == f"Test, val are not used: test is {path}/test."
+
+
+def test_photos_outside_the_splits_are_said_once(tmp_path):
+    files = {**classes(), "unlabelled/1.png": encoded(70), "unlabelled/2.png": encoded(71)}
+    for path in (write_folder(tmp_path / "d", files), write_zip(tmp_path / "d.zip", files)):
+        assert surveyed(path).problems == (
+            "2 photos lie outside train and test, such as unlabelled/1.png: move them in, or away.",
+        )
+
+
+@pytest.mark.parametrize("name", ["train.rar", "train.7z", "Training.tar.zst"])
+def test_an_archive_of_a_split_that_is_not_read_is_no_missing_split(name, tmp_path):
+    path = write_folder(tmp_path / "d", below("test", contents()))
+    (path / name).write_bytes(b"Rar!\x1a\x07\0")
+    (problem,) = surveyed(path).problems
+    assert problem == f"{path}/{name} is a RAR archive, not a zip or a tar: unpack it and give the folder."
+
+
+def test_an_archive_without_a_split_in_its_name_is_pointed_out(tmp_path):
+    write_zip(tmp_path / "d" / "flowers.zip", contents())
+    with pytest.raises(ValueError, match=r"in it are 1 \.zip: unpack flowers\.zip, or give it instead"):
+        surveyed(tmp_path / "d")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"There is no {args.what}: expected photos in class folders, a checkpoint, or one of {', '.join(BUNDLED)}."
         )
-    inside = os.listdir(path) if path.is_dir() else [path.name]
+    try:
+        inside = os.listdir(path) if path.is_dir() else [path.name]
+    except OSError:  # what reads it says why
+        inside = []
     is_checkpoint = any(name == CONFIG or name.endswith(_WEIGHTS) for name in inside)
     if is_checkpoint and args.weights is not None:
         raise ValueError(f"--weights is for photos, and {args.what} is a checkpoint: leave it out.")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from deit_ref import checks, photo_files, photo_names
-from deit_ref.data.sources import ARCHIVES, Parts, Source, Tree
+from deit_ref.data.sources import Parts, Source, Tree, is_packed
 
 # What people call the two; of several the first is taken, and of that the one in small letters.
 SPLITS = {
@@ -115,11 +115,6 @@ def named_like(split: str, names: Iterable[str], *, stem: Callable[[str], str] =
     stems = {name: stem(name) for name in names}
     chosen = [name for name, said in stems.items() if said.lower() in words]
     return sorted(chosen, key=lambda name: (words.index(stems[name].lower()), stems[name] not in words, name))
-
-
-def is_packed(name: str) -> bool:
-    """Whether a file is called like an archive."""
-    return name.lower().endswith(ARCHIVES)
 
 
 def is_split(name: str) -> bool:

@@ -13,9 +13,11 @@ import numpy as np
 from deit_ref import checks, file_kinds, photo_files, photo_names
 from deit_ref.data import cifar, tars, zips
 from deit_ref.data.images import ImageSet, digest_of, reader
-from deit_ref.data.layout import SPLITS, MissingSplit, arrange, is_packed, is_split, named_like
-from deit_ref.data.sources import ARCHIVES, Source, from_folder, stem
+from deit_ref.data.layout import SPLITS, MissingSplit, arrange, is_split, named_like
+from deit_ref.data.sources import ARCHIVES, Source, from_folder, is_packed, stem
 from deit_ref.image_processing import ImageProcessing
+
+OUTSIDE = "photos outside the splits"  # among what is skipped, the same for each of the splits
 
 Look: TypeAlias = Callable[[str], tuple[ImageSet, tuple[str, ...]]]
 
@@ -113,7 +115,7 @@ def _with_outside(images: ImageSet, outside: list[str]) -> ImageSet:
     """The photos, and that others lie where no split is."""
     if not outside:
         return images
-    return replace(images, skipped={**images.skipped, "photos outside the splits": (len(outside), outside[0])})
+    return replace(images, skipped={**images.skipped, OUTSIDE: (len(outside), outside[0])})
 
 
 def _in_folder(path: Path, processing: ImageProcessing) -> Look:

@@ -13,6 +13,7 @@ from deit_ref import photo_files, photo_names
 MAX_BYTES = 2**26  # of a photo in an archive, which is read into memory
 TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB"
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_PACKED = (*ARCHIVES, ".rar", ".7z", ".tar.zst", ".tzst")  # those that are not read are refused by what they are
 
 Parts: TypeAlias = tuple[str, ...]  # ("train", "cat", "1.jpg")
 
@@ -91,9 +92,14 @@ def put_by_name(tree: Tree, path: Path, name: str, key: Any, size: int, reason: 
     return reason is None and parts in tree.files
 
 
+def is_packed(name: str) -> bool:
+    """Whether a file is called like an archive, of a kind that is read or not."""
+    return name.lower().endswith(_PACKED)
+
+
 def stem(name: str) -> str:
     """An archive's name without its suffix, all of .tar.gz."""
-    suffix = max((suffix for suffix in ARCHIVES if name.lower().endswith(suffix)), key=len, default="")
+    suffix = max((suffix for suffix in _PACKED if name.lower().endswith(suffix)), key=len, default="")
     return name[: -len(suffix)] if suffix else os.path.splitext(name)[0]
 
 
@@ -112,20 +118,28 @@ def from_folder(path: Path) -> Source:
         if is_folder:
             tree.folders.add(parts)
             continue
-        size, reason = _size(entry)
-        if reason is None and parts in tree.files:
+        try:
+            size = _size(entry)
+        except PermissionError as error:
+            closed(raw[:-1], error)
+            continue
+        reason = None if size is not None else "no file, or a link to nothing"
+        if size is not None and parts in tree.files:
             reason = "with a name that is there already, in another form of Unicode"
-        put(tree, parts, entry.path, size, reason)
+        put(tree, parts, entry.path, size or 0, reason)
     return Source(tree, str(path), path.absolute().name, photo_files.open_file, str)
 
 
-def _size(entry: os.DirEntry[str]) -> tuple[int, str | None]:
-    """Of a file, or the reason that it is none."""
+def _size(entry: os.DirEntry[str]) -> int | None:
+    """Bytes of a file; None for a link to nothing, and for a pipe or a device, which may wait for ever.
+
+    Raises:
+        PermissionError: its folder may be listed, but not be entered.
+    """
     try:
         found = entry.stat()
-    except PermissionError:
-        return 0, "in a folder that may be listed, but not be entered (chmod u+x)"
-    except OSError:
-        return 0, "no file, or a link to nothing"
-    is_file = stat.S_ISREG(found.st_mode)  # a pipe may wait for ever
-    return (found.st_size, None) if is_file else (0, "no file, or a link to nothing")
+    except OSError as error:
+        if isinstance(error, PermissionError) and not entry.is_symlink():
+            raise
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -11,7 +11,7 @@ from deit_ref.data.classes import check_same_classes
 from deit_ref.data.examine import Doubles, Examined, doubles, examine
 from deit_ref.data.images import ImageSet, subset
 from deit_ref.data.layout import SPLITS, MissingSplit
-from deit_ref.data.opening import look
+from deit_ref.data.opening import OUTSIDE, look
 from deit_ref.data.report import Broken, Report, SplitReport
 from deit_ref.image_processing import ImageProcessing
 
@@ -112,8 +112,15 @@ def _problems(sets: Mapping[str, ImageSet], splits: Mapping[str, SplitReport]) -
     for split, found in splits.items():
         if found.broken:
             yield f"{len(found.broken)} of {split} cannot be read, {found.photos - len(found.broken)} are left."
-        if lost := {reason: n for reason, (n, one) in found.skipped.items() if photo_names.is_named_a_photo(one)}:
-            yield f"photos of {split} are left out: {photo_names.counted(Counter(lost))}."
+        lost = [
+            f"{n} {reason}, such as {one}"
+            for reason, (n, one) in found.skipped.items()
+            if reason != OUTSIDE and photo_names.is_named_a_photo(one)
+        ]
+        if lost:
+            yield f"photos of {split} are left out: {checks.some(lost)}."
+    if outside := next((found.skipped[OUTSIDE] for found in splits.values() if OUTSIDE in found.skipped), None):
+        yield f"{outside[0]} photos lie outside train and test, such as {outside[1]}: move them in, or away."
     if {*sets} == {*SPLITS}:
         try:
             check_same_classes(sets["train"], sets["test"])
@@ -136,7 +143,8 @@ def _notes(
     others: Counter[str] = Counter()
     for split, found in splits.items():
         if found.unused:
-            yield f"{', '.join(found.unused)} is not used: {split} is {found.place}."
+            verb = "is" if len(found.unused) == 1 else "are"
+            yield f"{', '.join(found.unused)} {verb} not used: {split} is {found.place}."
         others.update({r: n for r, (n, one) in found.skipped.items() if not photo_names.is_named_a_photo(one)})
     if others:
         yield f"other files are left out: {photo_names.counted(others)}."

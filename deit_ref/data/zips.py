@@ -23,7 +23,9 @@ def from_zip(path: Path) -> Source:
     try:
         archive = zipfile.ZipFile(path)
     except _BROKEN as error:
-        raise ValueError(f"{path} is not a zip that can be read ({error}): get it again.") from error
+        raise ValueError(
+            f"{path} is not a zip that can be read ({error}): get it again, its end may be missing."
+        ) from error
     tree = Tree()
     for entry in archive.infolist():
         entry.filename = _meant(entry)

@@ -166,8 +166,8 @@ def test_check_of_a_run(capsys, tmp_path, finished):
     ("told", "step", "words"),
     [
         ([1, 2], 4, ""),
-        ([1], 4, "lacks the lines of 1 epochs: 2."),
-        ([], 4, "lacks the lines of 2 epochs: 1, 2."),
+        ([1], 4, "lacks the lines of these epochs: 2."),
+        ([], 4, "lacks the lines of these epochs: 1, 2."),
         ([1, 1, 2], 4, "holds lines twice, in another order or of another run: expected one for each epoch."),
         ([2, 1], 4, "holds lines twice"),
         ([1, 2, 3], 4, "tells of epoch 3, and the checkpoint is older, of step 4"),
@@ -185,6 +185,20 @@ def test_check_compares_metrics_with_the_checkpoint(told, step, words, capsys, t
     assert (code, words in out) == (1 if words else 0, True)
     (folder / "metrics.jsonl").write_text('{"epoch": 1, "step": 3}\n')
     assert "of another run, such as epoch 1 at step 3" in run(capsys, "check", folder)[1] or step == 5
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_check_of_a_run_whose_weights_are_damaged_says_that_they_can_be_written_again(name, capsys, tmp_path, finished):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (folder / name).write_bytes(b"")
+    code, out, _ = run(capsys, "check", folder)
+    assert code == 1
+    assert "run         2 of 2 epochs, step 4" in out
+    assert f"warning: {folder}/{name}" in out
+    assert "note: the run itself is whole: the command that began it writes the weights again with --resume." in out
+    (folder / "checkpoint.pt").write_bytes(b"")
+    code, out, _ = run(capsys, "check", folder)
+    assert (code, out.count("warning: "), "with --resume" in out) == (1, 2, False)
 
 
 def test_check_of_a_run_that_was_interrupted(capsys, tmp_path, finished):

@@ -80,8 +80,14 @@ def _of_checkpoint(path: Path) -> CheckpointReport:
     if run is not None and not (path / CONFIG).exists():
         notes = (*run.notes, "the run has not ended: the command that began it goes on with --resume.")
         return CheckpointReport(run.facts, run.values, run.problems, notes)
-    kind = read_json(path / CONFIG).get("kind") if (path / CONFIG).exists() else None
-    found = _of_teacher(path) if str(kind).startswith("deit_ref-") else inspect_weights(path)
+    try:
+        kind = read_json(path / CONFIG).get("kind") if (path / CONFIG).exists() else None
+        found = _of_teacher(path) if str(kind).startswith("deit_ref-") else inspect_weights(path)
+    except ValueError as error:
+        if run is None:
+            raise
+        again = "the run itself is whole: the command that began it writes the weights again with --resume."
+        found = CheckpointReport({}, problems=(str(error),), notes=() if run.problems else (again,))
     if run is None:
         return found
     return CheckpointReport(

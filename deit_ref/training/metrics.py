@@ -75,7 +75,7 @@ def disagreements(
             "the epochs after it again."
         )
     if missing := sorted({*range(1, complete + ended)} - {*told}):
-        found.append(f"{METRICS} lacks the lines of {len(missing)} epochs: {checks.some(map(str, missing))}.")
+        found.append(f"{METRICS} lacks the lines of these epochs: {checks.some(map(str, missing))}.")
     return found
 
 

@@ -274,7 +274,7 @@ def test_bad_files_are_named_with_a_remedy(tmp_path, photo):
         "clip.jpg": b"\0\0\0\x14ftypqt  \0\0\2\0qt  ",
         "packed.jpg": b"PK\x03\x04\x14\0",
         "text.png": b"this is no image",
-        "utf8.png": "nöt found\r\n".encode() + b"x" * 500 + "ö".encode(),  # cut within a character
+        "utf8.png": "nöt found\r\n".encode() + b"x" * 499 + "ö".encode(),  # cut within a character
         "noise.png": b"\xff\x00\x80\x81 no text",
         "cut.jpg": whole.getvalue()[: len(whole.getvalue()) // 2],
         "cut.png": photo[0].read_bytes()[:-30],

@@ -159,7 +159,7 @@ def test_encrypted_entries_are_counted(tmp_path):
     raw[place + 8] |= 1
     path.write_bytes(raw)
     images = open_images(path, "train")
-    assert (len(images), images.skipped) == (4, {"encrypted": (1, "dog/2.png")})
+    assert (len(images), images.skipped) == (4, {"encrypted (unpack it with its password)": (1, "dog/2.png")})
 
 
 def test_a_name_twice_in_a_tar(tmp_path):

@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from deit_ref.data.classes import check_same_classes, labelled_as, spelled_alike
+from deit_ref.data.classes import alike_among, check_same_classes, labelled_as, spelled_alike
 from deit_ref.data.images import ImageSet
 
 KNOWN = ("cat", "dog", "frog")
@@ -72,6 +72,13 @@ def test_spelling():
         " Only the spelling differs of 'Golden Retriever' and 'golden_retriever': rename the folders."
     )
     assert spelled_alike(("cat", "dog"), ("cat", "frog")) == ""
+
+
+def test_spelling_within_one_list():
+    assert alike_among(("Cat", "cat", "dog", "C-at")) == (
+        "only the spelling differs of the classes 'Cat' and 'cat', 'Cat' and 'C-at': join those that are one."
+    )
+    assert alike_among(("cat", "dog")) == ""
 
 
 def test_classes_that_differ():

@@ -157,6 +157,21 @@ def test_other_folders_of_a_split_are_named(tmp_path):
     assert surveyed(path).notes[0] == f"Test, val are not used: test is {path}/test."
 
 
+def test_classes_that_are_spelled_alike_are_pointed_out_once(tmp_path):
+    report = surveyed(write_folder(tmp_path / "d", classes(kinds=("cat", "Cat", "dog"))))
+    assert report.problems == ()
+    assert report.notes == ("only the spelling differs of the classes 'Cat' and 'cat': join those that are one.",)
+    other = {**classes(test=0), **below("test", contents({"cat/1.png": 90, "Dog/1.png": 91}))}
+    report = surveyed(write_folder(tmp_path / "e", other))
+    assert (len(report.problems), report.notes) == (1, ())
+
+
+def test_splits_without_class_folders_are_no_classes(tmp_path):
+    path = write_folder(tmp_path / "d", contents({"train/1.png": 0, "val/1.png": 1}))
+    (problem,) = surveyed(path).problems
+    assert "are called like splits (train, val) and hold no folders: make a folder per class in each" in problem
+
+
 def test_photos_outside_the_splits_are_said_once(tmp_path):
     files = {**classes(), "unlabelled/1.png": encoded(70), "unlabelled/2.png": encoded(71)}
     for path in (write_folder(tmp_path / "d", files), write_zip(tmp_path / "d.zip", files)):

@@ -82,10 +82,18 @@ def spelled_alike(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
     """A sentence on names that differ only in case, spaces, underscores, hyphens or what is not seen; else empty."""
     known = {_plain(name): name for name in theirs}
     pairs = [(name, known[_plain(name)]) for name in ours if name not in theirs and _plain(name) in known]
-    if not pairs:
-        return ""
-    listed = checks.some((f"{one!r} and {other!r}" for one, other in pairs), most=3)
-    return f" Only the spelling differs of {listed}: rename the folders."
+    return f" Only the spelling differs of {_listed(pairs)}: rename the folders." if pairs else ""
+
+
+def alike_among(names: Iterable[str]) -> str:
+    """A sentence on names of one list that differ as those of `spelled_alike`; empty where none do."""
+    first: dict[str, str] = {}
+    pairs = [(first[_plain(name)], name) for name in names if first.setdefault(_plain(name), name) != name]
+    return f"only the spelling differs of the classes {_listed(pairs)}: join those that are one." if pairs else ""
+
+
+def _listed(pairs: list[tuple[str, str]]) -> str:
+    return checks.some((f"{one!r} and {other!r}" for one, other in pairs), most=3)
 
 
 def _plain(name: str) -> str:

@@ -105,6 +105,11 @@ def _problems(tree: Tree, root: Parts, place: str, below: list[Parts], class_nam
                 f"({checks.some(sorted(folders[name]))}): if those are the classes give {place}/{name} as the data, if "
                 "it is a split call it train or test, if it is one class move its photos up."
             )
+    if all(map(is_split, class_names)):
+        yield (
+            f"The class folders in {place} are called like splits ({checks.some(class_names)}) and hold no folders: "
+            "make a folder per class in each, and move their photos in."
+        )
     if len(class_names) < 2:
         yield f"Expected at least 2 class folders in {place}, got {class_names[0]} alone."
 

@@ -10,11 +10,12 @@ from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
-from deit_ref import checks, file_kinds, photo_files, photo_names
-from deit_ref.data import cifar, tars, zips
+from deit_ref import checks, photo_files, photo_names
+from deit_ref.data import cifar
+from deit_ref.data.archives import from_archive
 from deit_ref.data.images import ImageSet, digest_of, reader
 from deit_ref.data.layout import SPLITS, MissingSplit, arrange, is_split, named_like
-from deit_ref.data.sources import ARCHIVES, Source, from_folder, is_packed, stem
+from deit_ref.data.sources import Source, from_folder, is_packed, stem
 from deit_ref.image_processing import ImageProcessing
 
 OUTSIDE = "photos outside the splits"  # among what is skipped, the same for each of the splits
@@ -135,31 +136,10 @@ def _in_file(path: Path, processing: ImageProcessing) -> Look:
         )
     if path.name == cifar.ARCHIVE:
         return lambda split: (_from_cifar(path, split), ())
-    source = _unpacked(path)
+    source = from_archive(path)
     if not source.tree.files and any(parts[-1] == cifar.META for parts, _ in source.tree.left_out):
         return lambda split: (_from_cifar(path, split), ())
     return _in_source(source, processing)
-
-
-def _unpacked(path: Path) -> Source:
-    """An archive as what it is by its first bytes, whatever it is called; by its name where they do not tell."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(file_kinds.START)
-    except OSError as error:
-        raise photo_files.unreadable(str(path), error) from error
-    if start.startswith(zips.MAGIC):
-        return zips.from_zip(path)
-    if start.startswith(tuple(tars.PACKED)) or start[257:262] == tars.MAGIC:
-        return tars.from_tar(path)
-    if known := file_kinds.what_else(start):
-        what, remedy = known
-        raise ValueError(f"{path} is {what}, not a zip or a tar: {remedy}.")
-    if not is_packed(path.name):
-        raise ValueError(
-            f"{path} is neither a folder nor an archive ({', '.join(ARCHIVES)}): expected photos in class folders."
-        )
-    return zips.from_zip(path) if path.suffix.lower() == ".zip" else tars.from_tar(path)
 
 
 def _in_source(source: Source, processing: ImageProcessing) -> Look:

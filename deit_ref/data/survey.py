@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from deit_ref import checks, photo_names
-from deit_ref.data.classes import check_same_classes
+from deit_ref.data.classes import alike_among, check_same_classes
 from deit_ref.data.examine import Doubles, Examined, doubles, examine
 from deit_ref.data.images import ImageSet, subset
 from deit_ref.data.layout import SPLITS, MissingSplit
@@ -140,6 +140,7 @@ def _notes(
 ) -> Iterator[str]:
     if "train" in splits and "test" not in splits:
         yield "there are no photos of the split test."
+    yield from filter(None, dict.fromkeys(alike_among(found.classes) for found in splits.values()))
     others: Counter[str] = Counter()
     for split, found in splits.items():
         if found.unused:

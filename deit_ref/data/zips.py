@@ -34,7 +34,7 @@ def from_zip(path: Path) -> Source:
         if stat.S_ISLNK(kind):
             reason = "a link"
         elif entry.flag_bits & 1:
-            reason = "encrypted"
+            reason = "encrypted (unpack it with its password)"
         elif entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             reason = "packed otherwise than stored or deflated"  # which Python unpacks without a limit of memory
         elif entry.file_size > MAX_BYTES:

@@ -89,7 +89,9 @@ REFERENCE = {
         "Class folders, zips and tars: found, read, and looked at before they are used, in reading order.",
         tuple(
             f"data.{name}"
-            for name in "opening images held_out classes survey report examine layout sources zips tars cifar".split()
+            for name in (
+                "opening images held_out classes survey report examine layout sources archives zips tars cifar"
+            ).split()
         ),
     ),
     "training": (

@@ -116,13 +116,32 @@ def test_photos_that_were_learned_from_are_known(capsys, photos, tuned, tmp_path
     assert code == 0
     assert "judged by the 0.2 that the run of these weights has held out" in err
     assert "learned from" not in err
-    assert {name: json.loads(text)[name] for name in held_out} == held_out
-    learned = "warning: the weights have learned from some of these photos"
-    assert learned in run(capsys, *words, "--split", "train")[2]
+    found = json.loads(text)
+    assert {name: found[name] for name in held_out} == held_out
+    assert found["split"] == "train, 0.2 of it held out"
+    assert "learned from 17 of these 20 photos" in run(capsys, *words, "--split", "train")[2]
+    # Another share or seed holds out others.
+    for options in (("--val-split", 0.5), ("--val-split", 0.2, "--seed", 1)):
+        said = re.search(r"learned from (\d+) of these (\d+) photos", run(capsys, *words, *options)[2])
+        assert said is not None
+        assert 0 < int(said[1]) <= int(said[2])
     # The same photos without one of them are others.
     shutil.copytree(photos, tmp_path / "train")
     (tmp_path / "train" / "shoe" / "IMG_0.jpg").unlink()
-    assert learned not in run(capsys, "evaluate", tmp_path, *words[2:], "--split", "train")[2]
+    assert "learned from" not in run(capsys, "evaluate", tmp_path, *words[2:], "--split", "train")[2]
+
+
+def test_other_photos_are_not_divided_as_those_of_the_run(capsys, photos, tuned, tmp_path):
+    others = tmp_path / "others"
+    shutil.copytree(photos, others)
+    (others / "shoe" / "IMG_0.jpg").unlink()
+    words = ("evaluate", others, "--weights", tuned[0], "--json")
+    code, text, err = run(capsys, *words)
+    assert code == 0
+    assert "are not those that the run of these weights was given (20, here 19): all are judged by" in err
+    assert "held out" not in err
+    assert (json.loads(text)["photos"], json.loads(text)["split"]) == (19, "train")
+    assert "what is held out here may have been learned from" in run(capsys, *words, "--val-split", 0.2)[2]
 
 
 @pytest.mark.parametrize("told", [None, 3, {"photos": 3}, {"photos": {"train": {"count": 1}}}, {"held_out": "x"}])
@@ -148,6 +167,12 @@ def test_nothing_is_held_out_where_none_is_wanted_or_photos_are_there_for_it(cap
     assert "held out" not in err
     assert "top-1" not in text
     assert not (tmp_path / "all" / "evaluation.json").exists()
+    assert "  deit-ref evaluate NEW --weights" in text
+    code, text, err = run(capsys, "evaluate", photos, "--weights", tmp_path / "all")
+    assert (code, text) == (2, "")
+    assert err.endswith("The weights have learned from all photos that are there: judge by others.\n")
+    err = run(capsys, "evaluate", photos, "--weights", tmp_path / "all", "--val-split", 0.2)[2]
+    assert "learned from 3 of these 3 photos" in err
     for split in ("train", "test"):
         shutil.copytree(photos, tmp_path / "data" / split)
     words = ("finetune", tmp_path / "data", "--out", tmp_path / "more", *quick)

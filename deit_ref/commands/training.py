@@ -203,7 +203,8 @@ def _finish(args: argparse.Namespace, recipe: Recipe, out: Path, test: ImageSet 
             files.insert(1, "confusion.png")
         print(f"{len(test)} photos that were not learned from\n{in_words(found)}")
     folder, data = shlex.quote(str(out)), shlex.quote(str(args.data))
-    by_the_same = f" --val-split {held_out:g} --seed {args.seed}" if held_out else ""
+    unseen = "NEW" if test is None else data
+    by_the_same = f" --val-split {held_out} --seed {args.seed}" if held_out else ""
     following = {
         "teacher": [f"train --recipe cifar10-distilled --data {data} --teacher {folder} --out NEW"],
         "masked-image-modeling": [
@@ -212,7 +213,7 @@ def _finish(args: argparse.Namespace, recipe: Recipe, out: Path, test: ImageSet 
         ],
         "classification": [
             f"classify photo.jpg --weights {folder}",
-            f"evaluate {data} --weights {folder}{by_the_same}",
+            f"evaluate {unseen} --weights {folder}{by_the_same}",
         ],
     }[recipe.task]
     print(

@@ -1,8 +1,12 @@
 """From a folder of photos to a model and what it is worth, by the commands that a user types."""
 
+import dataclasses
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -184,6 +188,66 @@ def test_nothing_is_held_out_where_none_is_wanted_or_photos_are_there_for_it(cap
     assert re.search(rf"deit-ref evaluate {tmp_path / 'data'} --weights {tmp_path / 'more'}$", text, re.M)
 
 
+def test_models_of_gray_photos_name_a_photo_that_is_not(capsys, tmp_path):
+    """When it is learned from, when the run is judged, and when the weights are."""
+    config = deit_ref.DeiTConfig(8, 1, 2, 16, image_size=16, patch_size=8, num_channels=1)
+    processing = deit_ref.ImageProcessing(
+        size=16, crop_size=16, image_mean=(0.5,), image_std=(0.5,), do_convert_rgb=False
+    )
+    weights = deit_ref.init_weights(config, "classification", seed=0, image_processing=processing)
+    deit_ref.save_weights(weights, tmp_path / "gray")
+    for split in ("train", "test"):
+        for i in range(6):
+            folder = tmp_path / split / "ab"[i % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (20, 20), 40 * i).save(folder / f"{split}{i}.png")
+    words = ("finetune", tmp_path, "--weights", tmp_path / "gray", "--epochs", 1)
+    assert run(capsys, *words, "--out", tmp_path / "mine")[0] == 0
+    colored = tmp_path / "test" / "b" / "test1.png"
+    Image.new("RGB", (20, 20), (9, 8, 7)).save(colored)
+    again = (*words, "--out", tmp_path / "again")
+    for one in (again, ("evaluate", tmp_path, "--weights", tmp_path / "mine")):
+        code, _, err = run(capsys, *one)
+        assert code == 2
+        assert err.splitlines()[-1] == (
+            f"deit-ref: error: {colored} has 3 channels, the weights want 1: convert it, or take it away."
+        )
+
+
+def test_what_is_learned_is_not_written_among_the_photos(capsys, photos, tmp_path):
+    words = ("finetune", photos, "--epochs", 1, "--out")
+    for out in (photos / "mine", photos, photos / "mug" / ".." / "mine"):
+        assert_one_line_error(run(capsys, *words, out), f"among the class folders of {photos}", "choose a folder")
+    assert sorted(path.name for path in photos.iterdir()) == [*NAMES]
+    shutil.copytree(photos, tmp_path / "train")  # beside the split is no class
+    quick = ("--batch-size", 8, "--set", "warmup_epochs=0", "--val-split", 0)
+    assert run(capsys, words[0], tmp_path, *words[2:], tmp_path / "mine", *quick)[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before_photos_are_read(capsys, photos, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    words = ("finetune", photos, "--out")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert_one_line_error(run(capsys, *words, out), "must be a folder that can be written into: choose another")
+    monkeypatch.setattr("os.access", lambda place, mode: str(place) != str(tmp_path))
+    assert_one_line_error(run(capsys, *words, tmp_path / "new" / "below"), "must be a folder that can be written into")
+    assert not (tmp_path / "new").exists()
+
+
+def test_who_is_interrupted_while_the_run_is_judged_is_told_how_to_go_on(capsys, photos, tmp_path, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    words = ("finetune", photos, "--out", tmp_path / "out", "--epochs", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("deit_ref.commands.training.judged", interrupted)
+        code, _, err = run(capsys, *words)
+    assert code == 130
+    assert err.endswith(f"interrupted: the same command with --resume goes on in {tmp_path / 'out'}.\n")
+    assert run(capsys, *words, "--resume")[0] == 0
+    assert (tmp_path / "out" / "evaluation.json").exists()
+
+
 def test_the_only_photo_of_a_class_is_learned_from(capsys, photos, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(photos / "shoe", data / "shoe")
@@ -229,6 +293,20 @@ def test_weights_of_another_size_keep_it(capsys, photos, tmp_path):
 def test_short_epochs_are_told_together(photos, epochs, batch, expected):
     recipe = RECIPES["own-photos"].with_changes(epochs=epochs, batch_size=batch)
     assert _epochs_per_line(recipe, photos) == expected
+
+
+def test_names_that_the_terminal_has_no_letters_for_are_shown_by_their_codes(photos, tuned, tmp_path):
+    """As where output goes into a file on a system whose encoding is not UTF-8."""
+    for name in ("mug", "shoe"):
+        shutil.copytree(photos / name, tmp_path / "test" / name)
+    weights = dataclasses.replace(deit_ref.load_weights(tuned[0]), class_names=("mug", "plant", "\U0001f45f"))
+    (tmp_path / "test" / "shoe").rename(tmp_path / "test" / "\U0001f45f")
+    deit_ref.save_weights(weights, tmp_path / "weights")
+    words = [sys.executable, "-m", "deit_ref", "evaluate", tmp_path, "--weights", tmp_path / "weights", "--no-check"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert rb"\U0001f45f" in done.stdout
 
 
 def test_names_of_classes_stay_on_their_line():

@@ -164,6 +164,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS], metavar="WAY", help="(default: all)")
     args = parser.parse_args(argv)
     if args.draw is not None:
+        if any((args.draw / kind).exists() for kind in DRAWN):
+            parser.error(f"expected a new folder, {args.draw} holds drawings already: choose another name")
         draw(args.draw)
         return 0
     if args.data is None or args.json is None:

@@ -89,18 +89,23 @@ def _of_teacher(args: argparse.Namespace) -> dict[str, Any]:
 
 def _of_weights(args: argparse.Namespace) -> dict[str, Any]:
     from deit_ref.training.evaluate import reconstruction_error
+    from deit_ref.training.prepared import of_channels
 
     weights = loaded_weights(args)
     config, processing, where = weights.config, weights.image_processing, chosen_device(args)
     if weights.task == "features":
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
+    if config.problem_type == "regression":
+        raise ValueError("evaluate needs weights that classify, got the problem_type 'regression': read their logits.")
     model = torch_model(weights.to("torch", device=where))
     if weights.task != "masked-image-modeling":
         part, images = _photos(args, processing, config.image_shape, (weights.class_names, config.num_labels))
+        images = of_channels(images, config.num_channels)
         return {"split": part, **judged(model, images, processing, device=where, batch_size=args.batch_size)}
     if args.confusion is not None:
         raise ValueError(f"--confusion is of weights that classify, got the task {weights.task!r}: leave it out.")
     part, images = _photos(args, processing, config.image_shape)
+    images = of_channels(images, config.num_channels)
     recipe = Recipe(task=weights.task, mask_ratio=args.mask_ratio, mask_block=args.block)
     with counting(len(images)) as done:
         found = reconstruction_error(

@@ -98,6 +98,9 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
     out, weights, task = Path(args.out), None, None
     # Before photos are read, which may take a while.
     as_device(args.device or "cpu")
+    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f"--out {out} must be a folder that can be written into: choose another folder.")
     if (out / NAME).exists() and not args.resume:
         raise ValueError(f"--out {out} holds a run already: go on with --resume, or choose another folder.")
     if args.resume:
@@ -136,13 +139,13 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
             assess_every=every,
             report=report,
         )
+        if _is_first_process():
+            _finish(args, recipe, out, splits.get("test"), held_out)
     except KeyboardInterrupt:
         if _is_first_process():
             kept = (out / NAME).exists()
             say(f"interrupted: {f'the same command with --resume goes on in {out}' if kept else 'nothing is kept'}.")
         raise
-    if _is_first_process():
-        _finish(args, recipe, out, splits.get("test"), held_out)
     return 0
 
 

@@ -170,7 +170,6 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if args.data is None or args.json is None:
         parser.error("expected --data and --json, or --draw")
-    logging.getLogger("deit_ref").setLevel(logging.ERROR)
     found: dict[str, dict[str, list[float]]] = {}
     if args.json.exists():
         found = json.loads(args.json.read_text(encoding="utf-8"))["results"]
@@ -214,4 +213,5 @@ def _record(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    logging.getLogger("deit_ref").setLevel(logging.ERROR)  # of many runs alike, the table alone is read
     sys.exit(main())

@@ -1,6 +1,7 @@
 """From a folder of photos to a model and what it is worth, by the commands that a user types."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -246,6 +247,21 @@ def test_who_is_interrupted_while_the_run_is_judged_is_told_how_to_go_on(capsys,
     assert err.endswith(f"interrupted: the same command with --resume goes on in {tmp_path / 'out'}.\n")
     assert run(capsys, *words, "--resume")[0] == 0
     assert (tmp_path / "out" / "evaluation.json").exists()
+
+
+def test_a_disk_that_fills_up_costs_no_step(capsys, photos, tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    words = ("finetune", photos, "--out", tmp_path / "out", "--epochs", 1)
+    for what in ("training.run.save_weights", "commands.training.write_png"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"deit_ref.{what}", full)
+            code, _, err = run(capsys, *words, *(["--resume"] if (tmp_path / "out").exists() else []))
+        assert code == 2
+        assert "No space left on device), but the checkpoint there is whole: make room" in err.splitlines()[-1]
+    assert run(capsys, *words, "--resume")[0] == 0
+    assert (tmp_path / "out" / "confusion.png").exists()
 
 
 def test_the_only_photo_of_a_class_is_learned_from(capsys, photos, tmp_path):

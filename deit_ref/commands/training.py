@@ -4,6 +4,7 @@ torch is imported once a run begins: help, mistakes and `--show` do without.
 """
 
 import argparse
+import errno
 import logging
 import os
 import shlex
@@ -146,6 +147,13 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
             kept = (out / NAME).exists()
             say(f"interrupted: {f'the same command with --resume goes on in {out}' if kept else 'nothing is kept'}.")
         raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not (out / NAME).exists():
+            raise
+        raise OSError(
+            f"{out} could not be written ({error.strerror}), but the checkpoint there is whole: make room, and the "
+            "same command with --resume goes on."
+        ) from error
     return 0
 
 

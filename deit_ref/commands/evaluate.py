@@ -95,10 +95,10 @@ def _of_weights(args: argparse.Namespace) -> dict[str, Any]:
     config, processing, where = weights.config, weights.image_processing, chosen_device(args)
     if weights.task == "features":
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
-    if config.problem_type == "regression":
-        raise ValueError("evaluate needs weights that classify, got the problem_type 'regression': read their logits.")
     model = torch_model(weights.to("torch", device=where))
     if weights.task != "masked-image-modeling":
+        if config.problem_type == "regression":
+            raise ValueError("evaluate needs weights that classify, got the problem_type 'regression'.")
         part, images = _photos(args, processing, config.image_shape, (weights.class_names, config.num_labels))
         images = of_channels(images, config.num_channels)
         return {"split": part, **judged(model, images, processing, device=where, batch_size=args.batch_size)}

@@ -143,6 +143,15 @@ def test_another_resolution_interpolates_positions(caplog):
     assert result.image_processing.crop_size == {"height": 48, "width": 48}
 
 
+@pytest.mark.parametrize("problem_type", ["regression", "multi_label_classification"])
+def test_what_is_learned_is_one_class_of_several(caplog, problem_type):
+    start = random_weights(config=dataclasses.replace(TINY, problem_type=problem_type))
+    result = adapted(start, RECIPE, task=start.task, class_names=NAMES, seed=0)
+    assert f"the problem_type {problem_type} of the checkpoint is given up" in caplog.text
+    probabilities = deit_ref.forward(result, pixel_values=random_pixels()).probabilities
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+
+
 def test_a_plain_checkpoint_gets_a_distillation_token(caplog):
     plain = dataclasses.replace(TINY, distilled=False)
     start = named("classification", config=plain)

@@ -164,11 +164,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS], metavar="WAY", help="(default: all)")
     args = parser.parse_args(argv)
     if args.draw is not None:
+        if any((args.draw / kind).exists() for kind in DRAWN):
+            parser.error(f"expected a new folder, {args.draw} holds drawings already: choose another name")
         draw(args.draw)
         return 0
     if args.data is None or args.json is None:
         parser.error("expected --data and --json, or --draw")
-    logging.getLogger("deit_ref").setLevel(logging.ERROR)
     found: dict[str, dict[str, list[float]]] = {}
     if args.json.exists():
         found = json.loads(args.json.read_text(encoding="utf-8"))["results"]
@@ -212,4 +213,5 @@ def _record(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    logging.getLogger("deit_ref").setLevel(logging.ERROR)  # of many runs alike, the table alone is read
     sys.exit(main())

@@ -28,7 +28,7 @@ from deit_ref.training.fingerprint import fingerprint
 from deit_ref.training.lock import locked
 from deit_ref.training.loop import bfloat16_is_fast, fit
 from deit_ref.training.objectives import Objective, classification, from_labels, masked_image_modeling
-from deit_ref.training.prepared import kept, prepared
+from deit_ref.training.prepared import kept, of_channels, prepared
 from deit_ref.training.processes import in_first, processes
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.state import checkpoint_of
@@ -229,7 +229,7 @@ def _objective(recipe: Recipe, module: Student | Teacher, teach: Teach | None) -
 def _assess(
     recipe: Recipe, module: Student | Teacher, test: ImageSet, batches: Batches
 ) -> Callable[[Mapping[str, torch.Tensor]], dict[str, Any]]:
-    photos, processing = prepared(test, module.image_processing)
+    photos, processing = prepared(of_channels(test, batches.channels), module.image_processing)
     photos = kept(photos)
     share: dict[str, Any] = {"device": batches.device, "rank": batches.rank, "world": batches.world}
 

@@ -78,7 +78,10 @@ def adapted(weights: DeiTWeights, recipe: Recipe, *, task: str, class_names: tup
         Weights of the task. What was made anew, dropped or interpolated is said in one log line each.
     """
     config = _with_recipe(weights.config, recipe, num_labels=len(class_names))
-    config = dataclasses.replace(config, distilled=config.distilled or task == "classification-with-teacher")
+    distilled = config.distilled or task == "classification-with-teacher"
+    config = dataclasses.replace(config, distilled=distilled, problem_type=None)
+    if (before := weights.config.problem_type) not in (None, "single_label_classification"):
+        logger.warning("the problem_type %s of the checkpoint is given up: a photo here has one class.", before)
     arrays = dict(named_arrays(weights))
     if weights.config.grid != config.grid:
         logger.warning("positions are interpolated from a grid of %s to %s patches.", weights.config.grid, config.grid)

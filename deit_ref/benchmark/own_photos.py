@@ -11,6 +11,7 @@ against another. What was measured is kept in the JSON file, and a command that 
 
 import argparse
 import dataclasses
+import datetime
 import json
 import logging
 import os
@@ -200,12 +201,15 @@ def rows(found: Mapping[str, Mapping[str, Sequence[float]]]) -> list[list[str]]:
 def _record(found: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
+    seeds = max(len(values) for sets in found.values() for values in sets.values())
     return {
-        "command": "python -m deit_ref.benchmark.own_photos --data cifar10/",
+        "command": f"python -m deit_ref.benchmark.own_photos --data cifar10/ --seeds {seeds} --json FILE",
+        "notes": [f"Draws of photos that each number is the mean of: {seeds}."],
         "recipe": dataclasses.asdict(RECIPES["own-photos"]),
         "ways": {way: dict(WAYS[way]) for way in found},
+        "date": datetime.date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "versions": {"Python": platform.python_version(), "torch": torch.__version__},
         "columns": COLUMNS,
         "rows": rows(found),
         "results": found,

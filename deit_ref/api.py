@@ -11,9 +11,9 @@ import numpy as np
 
 from deit_ref import checks, inputs
 from deit_ref.arrays import BACKENDS, all_finite, as_device, as_dtype, as_numpy, numpy_dtype, to_torch
-from deit_ref.image_processing import ImageProcessing
+from deit_ref.image_processing import AN_IMAGE_PROCESSING, ImageProcessing
 from deit_ref.outputs import ClassificationOutput, ComparedStep, Comparison, Output, TeacherOutput
-from deit_ref.photos import load_images
+from deit_ref.photos import bytes_of, load_images
 from deit_ref.trace import Trace
 from deit_ref.weights import DeiTWeights, named_arrays
 
@@ -138,22 +138,38 @@ def preprocess(
     """
     checks.choice("backend", backend, BACKENDS)
     checks.choice("data_format", data_format, ("channels_first", "channels_last"))
-    if not isinstance(image_processing, ImageProcessing):
-        raise ValueError(
-            f"image_processing must be an ImageProcessing, such as weights.image_processing; got {image_processing!r}."
-        )
+    checks.instance("image_processing", image_processing, ImageProcessing, AN_IMAGE_PROCESSING)
+    trace = inputs.trace(trace)
     device = inputs.device(device, backend)
     photos = load_images(
         images,
         do_convert_rgb=image_processing.do_convert_rgb,
         input_data_format=image_processing.input_data_format,
         apply_exif=image_processing.apply_exif,
+        keep_fractions=not image_processing.do_rescale,
     )
+    if any(photo.dtype != np.uint8 for photo in photos):
+        photos, image_processing = _rescaled_already(photos, image_processing)
     arrays = photos if backend == "numpy" else [to_torch(photo, device=device) for photo in photos]
     pixel_values = _chapter(backend, "image").preprocess(arrays, image_processing, trace=trace)
     if data_format == "channels_last":
         return pixel_values.transpose(0, 2, 3, 1) if backend == "numpy" else pixel_values.permute(0, 2, 3, 1)
     return pixel_values
+
+
+def _rescaled_already(photos: list[Any], processing: ImageProcessing) -> tuple[list[Any], ImageProcessing]:
+    """Floats in 0..1 under do_rescale=False: they stay as they are or, to be resized, are bytes for a while.
+
+    Source: `resize` of transformers' slow processor, which undoes afterwards what it multiplies by.
+    """
+    if any(photo.dtype == np.uint8 for photo in photos):
+        raise ValueError(
+            "images must be floats in 0..1 or values in 0..255 where do_rescale=False leaves them as they are, got "
+            "both: divide the others by 255, or leave do_rescale on."
+        )
+    if not processing.do_resize:
+        return photos, processing
+    return [bytes_of(photo) for photo in photos], replace(processing, do_rescale=True, rescale_factor=1 / 255)
 
 
 def compare(
@@ -201,7 +217,7 @@ def _weights_for(weights: DeiTWeights, backend: str, device: Any, dtype: Any) ->
     if not isinstance(weights, DeiTWeights):
         raise ValueError(
             f"weights must come from load_weights or init_weights, got {type(weights).__name__}: did you mean "
-            f"load_weights({weights!r})?"
+            f"load_weights({checks.brief(weights)})?"
         )
     inputs.device(device, backend)
     like = weights.pos_embed

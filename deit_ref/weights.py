@@ -5,16 +5,17 @@ Field names and orientation are those of the original checkpoints (facebookresea
 arrays or torch tensors.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from deit_ref import checks
 from deit_ref.arrays import BACKENDS, as_numpy, numpy_dtype, to_torch
-from deit_ref.config import TASKS, DeiTConfig
-from deit_ref.image_processing import ImageProcessing
+from deit_ref.config import PUBLISHED, TASKS, DeiTConfig
+from deit_ref.image_processing import AN_IMAGE_PROCESSING, IMAGENET_MEAN, IMAGENET_STD, ImageProcessing
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ class DeiTWeights:
             return map_weights(lambda array: to_torch(array, device=device, dtype=dtype), self)
         if device is not None:
             raise ValueError(
-                f"NumPy arrays have no device, got device={device!r}: leave it out or use backend='torch'."
+                f"NumPy arrays have no device, got device={checks.brief(device)}: leave it out or use backend='torch'."
             )
         wanted = numpy_dtype(dtype)
         return map_weights(lambda array: as_numpy(array).astype(wanted or as_numpy(array).dtype), self)
@@ -283,15 +284,20 @@ def check_shapes(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tu
         raise ValueError(f"The weights do not fit the config; {'; '.join(problems)}. Check config and task.")
 
 
+# Of new models: far beyond any that was trained, and little enough to be refused before the memory is full.
+MAX_LAYERS = 2**12
+MAX_PARAMETERS = 2**36
+
+
 def init_weights(
-    config: DeiTConfig,
+    config: DeiTConfig | str,
     task: str,
     *,
     seed: int,
     pooler: bool = True,
     mask_token: bool = False,
     image_processing: ImageProcessing | None = None,
-    class_names: tuple[str, ...] | None = None,
+    class_names: Iterable[str] | None = None,
 ) -> DeiTWeights:
     """New float32 weights for training, as the original repository draws them.
 
@@ -300,18 +306,34 @@ def init_weights(
     to 0 instead, which makes the class and the distillation token identical until training tells them apart.
 
     Args:
-        config: the sizes.
+        config: the sizes, or the name of a published model in `VARIANTS`.
         task: "features", "classification", "classification-with-teacher" or "masked-image-modeling".
         seed: of the generator; the same seed gives the same weights.
         pooler, mask_token: as in `array_shapes`.
         image_processing: None means `ImageProcessing.huggingface` of the config's image size.
         class_names: one per label.
 
+    Raises:
+        ValueError: an argument is of the wrong kind, or the model would be larger than any that there is.
+
     Source: trunc_normal_ and VisionTransformer.init_weights in timm, as used by facebookresearch/deit.
     """
-    arrays = draw_arrays(
-        array_shapes(config, task, pooler=pooler, mask_token=mask_token), std=config.initializer_range, seed=seed
-    )
+    if isinstance(config, str):
+        config = PUBLISHED[checks.choice("config", config, PUBLISHED)]
+    checks.instance("config", config, DeiTConfig, "a DeiTConfig or the name of a published model")
+    pooler, mask_token = checks.boolean("pooler", pooler), checks.boolean("mask_token", mask_token)
+    if image_processing is not None:
+        checks.instance("image_processing", image_processing, ImageProcessing, AN_IMAGE_PROCESSING)
+    if class_names is not None:
+        class_names = checks.texts("class_names", class_names, each="one per label")
+    small = config.num_hidden_layers <= MAX_LAYERS
+    shapes = array_shapes(config, task, pooler=pooler, mask_token=mask_token) if small else {}
+    if not small or sum(map(math.prod, shapes.values())) > MAX_PARAMETERS:
+        raise ValueError(
+            f"config must ask for at most {MAX_LAYERS:,} layers and {MAX_PARAMETERS:,} parameters; got "
+            f"{checks.brief(config)}: choose smaller sizes."
+        )
+    arrays = draw_arrays(shapes, std=config.initializer_range, seed=seed)
     if image_processing is None:
         image_processing = default_image_processing(config)
     return weights_from_arrays(arrays, config, task, image_processing=image_processing, class_names=class_names)
@@ -332,14 +354,22 @@ def draw_arrays(shapes: Mapping[str, tuple[int, ...]], *, std: float, seed: int)
 
 
 def default_image_processing(config: DeiTConfig) -> ImageProcessing:
-    """`ImageProcessing.huggingface` of the image size; an image that is not square is squashed to it, not cropped."""
+    """`ImageProcessing.huggingface` of the image size and channels; what is not square is squashed, not cropped."""
     height, width = config.image_shape
-    preset = ImageProcessing.huggingface(height)
     if height == width:
-        return preset
-    return ImageProcessing(
-        size=(height, width), do_center_crop=False, image_mean=preset.image_mean, image_std=preset.image_std
+        return for_channels(ImageProcessing.huggingface(height), config)
+    squashed = ImageProcessing(
+        size=(height, width), do_center_crop=False, image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD
     )
+    return for_channels(squashed, config)
+
+
+def for_channels(processing: ImageProcessing, config: DeiTConfig) -> ImageProcessing:
+    """The same steps for a model of other channels than RGB: photos keep theirs, normalized by ImageNet's averages."""
+    if config.num_channels == 3:
+        return processing
+    mean, std = (round(sum(values) / 3, 3) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return replace(processing, do_convert_rgb=False, image_mean=mean, image_std=std)
 
 
 def _truncated_normal(

@@ -685,8 +685,11 @@ def test_shard_with_more_than_the_index_names(folders, tmp_path):
     [
         ({"task": "clasification"}, r"task must be one of .*Did you mean 'classification'\?"),
         ({"seed": -1}, r"seed must be at least 0, got -1"),
-        ({"config": {"hidden_size": 32}}, r"config must be DeiTConfig, got dict.*DeiTConfig.from_dict"),
-        ({"image_processing": {"size": 3}}, r"image_processing must be ImageProcessing, got dict"),
+        (
+            {"config": {"hidden_size": 32}},
+            r"config must be a DeiTConfig, such as DeiTConfig.from_dict.*got .* of type dict",
+        ),
+        ({"image_processing": {"size": 3}}, r"image_processing must be an ImageProcessing, .*got .* of type dict"),
         ({"revision": "main"}, r"revision chooses a version of a hub id .* got revision='main'"),
     ],
 )

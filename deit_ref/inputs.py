@@ -4,12 +4,13 @@ Arrays come in any form and leave as arrays of the weights' backend, on their de
 out, stays None. Every function raises a ValueError that says what was expected, what came and what to do.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from deit_ref import checks
-from deit_ref.arrays import all_finite, as_like, cast, import_torch, kind, real
+from deit_ref.arrays import all_finite, as_like, as_numpy, cast, import_torch, kind, real
 from deit_ref.trace import Trace
 from deit_ref.weights import DeiTWeights
 
@@ -53,6 +54,22 @@ def pixel_values(pixel_values: Any, weights: DeiTWeights) -> Any:
             f"pixel_values must have the shape (batch, channels, height, width), got {tuple(values.shape)}."
         )
     return cast(values, like)
+
+
+def warn_of_bytes(pixel_values: Any, weights: DeiTWeights) -> None:
+    """Numbers of 0..255 where the model's own processing makes far smaller ones; the caller's caller is named."""
+    steps = weights.image_processing
+    white = 255 * (steps.rescale_factor if steps.do_rescale else 1.0)
+    if steps.do_normalize:
+        white = float(np.abs((white - np.asarray(steps.image_mean)) / np.asarray(steps.image_std)).max())
+    low, high = (float(as_numpy(number)) for number in (pixel_values.min(), pixel_values.max()))
+    if low >= 0 and high > 4 * white:
+        warnings.warn(
+            f"pixel_values lie in {low:.4g}..{high:.4g}, where the model's own image_processing makes {white:.3g} of "
+            "white: photos of 0..255 go to images=.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def switch(name: str, value: Any, weights: DeiTWeights) -> bool:

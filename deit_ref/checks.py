@@ -6,6 +6,7 @@ says what was expected, what came and what to do.
 
 import math
 import numbers
+import os
 import reprlib
 import sys
 from collections.abc import Iterable, Mapping
@@ -99,18 +100,32 @@ def pair(name: str, value: Any, *, minimum: int = 1) -> tuple[int, int]:
 
 def texts(name: str, value: Any, *, each: str) -> tuple[str, ...]:
     """`value` as strings; one string alone, which holds strings too, is refused. `each` says what one of them is."""
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) and not hasattr(value, "read"):
+    if not isinstance(value, str | bytes | Mapping | np.generic) and not hasattr(value, "read"):
         found = []
-        for entry in value:
-            if not isinstance(entry, str):
-                break
-            found.append(str(entry))
-        else:
-            return tuple(found)
+        try:
+            for entry in value:
+                if not isinstance(entry, str):
+                    break
+                found.append(str(entry))
+            else:
+                return tuple(found)
+        except Exception:  # it has no entries, or a class of the caller's gives none
+            pass
     raise ValueError(f"{name} must be a list of strings, {each}; got {brief(value)}.")
 
 
-def instance(name: str, value: Any, kind: type, expected: str) -> None:
+def path(name: str, value: Any, *, expected: str = "a path") -> str:
+    """`value`, a string or an os.PathLike of one, as a string that can be a path; `expected` says what it leads to."""
+    try:
+        found = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    except Exception:  # of a class of the caller's
+        found = None
+    if not isinstance(found, str) or not found or "\0" in found:
+        raise ValueError(f"{name} must be {expected}; got {brief(value)} of type {type(value).__name__}.")
+    return str(found)
+
+
+def instance(name: str, value: Any, kind: Any, expected: str) -> None:
     """`value` must be a `kind`; `expected` says so in words."""
     if not isinstance(value, kind):
         raise ValueError(f"{name} must be {expected}; got {brief(value)} of type {type(value).__name__}.")
@@ -118,6 +133,8 @@ def instance(name: str, value: Any, kind: type, expected: str) -> None:
 
 def image(image: Any, *, fractions: bool = False) -> None:
     """An array or tensor of bytes (height, width, channels), or of float32 where `fractions` may come."""
+    if not (isinstance(image, np.ndarray) or is_tensor(image)):
+        raise ValueError(f"An image must be an array or tensor (height, width, channels); got {brief(image)}.")
     dtype = str(image.dtype).removeprefix("torch.")
     if image.ndim != 3 or 0 in image.shape or not (dtype == "uint8" or (fractions and dtype == "float32")):
         raise ValueError(
@@ -148,7 +165,7 @@ def did_you_mean(value: Any, known: Iterable[str]) -> str:
 
 
 _REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = 200
+_REPR.maxstring = _REPR.maxother = 400
 _REPR.maxdict = 6
 
 
@@ -158,7 +175,12 @@ def brief(value: Any) -> str:
         text = _REPR.repr(value)
     except Exception:  # a class of the caller's, or an integer of more digits than Python writes
         return f"something of type {type(value).__name__}"
-    return one_line(" ".join(line.strip() for line in text.splitlines()), most=300)
+    return one_line(" ".join(line.strip() for line in text.splitlines()), most=500)
+
+
+def size(height: int, width: int) -> str:
+    """A shape in pixels, for a message."""
+    return f"{brief(height)}x{brief(width)}"
 
 
 def one_line(text: Any, *, most: int = 1500) -> str:

@@ -100,14 +100,14 @@ class DeiTConfig:
             keep(name, checks.boolean(name, getattr(self, name)))
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
-                f"hidden_size must be a multiple of num_attention_heads, got {self.hidden_size} and "
-                f"{self.num_attention_heads}."
+                f"hidden_size must be a multiple of num_attention_heads, got "
+                f"{checks.brief(self.hidden_size)} and {checks.brief(self.num_attention_heads)}."
             )
         (height, width), (patch_height, patch_width) = self.image_shape, self.patch_shape
         if height % patch_height or width % patch_width:
             raise ValueError(
-                f"image_size must be a multiple of patch_size, got {height}x{width} pixels and patches of "
-                f"{patch_height}x{patch_width}: the last rows or columns would belong to no patch."
+                f"image_size must be a multiple of patch_size, got {checks.size(height, width)} pixels and patches of "
+                f"{checks.size(patch_height, patch_width)}: the last rows or columns would belong to no patch."
             )
 
     @property

@@ -73,8 +73,10 @@ def load_image(
     space; and whose arrays of 0.0 and 1.0 only become bytes 0 and 1).
     """
     if isinstance(image, str | os.PathLike):
-        with open_file(image) as file:
+        with open_file(checks.path("image", image)) as file:
             return load_image(file, do_convert_rgb=do_convert_rgb, apply_exif=apply_exif, keep_fractions=keep_fractions)
+    checks.boolean("do_convert_rgb", do_convert_rgb)
+    checks.boolean("apply_exif", apply_exif)
     options: Any = {"do_convert_rgb": do_convert_rgb, "keep_fractions": keep_fractions}
     if hasattr(image, "read"):
         return _from_file(image, apply_exif=apply_exif, **options)
@@ -135,7 +137,7 @@ def exif_orientation(image: str | os.PathLike[str] | BinaryIO) -> int:
         ValueError: the file is missing or not an image.
     """
     if isinstance(image, str | os.PathLike):
-        with open_file(image) as file:
+        with open_file(checks.path("image", image)) as file:
             return exif_orientation(file)
     opened = identified(image)
     with pillow_errors(shown(image)):
@@ -188,6 +190,8 @@ def _from_pil(
             f"Expected an image of a mode that Pillow converts to RGB; {name} has mode {image.mode!r}. Convert it "
             "first, and pass its values as an array of uint8."
         )
+    if 0 in image.size:
+        raise ValueError(f"Expected an image with pixels; {name} has {image.width} x {image.height}.")
     with pillow_errors(name):
         image.load()
         if apply_exif and image.format != HEIF:
@@ -262,13 +266,13 @@ def bytes_of(fractions: Array) -> Array:
 
 
 def _from_array(image: Any, *, do_convert_rgb: bool, input_data_format: str | None, keep_fractions: bool) -> Array:
-    array = as_numpy(real("the array", image))
+    array = as_numpy(real("the image", image))
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise ValueError(
             f"Expected an image of shape (height, width), (height, width, channels) or (channels, height, width); "
             f"got {array.shape}."
         )
-    array = _as_bytes(array, "the array", keep_fractions)
+    array = _as_bytes(array, "the image", keep_fractions)
     if array.ndim == 2:
         array = array[:, :, None]  # (height, width, 1)
     elif _channels_first(array.shape, input_data_format):

@@ -52,9 +52,7 @@ def save_weights(
     from safetensors.numpy import save
 
     checks.instance("weights", weights, DeiTWeights, "DeiTWeights, from load_weights or init_weights")
-    if not isinstance(folder, str | os.PathLike) or not isinstance(os.fspath(folder), str) or not os.fspath(folder):
-        raise ValueError(f"folder must be the path of a folder to write into; got {checks.brief(folder)}.")
-    folder = Path(folder)
+    folder = Path(checks.path("folder", folder, expected="the path of a folder to write into"))
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise ValueError(f"folder must be a folder to write into, got the file {folder}: choose another name.")
     distilled = weights.config.distilled

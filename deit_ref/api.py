@@ -210,7 +210,7 @@ def compare(
 
     Returns:
         One row per step, and whether all are within their bounds: 1e-10 in float64, 1e-5 in float32, 2e-2 in float16
-        and 1e-1 in bfloat16, relative to the step's largest value; after each softmax more, by what its scores differ
+        and 1e-1 in bfloat16, relative to the step's largest value; behind a softmax more, by what its scores differ
         (see `deit_ref.comparison`).
     """
     for name in ("backend", "trace", "generator"):

@@ -1,19 +1,23 @@
 r"""What `compare` returns: every step of both backends side by side, and how far apart two right answers may be.
 
-Differences are divided by the step's largest value. Most steps keep what rounding did to the numbers before them, so
-that one bound for all holds: `BOUNDS`, a few hundred roundings. Softmax does not. A score of size s is rounded by up to
+Differences are divided by the step's largest value. Most steps hand on what rounding did before them, so that one bound
+for all holds: `BOUNDS`, a few hundred roundings. Softmax does not. A score of size s is rounded by up to
 $s \cdot 2^{-24}$ in float32, and a probability depends on differences of scores, however large they are:
 
 $$p_i = \frac{e^{s_i}}{\sum_j e^{s_j}}, \qquad |\Delta s_j| \le \delta
 \;\Rightarrow\; e^{-2\delta} \le \frac{p_i + \Delta p_i}{p_i} \le e^{2\delta}
 \;\Rightarrow\; |\Delta p_i| \le (e^{2\delta} - 1) \max_j p_j$$
 
-(the numerator changes by a factor of at most $e^{\delta}$, and so does the denominator). What follows takes means of
-the values by these probabilities, $|\sum_j \Delta p_j v_j| \le (e^{2\delta} - 1) \max_j |v_j|$, and adds them to the
-tokens, block after block. So from each softmax on, the bound grows by $e^{2\delta} - 1$, with the $\delta$ that was
-found in its scores, which must themselves agree by the bound before it. It is next to nothing for scores of size 1,
-and some 1e-4 for the scores of 300 that trained models have. A mistake shows where it enters, before it can widen any
-bound.
+(the numerator changes by a factor of at most $e^{\delta}$, and so does the denominator). The means of the values by
+these probabilities inherit it, $|\sum_j \Delta p_j v_j| \le (e^{2\delta} - 1) \max_j |v_j|$, also where torch's kernel
+has rounded scores of its own on the way. So these two steps may differ by $e^{2\delta} - 1$ more, with the $\delta$
+that was found in their scores: next to nothing for scores of size 1, some 1e-4 for the scores of 300 that trained
+models have.
+
+What comes later is off by what softmax has let in, which is measured and not only bounded: at most `HANDED_ON` times
+the largest difference since the first softmax may be added to a step's bound. A residual sum doubles it, when both
+branches are off by as much, and so may a matrix that stretches the difference more than the tokens. A mistake of a
+later step thus has no more room than rounding really took before it, and shows where it enters.
 """
 
 import math
@@ -26,6 +30,7 @@ from deit_ref.trace import Trace
 
 # By the dtype of torch; NumPy computes in float64 beside float64, else in float32.
 BOUNDS = {"float64": 1e-10, "float32": 1e-5, "float16": 2e-2, "bfloat16": 1e-1}
+HANDED_ON = 4
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Comparison:
 
     Attributes:
         rows: the steps, in order.
-        bound: what a difference may be before the first softmax; each row has its own.
+        bound: what a difference may be before the first softmax; behind it each row has its own.
     """
 
     rows: tuple[ComparedStep, ...]
@@ -99,15 +104,21 @@ def compared(book: Trace, mirror: Trace, *, dtype: str) -> Comparison:
     """
     if list(book) != list(mirror):
         raise AssertionError("The two backends recorded different steps.")
-    rows, bound, delta = [], BOUNDS[dtype], 0.0
+    rows: list[ComparedStep] = []
+    # The largest difference of a score, and of what has come behind a softmax.
+    delta = behind = 0.0
+    after = False
     for name in book:
         a, b = (as_numpy(trace[name]).astype(np.float64) for trace in (book, mirror))
         largest = float(np.abs(a[np.isfinite(a)]).max(initial=0))
         # Equal infinities (masked scores) differ by nothing; every other one makes the step disagree.
         gap = float(np.abs(np.subtract(a, b, where=a != b, out=np.zeros(a.shape))).max(initial=0))
-        if name.endswith("attention.scores"):
-            delta = gap
-        if name.endswith("attention.probabilities"):
+        difference = gap / (largest or 1.0)
+        bound = BOUNDS[dtype] + HANDED_ON * behind
+        delta = gap if name.endswith("attention.scores") else delta
+        if name.endswith(("attention.probabilities", "attention.context")):
             bound += math.expm1(min(2 * delta, 1.0))  # beyond 1 nothing would be left to compare
-        rows.append(ComparedStep(name, tuple(a.shape), largest, gap / (largest or 1.0), bound))
+        after = after or name.endswith("attention.context")
+        behind = max(behind, difference) if after else behind
+        rows.append(ComparedStep(name, tuple(a.shape), largest, difference, bound))
     return Comparison(tuple(rows), BOUNDS[dtype])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from deit_ref import checks
-from deit_ref.arrays import as_numpy, real
+from deit_ref.arrays import as_like, as_numpy, real
 from deit_ref.image_processing import AN_IMAGE_PROCESSING, ImageProcessing
 from deit_ref.numpy_backend.attention import attention_rollout
 from deit_ref.numpy_backend.resize import resample_coefficients, resize
@@ -338,9 +338,11 @@ def confusion_matrix(counts: Any, class_names: Sequence[str]) -> "Figure":
         ValueError: counts are not square, or not of as many classes as there are names.
     """
     class_names = checks.texts("class_names", class_names, each="one per class")
-    table, classes = as_numpy(real("counts", counts)), len(class_names)
+    table, classes = as_like("counts", counts, np.empty(0)), len(class_names)
     if table.shape != (classes, classes) or not classes:
         raise ValueError(f"Expected counts of the {classes} classes by their answers, got the shape {table.shape}.")
+    if not np.isfinite(table).all() or table.min() < 0:
+        raise ValueError(f"counts must be 0 or more, got {table.min()}..{table.max()}.")
     named, numbered = classes <= 100, classes <= 30
     # Inches: 0.075 for a letter of the names, 0.4 for a number.
     cell = 0.4 if numbered else max(0.12, 12 / classes) if named else 9 / classes
@@ -437,13 +439,14 @@ def _checked_attentions(photo: Array, attentions: Sequence[Any], grid: Size, num
     checks.instance("attentions", attentions, list | tuple, "a list of arrays, one per layer")
     arrays = [as_numpy(real("attentions", attention)) for attention in attentions]
     tokens = num_prefix_tokens + rows * columns
+    n, prefix, height, width = map(checks.brief, (tokens, num_prefix_tokens, rows, columns))
     if not arrays:
         raise ValueError("attentions must be of at least one layer, got none: use output_attentions=True.")
     for array in arrays:
         if array.ndim != 4 or (len(array), *array.shape[2:]) != (1, tokens, tokens):
             raise ValueError(
-                f"attentions must have the shape (1, heads, {checks.brief(tokens)}, {checks.brief(tokens)}), for one image, "
-                f"{checks.brief(num_prefix_tokens)} prefix tokens and a grid of {checks.brief(rows)} x {checks.brief(columns)} patches; got {array.shape}. Choose an image by [i : i + 1]."
+                f"attentions must have the shape (1, heads, {n}, {n}), for one image, {prefix} prefix tokens and "
+                f"{height} x {width} patches; got {array.shape}. Choose an image by [i : i + 1]."
             )
         if not np.isfinite(array).all():
             raise ValueError("attentions hold NaN or infinity and cannot be drawn: `deit-ref inspect` shows the cause.")

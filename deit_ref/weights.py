@@ -7,7 +7,7 @@ arrays or torch tensors.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,10 @@ class DeiTWeights:
         pooler: (pooler_output_size, dim), features only, or None.
         head, head_dist: (num_labels, dim), from the class and the distillation token, or None.
         decoder: (stride_height * stride_width * channels, dim), masked image modeling only.
+
+    Raises:
+        ValueError: the arrays are not those of the config and the task (blocks may be left out), or not of one dtype
+            and one backend, or there is not one class name per label.
     """
 
     config: DeiTConfig
@@ -99,6 +103,33 @@ class DeiTWeights:
     head: Linear | None
     head_dist: Linear | None
     decoder: Linear | None
+
+    def __post_init__(self) -> None:
+        checks.instance("config", self.config, DeiTConfig, "a DeiTConfig")
+        checks.instance("image_processing", self.image_processing, ImageProcessing, AN_IMAGE_PROCESSING)
+        if self.class_names is not None:
+            names = checks.texts("class_names", self.class_names, each="one per label")
+            if len(names) != self.config.num_labels:
+                raise ValueError(
+                    f"class_names must hold {self.config.num_labels} names, one per label; got {len(names)}."
+                )
+            object.__setattr__(self, "class_names", names)
+        checks.instance("blocks", self.blocks, list | tuple, "a tuple of Blocks")
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+        arrays = dict(named_arrays(self))
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray) and not checks.is_tensor(array):
+                raise ValueError(f"weights must be arrays or tensors, got {checks.brief(array)} as {name}.")
+        if len(kinds := {(checks.is_tensor(array), array.dtype): name for name, array in arrays.items()}) > 1:
+            listed = ", ".join(f"{dtype} in {name}" for (_, dtype), name in kinds.items())
+            raise ValueError(f"weights must be of one dtype and one backend, got {listed}: convert them first.")
+        config = self.config
+        if len(self.blocks) != config.num_hidden_layers:  # a model may be tried without some
+            config = replace(config, num_hidden_layers=len(self.blocks))
+        optional = {"pooler": self.pooler is not None, "mask_token": self.mask_token is not None}
+        check_shapes(
+            array_shapes(config, self.task, **optional), {name: tuple(array.shape) for name, array in arrays.items()}
+        )
 
     def __repr__(self) -> str:
         return (
@@ -134,19 +165,18 @@ class DeiTWeights:
         return map_weights(lambda array: as_numpy(array).astype(wanted or as_numpy(array).dtype), self)
 
 
+NO_ARRAYS = ("config", "task", "image_processing", "class_names")
+
+
 def named_arrays(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every array of the tree with its name, such as ("blocks.0.attn.qkv.weight", array), in a fixed order."""
-    if isinstance(tree, tuple) and all(isinstance(entry, Block) for entry in tree):
-        for i, block in enumerate(tree):
-            yield from named_arrays(block, f"{prefix}{i}.")
-    elif is_dataclass(tree):
-        for field in fields(tree):
-            if field.name not in ("config", "task", "image_processing", "class_names"):
-                child = getattr(tree, field.name)
-                if is_dataclass(child) or isinstance(child, tuple):
-                    yield from named_arrays(child, f"{prefix}{field.name}.")
-                elif child is not None:
-                    yield prefix + field.name, child
+    entries = enumerate(tree) if isinstance(tree, tuple) else vars(tree).items()
+    for name, child in entries:
+        if is_dataclass(child) or isinstance(child, tuple):
+            if name not in NO_ARRAYS:
+                yield from named_arrays(child, f"{prefix}{name}.")
+        elif child is not None and name not in NO_ARRAYS:
+            yield f"{prefix}{name}", child
 
 
 def map_weights(function: Callable[[Any], Any], weights: DeiTWeights) -> DeiTWeights:
@@ -229,8 +259,6 @@ def weights_from_arrays(
     """
     expected = array_shapes(config, task, pooler="pooler.weight" in arrays, mask_token="mask_token" in arrays)
     check_shapes(expected, {name: tuple(array.shape) for name, array in arrays.items()})
-    if class_names is not None and len(class_names) != config.num_labels:
-        raise ValueError(f"class_names must hold {config.num_labels} names, one per label; got {len(class_names)}.")
 
     def linear(name: str) -> Linear:
         return Linear(arrays[f"{name}.weight"], arrays.get(f"{name}.bias"))

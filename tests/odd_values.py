@@ -281,7 +281,7 @@ def objects() -> list[Odd]:
         odd("path of a checkpoint", lambda: bundled("cifar10-simmim"), "path checkpoint"),
         odd("bytes path", lambda: b"absent"),
         odd("open photo", lambda: file_of(photo()), "image", photo),
-        odd("a file as a path opens it", lambda: open(bundled_photo(), "rb"), "image", bundled_photo),  # noqa: SIM115
+        odd("a file as a path opens it", lambda: open(bundled_photo(), "rb"), "image", bundled_photo),
         odd("open text", lambda: io.TextIOWrapper(io.BytesIO(b"abc"))),
         odd("open garbage", lambda: io.BytesIO(b"garbage")),
         odd("open nothing", io.BytesIO),

@@ -6,6 +6,7 @@ argument takes, and give what its plain form gives. The usual run draws a part, 
 """
 
 import dataclasses
+import inspect
 import os
 import random
 import re
@@ -18,12 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from both import BACKENDS
 from odd_values import GENERAL, Odd, arrays, photo
 from strategies import TINY, random_mask, random_weights
 
 import deit_ref
 from deit_ref import plots
 from deit_ref.arrays import as_numpy
+from deit_ref.photos import load_image
 from deit_ref.weights import DeiTWeights, named_arrays
 
 THOROUGH = os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE") == "thorough"
@@ -34,6 +37,8 @@ WEIGHTS = random_weights(TINY)
 MASKED = random_weights(TINY, "features", mask_token=True)
 # Quarters, which every float dtype holds.
 PIXELS = np.random.default_rng(0).integers(-8, 8, (2, 3, 32, 32)).astype(np.float32) / 4
+SEVERAL = dataclasses.replace(TINY, problem_type="regression")
+STEPS = deit_ref.ImageProcessing.huggingface(32)
 TOKENS = TINY.num_prefix_tokens + TINY.num_patches
 
 
@@ -45,294 +50,251 @@ class Argument(NamedTuple):
     call: Callable[[Any], Any]
     takes: frozenset[str]
     named: str
-    values: tuple[Odd, ...] = ()
-
-    @property
-    def label(self) -> str:
-        return f"{self.function}, {self.name}"
+    values: tuple[Odd, ...]
 
 
-def argument(
-    function: str, name: str, call: Callable[[Any], Any], takes: str = "", *, named: str = "", values: Any = ()
-):
-    return Argument(function, name, call, frozenset(takes.split()), named or re.escape(name), tuple(values))
+def tried(
+    function: str,
+    run: Callable[..., Any],
+    takes: Mapping[str, str],
+    usual: Mapping[str, Any] | None = None,
+    *,
+    named: str = "",
+    values: Any = (),
+) -> list[Argument]:
+    """The arguments in `takes`, each with the kinds that it takes, beside `usual` ones; `values` besides all others."""
+
+    def call(name: str) -> Callable[[Any], Any]:
+        return lambda value: run(**{**(usual or {}), name: value})
+
+    return [
+        Argument(function, name, call(name), frozenset(kinds.split()), named or name, tuple(values))
+        for name, kinds in takes.items()
+    ]
+
+
+IMAGE = {"named": "image|photo|file", "values": arrays(photo(), "image")}
 
 
 def of_forward(backend: str) -> list[Argument]:
-    def forward(name: str, weights: DeiTWeights = WEIGHTS, **options: Any) -> Callable[[Any], Any]:
-        usual = {"pixel_values": PIXELS} if "images" not in options and name != "images" else {}
-        return lambda value: deit_ref.forward(
-            **({"weights": weights, "backend": backend} | usual | options | {name: value})
-        )
+    name, in_torch = f"forward by {backend}", backend == "torch"
+    dtypes, devices, own = ("torch-dtype", "none cpu", "torch") if in_torch else ("dtype", "none", "np")
+    by_pixels = {"weights": WEIGHTS, "pixel_values": PIXELS, "backend": backend}
+    by_photo = {"weights": WEIGHTS, "images": photo(), "backend": backend}
+    masked = by_pixels | {"weights": MASKED}
+    several = by_pixels | {"weights": dataclasses.replace(WEIGHTS, config=SEVERAL)}
+    bare = {"weights": WEIGHTS, "backend": backend}
+    plain = {
+        "weights": "weights", "backend": "numpy torch", "device": devices, "dtype": f"none {dtypes}",
+        "interpolate_pos_encoding": "bool", "output_hidden_states": "none bool", "output_attentions": "none bool",
+        "generator": f"none {own}-generator", "trace": "none trace",
+    }  # fmt: skip
 
-    torch_only = backend == "torch"
-    own = "torch-generator" if torch_only else "np-generator"
-    name = f"forward by {backend}"
-    switches = ("interpolate_pos_encoding", "output_hidden_states", "output_attentions")
+    def masks(values: Any) -> list[Odd]:
+        return arrays(np.array(values, np.float32), "numbers")
+
+    forward = deit_ref.forward
     return [
-        argument(name, "weights", forward("weights"), "weights"),
-        argument(
-            name,
-            "images",
-            forward("images"),
-            "image more less truth",
-            named="image|photo|file",
-            values=arrays(photo(), "image"),
+        *tried(name, forward, plain, by_pixels),
+        *tried(name, forward, {"images": "image more less truth"}, bare, **IMAGE),
+        *tried(name, forward, {"pixel_values": "numbers nan"}, bare, values=masks(PIXELS)),
+        *tried(name, forward, {"image_processing": "none processing"}, by_photo),
+        *tried(name, forward, {"bool_masked_pos": "none numbers"}, masked, values=masks(random_mask((2, 16)))),
+        *tried(name, forward, {"head_mask": "none numbers minus less"}, by_pixels, values=masks(np.eye(2, 4))),
+        *tried(name, forward, {"attention_mask": "none numbers"}, by_pixels, values=masks(random_mask((2, TOKENS)))),
+        *tried(name, forward, {"labels": "none numbers"}, by_pixels, values=arrays(np.array([3, 1]), "numbers")),
+        *tried(
+            f"{name}, regression",
+            forward,
+            {"labels": "none numbers minus truth"},
+            several,
+            values=masks(np.eye(2, 5) * 3),
         ),
-        argument(
-            name,
-            "pixel_values",
-            forward("pixel_values"),
-            "numbers nan",
-            named="pixel_values",
-            values=arrays(PIXELS, "numbers"),
-        ),
-        argument(name, "backend", forward("backend"), "numpy torch"),
-        argument(name, "device", forward("device"), "none cpu" if torch_only else "none", named="device"),
-        argument(name, "dtype", forward("dtype"), "none torch-dtype" if torch_only else "none dtype"),
-        argument(name, "image_processing", forward("image_processing", images=photo()), "none processing"),
-        argument(
-            name,
-            "bool_masked_pos",
-            forward("bool_masked_pos", MASKED),
-            "none numbers",
-            values=arrays(random_mask((2, 16)).astype(np.float32), "numbers"),
-        ),
-        argument(
-            name,
-            "head_mask",
-            forward("head_mask"),
-            "none numbers minus less",
-            values=arrays(np.array([[0, 1, 1, 0], [1, 0, 1, 1]], np.float32), "numbers"),
-        ),
-        argument(
-            name,
-            "attention_mask",
-            forward("attention_mask"),
-            "none numbers",
-            values=arrays(random_mask((2, TOKENS)).astype(np.float32), "numbers"),
-        ),
-        argument(name, "labels", forward("labels"), "none numbers", values=arrays(np.array([3, 1]), "numbers")),
-        argument(
-            f"{name} of several labels",
-            "labels",
-            forward(
-                "labels", dataclasses.replace(WEIGHTS, config=dataclasses.replace(TINY, problem_type="regression"))
-            ),
-            "none numbers minus truth",
-            values=arrays(np.array([[0, 1, 2, 0, 3], [1, 0, 1, 1, 1]], np.float32), "numbers"),
-        ),
-        *(
-            argument(name, switch, forward(switch), "bool" if switch in switches[:1] else "bool none")
-            for switch in switches
-        ),
-        argument(name, "generator", forward("generator"), f"none {own}"),
-        argument(name, "trace", forward("trace"), "none trace"),
     ]
 
 
 def of_preprocess(backend: str) -> list[Argument]:
-    steps = deit_ref.ImageProcessing.huggingface(32)
-
-    def preprocess(name: str) -> Callable[[Any], Any]:
-        usual = {"images": photo(), "image_processing": steps, "backend": backend}
-        return lambda value: deit_ref.preprocess(**(usual | {name: value}))
-
-    name = f"preprocess by {backend}"
-    return [
-        argument(
-            name,
-            "images",
-            preprocess("images"),
-            "image more less truth",
-            named="image|photo|file",
-            values=arrays(photo(), "image"),
-        ),
-        argument(name, "image_processing", preprocess("image_processing"), "processing"),
-        argument(name, "backend", preprocess("backend"), "numpy torch"),
-        argument(name, "device", preprocess("device"), "none cpu" if backend == "torch" else "none"),
-        argument(name, "data_format", preprocess("data_format"), "channels_last"),
-        argument(name, "trace", preprocess("trace"), "none trace"),
-    ]
+    name, devices = f"preprocess by {backend}", "none cpu" if backend == "torch" else "none"
+    usual = {"images": photo(), "image_processing": STEPS, "backend": backend}
+    takes = {
+        "image_processing": "processing", "backend": "numpy torch", "device": devices, "data_format": "channels_last",
+        "trace": "none trace",
+    }  # fmt: skip
+    run = deit_ref.preprocess
+    return [*tried(name, run, takes, usual), *tried(name, run, {"images": "image more less truth"}, usual, **IMAGE)]
 
 
 def of_compare() -> list[Argument]:
-    def compare(name: str, **options: Any) -> Callable[[Any], Any]:
-        usual = {"images": photo()} if not options else {}
-        return lambda value: deit_ref.compare(**({"weights": WEIGHTS} | usual | options | {name: value}))
-
-    by_pixels = {"pixel_values": PIXELS}
+    by_photo, by_pixels = {"weights": WEIGHTS, "images": photo()}, {"weights": WEIGHTS, "pixel_values": PIXELS}
+    takes = {
+        "weights": "weights",
+        "device": "none cpu",
+        "dtype": "none torch-dtype",
+        "image_processing": "none processing",
+    }
+    more = {"head_mask": "none", "labels": "none numbers", "output_attentions": "none bool", "trace": ""}
+    run = deit_ref.compare
     return [
-        argument("compare", "weights", compare("weights"), "weights"),
-        argument("compare", "images", compare("images"), "image", named="image|photo|file"),
-        argument("compare", "device", compare("device"), "none cpu"),
-        argument("compare", "dtype", compare("dtype"), "none torch-dtype"),
-        argument("compare", "image_processing", compare("image_processing"), "none processing"),
-        argument("compare", "head_mask", compare("head_mask", **by_pixels), "none"),
-        argument("compare", "labels", compare("labels", **by_pixels), "none numbers"),
-        argument("compare", "output_attentions", compare("output_attentions", **by_pixels), "none bool"),
-        argument("compare", "trace", compare("trace", **by_pixels), ""),
+        *tried("compare", run, takes, by_photo),
+        *tried("compare", run, more, by_pixels),
+        *tried("compare", run, {"images": "image"}, {"weights": WEIGHTS}, named=IMAGE["named"]),
     ]
 
 
 def of_checkpoints(folder: Path) -> list[Argument]:
-    def load(name: str, **options: Any) -> Callable[[Any], Any]:
-        return lambda value: deit_ref.load_weights(**(options | {name: value}))
+    def saved(**options: Any) -> DeiTWeights:
+        deit_ref.save_weights(**options)
+        return deit_ref.load_weights(options["folder"])
 
-    def save(name: str) -> Callable[[Any], Any]:
-        def run(value: Any) -> Any:
-            place = folder / name
-            usual = {"weights": WEIGHTS, "folder": place, "provenance": None}
-            deit_ref.save_weights(**(usual | {name: value}))
-            return deit_ref.load_weights(value if name == "folder" else place)
-
-        return run
-
-    own = {"source": "cifar10-simmim"}
+    load = deit_ref.load_weights
+    simmim = {"source": "cifar10-simmim"}
+    five = {
+        "config": dataclasses.replace(load("cifar10-simmim").config, num_labels=5),
+        "task": "classification",
+        "seed": 0,
+    }
+    plain = {"config": "none config", "image_processing": "none processing", "revision": "none"}
+    usual = {"weights": WEIGHTS, "folder": folder / "saved"}
+    source = "source|folder|file|There is|missing|holds"
     return [
-        argument("load_weights", "source", load("source"), "none checkpoint", named="source|folder|file|checkpoint|name|deit_ref|There is|missing|path|holds"),
-        argument("load_weights", "task", load("task", seed=0, source="cifar10-distilled"), "none features classification"),
-        argument("load_weights", "seed", load("seed", task="classification", **own), "int none"),
-        argument("load_weights", "config", load("config", **own), "none config", named="config"),
-        argument("load_weights", "image_processing", load("image_processing", **own), "none processing"),
-        argument("load_weights", "class_names", load("class_names", task="classification", seed=0, config=dataclasses.replace(deit_ref.load_weights("cifar10-simmim").config, num_labels=5), source="cifar10-simmim"), "none names"),
-        argument("load_weights", "revision", load("revision", **own), "none"),
-        argument("save_weights", "weights", save("weights"), "weights"),
-        argument("save_weights", "folder", save("folder"), "text path"),
-        argument("save_weights", "provenance", save("provenance"), "none mapping"),
-    ]  # fmt: skip
-
-
-def of_init_weights() -> list[Argument]:
-    def init(name: str) -> Callable[[Any], Any]:
-        usual = {"config": TINY, "task": "features", "seed": 0}
-        return lambda value: deit_ref.init_weights(**(usual | {name: value}))
-
-    takes = {
-        "config": "config variant", "task": "features classification", "seed": "int", "pooler": "bool",
-        "mask_token": "bool", "image_processing": "none processing", "class_names": "none names",
-    }  # fmt: skip
-    return [argument("init_weights", name, init(name), kinds) for name, kinds in takes.items()]
-
-
-def of_settings() -> list[Argument]:
-    found = []
-    wholes = "int" if True else ""
-    for field in dataclasses.fields(deit_ref.DeiTConfig):
-        kinds = {bool: "bool", float: "number int", int: wholes, str: "gelu"}.get(type(field.default), "none")
-        kinds += {"image_size": " pair", "patch_size": " pair", "encoder_stride": " pair", "problem_type": " regression", "pooler_output_size": " int"}.get(field.name, "")  # fmt: skip
-        usual = {"image_size": 48, "patch_size": 8, "hidden_size": 96, "num_attention_heads": 3}
-
-        def build(value: Any, name: str = field.name, usual: Mapping[str, Any] = usual) -> Any:
-            config = deit_ref.DeiTConfig(**{**usual, name: value})
-            assert deit_ref.DeiTConfig.from_dict(config.to_dict()) == config
-            return config
-
-        found.append(argument("DeiTConfig", field.name, build, kinds))
-    sizes = "int pair size edge"
-    for field in dataclasses.fields(deit_ref.ImageProcessing):
-        kinds = {bool: "bool", float: "number int", str: "bicubic floor pillow"}.get(type(field.default), "none")
-        kinds = {
-            "size": sizes, "crop_size": sizes, "image_mean": "number int means list", "image_std": "number int means list",
-            "resample": "int bicubic", "input_data_format": "none channels_last",
-        }.get(field.name, kinds)  # fmt: skip
-
-        def steps(value: Any, name: str = field.name) -> Any:
-            processing = deit_ref.ImageProcessing(**{name: value})
-            assert deit_ref.ImageProcessing.from_dict(processing.to_dict()) == processing
-            return processing
-
-        found.append(argument("ImageProcessing", field.name, steps, kinds))
-    steps_of, config_of = deit_ref.ImageProcessing.from_dict, deit_ref.DeiTConfig.from_dict
-    processing = deit_ref.ImageProcessing()
-    return [
-        *found,
-        argument("ImageProcessing.huggingface", "size", deit_ref.ImageProcessing.huggingface, "int"),
-        argument("ImageProcessing.original", "size", deit_ref.ImageProcessing.original, "int"),
-        argument("ImageProcessing.resized_shape", "height", lambda v: processing.resized_shape(v, 8), "int"),
-        argument("ImageProcessing.resized_shape", "width", lambda v: processing.resized_shape(8, v), "int"),
-        argument("ImageProcessing.from_dict", "values", steps_of, "mapping", named="config|size"),
-        argument(
-            "ImageProcessing.from_dict",
-            "image_processor_type",
-            lambda value: steps_of({"image_processor_type": value}),
-            "none",
+        *tried("load_weights", load, {"source": "none checkpoint"}, named=source),
+        *tried("load_weights", load, {"task": "none features classification"}, {"seed": 0}),
+        *tried("load_weights", load, {"seed": "none int"}, simmim | {"task": "classification"}),
+        *tried("load_weights", load, {"class_names": "none names"}, simmim | five),
+        *tried("load_weights", load, plain, simmim),
+        *tried(
+            "save_weights", saved, {"weights": "weights", "folder": "text path", "provenance": "none mapping"}, usual
         ),
-        argument("ImageProcessing.from_dict", "do_pad", lambda value: steps_of({"do_pad": value}), "none bool"),
-        argument("DeiTConfig.from_dict", "values", config_of, "mapping", named="config"),
-        argument("DeiTConfig.from_dict", "model_type", lambda value: config_of({"model_type": value}), ""),
-        argument("DeiTConfig.from_dict", "id2label", lambda value: config_of({"id2label": value}), "none mapping"),
     ]
 
 
-def of_the_rest() -> list[Argument]:
+def of_settings() -> list[Argument]:
+    def config(**options: Any) -> Any:
+        found = deit_ref.DeiTConfig(
+            **{"image_size": 48, "patch_size": 8, "hidden_size": 96, "num_attention_heads": 3} | options
+        )
+        assert deit_ref.DeiTConfig.from_dict(found.to_dict()) == found
+        return found
+
+    def steps(**options: Any) -> Any:
+        found = deit_ref.ImageProcessing(**options)
+        assert deit_ref.ImageProcessing.from_dict(found.to_dict()) == found
+        return found
+
+    kinds = {bool: "bool", float: "number int", int: "int", str: "gelu bicubic floor pillow"}
+    pairs, sizes, means = "int pair", "int pair size edge", "number int means list"
+    of_config = {
+        field.name: kinds.get(type(field.default), "none") for field in dataclasses.fields(deit_ref.DeiTConfig)
+    }
+    of_config |= dict.fromkeys(("image_size", "patch_size", "encoder_stride"), pairs)
+    of_config |= {"problem_type": "none regression", "pooler_output_size": "none int"}
+    of_steps = {
+        field.name: kinds.get(type(field.default), "none") for field in dataclasses.fields(deit_ref.ImageProcessing)
+    }
+    of_steps |= {"size": sizes, "crop_size": sizes, "image_mean": means, "image_std": means}
+    of_steps |= {"resample": "int bicubic", "input_data_format": "none channels_last"}
+    processing, preset = deit_ref.ImageProcessing(), deit_ref.ImageProcessing.huggingface
+    init = {
+        "config": "config variant", "task": "features classification", "seed": "int", "pooler": "bool",
+        "mask_token": "bool", "image_processing": "none processing", "class_names": "none names",
+    }  # fmt: skip
+    return [
+        *tried("DeiTConfig", config, of_config),
+        *tried("ImageProcessing", steps, of_steps),
+        *tried("ImageProcessing.huggingface", preset, {"size": "int"}),
+        *tried("ImageProcessing.original", deit_ref.ImageProcessing.original, {"size": "int"}),
+        *tried("resized_shape", processing.resized_shape, {"height": "int", "width": "int"}, {"height": 8, "width": 8}),
+        *tried(
+            "ImageProcessing.from_dict", deit_ref.ImageProcessing.from_dict, {"values": "mapping"}, named="config|size"
+        ),
+        *tried("DeiTConfig.from_dict", deit_ref.DeiTConfig.from_dict, {"values": "mapping"}, named="config"),
+        *tried(
+            "ImageProcessing.from_dict",
+            lambda **values: deit_ref.ImageProcessing.from_dict(values),
+            {"image_processor_type": "none", "do_pad": "none bool"},
+        ),
+        *tried(
+            "DeiTConfig.from_dict",
+            lambda **values: deit_ref.DeiTConfig.from_dict(values),
+            {"model_type": "", "id2label": "none mapping"},
+        ),
+        *tried("init_weights", deit_ref.init_weights, init, {"config": TINY, "task": "features", "seed": 0}),
+    ]
+
+
+def of_methods() -> list[Argument]:
     def recorded(**options: Any) -> Any:
         trace = deit_ref.Trace(**options)
         deit_ref.forward(WEIGHTS, pixel_values=PIXELS, trace=trace)
         return dict(trace)
 
-    output = deit_ref.forward(WEIGHTS, pixel_values=PIXELS)
     trace = deit_ref.Trace()
-    deit_ref.forward(WEIGHTS, pixel_values=PIXELS, trace=trace)
+    output = deit_ref.forward(WEIGHTS, pixel_values=PIXELS, trace=trace)
+    tree = {
+        "config": "config", "task": "classification", "image_processing": "processing", "class_names": "none names", "blocks": "texts",
+        "pos_embed": "", "head": "", "dist_token": "", "norm": "",
+    }  # fmt: skip
+    switches = {"do_convert_rgb": "bool", "apply_exif": "bool", "input_data_format": "none channels_last"}
     return [
-        argument("Trace", "only", lambda value: recorded(only=value), "none texts"),
-        argument("Trace", "also", lambda value: recorded(also=value), "none trace"),
-        argument("Trace.matching", "pattern", trace.matching, "text"),
-        argument("output.top", "k", output.top, "int"),
-        argument("weights.to", "backend", WEIGHTS.to, "numpy torch"),
-        argument("weights.to", "device", lambda value: WEIGHTS.to("torch", device=value), "none cpu"),
-        argument("weights.to", "dtype", lambda value: WEIGHTS.to("torch", dtype=value), "none torch-dtype"),
-        argument("weights.to NumPy", "dtype", lambda value: WEIGHTS.to("numpy", dtype=value), "none dtype"),
-        argument("load_image", "image", deit_ref.photos.load_image, "image less truth", named="image|photo|file", values=arrays(photo(), "image")),
-        argument("load_image", "do_convert_rgb", lambda value: deit_ref.photos.load_image(photo(), do_convert_rgb=value), "bool"),
-        argument("load_image", "input_data_format", lambda value: deit_ref.photos.load_image(photo(), input_data_format=value), "none channels_last"),
-        argument("load_image", "apply_exif", lambda value: deit_ref.photos.load_image(photo(), apply_exif=value), "bool"),
-    ]  # fmt: skip
+        *tried("Trace", recorded, {"only": "none texts", "also": "none trace"}),
+        *tried("Trace.matching", trace.matching, {"pattern": "text"}),
+        *tried("output.top", output.top, {"k": "int"}),
+        *tried("weights.to", WEIGHTS.to, {"backend": "numpy torch"}),
+        *tried("weights.to", WEIGHTS.to, {"device": "none cpu", "dtype": "none torch-dtype"}, {"backend": "torch"}),
+        *tried("weights.to", WEIGHTS.to, {"device": "none", "dtype": "none dtype"}, {"backend": "numpy"}),
+        *tried(
+            "DeiTWeights",
+            lambda **changes: dataclasses.replace(WEIGHTS, **changes),
+            tree,
+            named="weights|blocks|_|task|config",
+        ),
+        *tried("load_image", load_image, {"image": "image less truth"}, **IMAGE),
+        *tried("load_image", load_image, switches, {"image": photo()}),
+    ]
 
 
 def of_plots() -> list[Argument]:
-    small, grid = photo(16, 24), (2, 3)
-    attention = np.full((1, 2, 8, 8), 1 / 8, np.float32)
+    small, attention = photo(16, 24), np.full((1, 2, 8, 8), 1 / 8, np.float32)
     mask = np.array([1, 0, 1, 0, 0, 1], np.float32)
-    steps = deit_ref.ImageProcessing()
+    flags = {"takes": {"mask": "numbers truth more"}, "values": arrays(mask, "numbers")}
 
-    def maps(**changes: Any) -> Any:
-        usual = {"photo": small, "attentions": [attention], "grid": grid, "num_prefix_tokens": 2}
-        return type(plots.attention_maps(**(usual | changes)))
+    def drawn(figure: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda **options: type(figure(**options))
 
-    def panel(**changes: Any) -> Any:
-        usual = {"photo": small, "reconstruction": small, "mask": mask, "patch_shape": (8, 8)}
-        return type(plots.reconstruction_panel(**(usual | changes)))
-
-    def hide(**changes: Any) -> Any:
-        return plots.hide_patches(**({"photo": small, "mask": mask, "patch_shape": 8} | changes))
-
-    flags = arrays(mask, "numbers")
+    seen = {"photo": small, "attentions": [attention], "grid": (2, 3), "num_prefix_tokens": 2}
+    chosen = {"num_prefix_tokens": "int", "token": "", "layers": "none int list", "heads": "none int list", "grid": ""}
+    guess = {"photo": small, "reconstruction": small, "mask": mask, "patch_shape": 8}
+    hidden = {"photo": small, "mask": mask, "patch_shape": 8}
+    maps, rollout, panel = map(drawn, (plots.attention_maps, plots.rollout_overlay, plots.reconstruction_panel))
+    steps = {"pixel_values": PIXELS, "image_processing": STEPS}
+    of_pixels = {"takes": {"pixel_values": "numbers nan"}, "values": arrays(PIXELS, "numbers")}
+    of_counts = {"takes": {"counts": "numbers"}, "values": arrays(np.eye(2), "numbers")}
+    table, two = drawn(plots.confusion_matrix), {"class_names": ["a", "b"]}
     return [
-        argument("to_photos", "pixel_values", lambda value: plots.to_photos(value, steps), "numbers nan", values=arrays(PIXELS, "numbers")),
-        argument("to_photos", "image_processing", lambda value: plots.to_photos(PIXELS, value), "processing"),
-        argument("attention_maps", "photo", lambda value: maps(photo=value), "", named="image"),
-        argument("attention_maps", "attentions", lambda value: maps(attentions=value), "", values=arrays(attention, "")),
-        argument("attention_maps", "grid", lambda value: maps(grid=value), "", named="grid|patches"),
-        argument("attention_maps", "num_prefix_tokens", lambda value: maps(num_prefix_tokens=value), "int", named="prefix"),
-        argument("attention_maps", "token", lambda value: maps(token=value), ""),
-        argument("attention_maps", "layers", lambda value: maps(layers=value), "none int list"),
-        argument("attention_maps", "heads", lambda value: maps(heads=value), "none int list"),
-        argument("rollout_overlay", "attentions", lambda value: plots.rollout_overlay(small, value, grid=grid, num_prefix_tokens=2), ""),
-        argument("hide_patches", "photo", lambda value: hide(photo=value), "", named="image"),
-        argument("hide_patches", "mask", lambda value: hide(mask=value), "numbers truth more", values=flags),
-        argument("hide_patches", "patch_shape", lambda value: hide(patch_shape=value), "pair int", named="mask|patch_shape"),
-        argument("reconstruction_panel", "mask", lambda value: panel(mask=value), "numbers truth more", values=flags[:40]),
-        argument("reconstruction_panel", "reconstruction", lambda value: panel(reconstruction=value), "", named="image|reconstruction"),
-        argument("confusion_matrix", "counts", lambda value: type(plots.confusion_matrix(value, ["a", "b"])), "", values=arrays(np.eye(2), "")[-5:]),
-        argument("confusion_matrix", "class_names", lambda value: type(plots.confusion_matrix(np.eye(5), value)), "names", named="class"),
-    ]  # fmt: skip
+        *tried("to_photos", plots.to_photos, usual=steps, **of_pixels),
+        *tried("to_photos", plots.to_photos, {"image_processing": "processing"}, steps),
+        *tried("attention_maps", maps, chosen, seen, named="prefix|token|layers|heads|patches|grid"),
+        *tried("attention_maps", maps, {"photo": ""}, seen, named="image"),
+        *tried("attention_maps", maps, {"attentions": ""}, seen, values=arrays(attention, "")),
+        *tried("rollout_overlay", rollout, {"attentions": ""}, seen),
+        *tried("hide_patches", plots.hide_patches, usual=hidden, **flags),
+        *tried(
+            "hide_patches",
+            plots.hide_patches,
+            {"photo": "", "patch_shape": "pair int"},
+            hidden,
+            named="image|mask|patch",
+        ),
+        *tried("reconstruction_panel", panel, {"reconstruction": ""}, guess, named="image|reconstruction"),
+        *tried("confusion_matrix", table, usual=two, **of_counts),
+        *tried("confusion_matrix", table, {"class_names": "names"}, {"counts": np.eye(5)}, named="class"),
+    ]
 
 
 def every_argument(folder: Path) -> list[Argument]:
-    by_backend = [each(backend) for backend in ("numpy", "torch") for each in (of_forward, of_preprocess)]
-    rest = [of_compare(), of_checkpoints(folder), of_init_weights(), of_settings(), of_the_rest(), of_plots()]
-    return [one for some in (*by_backend, *rest) for one in some]
+    by_backend = [each(backend) for backend in BACKENDS for each in (of_forward, of_preprocess)]
+    rest = [of_compare(), of_checkpoints(folder), of_settings(), of_methods(), of_plots()]
+    return [argument for some in (*by_backend, *rest) for argument in some]
 
 
 def summary(result: Any) -> Any:
@@ -369,7 +331,7 @@ def broken(argument: Argument, odd: Odd) -> str | None:
         if not re.search(argument.named, message):
             return f"names no {argument.named}: {message[:300]}"
         return None
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {str(error)[:200]!r} in {last.filename}:{last.lineno}"
     if wrong := [warning for warning in said if warning.category is not UserWarning]:
@@ -399,14 +361,12 @@ def test_a_right_result_or_one_clear_line(arguments):
     pairs = [(one, odd) for one in arguments for odd in (*one.values, *GENERAL)]
     assert len(pairs) > 20_000
     chosen = [pair for pair in pairs if draw.random() < SHARE]
-    found = {f"{one.label} = {odd.name}": what for one, odd in chosen if (what := broken(one, odd))}
+    found = {f"{one.function}, {one.name} = {odd.name}": what for one, odd in chosen if (what := broken(one, odd))}
     listed = "\n".join(f"{where}: {what}" for where, what in list(found.items())[:60])
     assert not found, f"{len(found)} of {len(chosen)} calls break the contract:\n{listed}"
 
 
 def test_every_public_function_and_argument_is_there(arguments):
-    import inspect
-
     known = {(one.function.split(" ")[0], one.name) for one in arguments}
     for name in deit_ref.__all__:
         value = getattr(deit_ref, name)

@@ -520,6 +520,24 @@ def test_bad_pixels_and_numbers_that_outgrow_the_dtype(weights, backend):
         deit_ref.forward(weights["classification"], pixel_values=PIXELS, backend=backend)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_photos_as_pixel_values_are_warned_of(weights, backend):
+    """Floats of 0..255, which are photos; not what is normalized, nor what a model without rescale is made for."""
+    chosen = weights["classification"]
+    floats = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32)).astype(np.float32)
+    message = r"pixel_values lie in 0\.\.255, .*image_processing makes 2\.64 of white: photos of 0\.\.255 go to images="
+    with pytest.warns(UserWarning, match=message) as caught:
+        deit_ref.forward(chosen, pixel_values=floats, backend=backend)
+    assert caught[0].filename == __file__
+    raw = dataclasses.replace(chosen, image_processing=ImageProcessing(do_rescale=False, do_normalize=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for good in (PIXELS, np.abs(PIXELS) * 2, floats / 255, floats - 127):
+            deit_ref.forward(chosen, pixel_values=good, backend=backend)
+        deit_ref.forward(raw, pixel_values=floats, backend=backend)
+        deit_ref.forward(chosen, list(floats.transpose(0, 2, 3, 1)), backend=backend)
+
+
 # --- what is remembered
 
 
@@ -626,7 +644,8 @@ def test_a_fingerprint_sees_every_single_bit(dtype, layout):
     before = fingerprint([tensor])
     if dtype != "bfloat16":
         array = tensor.numpy()
-        array.flags.writeable = layout != "read-only"
+        if layout == "read-only":
+            array.flags.writeable = False
         assert fingerprint([array]) == before
     octets = tensor.T.view(torch.uint8) if layout == "turned" else tensor.view(torch.uint8)
     for place in np.random.default_rng(1).integers(octets.numel(), size=200):
@@ -677,19 +696,19 @@ def test_what_is_recorded_lies_on_the_path_to_the_result(weights, task, wants):
     )
     result = next(iter(vars(output).values()))
     asked = [*output.attentions, *output.hidden_states]
-    for tensor in asked:
-        tensor.retain_grad()
     gradients = torch.autograd.grad(result.square().sum(), asked, retain_graph=True)
     assert all(gradient.abs().max() > 0 for gradient in gradients)
+    for tensor in asked:
+        tensor.retain_grad()
+    result.square().sum().backward(retain_graph=True)
+    for tensor, gradient in zip(asked, gradients, strict=True):
+        torch.testing.assert_close(tensor.grad, gradient)
     steps = {name: step for name, step in trace.items() if step.requires_grad}
     assert {"embeddings", "blocks.1.attention.scores", "blocks.0.attention.probabilities"} < set(steps)
     ends = {"cls_logits", "distillation_logits", "pooler"}  # beside the first result
     for name in set(steps) - ends:
         (gradient,) = torch.autograd.grad(result.square().sum(), steps[name], retain_graph=True, allow_unused=True)
         assert gradient is not None, name
-    result.square().sum().backward()
-    for tensor, gradient in zip(asked, gradients, strict=True):
-        torch.testing.assert_close(tensor.grad, gradient)
 
 
 def test_gradients_of_attentions_are_right(weights):

@@ -231,8 +231,8 @@ def of_methods() -> list[Argument]:
     trace = deit_ref.Trace()
     output = deit_ref.forward(WEIGHTS, pixel_values=PIXELS, trace=trace)
     tree = {
-        "config": "config", "task": "classification", "image_processing": "processing", "class_names": "none names", "blocks": "texts",
-        "pos_embed": "", "head": "", "dist_token": "", "norm": "",
+        "config": "config", "task": "classification", "image_processing": "processing", "class_names": "none names",
+        "blocks": "texts",        "pos_embed": "", "head": "", "dist_token": "", "norm": "",
     }  # fmt: skip
     switches = {"do_convert_rgb": "bool", "apply_exif": "bool", "input_data_format": "none channels_last"}
     return [

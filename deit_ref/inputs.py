@@ -63,7 +63,7 @@ def warn_of_bytes(pixel_values: Any, weights: DeiTWeights) -> None:
     if steps.do_normalize:
         white = float(np.abs((white - np.asarray(steps.image_mean)) / np.asarray(steps.image_std)).max())
     low, high = (float(as_numpy(number)) for number in (pixel_values.min(), pixel_values.max()))
-    if low >= 0 and high > 4 * white:
+    if low >= 0 and high > 16 * white:
         warnings.warn(
             f"pixel_values lie in {low:.4g}..{high:.4g}, where the model's own image_processing makes {white:.3g} of "
             "white: photos of 0..255 go to images=.",

@@ -68,8 +68,8 @@ def to_photos(pixel_values: Any, image_processing: ImageProcessing) -> Array:
     x = as_numpy(real("pixel_values", pixel_values))
     if x.ndim != 4 or x.shape[1] not in (1, 3) or x.dtype.kind != "f" or 0 in x.shape:
         raise ValueError(
-            "A picture needs pixel_values (batch, channels, height, width) with 1 or 3 channels, as floats; got "
-            f"{x.dtype} of the shape {x.shape}: choose the channels to show."
+            "A picture needs pixel_values (batch, channels, height, width) floats of 1 or 3 channels, got the shape "
+            f"{x.shape} of {x.dtype}: choose the channels to show."
         )
     x = x.astype(np.float64).transpose(0, 2, 3, 1)  # (batch, height, width, channels)
     if image_processing.do_normalize:

@@ -84,8 +84,8 @@ class DeiTWeights:
         decoder: (stride_height * stride_width * channels, dim), masked image modeling only.
 
     Raises:
-        ValueError: the arrays are not those of the config and the task (blocks may be left out), or not of one dtype
-            and one backend, or there is not one class name per label.
+        ValueError: the arrays are not those of the config and the task (blocks and biases may be left out), or not of
+            one backend, or tensors not of one dtype, or there is not one class name per label.
     """
 
     config: DeiTConfig
@@ -113,23 +113,29 @@ class DeiTWeights:
                 raise ValueError(
                     f"class_names must hold {self.config.num_labels} names, one per label; got {len(names)}."
                 )
-            object.__setattr__(self, "class_names", names)
+            if not isinstance(self.class_names, tuple):
+                object.__setattr__(self, "class_names", names)
         checks.instance("blocks", self.blocks, list | tuple, "a tuple of Blocks")
         object.__setattr__(self, "blocks", tuple(self.blocks))
         arrays = dict(named_arrays(self))
         for name, array in arrays.items():
             if not isinstance(array, np.ndarray) and not checks.is_tensor(array):
                 raise ValueError(f"weights must be arrays or tensors, got {checks.brief(array)} as {name}.")
-        if len(kinds := {(checks.is_tensor(array), array.dtype): name for name, array in arrays.items()}) > 1:
-            listed = ", ".join(f"{dtype} in {name}" for (_, dtype), name in kinds.items())
-            raise ValueError(f"weights must be of one dtype and one backend, got {listed}: convert them first.")
+        # NumPy computes with several dtypes, torch does not.
+        kinds = {array.dtype if checks.is_tensor(array) else "NumPy": name for name, array in arrays.items()}
+        if len(kinds) > 1:
+            listed = ", ".join(f"{kind} in {name}" for kind, name in kinds.items())
+            raise ValueError(f"weights must be of one backend, and tensors of one dtype; got {listed}: convert them.")
         config = self.config
         if len(self.blocks) != config.num_hidden_layers:  # a model may be tried without some
             config = replace(config, num_hidden_layers=len(self.blocks))
         optional = {"pooler": self.pooler is not None, "mask_token": self.mask_token is not None}
-        check_shapes(
-            array_shapes(config, self.task, **optional), {name: tuple(array.shape) for name, array in arrays.items()}
-        )
+        shapes = array_shapes(config, self.task, **optional)
+        # A linear map goes without its bias, a norm does not.
+        needed = {
+            name: shapes[name] for name in shapes if name in arrays or "norm" in name or not name.endswith("bias")
+        }
+        check_shapes(needed, {name: tuple(array.shape) for name, array in arrays.items()})
 
     def __repr__(self) -> str:
         return (
@@ -181,10 +187,17 @@ def named_arrays(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def map_weights(function: Callable[[Any], Any], weights: DeiTWeights) -> DeiTWeights:
     """The same tree with `function` applied to every array."""
-    arrays = {name: function(array) for name, array in named_arrays(weights)}
-    return weights_from_arrays(
-        arrays, weights.config, weights.task, image_processing=weights.image_processing, class_names=weights.class_names
-    )
+
+    def mapped(tree: Any) -> Any:
+        if isinstance(tree, tuple):
+            return tuple(map(mapped, tree))
+        if not is_dataclass(tree):
+            return tree if tree is None else function(tree)
+        parts = vars(tree).items()
+        return type(tree)(**{name: child if name in NO_ARRAYS else mapped(child) for name, child in parts})
+
+    found: DeiTWeights = mapped(weights)
+    return found
 
 
 def array_shapes(

@@ -14,6 +14,8 @@ import io
 import itertools
 import pathlib
 import re
+import shutil
+import tempfile
 import types
 import unittest.mock
 import uuid
@@ -97,6 +99,15 @@ def file_of(image: np.ndarray, form: str = "PNG") -> io.BytesIO:
     file = io.BytesIO()
     Image.fromarray(image).save(file, form)
     return file
+
+
+_FOLDER = tempfile.TemporaryDirectory()
+
+
+def checkpoint() -> pathlib.Path:
+    """A copy, because somebody may be asked to write there."""
+    copy = pathlib.Path(_FOLDER.name) / "checkpoint"
+    return copy if copy.exists() else pathlib.Path(shutil.copytree(bundled("cifar10-simmim"), copy))
 
 
 def closed() -> io.BytesIO:
@@ -278,7 +289,7 @@ def objects() -> list[Odd]:
         odd("Path()", lambda: pathlib.Path(), "path"),
         odd("absent path", lambda: pathlib.Path("absent/absent"), "path"),
         odd("path of a photo", bundled_photo, "path image"),
-        odd("path of a checkpoint", lambda: bundled("cifar10-simmim"), "path checkpoint"),
+        odd("path of a checkpoint", checkpoint, "path checkpoint"),
         odd("bytes path", lambda: b"absent"),
         odd("open photo", lambda: file_of(photo()), "image", photo),
         odd("a file as a path opens it", lambda: open(bundled_photo(), "rb"), "image", bundled_photo),

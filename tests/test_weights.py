@@ -16,6 +16,8 @@ from deit_ref.variants import VARIANTS
 from deit_ref.weights import (
     Block,
     DeiTWeights,
+    LayerNorm,
+    Linear,
     array_shapes,
     draw_arrays,
     init_weights,
@@ -256,12 +258,12 @@ def test_what_init_takes_is_checked_before_anything_is_drawn(arguments, message)
     [
         ({"class_names": "cat"}, r"class_names must be a list of strings"),
         ({"class_names": ("a",)}, r"class_names must hold 5 names, one per label; got 1"),
-        ({"head": None}, r"missing: head\.weight, head\.bias"),
+        ({"head": None}, r"missing: head\.weight\."),
+        ({"norm": LayerNorm(np.ones(32, np.float32), None)}, r"missing: norm\.bias\."),
         ({"head": np.zeros((5, 32), np.float32)}, r"unexpected: head\b"),
         ({"pos_embed": None}, r"missing: pos_embed"),
         ({"pos_embed": [[[0.0]]]}, r"weights must be arrays or tensors, got \[\[\[0\.0\]\]\] as pos_embed"),
-        ({"pos_embed": np.zeros((1, 18, 32))}, r"one dtype and one backend, got float32 in .*, float64 in pos_embed"),
-        ({"pos_embed": torch.zeros(1, 18, 32)}, r"one dtype and one backend, got float32 in .*torch.float32 in pos_em"),
+        ({"pos_embed": torch.zeros(1, 18, 32)}, r"one backend, .*; got NumPy in .*torch.float32 in pos_embed: convert"),
         ({"image_processing": {}}, r"image_processing must be an ImageProcessing"),
         ({"config": dataclasses.replace(TINY, num_labels=6)}, r"head\.weight has shape \(5, 32\), expected \(6, 32\)"),
         ({"blocks": 5}, r"blocks must be a tuple of Blocks; got 5"),
@@ -273,9 +275,23 @@ def test_a_tree_checks_itself(changes, message):
         dataclasses.replace(random_weights(), **changes)
 
 
+def test_numpy_computes_with_several_dtypes_and_torch_does_not():
+    mixed = dataclasses.replace(random_weights(), pos_embed=np.zeros((1, 18, 32)))
+    pixels = np.zeros((1, 3, 32, 32), np.float32)
+    assert deit_ref.forward(mixed, pixel_values=pixels).logits.dtype == np.float64
+    with pytest.raises(ValueError, match=r"tensors of one dtype; got torch.float32 in .*, torch.float64 in pos_embed"):
+        deit_ref.forward(mixed, pixel_values=pixels, backend="torch")
+    for backend in ("numpy", "torch"):
+        deit_ref.forward(mixed, pixel_values=pixels, backend=backend, dtype="float64")
+
+
 def test_a_tree_may_lack_blocks_and_hold_the_names_as_a_list():
     weights = random_weights()
     shorter = dataclasses.replace(weights, blocks=list(weights.blocks[1:]), class_names=list(NAMES))
+    bare = dataclasses.replace(weights, head=Linear(weights.head.weight))
+    pixels = np.zeros((1, 3, 32, 32), np.float32)
+    for backend in ("numpy", "torch"):
+        assert deit_ref.forward(bare, pixel_values=pixels, backend=backend).logits.shape == (1, 5)
     assert (len(shorter.blocks), shorter.class_names) == (1, NAMES)
     assert len(dict(named_arrays(shorter))) == len(dict(named_arrays(weights))) - 12
 

@@ -132,7 +132,7 @@ def _located(
     source: str | os.PathLike[str], revision: str | None
 ) -> tuple[Path, dict[Path, set[str] | None], str | None]:
     """The checkpoint's folder; its weight files, each with the names an index promises, or None; which part to read."""
-    source = checks.path("source", source, expected=f"a path ({READABLE})")
+    checks.path("source", source, expected=f"a path ({READABLE})")
     if revision is not None and (not isinstance(revision, str) or not revision):
         raise ValueError(f"revision must be text, got {checks.brief(revision)}.")
     path = locate(source)

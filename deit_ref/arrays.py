@@ -55,21 +55,26 @@ def fingerprint(arrays: Iterable[Any]) -> tuple[int, ...]:
     over the rows. One word that changes always changes the sum, because an odd number times what is not 0 is not 0
     modulo $2^{64}$; of changes in many places one in $2^{63}$ would be overlooked.
     """
-    found = []
-    for array in arrays:
-        if is_tensor(array) and array.device.type != "cpu":
-            torch = import_torch()
-            octets = array.detach().contiguous().flatten().view(torch.uint8)
-            words = torch.nn.functional.pad(octets, (0, -len(octets) % 8)).view(torch.int64)
-            odd = torch.from_numpy(_odd_numbers().view(np.int64)).to(array.device)
-            found.append(_folded(words, odd, lambda a, b: (a * b).sum(-1), torch.cat))
-        else:
-            if is_tensor(array):
-                array = array.detach().contiguous().flatten().view(import_torch().uint8).numpy()
-            octets = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-            octets = np.pad(octets, (0, -len(octets) % 8)) if len(octets) % 8 else octets
-            found.append(_folded(octets.view(np.uint64), _odd_numbers(), np.vecdot, np.concatenate))
-    return tuple(int(number) for number in found)
+    return tuple(
+        _of_tensor(array) if is_tensor(array) and array.device.type != "cpu" else _of_array(array) for array in arrays
+    )
+
+
+def _of_array(array: Any) -> int:
+    if is_tensor(array):
+        array = array.detach().contiguous().flatten().view(import_torch().uint8).numpy()
+    octets = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    octets = np.pad(octets, (0, -len(octets) % 8)) if len(octets) % 8 else octets
+    return int(_folded(octets.view(np.uint64), _odd_numbers(), np.vecdot, np.concatenate))
+
+
+def _of_tensor(tensor: Any) -> int:
+    """The same number, found where the tensor lives."""
+    torch = import_torch()
+    octets = tensor.detach().contiguous().flatten().view(torch.uint8)
+    words = torch.nn.functional.pad(octets, (0, -len(octets) % 8)).view(torch.int64)
+    odd = torch.from_numpy(_odd_numbers().view(np.int64)).to(tensor.device)
+    return int(_folded(words, odd, lambda a, b: (a * b).sum(-1), torch.cat)) % 2**64
 
 
 def _folded(words: Any, odd: Any, product: Callable[..., Any], join: Callable[..., Any]) -> Any:

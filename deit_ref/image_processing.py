@@ -49,7 +49,8 @@ class ImageProcessing:
         resample: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos", or Pillow's number for it.
         do_center_crop: whether to cut out the middle; a smaller image is padded with zeros first.
         crop_size: pixels, an int, (h, w) or {"height": h, "width": w}.
-        do_rescale: whether to multiply by rescale_factor.
+        do_rescale: whether to multiply by rescale_factor. Without it, arrays of floats in 0..1 stay as they are, and
+            bytes stay 0..255.
         rescale_factor: 1/255 takes 0..255 to 0..1.
         do_normalize: whether to subtract image_mean and divide by image_std, per channel.
         image_mean, image_std: a number for all channels, or one per channel.

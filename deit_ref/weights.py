@@ -193,8 +193,9 @@ def map_weights(function: Callable[[Any], Any], weights: DeiTWeights) -> DeiTWei
             return tuple(map(mapped, tree))
         if not is_dataclass(tree):
             return tree if tree is None else function(tree)
+        kind: Any = type(tree)
         parts = vars(tree).items()
-        return type(tree)(**{name: child if name in NO_ARRAYS else mapped(child) for name, child in parts})
+        return kind(**{name: child if name in NO_ARRAYS else mapped(child) for name, child in parts})
 
     found: DeiTWeights = mapped(weights)
     return found

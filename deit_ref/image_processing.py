@@ -18,7 +18,7 @@ DATA_FORMATS = ("channels_last", "channels_first", "none")
 # What preprocessor files call the two processors, in all versions of transformers.
 PROCESSOR_TYPES = tuple(
     model + suffix
-    for model in ("DeiT", "ViT")
+    for model in ("DeiT", "ViT", "Bit")  # Bit is DINOv2's
     for suffix in "ImageProcessor ImageProcessorFast ImageProcessorPil FeatureExtractor".split()
 )
 
@@ -27,6 +27,8 @@ MAX_PIXELS = 4096 * 4096
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,8 @@ class ImageProcessing:
     def from_dict(cls, values: Mapping[str, Any]) -> "ImageProcessing":
         """Read a transformers preprocessor_config.json, also the old ones with plain numbers for sizes.
 
-        Fields it lacks get the defaults of the processor it names, DeiT's or ViT's (224 pixels, bilinear, no crop);
+        Fields it lacks get the defaults of the processor it names, DeiT's, ViT's (224 pixels, bilinear, no crop) or
+        Bit's, which DINOv2 takes (shortest edge 224, and its own mean and std);
         fields that say nothing about pixels are left out. The processor's name does not choose the arithmetic:
         "DeiTImageProcessor" is the slow processor in transformers 4 and the fast one in 5, so files of all names get
         "pillow" unless they hold `arithmetic`, which only this project writes.
@@ -201,6 +204,9 @@ class ImageProcessing:
         if kind.startswith("ViT"):
             vit: dict[str, Any] = {"size": 224, "resample": "bilinear", "do_center_crop": False}
             values = vit | {name: value for name, value in values.items() if value is not None}
+        if kind.startswith("Bit"):
+            bit: dict[str, Any] = {"size": 224, "default_to_square": False, "image_mean": CLIP_MEAN, "image_std": CLIP_STD}
+            values = bit | {name: value for name, value in values.items() if value is not None}
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known and value is not None})
 

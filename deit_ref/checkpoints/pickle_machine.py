@@ -58,6 +58,11 @@ class Dialect(NamedTuple):
     most_opcodes: int | None = None
 
 
+# Each item that a pickle gathers takes a byte of it or more, and writers gather none more than twice; a list that is
+# named and gathered again and again would take the square of the file's size.
+ITEMS_PER_BYTE = 4
+
+
 def interpret(stream: io.BytesIO, dialect: Dialect) -> Any:
     """The value that one pickle describes.
 
@@ -69,6 +74,7 @@ def interpret(stream: io.BytesIO, dialect: Dialect) -> Any:
         ValueError: the pickle is damaged, or asks for what the dialect does not know.
         IndexError, KeyError: its stack or its memo holds less than it takes out.
     """
+    items_left = ITEMS_PER_BYTE * len(stream.getbuffer())
     stack: list[Any] = []
     marks: list[int] = []
     memo: dict[int, Any] = {}
@@ -123,6 +129,9 @@ def interpret(stream: io.BytesIO, dialect: Dialect) -> Any:
             arguments, function = stack.pop(), stack.pop()
             if not isinstance(function, Global) or not isinstance(arguments, tuple):
                 raise ValueError("something is called that is no function: do not trust this file.")
+            items_left -= sum(len(item) if isinstance(item, list | tuple) else 1 for item in arguments)
+            if items_left < 0:
+                raise ValueError("it gathers the same items again and again: do not trust this file.")
             stack.append(dialect.call(function, arguments))
         elif name == "BUILD":
             state = stack.pop()

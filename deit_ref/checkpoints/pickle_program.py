@@ -117,7 +117,7 @@ def _call(function: Global, arguments: tuple[Any, ...]) -> Any:
         result: dict[Any, Any] = {}
         if arguments:  # protocols 0 and 1 hand over a list of pairs
             pairs = arguments[0]
-            if not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) for pair in pairs):
+            if not isinstance(pairs, list) or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
                 raise ValueError("an OrderedDict is not made of pairs: this pickle is damaged.")
             for pair in pairs:
                 set_items(result, list(pair), _DIALECT)

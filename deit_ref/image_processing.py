@@ -27,8 +27,17 @@ MAX_PIXELS = 4096 * 4096
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+# What the processors of other models take for fields that a file lacks, where it differs from DeiT's.
+_DEFAULTS: Mapping[str, dict[str, Any]] = {
+    "ViT": {"size": 224, "resample": "bilinear", "do_center_crop": False},
+    "Bit": {
+        "size": 224,
+        "default_to_square": False,
+        "image_mean": (0.48145466, 0.4578275, 0.40821073),
+        "image_std": (0.26862954, 0.26130258, 0.27577711),
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -201,14 +210,10 @@ class ImageProcessing:
         checks.choice("image_processor_type", kind, PROCESSOR_TYPES)
         if values.get("do_pad"):
             raise ValueError("do_pad is on, but padding a batch to one size is not done here: remove it, and crop.")
-        if kind.startswith("ViT"):
-            vit: dict[str, Any] = {"size": 224, "resample": "bilinear", "do_center_crop": False}
-            values = vit | {name: value for name, value in values.items() if value is not None}
-        if kind.startswith("Bit"):
-            bit: dict[str, Any] = {"size": 224, "default_to_square": False, "image_mean": CLIP_MEAN, "image_std": CLIP_STD}
-            values = bit | {name: value for name, value in values.items() if value is not None}
+        defaults = next((fields for model, fields in _DEFAULTS.items() if kind.startswith(model)), {})
+        values = defaults | {name: value for name, value in values.items() if value is not None}
         known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known and value is not None})
+        return cls(**{name: value for name, value in values.items() if name in known})
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as transformers writes them; those it does not know appear only when they are not the default."""

@@ -253,7 +253,9 @@ def test_safetensors_win_over_pickles(folders, tmp_path):
     (tmp_path / "pytorch_model-00001-of-00002.bin").write_bytes(b"")
     assert (load_weights(tmp_path).norm.bias != 7).all()
     (tmp_path / "pytorch_model.bin").unlink()
-    with pytest.raises(ValueError, match=r"pytorch_model-00001-of-00002.bin is no file of torch.save but an empty file"):
+    with pytest.raises(
+        ValueError, match=r"pytorch_model-00001-of-00002.bin is no file of torch.save but an empty file"
+    ):
         load_weights(tmp_path)
 
 
@@ -619,7 +621,11 @@ def test_files_that_do_not_fit(folders, tmp_path, config, tensors, message):
             r"preprocessor_config.json: image_processor_type must be one of DeiTImageProcessor,",
         ),
         (WEIGHTS, b"", r"model.safetensors is no safetensors file but an empty file: download it again"),
-        (WEIGHTS, b"\x09" + bytes(7), r"model.safetensors is not a whole safetensors file \(.*\): download or save it again"),
+        (
+            WEIGHTS,
+            b"\x09" + bytes(7),
+            r"model.safetensors is not a whole safetensors file \(.*\): download or save it again",
+        ),
         (WEIGHTS, b"\xff" * 100, r"model.safetensors is not a whole safetensors file"),
     ],
 )

@@ -43,7 +43,7 @@ def arrays_of(
     old = {name: shape for name, shape in shapes.items() if name not in new}
     _check_headers(entries, extras.scale_shapes(config) | _shapes_in_file(old, layout, config, task, extras), hint)
     if said := str(extras):
-        logger().warning("No DeiT by its parts, and the same function: %s.", said)
+        logger().warning("Folded: %s.", said)
 
     dtype = np.float64 if any(entry.dtype == "F64" for entry in entries.values()) else np.float32
     parts = {name: array.astype(dtype, copy=False) for name, array in _read_arrays(entries).items()}

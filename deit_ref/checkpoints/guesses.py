@@ -81,7 +81,7 @@ def guessed_config(
     }
     config = DeiTConfig(**{**fields, **told})
     say = logger().warning
-    say("%s has no config; its shapes say %s.", source, config)
+    say("%s has %s config; its shapes say %s.", source, "timm's" if told else "no", config)
     if told:
         say("Told by config.json: %s.", ", ".join(f"{name} = {value}" for name, value in told.items()))
     if "num_attention_heads" not in told:

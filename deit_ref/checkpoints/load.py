@@ -43,25 +43,30 @@ def load_weights(
     """Read a checkpoint as NumPy arrays.
 
     All spellings of tensor names are read (the original repository's and timm's, transformers 4 and 5), with any
-    prefix. float16 and bfloat16 become float32, exactly; float64 stays, and a checkpoint that mixes dtypes gets the
-    widest of its own everywhere.
+    prefix and in any container of a training script. Layer scale and positions without a class token, as in DeiT III
+    and DINOv2, are folded into the arrays of a DeiT, and a log line says so. float16 and bfloat16 become float32,
+    exactly; float64 stays, and a checkpoint that mixes dtypes gets the widest of its own everywhere.
 
     Args:
         source: a folder with config.json and weights (model.safetensors or pytorch_model.bin, or an index and its
-            shards; safetensors win); one file (.safetensors, .bin, .pth, .pt, .pth.tar); or "owner/name" on the hub.
-            A single file takes config.json and preprocessor_config.json beside it. Otherwise the sizes come from the
-            shapes, there are hidden_size / 64 heads, layer_norm_eps is 1e-6 for original and timm names and 1e-12 for
-            transformers names, and images are processed by `ImageProcessing.original`; log lines say so. Two trained
-            checkpoints come with the package: "cifar10-distilled", which None stands for, and "cifar10-simmim" (a
-            folder of that name in the working directory goes before).
+            shards; safetensors win); one file (.safetensors, .bin, .pth, .pt, .ckpt, .pth.tar); or "owner/name" on the
+            hub. A single file takes config.json and preprocessor_config.json beside it. Otherwise, and where
+            config.json is timm's, the sizes come from the shapes. What they do not tell is guessed where timm does
+            not tell it: hidden_size / 64 heads (16 in ViT-H, g and G), exact GELU, a head on the class token,
+            layer_norm_eps 1e-6 for original and timm names and 1e-12 for transformers names (1e-6 for DINOv2), and
+            images as `ImageProcessing.original` has them; log lines say so. Two trained checkpoints come with the
+            package: "cifar10-distilled", which None stands for, and "cifar10-simmim" (a folder of that name in the
+            working directory goes before).
         task: None reads it from the tensors. Another task than the file's drops the heads it does not need, and the
             pooler and the mask token, with a warning that names them. "features" without a pooler gives pooler None.
-        seed: a head that the file lacks is drawn from this seed, as `init_weights` does; without it that is an error.
+        seed: a head that the file lacks, or has for another number of classes than `config`, is drawn from this seed,
+            as `init_weights` does; without it that is an error.
         config: replaces config.json.
         image_processing: replaces preprocessor_config.json. Where neither is there, it is `ImageProcessing.huggingface`
             of the image size (`original` for files with original names), and a log line says so.
         class_names: one per label; replaces those of config.json, whose "LABEL_0", "LABEL_1", ... count as none.
-        revision: of a hub name, the branch, tag or commit; of a training file, "ema" for the averaged weights.
+        revision: of a hub name, the branch, tag or commit; of a training file, "ema" for the averaged weights, or the
+            name of the part that holds them, such as "teacher".
 
     Raises:
         ValueError: the source cannot be read, a file is damaged, tensors are missing, unexpected or of another shape

@@ -58,9 +58,9 @@ class Dialect(NamedTuple):
     most_opcodes: int | None = None
 
 
-# Each item that a pickle gathers takes a byte of it or more, and writers gather none more than twice; a list that is
-# named and gathered again and again would take the square of the file's size.
-ITEMS_PER_BYTE = 4
+# What writers hand over to a call they have written down for it, in eight bytes an item or more. A list that is written
+# once and handed over again and again would take the square of the file's size.
+ITEMS_PER_BYTE = 1
 
 
 def interpret(stream: io.BytesIO, dialect: Dialect) -> Any:
@@ -129,7 +129,7 @@ def interpret(stream: io.BytesIO, dialect: Dialect) -> Any:
             arguments, function = stack.pop(), stack.pop()
             if not isinstance(function, Global) or not isinstance(arguments, tuple):
                 raise ValueError("something is called that is no function: do not trust this file.")
-            items_left -= sum(len(item) if isinstance(item, list | tuple) else 1 for item in arguments)
+            items_left -= len(arguments) + sum(len(item) for item in arguments if isinstance(item, list))
             if items_left < 0:
                 raise ValueError("it gathers the same items again and again: do not trust this file.")
             stack.append(dialect.call(function, arguments))

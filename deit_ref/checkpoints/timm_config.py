@@ -132,7 +132,8 @@ def class_names(values: Mapping[str, Any], config: DeiTConfig) -> tuple[str, ...
     settings = _part(values, "pretrained_cfg")
     labels = values.get("label_names", settings.get("label_names"))
     words = values.get("label_descriptions", settings.get("label_descriptions"))
-    if not isinstance(labels, list) or len(labels) != config.num_labels:
+    placeholders = [f"LABEL_{i}" for i in range(config.num_labels)]
+    if not isinstance(labels, list) or len(labels) != config.num_labels or labels == placeholders:
         return None
     return tuple(str(words.get(label, label)) if isinstance(words, dict) else str(label) for label in labels)
 

@@ -109,7 +109,7 @@ def _saved(value: Any, name: str, expected: torch.Tensor | None, **options: Any)
     return write
 
 
-def _folder(state: State, config: dict[str, Any], expected: torch.Tensor | None, **options: Any) -> Any:
+def in_folder(state: State, config: dict[str, Any], expected: torch.Tensor | None, **options: Any) -> Any:
     """`Case.write` of a folder with safetensors and config.json."""
 
     def write(folder: Path) -> Any:
@@ -142,7 +142,7 @@ def _zip(name: str, *entries: str) -> Any:
     return write
 
 
-def _of_transformers(architecture: str, **changes: Any) -> Any:
+def of_transformers(architecture: str, *, refused: bool = False, **changes: Any) -> Any:
     """`Case.write` of a folder by `save_pretrained`, and what that model computes."""
 
     def write(folder: Path) -> Any:
@@ -151,19 +151,17 @@ def _of_transformers(architecture: str, **changes: Any) -> Any:
         names = {"Dinov2WithRegisters": "Dinov2WithRegistersConfig", "Dinov2": "Dinov2Config", "ViT": "ViTConfig"}
         config = next(value for name, value in names.items() if architecture.startswith(name))
         sizes = {"hidden_size": DIM, "num_hidden_layers": BLOCKS, "num_attention_heads": 4, "patch_size": PATCH}
-        model = getattr(transformers, architecture)(
-            getattr(transformers, config)(**sizes, image_size=GRID * PATCH, num_labels=LABELS, **changes)
-        )
+        sizes |= {"image_size": GRID * PATCH, "num_labels": LABELS}
+        settings = getattr(transformers, config)(**(sizes | changes))
+        model = getattr(transformers, architecture)(settings).double().eval()
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            for name, parameter in model.double().named_parameters():
+            for name, parameter in model.named_parameters():
                 base = 1.5 if "lambda1" in name else 0
                 parameter.copy_(base + 0.2 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-            output = model.eval()(PIXELS)
+            expected = None if refused else model(PIXELS).last_hidden_state
         model.save_pretrained(folder)
-        if "ForImage" in architecture or "Registers" in architecture or changes:
-            return folder, {}, None
-        return folder, {}, output.last_hidden_state
+        return folder, {}, expected
 
     return write
 
@@ -192,7 +190,7 @@ def _chunked(state: State) -> State:
     return {re.sub(r"^blocks\.(\d+)", r"blocks.\1.\1", name): tensor for name, tensor in state.items()}
 
 
-def _timm(**changes: Any) -> dict[str, Any]:
+def timm_values(**changes: Any) -> dict[str, Any]:
     settings = {
         "mean": [0.5] * 3,
         "std": [0.25] * 3,
@@ -230,7 +228,12 @@ def cases() -> list[Case]:
             ),
         ),
         Case("DeiT III", "", '`{"model": ...}`', _saved({"model": deit3}, "deit_3.pth", run(deit3))),
-        Case("DeiT III by timm", "", "folder with timm's config.json", _folder(deit3_timm, _timm(), run(deit3_timm))),
+        Case(
+            "DeiT III by timm",
+            "",
+            "folder with timm's config.json",
+            in_folder(deit3_timm, timm_values(), run(deit3_timm)),
+        ),
         Case("DINO", "", "a bare state_dict", _saved(body, "dino.pth", tokens)),
         Case(
             "DINO, its training",
@@ -262,12 +265,12 @@ def cases() -> list[Case]:
             '`{"teacher": ...}`',
             _saved({"teacher": wrapped(_chunked(dinov2), "backbone.")}, "teacher.pth", of_dinov2),
         ),
-        Case("DINOv2 by transformers", "", "folder", _of_transformers("Dinov2Model")),
+        Case("DINOv2 by transformers", "", "folder", of_transformers("Dinov2Model")),
         Case(
             "DINOv2 by transformers, with a head",
             "`dinov2.`",
             "folder",
-            _of_transformers("Dinov2ForImageClassification"),
+            of_transformers("Dinov2ForImageClassification", refused=True),
         ),
         Case(
             "DINOv2 with registers",
@@ -281,22 +284,32 @@ def cases() -> list[Case]:
             "a bare state_dict",
             _saved(dinov2 | {"reg_token": torch.ones(1, 4, DIM)}, "reg4.pth", None),
         ),
-        Case("DINOv2 with registers, by transformers", "", "folder", _of_transformers("Dinov2WithRegistersModel")),
+        Case(
+            "DINOv2 with registers, by transformers",
+            "",
+            "folder",
+            of_transformers("Dinov2WithRegistersModel", refused=True),
+        ),
         Case(
             "DINOv2, giant",
             "",
             "a bare state_dict",
             _saved(dinov2 | {"blocks.0.mlp.w12.weight": torch.ones(8, DIM)}, "giant.pth", None),
         ),
-        Case("DINOv2, giant, by transformers", "", "folder", _of_transformers("Dinov2Model", use_swiglu_ffn=True)),
-        Case("timm", "", "folder with timm's config.json", _folder(plain, _timm(), logits)),
+        Case(
+            "DINOv2, giant, by transformers",
+            "",
+            "folder",
+            of_transformers("Dinov2Model", refused=True, use_swiglu_ffn=True),
+        ),
+        Case("timm", "", "folder with timm's config.json", in_folder(plain, timm_values(), logits)),
         Case(
             "timm, another activation",
             "",
             "the same, act_layer in it",
-            _folder(
+            in_folder(
                 plain,
-                _timm(model_args={"act_layer": "gelu_tanh"}),
+                timm_values(model_args={"act_layer": "gelu_tanh"}),
                 run(plain, lambda x: F.gelu(x, approximate="tanh")),
             ),
         ),
@@ -304,7 +317,7 @@ def cases() -> list[Case]:
             "timm, mean of patches",
             "",
             "the same, global_pool in it",
-            _folder(plain, _timm(global_pool="avg"), None),
+            in_folder(plain, timm_values(global_pool="avg"), None),
         ),
         Case(
             "timm, mean of patches",
@@ -324,7 +337,7 @@ def cases() -> list[Case]:
             "timm in transformers",
             "`timm_model.`",
             "folder",
-            _folder(wrapped(plain, "timm_model."), _timm(model_type="timm_wrapper"), logits),
+            in_folder(wrapped(plain, "timm_model."), timm_values(model_type="timm_wrapper"), logits),
         ),
         Case(
             "Lightning",
@@ -408,7 +421,7 @@ def cases() -> list[Case]:
 def _by_hand(folder: Path) -> Any:
     from safetensors.torch import load_file
 
-    source, _, tokens = _of_transformers("ViTModel")(folder)
+    source, _, tokens = of_transformers("ViTModel")(folder)
     state = load_file(source / "model.safetensors")
     body = {name: tensor for name, tensor in state.items() if not name.startswith("pooler.")}
     head = {"classifier.weight": torch.ones(LABELS, DIM).double(), "classifier.bias": torch.ones(LABELS).double()}

@@ -12,6 +12,7 @@ from layouts import PIXELS, vit, wrapped
 from tolerances import assert_close
 
 import deit_ref
+from deit_ref.checkpoints.original import _dictionaries
 
 CASES = {f"{case.project}, {case.container}": case for case in layouts.cases()}
 
@@ -72,6 +73,21 @@ def test_any_container(tmp_path, key):
     weights = deit_ref.load_weights(tmp_path / "a.ckpt", revision=revision)
     assert_close(answer(weights, "numpy"), layouts.run(state), "float64")
     assert deit_ref.load_weights(tmp_path / "a.ckpt", revision=key).task == "classification"
+
+
+def test_a_dictionary_that_is_named_again_and_again_is_looked_at_once():
+    inner = {str(i): {} for i in range(9)}
+    middle = dict.fromkeys("abcdefg", inner)
+    assert sorted(_dictionaries({"x": middle, "y": middle})) == ["", "x", "x.a"]
+
+
+def test_a_lone_dinov2_of_transformers_has_its_own_eps(tmp_path, caplog):
+    folder, _, expected = layouts.of_transformers("Dinov2Model", num_attention_heads=2)(tmp_path)
+    (folder / "config.json").unlink()
+    with caplog.at_level(logging.WARNING, "deit_ref"):
+        weights = deit_ref.load_weights(folder / "model.safetensors")
+    assert "Guessed: layer_norm_eps = 1e-06, as for transformers' DINOv2 names." in caplog.messages
+    assert_close(answer(weights, "numpy"), expected, "float64")
 
 
 def test_what_was_folded_is_said_in_one_line(tmp_path, caplog):
@@ -170,7 +186,7 @@ def test_a_head_for_other_classes(tmp_path, caplog, layout):
 
 
 def with_timm(folder, state=None, **changes):
-    layouts._folder(vit() if state is None else state, layouts._timm(**changes), None)(folder)
+    layouts.in_folder(vit() if state is None else state, layouts.timm_values(**changes), None)(folder)
     return folder / "model.safetensors"
 
 
@@ -190,6 +206,11 @@ def test_timm_config_beside_a_file(tmp_path, caplog):
     assert not any("Guessed: num_attention_heads" in line or "hidden_act" in line[:9] for line in caplog.messages)
     squash = with_timm(tmp_path, pretrained_cfg=settings | {"crop_mode": "squash"})
     assert deit_ref.load_weights(squash).image_processing.size == {"height": 15, "width": 15}
+    # timm's defaults, and a crop that is no whole number of pixels.
+    steps = deit_ref.load_weights(with_timm(tmp_path, pretrained_cfg={"tag": "x"})).image_processing
+    assert (steps.size, steps.resample) == ({"shortest_edge": 13}, "bilinear")
+    steps = deit_ref.load_weights(with_timm(tmp_path, pretrained_cfg={"crop_pct": 0.95})).image_processing
+    assert steps.size == {"shortest_edge": 12}
     config = dataclasses.replace(weights.config, num_labels=3)
     assert deit_ref.load_weights(file, config=config, seed=0).head.weight.shape == (3, 128)
 
@@ -305,7 +326,8 @@ def test_config_and_processor_of_dinov2(tmp_path):
     config = deit_ref.DeiTConfig.from_dict(json.loads((tmp_path / "config.json").read_text()))
     assert (config.intermediate_size, config.layer_norm_eps, config.patch_size) == (384, 1e-5, 14)
     assert not config.distilled
-    assert deit_ref.DeiTConfig.from_dict({"model_type": "dinov2"}).layer_norm_eps == 1e-6
+    config = deit_ref.DeiTConfig.from_dict({"model_type": "dinov2"})
+    assert (config.layer_norm_eps, config.patch_size, config.intermediate_size) == (1e-6, 14, 3072)
 
     photo = np.random.default_rng(0).integers(0, 256, (300, 260, 3), dtype=np.uint8)
     for options in ({}, {"size": {"shortest_edge": 64}, "crop_size": 56, "image_mean": [0.5] * 3}):

@@ -297,6 +297,12 @@ def cases() -> list[Case]:
             _saved(dinov2 | {"blocks.0.mlp.w12.weight": torch.ones(8, DIM)}, "giant.pth", None),
         ),
         Case(
+            "DINOv2, giant, by timm",
+            "",
+            "a bare state_dict",
+            _saved(dinov2 | {f"blocks.{i}.mlp.fc2.weight": torch.ones(DIM, 48) for i in range(BLOCKS)}, "g.pth", None),
+        ),
+        Case(
             "DINOv2, giant, by transformers",
             "",
             "folder",

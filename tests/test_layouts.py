@@ -223,6 +223,7 @@ def test_timm_config_that_does_not_fit(tmp_path):
         "activation": ({"model_args": {"act_layer": "prelu"}}, r"act_layer='prelu' is an activation that is not known"),
         "at the top": ({"act_layer": "elu"}, r"act_layer='elu'"),
         "kind": ({"model_args": [1]}, r'"model_args" must be a JSON object, got \[1\]'),
+        "names": ({"label_names": ["a", ["b"], "c", "d", "e"]}, r"config.json: label_names must be strings"),
         "heads": ({"model_args": {"num_heads": "2"}}, r"num_heads must be an integer"),
         "mean": ({"pretrained_cfg": {"mean": ["x"]}}, r"config.json: image_mean\[0\] must be a number"),
         "crop": ({"pretrained_cfg": {"crop_pct": -1}}, r"config.json: crop_pct must lie in"),

@@ -103,11 +103,12 @@ def load_weights(
 
     layout, stored = read_headers(files, revision)
     with naming(source):
-        check_relative(stored)
+        check_relative(_shapes(stored), layout)
         if guessed := config is None:
             config = guesses.guessed_config(source, _shapes(stored), layout, told)
-    if timm:
-        class_names = class_names or timm_config.class_names(timm, config)
+    if timm and class_names is None:
+        with naming(folder / CONFIG):
+            class_names = timm_config.class_names(timm, config)
     if class_names is None:
         class_names = class_names_of(values, folder / CONFIG, config)
     if image_processing is None:

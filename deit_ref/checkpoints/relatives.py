@@ -12,7 +12,7 @@ timm, vision_transformer.py (init_values, no_embed_class); transformers, models/
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,12 +27,16 @@ _SCALE = re.compile(
 )
 _SCALED = {"1": "attn.proj", "2": "mlp.fc2"}
 
+_GATED = (
+    "the mlp is gated (SwiGLU, as in DINOv2's giant), where DeiT's is two linear maps with an activation between: take "
+    "S, B or L"
+)
+
 # What no DeiT has, by a part of its names, and what would be wrong without it.
 _FOREIGN = {
     r"(reg|register)_tokens?": "register tokens stand between the class token and the patches, and every token looks "
     "at them; neither the chapters nor the tree of weights has a place for them: take the variant without registers",
-    r"mlp\.(w12|w3|weights_in|weights_out|gate_proj|up_proj|fc1_g)\.": "the mlp is gated (SwiGLU, as in DINOv2's "
-    "giant), where DeiT's is two linear maps with an activation between: take S, B or L",
+    r"mlp\.(w12|w3|weights_in|weights_out|gate_proj|up_proj|fc1_g)\.": _GATED,
     r"(^|\.)fc_norm\.": "the head reads the mean of the patch tokens (timm's global_pool='avg'), where DeiT's reads "
     "the class token: its logits would be others",
     r"(^|\.)attn_pool\.": "the head reads what a further attention pools, where DeiT's reads the class token",
@@ -72,16 +76,20 @@ class Extras(NamedTuple):
         return "; ".join(said)
 
 
-def check_relative(stored: Iterable[str]) -> None:
+def check_relative(shapes: Mapping[str, tuple[int, ...]], layout: Layout) -> None:
     """Refuse a model that only looks like one of ours.
 
     Raises:
         ValueError: it has a part that changes every answer.
     """
-    for name in stored:
+    for name in shapes:
         for part, reason in _FOREIGN.items():
             if re.search(part, name):
                 raise ValueError(f"{name} is no part of a DeiT: {reason}.")
+    # timm gives the two halves of a gated mlp the name of the one linear map.
+    first, second = (layout.stored_parts(f"blocks.0.mlp.{name}.weight", "features")[0] for name in ("fc1", "fc2"))
+    if shapes.get(first, ())[:1] == tuple(2 * inputs for inputs in shapes.get(second, ())[1:2]) != ():
+        raise ValueError(f"{first} has twice the rows that {second} has columns, so {_GATED}.")
 
 
 def check_head(shapes: Mapping[str, tuple[int, ...]], layout: Layout, task: str) -> None:

@@ -59,7 +59,7 @@ def told(values: Mapping[str, Any]) -> dict[str, Any]:
     act = arguments.get("act_layer", values.get("act_layer"))
     if not isinstance(act, str | None) or act not in _ACTIVATIONS:
         raise ValueError(
-            f"act_layer={act!r} is an activation that is not known here: expected one of "
+            f"act_layer={_shown(act)} is an activation that is not known here: expected one of "
             f"{', '.join(name for name in _ACTIVATIONS if name)}."
         )
     if unknown := [f"{name}={value!r}" for name, value in arguments.items() if name not in _KNOWN]:
@@ -90,14 +90,14 @@ def check_head(values: Mapping[str, Any], task: str, classes: int | None) -> Non
     pool = _part(values, "model_args").get("global_pool", values.get("global_pool", "token"))
     if pool != "token":
         raise ValueError(
-            f"global_pool is {pool!r}, so the head reads other tokens than the class token, which DeiT's reads: only "
-            "task='features' can be read."
+            f"global_pool is {_shown(pool)}, so the head reads other tokens than the class token, which DeiT's reads: "
+            "only task='features' can be read."
         )
     said = values.get("num_classes")
     if None not in (said, classes) and said != classes:
         raise ValueError(
-            f"num_classes is {said!r}, and the head beside it has {classes} classes, so these are files of two models: "
-            "download or save both again."
+            f"num_classes is {_shown(said)}, and the head beside it has {classes} classes, so these are files of two "
+            "models: download or save both again."
         )
 
 
@@ -113,7 +113,7 @@ def processing_of(values: Mapping[str, Any], config: DeiTConfig) -> ImageProcess
         return None
     mode = settings.get("crop_mode") or "center"
     if mode not in ("center", "squash"):
-        logger().warning("crop_mode=%r pads photos, which is not done here: they are cropped.", mode)
+        logger().warning("crop_mode=%s pads photos, which is not done here: they are cropped.", _shown(mode))
         mode = "center"
     share = checks.number("crop_pct", settings.get("crop_pct") or 0.875, low=0, high=math.inf, includes_low=False)
     edge = math.floor(height / share)
@@ -128,22 +128,32 @@ def processing_of(values: Mapping[str, Any], config: DeiTConfig) -> ImageProcess
 
 
 def class_names(values: Mapping[str, Any], config: DeiTConfig) -> tuple[str, ...] | None:
-    """What timm calls the classes, by their descriptions where there are any; None if it does not say."""
+    """What timm calls the classes, by their descriptions where there are any; None if it does not say.
+
+    Raises:
+        ValueError: a name is no text.
+    """
     settings = _part(values, "pretrained_cfg")
     labels = values.get("label_names", settings.get("label_names"))
     words = values.get("label_descriptions", settings.get("label_descriptions"))
     placeholders = [f"LABEL_{i}" for i in range(config.num_labels)]
     if not isinstance(labels, list) or len(labels) != config.num_labels or labels == placeholders:
         return None
-    return tuple(str(words.get(label, label)) if isinstance(words, dict) else str(label) for label in labels)
+    if not all(isinstance(label, str) for label in labels):
+        raise ValueError("label_names must be strings: download or save the model again.")
+    return tuple(str(words.get(label, label)) if isinstance(words, dict) else label for label in labels)
 
 
 def _part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """One of the objects in it."""
     part = values.get(name) or {}
     if not isinstance(part, Mapping):
-        raise ValueError(f'"{name}" must be a JSON object, got {part!r}: download or save the model again.')
+        raise ValueError(f'"{name}" must be a JSON object, got {_shown(part)}: download or save the model again.')
     return part
+
+
+def _shown(value: Any) -> str:
+    return checks.one_line(repr(value), most=80)
 
 
 def _numbers(value: Any, default: tuple[float, ...]) -> Any:

@@ -415,7 +415,7 @@ def test_names_on_the_hub(tmp_path):
     ]
     assert "no such checkpoint could be had from the hub in revision 'v3' (LocalEntryNotFoundError" in found[5]
     assert found[6].startswith("There is no folder or file 'owner/gone', and no such checkpoint could be had from the")
-    assert "with HF_HUB_OFFLINE, download it first" in found[6]
+    assert "with HF_HUB_OFFLINE, download it first (hf download owner/gone) or pass a folder" in found[6]
     assert "holds none of model.safetensors, model.safetensors.index.json, pytorch_model.bin" in found[7]
 
 

@@ -64,7 +64,7 @@ def load_image(
             and PIL images are always channels last.
         apply_exif: whether to turn a file or PIL image as its EXIF orientation says. HEIC photos are always upright:
             their format says itself how to turn them, and their decoder does.
-        keep_fractions: whether floats in 0..1 stay as they are, as float32, and are not made bytes.
+        keep_fractions: whether floats in 0..1 stay as they are, as float32, and are not made bytes; then 1 is white.
 
     Raises:
         ValueError: the file is missing, not an image, broken or too large, or the array is no image.
@@ -248,6 +248,8 @@ def _as_bytes(array: Array, name: str, keep_fractions: bool = False) -> Array:
         raise ValueError(f"{expected}. {remedy}")
     if array.dtype.kind != "f":
         return array.astype(np.uint8)
+    if keep_fractions and high <= 1:
+        return array.astype(np.float32)
     if np.allclose(array, np.trunc(array)):
         if high == 1:
             raise ValueError(
@@ -257,7 +259,7 @@ def _as_bytes(array: Array, name: str, keep_fractions: bool = False) -> Array:
         return array.astype(np.uint8)
     if high > 1:
         raise ValueError(f"{expected}, not all whole. Round them and convert to uint8, or divide by 255.")
-    return array.astype(np.float32) if keep_fractions else bytes_of(array)
+    return bytes_of(array)
 
 
 def bytes_of(fractions: Array) -> Array:

@@ -657,6 +657,30 @@ def test_a_fingerprint_sees_every_single_bit(dtype, layout):
     assert fingerprint([tensor]) != before
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("size", [6, 4096, 20_000])
+def test_a_fingerprint_sees_changes_that_could_cancel(dtype, size):
+    """Signs are the highest bits, which a sum of odd multiples takes in pairs; halves change one bit alike everywhere."""
+    values = torch.from_numpy(np.random.default_rng(0).standard_normal(size)).to(getattr(torch, dtype))
+    changed = {"as it was": values}
+    for name, places in {"all": slice(None), "two": [1, 5], "every fourth": slice(3, None, 4)}.items():
+        for factor in (-1, 0.5):
+            changed[f"{name} times {factor}"] = values.clone()
+            changed[f"{name} times {factor}"][places] *= factor
+    found = [fingerprint([tensor]) for tensor in changed.values()]
+    assert len(set(found)) == len(changed)
+    assert found == [(arrays._of_tensor(tensor),) for tensor in changed.values()]
+
+
+def test_a_fingerprint_sees_words_that_change_places():
+    """Word (i, j) of a table is not counted as word (j, i) is."""
+    square = torch.from_numpy(np.random.default_rng(0).standard_normal((8, 4096)))
+    before = fingerprint([square])
+    for i, j in ((0, 1), (2, 5), (3, 7)):
+        square[i, j], square[j, i] = square[j, i].clone(), square[i, j].clone()
+        assert fingerprint([square]) != before
+
+
 def test_what_shares_its_memory_is_not_looked_at(monkeypatch):
     """NumPy weights on torch in float32 are the same memory: no time is spent on a fingerprint."""
     chosen = random_weights()

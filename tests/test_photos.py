@@ -232,6 +232,28 @@ def test_floats_in_0_to_1_stay_without_rescale(backend, steps, channels):
         np.testing.assert_array_equal(ours[0], image.transpose(2, 0, 1))  # to the last bit
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("do_resize", [True, False])
+def test_white_and_black_are_fractions_too_without_rescale(backend, do_resize):
+    """1 is white there, also where a photo holds nothing else; alone and among others it is the same."""
+    import deit_ref
+
+    processing = deit_ref.ImageProcessing(
+        size=9, crop_size=9, do_rescale=False, do_normalize=False, do_resize=do_resize
+    )
+    some = np.random.default_rng(0).random((9, 9, 3))
+    photos = [some, np.zeros((9, 9, 3)), np.ones((9, 9, 3)), (some > 0.5).astype(np.float32)]
+    together = as_numpy(deit_ref.preprocess(photos, processing, backend=backend))
+    for photo, prepared in zip(photos, together, strict=True):
+        (alone,) = as_numpy(deit_ref.preprocess(photo, processing, backend=backend))
+        np.testing.assert_array_equal(alone, prepared)
+        np.testing.assert_allclose(alone, photo.transpose(2, 0, 1), rtol=0, atol=1 / 255 if do_resize else 1e-7)
+    # Black is black among photos of 0..255 as well.
+    whole = drawn_bytes((9, 9, 3), 0)
+    _, kept = as_numpy(deit_ref.preprocess([np.zeros((9, 9, 3)), whole], processing, backend=backend))
+    np.testing.assert_array_equal(kept, whole.transpose(2, 0, 1))
+
+
 def test_bytes_without_rescale_stay_bytes_and_are_not_mixed_with_fractions():
     import deit_ref
 

@@ -28,7 +28,10 @@ def chosen(areas: list[str], share: float, seed: int) -> list[tuple[str, Mutant]
 
 
 def report(found: list[tuple[str, Mutant, str]]) -> None:
-    total, killed = Counter(area for area, _, _ in found), Counter(area for area, _, ended in found if ended == "killed")
+    total, killed = (
+        Counter(area for area, _, _ in found),
+        Counter(area for area, _, ended in found if ended == "killed"),
+    )
     for area, count in total.items():
         print(f"{area:12} {killed[area]:4} of {count:4}  {killed[area] / count:6.1%}")
     for title, after in (("before", False), ("after", True)):
@@ -40,7 +43,9 @@ def report(found: list[tuple[str, Mutant, str]]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.mutants", description=package.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.mutants",
+        description=package.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("areas", nargs="*", metavar="AREA", choices=[[], *AREAS], help=f"of {', '.join(AREAS)}")
     parser.add_argument("--share", type=float, default=1.0, help="how many of them, 0..1; default: all")

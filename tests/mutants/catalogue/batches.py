@@ -1,5 +1,7 @@
 """What a step of training sees: the recipe on its way to the batch, augmentation, mixing, masks."""
 
+# ruff: noqa: E501
+# fmt: off
 from .. import planted
 
 MUTANTS = [
@@ -96,4 +98,4 @@ MUTANTS = [
         ("image.shape[2] != channels", "image.shape[2] < channels", "a photo of four channels"),
         ("if images.read(0).nbytes * len(images) > most:", "if images.read(0).nbytes > most:", "photos beyond the limit"),
     ),
-]  # fmt: skip
+]

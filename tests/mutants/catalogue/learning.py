@@ -1,5 +1,7 @@
 """The loop, optimizers, state, objectives, metrics, whole runs, evaluation, recipes."""
 
+# ruff: noqa: E501
+# fmt: off
 from .. import planted
 
 MUTANTS = [
@@ -196,4 +198,4 @@ MUTANTS = [
         ('if then["start"] != now["start"]:', "if False:", "another start"),
         ('for part in ("numerics", "image_processing"):', 'for part in ("numerics",):', "EXIF turned on"),
     ),
-]  # fmt: skip
+]

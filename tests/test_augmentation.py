@@ -393,3 +393,24 @@ def test_what_a_resized_crop_refuses(options, message):
     image = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match=message):
         random_resized_crop(image, options.pop("size", (4, 4)), generator=np.random.default_rng(0), **options)
+
+
+def test_each_operation_hands_bytes_to_the_next():
+    """As Pillow's do: what is between two bytes, or beyond them, is rounded or cut before the next one sees it."""
+    images = torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    together, one_by_one = (torch.Generator().manual_seed(3) for _ in range(2))
+    expected = images
+    for _ in range(3):
+        expected = rand_augment(expected, num_ops=1, magnitude=9, generator=one_by_one)
+    assert torch.equal(rand_augment(images, num_ops=3, magnitude=9, generator=together), expected)
+
+
+def test_of_two_mixings_each_draws_by_its_own_alpha():
+    """Mixup by shares that hardly leave 0 and 1, cutmix by half of the photo, but for what the border cuts off."""
+    images, targets = torch.stack([torch.zeros(3, 64, 64), torch.ones(3, 64, 64)]), torch.eye(2)
+    for switch in (0.0, 1.0):
+        for seed in range(20):
+            draw = torch.Generator().manual_seed(seed)
+            _, mixed = mix(images, targets, mixup=1e-3, cutmix=1e5, switch=switch, generator=draw)
+            share = float(mixed[0, 0])
+            assert 0.45 < share < 0.9 if switch else min(share, 1 - share) < 0.02

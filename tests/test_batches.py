@@ -16,6 +16,7 @@ from deit_ref.image_processing import ImageProcessing
 from deit_ref.training.augmentation import erase, padded_crop, random_flip, random_resized_crop
 from deit_ref.training.batches import Batch, Batches, epoch_order, mean_and_std, step_seed
 from deit_ref.training.mixing import mix, smooth_labels
+from deit_ref.training.prepared import kept, of_channels, prepared
 from deit_ref.training.randaugment import rand_augment
 from deit_ref.training.recipe import Recipe
 
@@ -232,3 +233,31 @@ def test_a_last_batch_that_is_not_full_is_left_out(photos):
     one = batches(photos["small"], PLAIN, batch_size=4)
     assert one.steps_per_epoch == 3
     assert [len(one.indices(step)) for step in range(6)] == [4] * 6
+
+
+@pytest.mark.parametrize("size", [20, 24])
+def test_photos_made_ready_beforehand_end_as_those_that_are_not(photos, size):
+    """Bit for bit, where a crop takes something away and where it adds something; and cut once, not again."""
+    images = photos["mixed"]
+    processing = ImageProcessing(size=(size, 26), crop_size=22, image_mean=(0.1, 0.2, 0.3))
+    ready, values = prepared(images, processing)
+    expected = deit_ref.preprocess([images.read(i) for i in range(len(images))], processing)
+    found = [ready.read(i) for i in range(len(images))]
+    assert {(x.shape, x.dtype.name) for x in found} == {((22, 22, 3), "uint8")}
+    np.testing.assert_array_equal(deit_ref.preprocess(found, values), expected)
+    assert (values.do_resize, values.do_center_crop) == (False, False)
+
+
+def test_photos_are_kept_as_long_as_all_of_them_fit(photos):
+    images, size = photos["small"], 15 * 16 * 16 * 3
+    for most, reads_again in ((size, False), (size - 1, True)):
+        calls = []
+        counted = dataclasses.replace(images, read=lambda i, calls=calls: calls.append(i) or images.read(i))
+        ready = kept(counted, most=most)
+        calls.clear()
+        np.testing.assert_array_equal(ready.read(14), images.read(14))
+        assert bool(calls) == reads_again
+    np.testing.assert_array_equal(of_channels(images, 3).read(1), images.read(1))
+    for channels in (1, 4):
+        with pytest.raises(ValueError, match=f"has 3 channels, the weights want {channels}"):
+            of_channels(images, channels).read(0)

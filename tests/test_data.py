@@ -1,5 +1,6 @@
 """Every layout of labelled photos, and every way it can be wrong; hostile pickles that must not run."""
 
+import dataclasses
 import io
 import os
 import shutil
@@ -517,3 +518,16 @@ def test_photos_outside_the_splits_are_counted(tmp_path):
         count, example = images.skipped["photos outside the splits"]
         assert count == 3
         assert example in ("loose.png", "more_cats/1.png")
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 33, 47])
+def test_all_photos_come_into_memory_and_the_first_other_size_is_found(count):
+    photo = np.random.default_rng(count).integers(0, 256, (count, 5, 4, 3), np.uint8)
+    images = image_sets.ImageSet(
+        np.arange(count) % 2, ("a", "b"), [f"photo {i}" for i in range(count)], lambda i: photo[i]
+    )
+    np.testing.assert_array_equal(image_sets.in_memory(images), photo)
+    for place in {count - 1, count // 2} - {0}:
+        other = dataclasses.replace(images, read=lambda i, place=place: photo[i][: 5 - (i == place)])
+        with pytest.raises(ValueError, match=f"one size, 5 x 4 as photo 0; photo {place} has 4 x 4"):
+            image_sets.in_memory(other)

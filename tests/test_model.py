@@ -318,3 +318,50 @@ def test_patches_are_exported_for_a_batch_of_any_size():
 
     program = exported(there_and_back, pixels)
     assert torch.equal(program(pixels[:1]), pixels[:1])
+
+
+DTYPES = [
+    ("numpy", "float32"),
+    ("numpy", "float64"),
+    *(("torch", f"{kind}") for kind in ("float16", "bfloat16", "float32", "float64")),
+]
+
+
+@pytest.mark.parametrize(("backend", "dtype"), DTYPES)
+@pytest.mark.parametrize("task", deit_ref.config.TASKS)
+def test_every_step_and_every_result_has_the_dtype_that_was_asked_for(backend, dtype, task):
+    """Interpolated positions, masks, dropout and labels on the way: none of them widens or narrows what follows."""
+    config = dataclasses.replace(TINY, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    weights, pixels = random_weights(config, task), random_pixels(dataclasses.replace(TINY, image_size=(40, 48)))
+    options = {"head_mask": [1, 0.5, 1, 1], "attention_mask": np.ones((2, 32), np.int64)}
+    options |= {"labels": [1, 2]} if task == "classification" else {}
+    options |= {"bool_masked_pos": random_mask((2, 30))} if task == "masked-image-modeling" else {}
+    draw = np.random.default_rng(0) if backend == "numpy" else torch.Generator().manual_seed(0)
+    for generator in (None, draw):
+        trace = Trace()
+        output = deit_ref.forward(
+            weights, pixel_values=pixels, backend=backend, dtype=dtype, interpolate_pos_encoding=True,
+            output_hidden_states=True, output_attentions=True, generator=generator, trace=trace, **options
+        )  # fmt: skip
+        kinds = {name: str(value.dtype).removeprefix("torch.") for name, value in trace.items()}
+        assert kinds == dict.fromkeys(trace, dtype)
+        arrays = [value for value in vars(output).values() if hasattr(value, "dtype")]
+        arrays += [*output.hidden_states, *output.attentions]
+        assert {str(value.dtype).removeprefix("torch.") for value in arrays} == {dtype}
+
+
+@both_backends
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_decoder_draws_every_channel_of_its_own_patch(backend, channels):
+    """One step before the image the decoder's rows are those of patches: channel, row, column."""
+    config = dataclasses.replace(
+        TINY, num_channels=channels, image_size=(16, 24), patch_size=(8, 4), encoder_stride=(8, 4)
+    )
+    weights, pixels = random_weights(config, "masked-image-modeling"), random_pixels(config)
+    trace = Trace()
+    output = deit_ref.forward(weights, pixel_values=pixels, backend=backend, trace=trace)
+    assert output.reconstruction.shape == (2, channels, 16, 24)
+    rows = trace["decoder"]
+    assert tuple(rows.shape) == (2, 12, channels * 8 * 4)
+    expected = chapter(backend, "patches").unpatchify(rows, patch_shape=(8, 4), grid=(2, 6))
+    assert (as_numpy(output.reconstruction) == as_numpy(expected)).all()

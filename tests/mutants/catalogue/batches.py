@@ -93,9 +93,10 @@ MUTANTS = [
     ),
     *planted(
         "training/prepared.py",
-        "test_batches test_bundle test_own_photos_benchmark test_evaluate test_runs",
+        "test_batches",
         ("do_resize=False, do_center_crop=False", "do_resize=False", "photos larger than the crop, cut twice"),
         ("image.shape[2] != channels", "image.shape[2] < channels", "a photo of four channels"),
         ("if images.read(0).nbytes * len(images) > most:", "if images.read(0).nbytes > most:", "photos beyond the limit"),
+        ("len(images) > most:", "len(images) >= most:", "photos of exactly the limit"),
     ),
 ]

@@ -53,6 +53,7 @@ def main() -> int:
     parser.add_argument("--after", action="store_true", help="only those that were written after the tests")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds for each; who runs longer counts as killed")
+    parser.add_argument("--trust", action="store_true", help="the tests pass without mutants: do not look first")
     parser.add_argument("--verbose", action="store_true", help="tell of each which test killed it")
     arguments = parser.parse_args()
     mutants = chosen(arguments.areas, arguments.share, arguments.seed)
@@ -62,7 +63,7 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         benches = [Bench(Path(folder) / f"bench{i}") for i in range(arguments.jobs)]
-        if arguments.share == 1:  # tests that fail by themselves would kill everything
+        if arguments.share == 1 and not arguments.trust:  # tests that fail by themselves would kill everything
             sets = sorted({mutant.tests for _, mutant in mutants})
             for number, outcome in outcomes([(None, tests) for tests in sets], benches, limit=10 * arguments.limit):
                 if outcome.ended != "lived":

@@ -3,10 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 from .. import Mutant
-from . import batches, chapters, learning
+from . import batches, chapters, course, data, inputs, learning, photos, traps
 
 AREAS: Mapping[str, Sequence[Mutant]] = {
+    "traps": traps.MUTANTS,
     "chapters": chapters.MUTANTS,
+    "photos": photos.MUTANTS,
+    "inputs": inputs.MUTANTS,
     "batches": batches.MUTANTS,
     "learning": learning.MUTANTS,
+    "data": data.MUTANTS,
+    "course": course.MUTANTS,
 }

@@ -19,7 +19,7 @@ class Mutant(NamedTuple):
         old: text that stands in it exactly once.
         new: what is planted instead.
         differs: the input whose result is another one, in words.
-        tests: what pytest is given; one of them must fail.
+        tests: what pytest is given, single tests first; one of them must fail.
         after: written when the tests stood, without looking at them: what they catch of the unforeseen.
     """
 

@@ -4,10 +4,18 @@
 # fmt: off
 from .. import planted
 
+# The quick ones of a file first: most mutants die of these, and the slow ones are not waited for.
+_LOOP = """test_loop::test_a_step_by_hand_clips_the_gradient_as_a_whole
+test_loop::test_dropout_and_masks_differ_from_step_to_step_and_between_processes
+test_loop::test_a_module_learns_in_training_and_is_assessed_as_it_is_used
+test_loop::test_seconds_are_those_of_steps_alone_and_the_rate_is_that_of_the_last
+test_loop::test_the_rate_moves_within_an_epoch_and_autocast_reaches_the_module test_loop::test_numbers_of_an_epoch
+test_loop::test_the_average_is_what_is_assessed_and_returned test_loop"""
+
 MUTANTS = [
     *planted(
         "training/loop.py",
-        "test_loop",
+        _LOOP,
         ("if recipe.clip_norm is not None:", "if recipe.clip_norm is None and False:", "a gradient longer than clip_norm"),
         ("torch.nn.utils.clip_grad_norm_(", "torch.nn.utils.clip_grad_value_(", "any gradient that is clipped"),
         ("step_seed(seed, 3, state.step, batches.rank)", "step_seed(seed, 3, state.step)", "two processes, dropout"),
@@ -74,7 +82,7 @@ MUTANTS = [
     ),
     *planted(
         "training/state.py",
-        "test_loop",
+        _LOOP,
         ("self.module.state_dict() if self.recipe.ema_decay is None else self.average", "self.average", "no average"),
         ('saved["seconds"], saved["epoch_seconds"]', 'saved["seconds"], 0.0', "a run resumed within an epoch"),
         ('self.sums, self.step = saved["sums"].cpu(), saved["step"]', 'self.step = saved["step"]', "resumed in an epoch"),
@@ -87,7 +95,7 @@ MUTANTS = [
     ),
     *planted(
         "training/metrics.py",
-        "test_loop",
+        _LOOP,
         ("(state.step - 1) / epoch_steps", "state.step / epoch_steps", "the learning rate of an epoch"),
         ("round(state.epoch_seconds, 1)", "round(state.seconds, 1)", "the seconds of the second epoch"),
         ("loss / photos,\n", "loss / (photos or 1) / 2,\n", "any loss"),

@@ -56,7 +56,7 @@ MUTANTS = [
         ("q.shape[-1] ** -0.5", "q.shape[-2] ** -0.5", "watched scores"),
         ("x.transpose(1, 2).flatten(2)", "x.flatten(2).transpose(1, 2).reshape(x.shape[0], x.shape[2], -1)", "several heads"),
         ("scores.masked_fill(~keep, -torch.inf)", "scores.masked_fill(keep, -torch.inf)", "an attention mask, watched"),
-        ("if fused and not wants(trace, \"scores\") and not wants(trace, \"probabilities\"):\n        return F.scaled_dot_product_attention(q, k, v, attn_mask=keep)", "if fused and not wants(trace, \"scores\") and not wants(trace, \"probabilities\"):\n        return F.scaled_dot_product_attention(q, k, v)", "an attention mask"),
+        (", attn_mask=keep)\n    scores", ")\n    scores", "an attention mask"),
         ("(generator is None or dropout_probability == 0)", "True", "attention dropout"),
         ("attention.mean(dim=1)", "attention.mean(dim=0, keepdim=True)[:, 0]", "rollout of several images"),
     ),

@@ -47,7 +47,6 @@ MUTANTS = [
         "data/layout.py", "test_data",
         ("words.index(stems[name].lower()), stems[name] not in words, name", "stems[name] not in words, name", "val and test"),
         ("if len(parts) > depth + 1]", "if len(parts) == depth + 2]", "photos in folders below a class"),
-        ("if len(class_names) < 2:", "if len(class_names) < 1:", "one class"),
         ("_WORDS.get(source.name.lower(), \"train\") != split", "split != \"train\"", "a folder called test"),
     ),
     *planted(

@@ -78,7 +78,6 @@ MUTANTS = [
         ('if recipe.distillation == "hard":', 'if recipe.distillation != "hard":', "any distillation"),
         ("0.5 * (cross_entropy(cls_logits", "(cross_entropy(cls_logits", "two heads without a teacher"),
         ("hits = _hits(logits, targets)", "hits = _hits(targets, targets)", "any wrong guess"),
-        ("output.logits.float(), batch.targets", "output.logits, batch.targets", "bfloat16"),
     ),
     *planted(
         "training/state.py",

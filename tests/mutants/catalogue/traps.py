@@ -95,9 +95,9 @@ MUTANTS = [
     # 13, 24: floats in 0..1, alpha
     *planted(
         "photos.py", "test_photos",
-        ("return (array.astype(np.float64) * 255).astype(np.float32).astype(np.uint8)", "return np.rint(array.astype(np.float64) * 255).astype(np.uint8)", "0.999"),
+        (".astype(np.float64) * 255).astype(np.float32).astype(np.uint8)", ".astype(np.float64) * 255 + 0.5).astype(np.float32).astype(np.uint8)", "0.999"),
         ("if do_convert_rgb and image.has_transparency_data:", "if False:", "a file with alpha"),
-        ("+ 255.0 * (1.0 - alpha)", "+ 0.0 * alpha", "an array with alpha"),
+        ("(1.0 - alpha)", "(0.0 * alpha)", "an array with alpha"),
     ),
     # 14, 20: activations
     *planted(
@@ -124,7 +124,6 @@ MUTANTS = [
     *planted(
         "inputs.py", "test_api",
         ("    shape = tuple(labels.shape)\n", '    object.__setattr__(weights.config, "problem_type", problem_type)\n    shape = tuple(labels.shape)\n', "a second call with other labels"),
-        ("labels.astype(np.int64) if isinstance(like, np.ndarray) else labels.long()", "labels", "labels of uint8, class 156"),
     ),
     *planted("numpy_backend/losses.py", "test_losses", ("np.flatnonzero(labels != ignore_index)", "np.arange(len(labels))", "a label of -100")),
     *planted("torch_backend/losses.py", "test_losses", (", ignore_index=ignore_index)", ", ignore_index=-1)", "a label of -100"), ("labels.long()", "labels", "labels of int32")),

@@ -336,6 +336,14 @@ def test_a_step_by_hand_clips_the_gradient_as_a_whole():
         assert now.step == 2
 
 
+def test_without_an_average_the_modules_own_weights_are_learned():
+    for ema_decay, expected in ((None, 0.0), (0.75, 0.75)):
+        now = state.State(Tiny(), Recipe(optimizer="sgd", weight_decay=0.0, ema_decay=ema_decay), seed=0)
+        set_learning_rate(now.optimizers, 1 / 1.85)
+        loop.step(now, now.module.weight.sum())
+        torch.testing.assert_close(now.learned["weight"], torch.full((3, 3), expected))
+
+
 def test_dropout_and_masks_differ_from_step_to_step_and_between_processes(tmp_path, photos):
     recipe, images, seeds = Recipe(**PLAIN), open_images(photos, "train"), []
 

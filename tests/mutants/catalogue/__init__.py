@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from .. import Mutant
 from . import batches, chapters, course, data, inputs, learning, photos, traps
+from .later import LATER
 
-AREAS: Mapping[str, Sequence[Mutant]] = {
+_FIRST = {
     "traps": traps.MUTANTS,
     "chapters": chapters.MUTANTS,
     "photos": photos.MUTANTS,
@@ -15,3 +16,4 @@ AREAS: Mapping[str, Sequence[Mutant]] = {
     "data": data.MUTANTS,
     "course": course.MUTANTS,
 }
+AREAS: Mapping[str, Sequence[Mutant]] = {area: [*first, *LATER.get(area, [])] for area, first in _FIRST.items()}

@@ -81,7 +81,8 @@ MUTANTS = [
     ),
     *planted(
         "training/state.py",
-        _LOOP,
+        "test_loop::test_without_an_average_the_modules_own_weights_are_learned "
+        "test_run_safety::test_flipped_bits_are_noticed test_run_safety::test_moments_of_another_shape_are_damage " + _LOOP,
         ("self.module.state_dict() if self.recipe.ema_decay is None else self.average", "self.average", "no average"),
         ('saved["seconds"], saved["epoch_seconds"]', 'saved["seconds"], 0.0', "a run resumed within an epoch"),
         ('self.sums, self.step = saved["sums"].cpu(), saved["step"]', 'self.step = saved["step"]', "resumed in an epoch"),

@@ -137,8 +137,11 @@ def test_what_differs_is_named_when_a_run_is_resumed(tmp_path, photos):
         fit(photos, tmp_path / "empty", resume=True)
     assert (tmp_path / "checkpoint.pt").read_bytes() == content
     assert len(metrics(tmp_path)) == 2
-    fit(photos, tmp_path, resume=True)  # there is nothing left to do
+    calls = []
+    more = {"assess": lambda _: calls.append(0) or {}, "report": calls.append}
+    fit(photos, tmp_path, resume=True, more=more)  # there is nothing left to do, and nothing is told again
     assert len(metrics(tmp_path)) == 2
+    assert calls == []
 
 
 class Touch:

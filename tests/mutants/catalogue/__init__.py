@@ -15,5 +15,7 @@ _FIRST = {
     "learning": learning.MUTANTS,
     "data": data.MUTANTS,
     "course": course.MUTANTS,
+    "checkpoints": [],
+    "commands": [],
 }
 AREAS: Mapping[str, Sequence[Mutant]] = {area: [*first, *LATER.get(area, [])] for area, first in _FIRST.items()}

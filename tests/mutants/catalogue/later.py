@@ -113,13 +113,11 @@ LATER = {
             ("crop_rounding=\"round\",", "crop_rounding=\"floor\",", "the original preset, an odd margin"),
             ("size = {\"shortest_edge\": checks.integer(name, value)}", "size = {\"height\": value, \"width\": value}", "a number, default_to_square off"),
             ("if min(new_height, new_width) < 1:", "if min(new_height, new_width) < 0:", "an edge without a pixel"),
-            ("if kind.startswith(\"ViT\"):", "if kind == \"ViTImageProcessor\":", "an old ViT file"),
         ),
         *planted(
             "photos.py", "test_photos test_api",
             ("if image.mode == \"La\":", "if False:", "premultiplied gray"),
             ("if many else str(error)", "", "one image"),
-            ("getattr(images, \"ndim\", 0) == 4", "getattr(images, \"ndim\", 0) > 4", "an array of four axes"),
             ("return input_data_format == \"channels_first\"", "return input_data_format != \"channels_first\"", "input_data_format"),
             ("channels = 3 if do_convert_rgb else len(image.getbands())", "channels = 3", "gray, not converted"),
         ),
@@ -134,7 +132,6 @@ LATER = {
         *planted(
             "config.py", "test_config",
             ("return self.grid[0] * self.grid[1]", "return self.grid[0] ** 2", "images that are not square"),
-            ("shape if isinstance(getattr(self, name), Sequence) else shape[0]", "shape", "a size that is one number"),
             ("for name in (\"num_hidden_layers\", \"num_labels\"):", "for name in (\"num_hidden_layers\",):", "num_labels of -1"),
             ("if self.hidden_size % self.num_attention_heads:", "if self.hidden_size < self.num_attention_heads:", "heads that do not divide"),
             ("low=0, high=1))", "low=0, high=2))", "dropout of 1"),
@@ -144,14 +141,12 @@ LATER = {
             ("\"patch_embed.proj.weight\": (dim, config.num_channels, *config.patch_shape)", "\"patch_embed.proj.weight\": (dim, config.num_channels, *config.patch_shape[::-1])", "patches that are not square"),
             ("linear(\"pooler\", config.pooler_output_size, dim)", "linear(\"pooler\", dim, dim)", "a pooler of another size"),
             ("if mask_token or task == \"masked-image-modeling\":", "if task == \"masked-image-modeling\":", "a mask token for features"),
-            ("std=config.initializer_range, seed=seed\n    )", "std=0.02, seed=seed\n    )", "another initializer_range"),
             ("if device is not None:\n            raise", "if False:\n            raise", "a device for NumPy"),
         ),
         *planted(
             "api.py", "test_api",
             ("elif bad := [name for name, array in named_arrays(weights) if not all_finite(array)]:", "elif bad := []:", "weights with NaN"),
             ("do_convert_rgb=image_processing.do_convert_rgb,", "do_convert_rgb=True,", "gray photos, not converted"),
-            ("if list(book) != list(mirror):", "if False:", "backends that record other steps"),
         ),
         *planted(
             "outputs.py", "test_outputs",
@@ -341,6 +336,60 @@ LATER = {
         *planted(
             "course/task.py", "test_course",
             ("{number}, task {i}: {task.name}\") for i, task in enumerate(assignment.tasks, 1)", "{number}, task {i}: {task.name}\") for i, task in enumerate(assignment.tasks)", "any"),
+        ),
+    ],
+    "checkpoints": [
+        *planted(
+            "checkpoints/names.py", "test_checkpoints test_original",
+            ("return np.concatenate(parts) if len(parts) > 1 else parts[0]", "return np.concatenate(parts[::-1]) if len(parts) > 1 else parts[0]", "transformers' query, key and value"),
+            ("return parts[0][:, :, 0, 0]", "return parts[0][:, :, 0, 0][::-1]", "a decoder"),
+            ("if task == \"features\" or is_head:", "if is_head:", "features"),
+            ("(\"deit.\" if distilled else \"vit.\")", "\"deit.\"", "a plain model"),
+            ("teacher = any(name.startswith(\"head_dist.\") for name in listed)", "teacher = False", "a distilled file of the original"),
+            ("(\"mlp.fc2\", \"output.dense\", \"mlp.fc2\")", "(\"mlp.fc2\", \"output.dense\", \"mlp.fc1\")", "names of transformers 5"),
+            ("(\"norm2\", \"layernorm_after\", \"layernorm_after\")", "(\"norm2\", \"layernorm_before\", \"layernorm_after\")", "any of transformers"),
+        ),
+        *planted(
+            "checkpoints/huggingface.py", "test_checkpoints",
+            ("metadata={\"format\": \"pt\"}", "metadata={}", "transformers reads it"),
+            ("return as_numpy(array).astype(np.float16) if str(array.dtype) == \"torch.float16\" else as_numpy(array)", "return as_numpy(array)", "float16"),
+            ("{str(i): name for i, name in enumerate(class_names)}", "{str(i): name for i, name in enumerate(sorted(class_names))}", "class names"),
+            ("if len(set(weights.config.stride_shape)) == 1:", "if False:", "transformers reads a stride"),
+        ),
+        *planted(
+            "checkpoints/load.py", "test_checkpoints test_original",
+            ("task = found[0] if found else task_without_tensors", "task = found[0] if found else \"features\"", "a classifier without labels"),
+        ),
+    ],
+    "commands": [
+        *planted(
+            "commands/training.py", "test_cli_training",
+            ("min(25 * recipe.batch_size // photos, recipe.epochs // 10)", "1", "a run of many short epochs"),
+            ("if args.resume:\n        checkpoint_of(out)\n", "if args.resume:\n        pass\n", "a run to resume that is not there"),
+            ("given=given, processes", "processes", "a value that was given"),
+            ("if \"accuracy\" in line:", "if False:", "a line of an epoch"),
+        ),
+        *planted(
+            "commands/labelled.py", "test_cli_training test_cli_own_photos",
+            ("return {\"train\": train, \"test\": test}, held", "return {\"train\": train, \"test\": test}, 0.0", "photos held out"),
+            ("divided(splits[\"train\"], share=held, seed=args.seed)", "divided(splits[\"train\"], share=held, seed=0)", "another seed"),
+        ),
+        *planted(
+            "commands/learned.py", "test_cli_own_photos",
+            ("(len(images), images.digest) == (self.photos, self.digest)", "len(images) == self.photos", "other photos, as many"),
+            ("share=self.held_out, seed=self.seed)[0]", "share=self.held_out, seed=self.seed)[1]", "photos held out"),
+        ),
+        *planted(
+            "commands/evaluate.py", "test_cli_own_photos test_cli_training",
+            ("images = divided(images, share=share, seed=seed)[1]", "images = divided(images, share=share, seed=seed)[0]", "a share of train"),
+            ("share, seed = run.held_out, run.seed", "share, seed = run.held_out, args.seed", "what a run held out by another seed"),
+        ),
+        *planted(
+            "commands/pipeline.py", "test_pipeline",
+            ("photo.problem is None]", "True]", "a broken file among others"),
+            ("yield from counted(running.result())\n            running = following", "running = following", "more than one batch"),
+            ("0 if count < MANY else min(", "0 if count <= MANY else min(", "exactly so many files"),
+            ("turned = not processing.apply_exif and exif_orientation(name) != 1", "turned = exif_orientation(name) != 1", "a photo that is turned upright"),
         ),
     ],
 }

@@ -66,7 +66,6 @@ MUTANTS = [
         ("if new_height * new_width > MAX_PIXELS:", "if new_height * new_width >= MAX_PIXELS:", "exactly so many pixels"),
         ('{"size": 224, "resample": "bilinear", "do_center_crop": False}', '{"size": 224, "resample": "bilinear"}', "a ViT file without crop"),
         ("for name, value in values.items() if value is not None}\n        known", "for name, value in values.items()}\n        known", "a ViT file with null"),
-        ("if name in known and value is not None})", "if name in known})", "null in a file"),
         ("max(size.values()) > MAX_PIXELS", "max(size.values()) >= MAX_PIXELS", "exactly so many pixels"),
         ('kept["resample"] = RESAMPLING[self.resample]', 'kept["resample"] = 3', "resample other than bicubic"),
     ),

@@ -449,6 +449,7 @@ def test_two_processes_learn_what_one_learns(tmp_path, photos):
     outputs = in_two_processes(data=photos, out=tmp_path / "two", changes=SHARED)
     one, two = (state.load_state(tmp_path / name, device=CPU) for name in ("one", "two"))
     assert one["step"] == two["step"] == 6
+    assert [run["runs_on"]["numerics"]["processes"] for run in (one, two)] == [1, 2]
     for part in ("module", "average"):
         for name, value in one[part].items():
             assert float((two[part][name] - value).norm() / value.norm().clamp(1e-3)) < 1e-5, name

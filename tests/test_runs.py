@@ -297,3 +297,11 @@ def test_a_new_teacher_knows_the_photos_colors_before_the_first_step(tmp_path, p
     seen = module.whiten(x).transpose(0, 1).flatten(1).double()[:12]
     torch.testing.assert_close(torch.cov(seen), torch.eye(12).double(), atol=0.05, rtol=0)
     torch.testing.assert_close(seen.mean(dim=1), torch.zeros(12).double(), atol=1e-3, rtol=0)
+
+
+def test_a_teacher_is_asked_about_gray_photos_in_three_equal_colors():
+    gray = deit_ref.ImageProcessing(size=16, crop_size=16, image_mean=0.25, image_std=2.0)
+    ask, digest = teach_from(lambda x: x, ("a", "b"), gray, Recipe(**LEARN), device=torch.device("cpu"))
+    pixels = torch.rand(2, 1, 16, 16)
+    torch.testing.assert_close(ask((pixels - 0.25) / 2), pixels.expand(-1, 3, -1, -1))
+    assert digest == "a function"

@@ -105,7 +105,8 @@ MUTANTS = [
     ),
     *planted(
         "training/run.py",
-        "test_runs",
+        "test_runs::test_what_a_run_was_asked_for_reaches_the_loop test_runs::test_photos_are_opened_as_the_weights_to_begin_with_see_them "
+        "test_runs::test_a_new_teacher_knows_the_photos_colors_before_the_first_step test_runs",
         ("lambda pixel_values: ask((pixel_values * std + mean)", "lambda pixel_values: ask((pixel_values)", "a teacher"),
         ("(photos - mean) / std).logits", "photos).logits", "a DeiT as teacher"),
         ("open_splits(data, processing_of(recipe, start))", "open_splits(data, recipe.image_processing)", "a start with EXIF or other channels"),
@@ -118,6 +119,10 @@ MUTANTS = [
         ("channels=channels, seed=seed, device=where, rank=rank", "channels=3, seed=seed, device=where, rank=rank",
          "weights of one channel"),
         (".expand(-1, 3, -1, -1)), digest", "), digest", "a gray student with a teacher"),
+    ),
+    *planted(
+        "training/run.py",
+        "test_loop::test_two_processes_learn_what_one_learns",
         ('"processes": world', '"processes": 1', "resumed in another number of processes"),
     ),
     *planted(
@@ -165,7 +170,7 @@ MUTANTS = [
     ),
     *planted(
         "training/recipe.py",
-        "test_recipe test_optimization::test_the_schedule_by_hand",
+        "test_optimization::test_the_schedule_by_hand test_cli_own_photos::test_a_recipe_for_own_photos_takes_the_size_of_the_weights test_recipe",
         ("self.learning_rate * self.batch_size / self.learning_rate_batch", "self.learning_rate", "a larger batch"),
         ('if self.image_size < 224:', 'if self.image_size <= 224:', "224 pixels"),
         ("round(self.padding * image_size / self.image_size)", "self.padding", "another size"),

@@ -204,7 +204,7 @@ MUTANTS = [
     ),
     *planted(
         "training/fingerprint.py",
-        "test_run_safety",
+        "test_fingerprint",
         ("np.linspace(0, len(images) - 1, most)", "np.linspace(0, 0, most)", "another photo of the same name and size"),
         ('"held_out": held_out', '"held_out": 0.0', "another share held out"),
         ('if then["teacher"] != now["teacher"]:', "if False:", "another teacher"),

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import TINY, configs
 
+from deit_ref import checks
 from deit_ref.config import DeiTConfig
 from deit_ref.image_processing import MAX_PIXELS, RESAMPLING, ImageProcessing
 from deit_ref.variants import VARIANTS
@@ -525,3 +526,18 @@ def test_dropout_lies_in_0_up_to_1(value):
         for wrong in (1, -1e-9):
             with pytest.raises(ValueError, match=rf"{name} must lie in \[0, 1\)"):
                 DeiTConfig(**{name: wrong})
+
+
+def test_checks_take_what_lies_on_their_limits():
+    assert [checks.fraction("x", value) for value in (0, 0.5, 1)] == [0.0, 0.5, 1.0]
+    for wrong in (-5e-324, 1.0000000000000002):
+        with pytest.raises(ValueError, match=r"x must lie in \[0, 1"):
+            checks.fraction("x", wrong)
+    assert checks.number("x", 2, low=2, high=3) == 2
+    for value, includes_low in ((2, False), (3, True), (3, False), (float("nan"), True)):
+        with pytest.raises(ValueError, match="x must lie in"):
+            checks.number("x", value, low=2, high=3, includes_low=includes_low)
+    assert (checks.integer("x", 1), checks.integer("x", 0, minimum=0), checks.pair("x", 1)) == (1, 0, (1, 1))
+    for minimum in (0, 1, 7):
+        with pytest.raises(ValueError, match=f"x must be at least {minimum}"):
+            checks.integer("x", minimum - 1, minimum=minimum)

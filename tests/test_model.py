@@ -365,3 +365,39 @@ def test_a_decoder_draws_every_channel_of_its_own_patch(backend, channels):
     assert tuple(rows.shape) == (2, 12, channels * 8 * 4)
     expected = chapter(backend, "patches").unpatchify(rows, patch_shape=(8, 4), grid=(2, 6))
     assert (as_numpy(output.reconstruction) == as_numpy(expected)).all()
+
+
+@both_backends
+@pytest.mark.parametrize("task", deit_ref.config.TASKS)
+def test_every_task_hands_the_generator_to_embeddings_and_encoder(backend, task):
+    config = dataclasses.replace(TINY, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
+    weights, pixels = random_weights(config, task).to(backend), array(backend, random_pixels())
+    model, tokens, encoder = (chapter(backend, name) for name in ("model", "tokens", "encoder"))
+
+    def draw():
+        return np.random.default_rng(1) if backend == "numpy" else torch.Generator().manual_seed(1)
+
+    generator = draw()
+    embedded = tokens.embed(weights, pixels, generator=generator)
+    expected = as_numpy(encoder.encoder(weights, embedded, generator=generator))
+    assert (as_numpy(model.encode(weights, pixels, generator=draw()).x) == expected).all()
+    whole = model.TASKS[task](weights, pixels, generator=draw(), output_hidden_states=True)
+    assert (as_numpy(whole.hidden_states[0]) == as_numpy(embedded)).all()
+
+
+@both_backends
+@pytest.mark.parametrize("problem_type", deit_ref.config.PROBLEM_TYPES)
+def test_the_loss_is_that_of_the_configs_problem(backend, problem_type):
+    """Also where the labels would be taken for another one."""
+    weights = random_weights(dataclasses.replace(TINY, problem_type=problem_type)).to(backend)
+    single = problem_type == "single_label_classification"
+    labels = array(backend, [1, 4], "int64") if single else array(backend, np.eye(5)[[1, 4]], "float32")
+    output = chapter(backend, "model").classification(weights, array(backend, random_pixels()), labels=labels)
+    losses = chapter(backend, "losses")
+    function = {
+        "regression": losses.mean_squared_error,
+        "single_label_classification": losses.cross_entropy,
+        "multi_label_classification": losses.binary_cross_entropy,
+    }[problem_type]
+    assert float(output.loss) == float(function(output.logits, labels))
+    assert output.problem_type == problem_type

@@ -39,7 +39,7 @@ MUTANTS = [
         ("keep = torch.rand(x.shape, generator=generator, device=generator.device) >= probability", "keep = torch.rand(x.shape, generator=generator, device=generator.device) < probability", "dropout other than 1/2"),
     ),
     *planted(
-        "numpy_backend/attention.py", "test_attention",
+        "numpy_backend/attention.py", "test_encoder::test_dropout_stands_on_the_probabilities_and_behind_each_branch test_attention",
         ("q.shape[-1] ** -0.5", "q.shape[-2] ** -0.5", "tokens other than head_dim"),
         ("reshape(batch, tokens, 3, num_heads, features // (3 * num_heads))", "reshape(batch, tokens, 3, features // (3 * num_heads), num_heads).swapaxes(-1, -2)", "several heads"),
         ("x.transpose(0, 2, 1, 3).reshape(batch, tokens, -1)", "x.transpose(0, 2, 3, 1).reshape(batch, tokens, -1)", "several heads"),

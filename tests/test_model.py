@@ -401,3 +401,24 @@ def test_the_loss_is_that_of_the_configs_problem(backend, problem_type):
     }[problem_type]
     assert float(output.loss) == float(function(output.logits, labels))
     assert output.problem_type == problem_type
+
+
+@both_backends
+@pytest.mark.parametrize("task", ["classification", "classification-with-teacher"])
+def test_answers_carry_the_names_and_the_problem_of_their_weights(backend, task):
+    config = dataclasses.replace(TINY, problem_type="multi_label_classification")
+    weights = dataclasses.replace(random_weights(config, task), class_names=tuple("abcde")).to(backend)
+    output = chapter(backend, "model").TASKS[task](weights, array(backend, random_pixels()))
+    assert (output.class_names, output.problem_type) == (tuple("abcde"), "multi_label_classification")
+    assert {name for name, _ in output.top(1)[0]} <= {*"abcde"}
+
+
+@both_backends
+def test_attention_records_each_part_under_its_own_name(backend):
+    """Of the first block, from its input on: what is called q is q, and so are k and v."""
+    weights, trace = random_weights().to(backend), Trace()
+    chapter(backend, "model").encode(weights, array(backend, random_pixels()), trace=trace)
+    block, attention, layers = weights.blocks[0], chapter(backend, "attention"), chapter(backend, "layers")
+    parts = attention.split_heads(layers.linear(block.attn.qkv, trace["blocks.0.norm1"]), num_heads=4)
+    for name, expected in zip("qkv", parts, strict=True):
+        assert (as_numpy(trace[f"blocks.0.attention.{name}"]) == as_numpy(expected)).all()

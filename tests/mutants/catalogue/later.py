@@ -37,7 +37,7 @@ LATER = {
             ("probabilities @ v  #", "probabilities.swapaxes(-1, -2) @ v  #", "any"),
         ),
         *planted(
-            "torch_backend/attention.py", "test_attention",
+            "torch_backend/attention.py", "test_model::test_attention_records_each_part_under_its_own_name test_attention",
             ("q, k, v = x.permute(2, 0, 3, 1, 4)", "q, v, k = x.permute(2, 0, 3, 1, 4)", "any"),
             ("record(trace, name, value)", "record(trace, name, q)", "a trace of k"),
         ),

@@ -354,3 +354,19 @@ def test_helpers_stand_in_the_notebook_before_the_task_that_needs_them():
         "split_heads", "try_split_heads", "test_split_heads",
         "given_multi_head_attention", "encoder_block", "try_encoder_block", "test_encoder_block",
     ]  # fmt: skip
+
+
+def test_points_of_an_assignment_are_those_of_its_tasks():
+    for assignment in assignments():
+        assert assignment.points == sum(task.points for task in assignment.tasks) > len(assignment.tasks)
+    assert ASSIGNMENT.points == 20
+
+
+def test_a_wrong_result_that_no_known_mistake_gives_is_not_called_one():
+    for task in ASSIGNMENT.tasks:
+        for case in task.cases(seeded(3, task)):
+            expected = check.answers(reference(task.function), case)
+            verdict = judge(task, case, Answer(arrays=tuple(1.0001 * array for array in expected)))
+            assert not verdict.right
+            assert "It looks like" not in verdict.message
+            assert "numbers are wrong" in verdict.message

@@ -500,3 +500,30 @@ def test_photos_that_are_taken_in_strips_are_whole(tmp_path, channels, height):
     Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).save(tmp_path / "photo.png")
     np.testing.assert_array_equal(photos.load_image(tmp_path / "photo.png"), expected)
     np.testing.assert_array_equal(photos.load_image(pixels), expected)
+
+
+@pytest.mark.parametrize(("suffix", "share"), [("png", 1), ("webp", 2 / 5)])
+def test_an_image_of_exactly_the_limit_is_read(tmp_path, monkeypatch, suffix, share):
+    """10 x 20 pixels, by a decoder and by one that holds several copies."""
+    path = tmp_path / f"photo.{suffix}"
+    Image.new("RGB", (20, 10)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", round(200 / share))
+    assert photos.load_image(path).shape == (10, 20, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", round(200 / share) - 3)
+    with pytest.raises(ValueError, match="is too large: expected at most"):
+        photos.load_image(path)
+
+
+def test_a_format_that_this_pillow_cannot_read_is_passed_over(tmp_path, monkeypatch):
+    """Its plugin accepts the file with a text that says why not, as that of AVIF does without its library."""
+    Image.fromarray(SMALL).save(tmp_path / "photo.png")
+    Image.init()
+    for name in ("JPEG", "PNG"):
+        monkeypatch.setitem(Image.OPEN, name, (Image.OPEN[name][0], lambda start: "this is not supported here"))
+    with pytest.raises(ValueError, match="is not an image that can be read"):
+        photos.load_image(tmp_path / "photo.png")
+
+
+def test_a_device_is_no_file():
+    with pytest.raises(ValueError, match="'/dev/null' is a pipe or a device, expected an image file"):
+        photos.load_image("/dev/null")

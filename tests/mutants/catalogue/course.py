@@ -4,6 +4,14 @@
 # fmt: off
 from .. import planted
 
+# The quick ones of a file first.
+GRADE = """test_course_grading::test_a_total_is_the_sum_of_hundredths
+test_course_grading::test_what_is_remembered_belongs_to_one_submission_and_one_plan
+test_course_grading::test_students_may_hand_in_different_assignments test_course_grading::test_a_missing_function_is_named
+test_course_grading::test_lost_imports_and_helpers_of_the_release_are_there_again
+test_course_grading::test_values_of_the_release_that_need_a_students_function_are_there_again
+test_course_grading::test_a_second_run_grades_only_what_changed test_course_grading"""
+
 MUTANTS = [
     *planted(
         "course/task.py", "test_course",
@@ -27,7 +35,7 @@ MUTANTS = [
         ("right.astype(np.complex128), array.astype(np.complex128)", "right.astype(np.float64), array.real.astype(np.float64)", "complex results"),
     ),
     *planted(
-        "course/grading/grade.py", "test_course_grading",
+        "course/grading/grade.py", GRADE,
         ("total = round(sum(task[\"points\"] for task in tasks), 2)", "total = round(sum(task[\"points\"] for task in tasks))", "a share of a point"),
         ("total = round(sum(task[\"points\"] for task in tasks), 2)", "total = sum(task[\"points\"] for task in tasks)", "hundredths that do not add up in binary"),
         ("plan.assignment.name, str(plan.seed), str(plan.isolated)", "plan.assignment.name, str(plan.isolated)", "another seed"),

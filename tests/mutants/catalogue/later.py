@@ -5,6 +5,7 @@
 from functools import partial
 
 from .. import planted as _planted
+from .course import GRADE
 
 planted = partial(_planted, after=True)
 
@@ -80,7 +81,6 @@ LATER = {
         *planted(
             "numpy_backend/resize.py", "test_resize",
             ("first = np.minimum(low, in_size - taps)", "first = low", "the last window"),
-            ("(pixels >= low[:, None]) & (pixels < high[:, None])", "(pixels < high[:, None])", "windows of different length"),
             ("np.maximum(1 - np.abs(x), 0.0)", "np.maximum(1 - x * x, 0.0)", "bilinear"),
             ("return np.where(x == 0, 1.0,", "return np.where(x == 0, 0.9,", "hamming"),
             ("far = (((x - 5) * x + 8) * x - 4) * a", "far = (((x - 5) * x + 8) * x - 4) * -a", "bicubic"),
@@ -316,7 +316,7 @@ LATER = {
             ("np.argwhere(wrong)[0]", "np.argwhere(wrong)[-1]", "two wrong numbers"),
         ),
         *planted(
-            "course/grading/grade.py", "test_course_grading",
+            "course/grading/grade.py", GRADE,
             ("task.name in code.names else len(cases)\n", "task.name in code.names else 0\n", "a missing function"),
             ("f\"{row['out_of']:g}\"", "f\"{row['total']:g}\"", "the table"),
             ("_remembered(details, key)\n", "_remembered(details, key + \"0\")\n", "a second run"),

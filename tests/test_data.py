@@ -21,6 +21,7 @@ from deit_ref.data import images as image_sets
 from deit_ref.data.layout import SPLITS
 from deit_ref.data.opening import look, open_images, open_splits
 from deit_ref.data.sources import ARCHIVES
+from deit_ref.image_processing import ImageProcessing
 
 
 def pixels(seed, shape=(6, 5, 3)):
@@ -531,3 +532,32 @@ def test_all_photos_come_into_memory_and_the_first_other_size_is_found(count):
         other = dataclasses.replace(images, read=lambda i, place=place: photo[i][: 5 - (i == place)])
         with pytest.raises(ValueError, match=f"one size, 5 x 4 as photo 0; photo {place} has 4 x 4"):
             image_sets.in_memory(other)
+
+
+def test_files_and_orientations_go_with_the_photos(tmp_path):
+    """Of a set and of a part of it in another order: what is opened is the photo's own file, and it is turned if asked."""
+    photo = np.random.default_rng(0).integers(0, 256, (4, 3, 3), np.uint8)
+    exif = Image.Exif()
+    exif[274] = 8
+    for name in ("a/1.png", "a/2.png", "b/3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(photo + np.uint8(int(name[2]))).save(tmp_path / name, exif=exif)
+    stored, upright = (
+        open_images(tmp_path, "train", ImageProcessing(apply_exif=apply_exif)) for apply_exif in (False, True)
+    )
+    part = image_sets.subset(upright, [2, 0])
+    for images, numbers in ((upright, (1, 2, 3)), (part, (3, 1))):
+        for i, number in enumerate(numbers):
+            np.testing.assert_array_equal(images.read(i), np.rot90(photo + np.uint8(number)))
+            with images.open(i) as file:
+                assert file.read() == (tmp_path / f"{'aab'[number - 1]}/{number}.png").read_bytes()
+    np.testing.assert_array_equal(stored.read(0), photo + np.uint8(1))
+    digests = {images.digest for images in (upright, part, image_sets.subset(upright, [0, 2]))}
+    assert len(digests) == 3
+
+
+def test_a_digest_is_of_names_sizes_and_their_order():
+    rows = [("a/1.png", 10), ("b/2.png", 20)]
+    others = [[("a/1.png", 11), rows[1]], [("a/2.png", 10), rows[1]], rows[::-1], rows[:1], [("a/1.png", 1), ("0b", 2)]]
+    assert len({image_sets.digest_of(each) for each in (rows, *others)}) == 1 + len(others)
+    assert image_sets.digest_of(iter(rows)) == image_sets.digest_of(rows)

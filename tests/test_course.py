@@ -370,3 +370,13 @@ def test_a_wrong_result_that_no_known_mistake_gives_is_not_called_one():
             assert not verdict.right
             assert "It looks like" not in verdict.message
             assert "numbers are wrong" in verdict.message
+
+
+def test_what_is_cut_begins_with_its_comments_and_decorators(tmp_path, monkeypatch):
+    text = "import math\n\n# Two lines\n# of words.\nX = 3\n\n\n@wrapped\n@twice\ndef f(x):\n    return X * x\n"
+    (tmp_path / "patches.py").write_text(text)
+    monkeypatch.setattr(cut, "files", lambda package: tmp_path)
+    found = cut.chapter.__wrapped__("patches")
+    assert found.imports == {"math": "import math"}
+    assert found.items["X"].text == "# Two lines\n# of words.\nX = 3"
+    assert found.items["f"].text == "@wrapped\n@twice\ndef f(x):\n    return X * x"

@@ -535,7 +535,7 @@ def test_all_photos_come_into_memory_and_the_first_other_size_is_found(count):
 
 
 def test_files_and_orientations_go_with_the_photos(tmp_path):
-    """Of a set and of a part of it in another order: what is opened is the photo's own file, and it is turned if asked."""
+    """Of a set and of a part in another order: what is opened is the photo's own file, and it is turned if asked."""
     photo = np.random.default_rng(0).integers(0, 256, (4, 3, 3), np.uint8)
     exif = Image.Exif()
     exif[274] = 8
@@ -561,3 +561,11 @@ def test_a_digest_is_of_names_sizes_and_their_order():
     others = [[("a/1.png", 11), rows[1]], [("a/2.png", 10), rows[1]], rows[::-1], rows[:1], [("a/1.png", 1), ("0b", 2)]]
     assert len({image_sets.digest_of(each) for each in (rows, *others)}) == 1 + len(others)
     assert image_sets.digest_of(iter(rows)) == image_sets.digest_of(rows)
+
+
+def test_labelled_photos_keep_their_channels_if_they_are_not_converted(tmp_path):
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("L", (4, 5), 7).save(tmp_path / name)
+    kept = open_images(tmp_path, "train", ImageProcessing(do_convert_rgb=False))
+    assert (kept.read(0).shape, open_images(tmp_path, "train").read(0).shape) == ((5, 4, 1), (5, 4, 3))

@@ -270,3 +270,14 @@ def test_files_are_told_apart_to_their_last_byte(size):
     )
     found = [content(images, i) for i in range(3)]
     assert found[0] == found[2] != found[1]
+
+
+def test_sizes_are_told_by_area_and_small_is_what_is_too_low_or_too_narrow():
+    shapes = [(10, 40), (20, 10), (50, 50), (15, 15), (100, 30)]
+    images = ImageSet(
+        np.array([0, 1, 0, 1, 0]), ("a", "b"), list("01234"), lambda i: np.full((*shapes[i], 3), i, np.uint8)
+    )
+    report = report_on({"train": images}, image_shape=(15, 15)).splits["train"]
+    assert (report.smallest, report.largest, report.small) == ((20, 10), (100, 30), 2)
+    assert report_on({"train": images}, image_shape=(16, 11)).splits["train"].small == 3
+    assert report_on({"train": images}).splits["train"].small == 0

@@ -18,6 +18,7 @@ from tiny_data import write_photos
 
 from deit_ref import photo_names, photos
 from deit_ref.data import images as image_sets
+from deit_ref.data import zips
 from deit_ref.data.layout import SPLITS
 from deit_ref.data.opening import look, open_images, open_splits
 from deit_ref.data.sources import ARCHIVES
@@ -569,3 +570,16 @@ def test_labelled_photos_keep_their_channels_if_they_are_not_converted(tmp_path)
         Image.new("L", (4, 5), 7).save(tmp_path / name)
     kept = open_images(tmp_path, "train", ImageProcessing(do_convert_rgb=False))
     assert (kept.read(0).shape, open_images(tmp_path, "train").read(0).shape) == ((5, 4, 1), (5, 4, 3))
+
+
+def test_a_photo_in_a_zip_may_have_exactly_the_limits_bytes(tmp_path, monkeypatch):
+    files = {"a/1.png": encoded(1), "b/2.png": encoded(2)}
+    write_zip(tmp_path / "d.zip", files)
+    largest = max(map(len, files.values()))
+    monkeypatch.setattr(zips, "MAX_BYTES", largest)
+    images = open_images(tmp_path / "d.zip", "train")
+    assert (len(images), images.skipped) == (2, {})
+    assert [images.read(i).shape for i in range(2)] == [(6, 5, 3)] * 2
+    monkeypatch.setattr(zips, "MAX_BYTES", largest - 1)
+    with pytest.raises(ValueError, match="larger than 64 MiB"):
+        open_images(tmp_path / "d.zip", "train")

@@ -380,3 +380,9 @@ def test_what_is_cut_begins_with_its_comments_and_decorators(tmp_path, monkeypat
     assert found.imports == {"math": "import math"}
     assert found.items["X"].text == "# Two lines\n# of words.\nX = 3"
     assert found.items["f"].text == "@wrapped\n@twice\ndef f(x):\n    return X * x"
+
+
+def test_of_several_wrong_numbers_the_first_is_shown():
+    expected, got = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(2, 3)
+    got[0, 2], got[1, 1] = 7.0, 9.0
+    assert difference((expected,), (got,), 1e-6) == ("2 of 6 numbers are wrong; first, at [0, 2], expected 2, got 7.")

@@ -89,3 +89,16 @@ def test_classes_that_differ():
         check_same_classes(photos("a", "b"), photos("b", "a"))
     with pytest.raises(ValueError, match="Only the spelling differs of 'Red fox' and 'red_fox': rename"):
         check_same_classes(photos("cat", "red_fox"), photos("Red fox", "cat"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Straße", "STRASSE"), ("ｃａｔ", "cat"), ("tabby-cat", "Tabby cat"), ("tabby_cat", "tabbycat")]
+)
+def test_names_of_one_spelling_are_told(one, other):
+    assert (
+        spelled_alike((one,), (other,)) == f" Only the spelling differs of {one!r} and {other!r}: rename the folders."
+    )
+    assert alike_among((one, "dog", other)).startswith(
+        f"only the spelling differs of the classes {one!r} and {other!r}"
+    )
+    assert spelled_alike((one,), (one, other)) == alike_among((one, "dog")) == ""

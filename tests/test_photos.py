@@ -534,3 +534,68 @@ def test_a_folder_is_told_by_what_is_in_it(tmp_path, photo):
         photos.load_image(tmp_path / "empty")
     with pytest.raises(ValueError, match=r"name one of the 1 in it, such as .*photo.png"):
         photos.load_image(tmp_path)
+
+
+@pytest.mark.parametrize("orientation", [None, *range(10)])
+def test_every_orientation_by_hand(tmp_path, orientation):
+    """What a camera means by each number, of a file and of a PIL image; numbers that mean nothing leave it alone."""
+    turned = {
+        2: SMALL[:, ::-1],
+        3: SMALL[::-1, ::-1],
+        4: SMALL[::-1],
+        5: SMALL.transpose(1, 0, 2),
+        6: np.rot90(SMALL, -1),
+        7: SMALL.transpose(1, 0, 2)[::-1, ::-1],
+        8: np.rot90(SMALL),
+    }
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[274] = orientation
+    path = tmp_path / "photo.png"
+    Image.fromarray(SMALL).save(path, exif=exif)
+    assert photos.exif_orientation(path) == (orientation if orientation in turned else 1)
+    upright = turned.get(orientation, SMALL)
+    np.testing.assert_array_equal(photos.load_image(path, apply_exif=True), upright)
+    np.testing.assert_array_equal(photos.load_image(path), SMALL)
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(photos.load_image(opened, apply_exif=True), upright)
+        np.testing.assert_array_equal(photos.load_image(opened), SMALL)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("height", [255, 256, 257, 600])
+def test_photos_that_are_taken_in_strips_are_whole(tmp_path, channels, height):
+    pixels = np.random.default_rng(height).integers(0, 256, (height, 3, channels), np.uint8)
+    expected = pixels.repeat(3, axis=2) if channels == 1 else pixels[:, :, :3]
+    if channels == 4:
+        pixels[:, :, 3] = 255
+    Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).save(tmp_path / "photo.png")
+    np.testing.assert_array_equal(photos.load_image(tmp_path / "photo.png"), expected)
+    np.testing.assert_array_equal(photos.load_image(pixels), expected)
+
+
+@pytest.mark.parametrize(("suffix", "share"), [("png", 1), ("webp", 2 / 5)])
+def test_an_image_of_exactly_the_limit_is_read(tmp_path, monkeypatch, suffix, share):
+    """10 x 20 pixels, by a decoder and by one that holds several copies."""
+    path = tmp_path / f"photo.{suffix}"
+    Image.new("RGB", (20, 10)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", round(200 / share))
+    assert photos.load_image(path).shape == (10, 20, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", round(200 / share) - 3)
+    with pytest.raises(ValueError, match="is too large: expected at most"):
+        photos.load_image(path)
+
+
+def test_a_format_that_this_pillow_cannot_read_is_passed_over(tmp_path, monkeypatch):
+    """Its plugin accepts the file with a text that says why not, as that of AVIF does without its library."""
+    Image.fromarray(SMALL).save(tmp_path / "photo.png")
+    Image.init()
+    for name in ("JPEG", "PNG"):
+        monkeypatch.setitem(Image.OPEN, name, (Image.OPEN[name][0], lambda start: "this is not supported here"))
+    with pytest.raises(ValueError, match="is not an image that can be read"):
+        photos.load_image(tmp_path / "photo.png")
+
+
+def test_a_device_is_no_file():
+    with pytest.raises(ValueError, match="'/dev/null' is a pipe or a device, expected an image file"):
+        photos.load_image("/dev/null")

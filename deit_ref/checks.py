@@ -94,6 +94,11 @@ def did_you_mean(value: Any, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def amount(count: int, one: str, many: str | None = None) -> str:
+    """So many things, such as "1 photo", "2 photos" and, where `many` is not one and an s, "2 classes"."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def one_line(text: Any, *, most: int = 1500) -> str:
     """What a file says, as part of a message: no line breaks or control characters, and of long text not the middle."""
     line = str(text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deit_ref.checks import did_you_mean
+from deit_ref.checks import did_you_mean, install
 
 if TYPE_CHECKING:
     import torch
@@ -140,6 +140,6 @@ def import_torch() -> ModuleType:
         import torch
     except ImportError as error:
         raise ValueError(
-            "backend='torch' needs PyTorch, which is not installed: pip install torch, or use backend='numpy'."
+            f"backend='torch' needs PyTorch, which is not installed: use backend='numpy', or {install('torch')}."
         ) from error
     return torch

@@ -94,6 +94,16 @@ def did_you_mean(value: Any, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def install(extra: str) -> str:
+    """How to get what an extra of this package names, as part of a message."""
+    words = (
+        f"pip install 'deit_ref[{extra}]', or pip install -c constraints.txt '.[{extra}]' in a copy of its repository"
+    )
+    if extra in ("torch", "train", "onnx"):
+        words += ", where there is no NVIDIA card after PyTorch's CPU build, of which its own page tells"
+    return words
+
+
 def amount(count: int, one: str, many: str | None = None) -> str:
     """So many things, such as "1 photo", "2 photos" and, where `many` is not one and an s, "2 classes"."""
     return f"{count} {one if count == 1 else many or one + 's'}"

@@ -632,8 +632,8 @@ def test_without_torch_the_message_says_what_to_do():
     lines = "\n".join(line[8:] for line in code.splitlines())
     result = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     first, second = result.stdout.splitlines()
-    assert re.search(r"needs PyTorch, .*pip install torch, or use backend='numpy'", first)
-    assert re.search(r"needs PyTorch, .*pip install torch", second)
+    assert re.search(r"needs PyTorch, .*use backend='numpy', or pip install 'deit_ref\[torch\]'", first)
+    assert re.search(r"needs PyTorch, .*pip install 'deit_ref\[torch\]'.*CPU build", second)
 
 
 # --- preprocess

@@ -538,7 +538,7 @@ def test_figures_without_matplotlib_are_one_line(capsys, folder, images, tmp_pat
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     out = tmp_path / "x.png"
     result = run(capsys, "attention", images / "a.png", "--out", out, "--weights", folder)
-    assert_one_line_error(result, "pip install matplotlib")
+    assert_one_line_error(result, "pip install 'deit_ref[plots]'")
     assert run(capsys, "preprocess", images / "a.png", "--out", out, "--weights", folder)[0] == 0
 
 
@@ -569,7 +569,9 @@ def test_torch_that_is_not_installed_is_one_line(capsys, folder, images, monkeyp
     for name in [name for name in sys.modules if name.startswith("deit_ref.torch_backend")]:
         monkeypatch.delitem(sys.modules, name)
     words = ("classify", images / "a.png", "--weights", folder)
-    assert_one_line_error(run(capsys, *words, "--backend", "torch"), "PyTorch", "pip install torch")
+    assert_one_line_error(
+        run(capsys, *words, "--backend", "torch"), "PyTorch", "pip install 'deit_ref[torch]'", "CPU build"
+    )
     assert run(capsys, *words)[0] == 0
 
 

@@ -263,9 +263,7 @@ def need(*packages: str) -> None:
     """Raise a ValueError that says how to install what is not there."""
     for name in packages:
         if find_spec(name) is None:
-            raise ValueError(
-                f"This command needs {name}, which is not installed: pip install -c constraints.txt '.[train]'."
-            )
+            raise ValueError(f"This command needs {name}, which is not installed: {checks.install('train')}.")
 
 
 def _is_first_process() -> bool:

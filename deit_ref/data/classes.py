@@ -50,7 +50,7 @@ def labelled_as(images: ImageSet, names: tuple[str, ...] | None, count: int) -> 
         if names is None:
             raise ValueError(
                 f"The weights know {known} by their places alone, the class folders are {checks.some(folders)}: call "
-                f"each by its place, LABEL_0 to LABEL_{count - 1}, or write the names into the weights' config.json, as "
+                f"each by its place, LABEL_0 to LABEL_{count - 1}, or write the names into the weights' config.json as "
                 "id2label."
             )
         strange = [folder for folder in folders if folder not in names]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deit_ref.checks import brief, did_you_mean, is_masked, is_tensor, one_line
+from deit_ref.checks import brief, did_you_mean, install, is_masked, is_tensor, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -254,6 +254,6 @@ def import_torch() -> ModuleType:
         import torch
     except ImportError as error:
         raise ValueError(
-            "backend='torch' needs PyTorch, which is not installed: pip install torch, or use backend='numpy'."
+            f"backend='torch' needs PyTorch, which is not installed: use backend='numpy', or {install('torch')}."
         ) from error
     return torch

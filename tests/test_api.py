@@ -660,7 +660,7 @@ def test_a_fingerprint_sees_every_single_bit(dtype, layout):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("size", [6, 4096, 20_000])
 def test_a_fingerprint_sees_changes_that_could_cancel(dtype, size):
-    """Signs are the highest bits, which a sum of odd multiples takes in pairs; halves change one bit alike everywhere."""
+    """Signs are the highest bits, which a sum of odd multiples takes in pairs; halves change one bit everywhere."""
     values = torch.from_numpy(np.random.default_rng(0).standard_normal(size)).to(getattr(torch, dtype))
     changed = {"as it was": values}
     for name, places in {"all": slice(None), "two": [1, 5], "every fourth": slice(3, None, 4)}.items():
@@ -795,8 +795,8 @@ def test_without_torch_the_message_says_what_to_do():
     lines = "\n".join(line[8:] for line in code.splitlines())
     result = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     first, second = result.stdout.splitlines()
-    assert re.search(r"needs PyTorch, .*pip install torch, or use backend='numpy'", first)
-    assert re.search(r"needs PyTorch, .*pip install torch", second)
+    assert re.search(r"needs PyTorch, .*use backend='numpy', or pip install 'deit_ref\[torch\]'", first)
+    assert re.search(r"needs PyTorch, .*pip install 'deit_ref\[torch\]'.*CPU build", second)
 
 
 # --- preprocess

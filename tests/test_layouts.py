@@ -75,7 +75,7 @@ def test_parts_that_torch_has_wrapped(tmp_path, wrapper, where, suffix):
     save(wrapped(inside, "module.") | {"module.blocks.1.norm1.bias": state["blocks.1.norm1.bias"]}, file)
     assert_close(answer(deit_ref.load_weights(file), "numpy"), layouts.run(state), "float64")
     torch.save(inside | state, tmp_path / "both.pth")
-    with pytest.raises(ValueError, match="two spellings of one tensor|There are 2 models"):
+    with pytest.raises(ValueError, match=r"two spellings of one tensor|There are 2 models"):
         deit_ref.load_weights(tmp_path / "both.pth")
 
 

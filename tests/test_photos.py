@@ -292,6 +292,33 @@ def test_deep_gray_images(tmp_path):
     np.testing.assert_array_equal(photos.load_image(tmp_path / "key.png"), np.repeat(expected, 3, axis=2))
 
 
+def test_large_photos_are_converted_in_parts_without_a_seam():
+    """1030 x 1050 pixels are four tiles; each pixel is what a formula says, and the rule is found in all of them."""
+    rng = np.random.default_rng(0)
+    deep = rng.integers(0, 65536, (1030, 1050)).astype(np.uint16)
+    whole = rng.integers(0, 256, (1030, 1050))
+    shares = rng.uniform(0, 1, (1030, 1050)).astype(np.float32)
+    for values, expected in (
+        (deep, np.rint(deep / 257)),
+        (whole.astype(np.int32), whole),
+        (whole.astype(np.float32), whole),
+        (shares, np.trunc((shares.astype(np.float64) * 255).astype(np.float32))),
+    ):
+        for image in (Image.fromarray(values), *([] if values.dtype == np.uint16 else [values, values.T.copy().T])):
+            loaded = photos.load_image(image, do_convert_rgb=False)
+            np.testing.assert_array_equal(loaded[:, :, 0], expected)
+    color = rng.integers(0, 256, (1030, 1050, 3), np.uint8)
+    np.testing.assert_array_equal(photos.load_image(Image.fromarray(color)), color)
+    whole[-1, -1] = 256
+    with pytest.raises(ValueError, match=r"got int32 in 0\.\.256"):
+        photos.load_image(Image.fromarray(whole.astype(np.int32)))
+    whole[-1, -1], floats = 255, whole.astype(np.float32)
+    floats[-1, -1] = 0.5
+    for image in (floats, Image.fromarray(floats)):
+        with pytest.raises(ValueError, match="not all whole"):
+            photos.load_image(image)
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

@@ -101,7 +101,7 @@ def test_photos_in_both_splits_and_in_two_classes(tmp_path):
     assert two_classes.startswith(
         f"the same photos are in two classes, 2 of them, such as {path}/train/cat/0.png and {path}/train/dog/other.png"
     )
-    assert report.notes[-1] == "1 photos are there a second time, in the same class and split."
+    assert report.notes[-1] == "1 photo is there a second time, in the same class and split."
 
 
 def test_splits_of_other_classes_and_of_none(tmp_path):

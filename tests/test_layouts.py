@@ -75,7 +75,7 @@ def test_parts_that_torch_has_wrapped(tmp_path, wrapper, where, suffix):
     save(wrapped(inside, "module.") | {"module.blocks.1.norm1.bias": state["blocks.1.norm1.bias"]}, file)
     assert_close(answer(deit_ref.load_weights(file), "numpy"), layouts.run(state), "float64")
     torch.save(inside | state, tmp_path / "both.pth")
-    with pytest.raises(ValueError, match="two spellings of one tensor|There are 2 models"):
+    with pytest.raises(ValueError, match=r"two spellings of one tensor|There are 2 models"):
         deit_ref.load_weights(tmp_path / "both.pth")
 
 
@@ -300,6 +300,19 @@ def test_without_a_config_the_assumptions_are_said(tmp_path, caplog):
         ("a.tar", b"\x1f\x8b\x08", r"but compressed by gzip: unpack it"),
         ("a.tar", b"x" * 257 + b"ustar" + bytes(300), r"but a tar archive: unpack it"),
         ("a.ckpt", bytes(4096), r"but nothing but zeros at its start, as a download that was broken off"),
+        (
+            "a.pth",
+            b"Entry not found",
+            r"no file of torch.save but text that begins with 'Entry not found': download it ag",
+        ),
+        (
+            "a.safetensors",
+            b"Access\r\nto model is\trestricted",
+            r"but text that begins with 'Access to model is restric",
+        ),
+        ("config.md", b"# A model", r"config.md is no weight file by its name; what is read is a folder"),
+        ("a.ckpt", b"BZh91AY&SY", r"but compressed by bzip2: unpack it"),
+        ("a.bin", b"<!-- a page --><html>", r"but a web page \("),
         ("a.onnx", b"\x08\x0a", r"a.onnx is no weight file by its name; what is read is a folder"),
         ("a.gguf", b"GGUF\x03", r"a.gguf is no weight file by its name, but a GGUF file"),
         ("a.tflite", bytes(4) + b"TFL3", r"a.tflite is no weight file by its name, but a TensorFlow Lite model"),

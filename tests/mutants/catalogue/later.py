@@ -192,7 +192,8 @@ LATER = {
     ],
     "learning": [
         *planted(
-            "training/loop.py", "test_loop::test_numbers_of_an_epoch test_loop::test_the_average_is_what_is_assessed_and_returned test_loop",
+            "training/loop.py", "test_loop::test_numbers_of_an_epoch test_loop::test_what_a_run_returns_is_what_it_has_learned test_loop::test_a_step_moves_what_each_optimizer_has "
+            "test_loop::test_the_average_is_what_is_assessed_and_returned test_loop",
             ("return state.learned\n", "return state.average\n", "no average"),
             ("    state.step += 1\n", "    state.step += 1 + (state.step == 1)\n", "the second step"),
             ("    for optimizer in state.optimizers:\n        optimizer.step()", "    for optimizer in state.optimizers[:1]:\n        optimizer.step()", "Muon and AdamW"),

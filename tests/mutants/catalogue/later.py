@@ -245,7 +245,7 @@ LATER = {
             ("kind=\"stable\")][:most]", "kind=\"stable\")]", "more mistakes than asked for"),
         ),
         *planted(
-            "training/recipe.py", "test_recipe",
+            "training/recipe.py", "test_cli_own_photos::test_a_recipe_for_own_photos_takes_the_size_of_the_weights test_recipe",
             ("if k not in given})", "})", "a padding that was given"),
             ("with_changes(epochs=10, learning_rate=5e-4, warmup_epochs=1)", "with_changes(epochs=10, warmup_epochs=1)", "cifar10-finetune"),
             ("num_attention_heads=dim // 32", "num_attention_heads=dim // 64", "the small models"),
@@ -364,7 +364,7 @@ LATER = {
     ],
     "commands": [
         *planted(
-            "commands/training.py", "test_cli_training",
+            "commands/training.py", "test_cli_own_photos::test_short_epochs_are_told_together test_cli_training",
             ("min(25 * recipe.batch_size // photos, recipe.epochs // 10)", "1", "a run of many short epochs"),
             ("if args.resume:\n        checkpoint_of(out)\n", "if args.resume:\n        pass\n", "a run to resume that is not there"),
             ("given=given, processes", "processes", "a value that was given"),

@@ -217,7 +217,7 @@ LATER = {
             ("if teacher_logits.shape != cls_logits.shape:", "if teacher_logits.shape[0] != cls_logits.shape[0]:", "a teacher of other classes"),
         ),
         *planted(
-            "training/state.py", "test_loop test_run_safety",
+            "training/state.py", "test_loop::test_what_differs_is_named_when_a_run_is_resumed test_loop::test_seconds_are_those_of_steps_alone_and_the_rate_is_that_of_the_last test_loop::test_a_step_by_hand_clips_the_gradient_as_a_whole test_loop",
             ("if names := [name for name in mine if mine[name] != theirs.get(name)]:", "if names := []:", "resumed with another recipe"),
             ("value.detach().clone() for name, value", "value.detach() for name, value", "an average"),
             ("self.seconds + seconds, self.epoch_seconds + seconds", "self.seconds + seconds, seconds", "an epoch of several steps"),

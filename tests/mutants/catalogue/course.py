@@ -81,7 +81,8 @@ MUTANTS = [
         ("or needs(place) & set(messages)}", "}", "a helper that calls a student's function"),
     ),
     *planted(
-        "course/grading/sandbox.py", "test_sandbox",
+        "course/grading/sandbox.py", "test_sandbox::test_a_forged_answer_is_no_array test_sandbox::test_a_forged_size_is_refused "
+        "test_sandbox::test_an_answer_of_more_arrays_than_anybody_needs_is_none test_sandbox",
         ("            if call.function != broken:\n                break\n", "", "another function after a crash"),
         ("if size > limits.answer_bytes:", "if False:", "a forged size"),
         ("dtype.kind not in \"biufc\" or", "", "an answer of text"),

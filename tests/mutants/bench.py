@@ -88,6 +88,8 @@ def _run(folder: Path, output: Path, tests: Sequence[str]) -> None:
         for name in ("PYTEST_ADDOPTS", "PYTHONDONTWRITEBYTECODE"):
             os.environ.pop(name, None)
         os.environ["PYTHONPATH"] = str(folder)
+        # As in an environment that is activated: tests start programs that were installed with this Python.
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         import pytest
 
         options = "-x -q --tb=line --disable-warnings -p no:cacheprovider".split()

@@ -5,7 +5,7 @@
 from functools import partial
 
 from .. import planted as _planted
-from .course import GRADE
+from .course import GRADE, SUBMISSION
 
 planted = partial(_planted, after=True)
 
@@ -324,7 +324,7 @@ LATER = {
             ("isolated=plan.isolated) if calls else []", "isolated=False) if calls else []", "a hostile submission"),
         ),
         *planted(
-            "course/grading/submission.py", "test_course_grading",
+            "course/grading/submission.py", SUBMISSION,
             ("sorted(folder.iterdir())", "sorted(folder.iterdir())[1:]", "the first student"),
             ("if not names and packed in files and path.is_dir():", "if False:", "a zip in a student's folder"),
             ("if cell[\"cell_type\"] == \"code\":", "if True:", "a notebook with text"),
@@ -376,7 +376,7 @@ LATER = {
             ("divided(splits[\"train\"], share=held, seed=args.seed)", "divided(splits[\"train\"], share=held, seed=0)", "another seed"),
         ),
         *planted(
-            "commands/learned.py", "test_cli_own_photos",
+            "commands/learned.py", "test_cli_own_photos::test_photos_were_learned_from_only_if_their_digest_says_so test_cli_own_photos",
             ("(len(images), images.digest) == (self.photos, self.digest)", "len(images) == self.photos", "other photos, as many"),
             ("share=self.held_out, seed=self.seed)[0]", "share=self.held_out, seed=self.seed)[1]", "photos held out"),
         ),

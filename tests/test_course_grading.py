@@ -23,7 +23,8 @@ from deit_ref.course.grading.check import PUBLIC_SEED
 from deit_ref.course.grading.grade import grade_all, grade_one, plan, report, write_table
 from deit_ref.course.grading.sandbox import Limits
 from deit_ref.course.grading.submission import Submission, module, read, students
-from deit_ref.course.release.build import build
+from deit_ref.course.release.build import build, student_files
+from deit_ref.course.release.source import source
 from deit_ref.course.task import messages
 
 SEED = 7
@@ -834,6 +835,7 @@ def test_students_may_hand_in_different_assignments(tmp_path, solution, empty):
             name for name in row if row[name] and name not in ("student", "assignment", "total", "out of", "note")
         } == {*own}
         assert float(row["total"]) == pytest.approx(sum(float(row[name]) for name in own))
+        assert float(row["out of"]) == find_assignment(row["assignment"]).points
 
 
 def test_a_folder_goes_before_a_zip_of_the_same_student_and_may_be_called_like_one(tmp_path):
@@ -864,3 +866,19 @@ def test_utf16_of_either_byte_order():
     for order, mark in (("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff")):
         found = module(Submission("ann", NAME, "x.py", mark + "def f():\n    return 'é'\n".encode(order)))
         assert found.names == {"f"}
+
+
+def test_of_a_notebook_only_code_is_taken():
+    cells = [{"cell_type": kind, "source": f"def {kind}():\n    return 1"} for kind in ("markdown", "code", "raw")]
+    found = module(Submission("ann", NAME, "x.ipynb", json.dumps({"cells": cells}).encode()))
+    assert found.names == {"code"}
+
+
+def test_what_is_for_teachers_alone_is_not_among_a_students_files():
+    for assignment in assignments():
+        cells = source(assignment)
+        readme = student_files(assignment, cells)["README.md"]
+        hidden = [cell.text for cell in cells if not cell.for_students]
+        assert hidden
+        assert not [text for text in hidden if text in readme]
+        assert all(cell.text in readme for cell in cells if cell.for_students and cell.markdown)

@@ -5,7 +5,7 @@
 from .. import planted
 
 # The quick ones of a file first.
-SUBMISSION = """test_course_grading::test_a_decorator_goes_with_what_it_decorates
+SUBMISSION = """test_course_grading::test_of_a_notebook_only_code_is_taken test_course_grading::test_a_decorator_goes_with_what_it_decorates
 test_course_grading::test_of_a_block_all_that_would_run_must_be_a_definition
 test_course_grading::test_many_cells_are_too_long_together test_course_grading::test_utf16_of_either_byte_order
 test_course_grading::test_a_folder_goes_before_a_zip_of_the_same_student_and_may_be_called_like_one
@@ -89,7 +89,7 @@ MUTANTS = [
         ("if len(arrays) > most:", "if len(arrays) >= most:", "exactly so many arrays"),
     ),
     *planted(
-        "course/release/build.py", "test_course test_course_grading",
+        "course/release/build.py", "test_course_grading::test_what_is_for_teachers_alone_is_not_among_a_students_files test_course_grading",
         ("if seed == PUBLIC_SEED:", "if False:", "the visible seed"),
         ("seeded(PUBLIC_SEED, task)", "seeded(0, task)", "what students see"),
         ("if not cell.for_students:", "if False:", "rubrics"),

@@ -88,6 +88,7 @@ def _run(folder: Path, output: Path, tests: Sequence[str]) -> None:
         for name in ("PYTEST_ADDOPTS", "PYTHONDONTWRITEBYTECODE"):
             os.environ.pop(name, None)
         os.environ["PYTHONPATH"] = str(folder)
+        os.environ["DEIT_REF_HYPOTHESIS_PROFILE"] = "unshrunk"
         # As in an environment that is activated: tests start programs that were installed with this Python.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         import pytest

@@ -1,7 +1,7 @@
-"""Runs a student's functions on given inputs, in a process of their own that can do no harm.
+"""Reads what a student handed in, and runs its functions on given inputs, in processes that can do no harm.
 
-On Linux that process is locked in by `prison.py`: it sees Python, NumPy, the submission and nothing else, has no
-network, few processes, little memory and little time. Results come back as plain arrays.
+On Linux such a process is locked in by `prison.py`: it sees what `inside.py` lists and nothing else, has no network, no
+other processes, little memory and little time, and ends with this one. Results come back as plain arrays or as text.
 """
 
 import io
@@ -11,19 +11,24 @@ import os
 import pickle
 import secrets
 import select
+import shutil
+import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from deit_ref.course.grading.inside import PACKAGES_AT, covered, folders, libraries, python
+
+LEFT = "deit_ref_grading_"  # of the names of temporary folders
 # What of deit_ref a submission may import: types and checks, no solution.
 SHARED = ("checks", "chapters", "arrays", "config", "image_processing", "outputs", "trace", "weights")
 
@@ -46,14 +51,21 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Seconds of one call and of the file's import; bytes and processes of the process; bytes of one answer."""
+    """Seconds of one call and of the file's import; of the process seconds on a processor, bytes, threads and bytes of
+    each file; bytes of all answers together.
+    """
 
     seconds: float = 10.0
     start_up: float = 30.0
+    cpu_seconds: int = 3600
     memory: int = 2 * 2**30
-    processes: int = 4
+    threads: int = 16
     file_bytes: int = 2**24
-    answer_bytes: int = 2**28
+    answer_bytes: int = 2**27
+
+
+# Of taking a file apart. Seconds on a processor do not hang on how busy the machine is.
+READING = Limits(start_up=60.0, cpu_seconds=5, memory=2**30)
 
 
 def isolation_problem() -> str | None:
@@ -87,7 +99,9 @@ def run(
     answers: list[Answer] = []
     while len(answers) < len(calls):
         rest = list(calls[len(answers) :])
-        found = _run_once(modules, module, rest, limits=limits, isolated=isolated)
+        kept = sum(array.nbytes for answer in answers for array in answer.arrays or ())
+        left = replace(limits, answer_bytes=max(0, limits.answer_bytes - kept))
+        found = _run_once(modules, module, rest, limits=left, isolated=isolated)
         answers += found
         broken = rest[len(found) - 1].function
         for call in rest[len(found) :]:
@@ -104,43 +118,109 @@ def _run_once(
     sources = {f"{name}.py": text for name, text in modules.items()}
     sources |= {f"deit_ref/{name}.py": _source(f"{name}.py") for name in SHARED}
     sources |= {"deit_ref/__init__.py": "", "worker.py": _source("course/grading/worker.py")}
-    with tempfile.TemporaryDirectory() as folder, open(Path(folder, "messages"), "w+b") as messages:
-        reading, writing = os.pipe()
+    asked = {"module": module, "calls": [tuple(call) for call in calls]}
+    with _started("worker.py", sources, asked, limits, isolated=isolated) as reading:
+        return list(_read_answers(reading, calls, limits))
+
+
+def apart(function: str, *arguments: Any, isolated: bool = True) -> tuple[Any, bytes]:
+    """What a function of `reading.py` gives, called in a process like those of submissions: it can be ended.
+
+    Args:
+        function: its name.
+        arguments: which may hold anything that a student handed in.
+        isolated: see `run`.
+
+    Raises:
+        ValueError: what the function raised, or that it took too long or too much memory.
+    """
+    sources = {"reading.py": _source("course/grading/reading.py")}
+    asked = (function, arguments, READING.cpu_seconds, READING.memory)
+    with _started("reading.py", sources, asked, READING, isolated=isolated) as reading:
+        deadline = time.monotonic() + READING.start_up
+        frames: list[bytes] = []
+        for kind in (b"J", b"B"):
+            head = _read(reading, 9, deadline)
+            size = int.from_bytes(head[1:], "little") if isinstance(head, bytes) else 0
+            content = _read(reading, min(size, READING.answer_bytes), deadline)
+            if not isinstance(head, bytes) or not isinstance(content, bytes) or head[:1] not in (kind, b"E", b"P"):
+                raise ValueError(
+                    f"it takes more than {READING.cpu_seconds} seconds or {READING.memory / 2**30:g} GiB of memory to "
+                    "take apart: hand in a plain file."
+                )
+            if head[:1] != kind:
+                raise ValueError(_shown(content))
+            frames.append(content)
+    return json.loads(frames[0]), frames[1]
+
+
+@contextmanager
+def _started(
+    script: str, sources: Mapping[str, str], asked: Any, limits: Limits, *, isolated: bool
+) -> Iterator[int]:
+    """A process that runs one of the sources, and where its answers can be read; it ends with the block.
+
+    Args:
+        script: the source to run. It gets ANSWERS, a file descriptor to write to, and folders to import from.
+        sources: name -> text, the files beside it.
+        asked: what it reads from its standard input, pickled.
+        limits: of the process.
+        isolated: see `run`.
+    """
+    with ExitStack() as stack:
+        reading, answers = os.pipe()
+        stack.callback(os.close, reading)
+        ended, lifeline = os.pipe()  # its other end closes when this process does, however that happens
+        python = [sys.executable, "-I"]
+        if isolated:
+            head = _job(script, sources, limits)
+            prison = str(files("deit_ref") / "course" / "grading" / "prison.py")
+            command = [*python, "-S", prison, str(answers), str(ended)]
+        else:
+            head, work = b"", stack.enter_context(_folder(sources))
+            command = [*python, "-X", "utf8", f"{work}/{script}", str(answers), work]
         try:
-            command = _command(Path(folder), sources, writing, limits, isolated=isolated)
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages, pass_fds=(writing,),
-                start_new_session=True, cwd=folder, env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
+                pass_fds=(answers, ended), start_new_session=True,
+                env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )  # fmt: skip
+        except BaseException:
+            os.close(lifeline)
+            raise
         finally:
-            os.close(writing)
+            os.close(answers)
+            os.close(ended)
         try:
             assert process.stdin is not None
-            try:
-                pickle.dump({"module": module, "calls": [tuple(call) for call in calls]}, process.stdin)
+            with suppress(BrokenPipeError):  # it has ended already; reading says so
+                process.stdin.write(head)
+                pickle.dump(asked, process.stdin)
                 process.stdin.close()
-            except BrokenPipeError:
-                pass  # it has ended already; reading says so
-            return list(_read_answers(reading, calls, limits))
+            yield reading
         finally:
-            os.close(reading)
-            process.kill()  # its first child, and with it all processes in the prison, ends with it
+            os.close(lifeline)  # and with it all processes in the prison
+            if not isolated:
+                with suppress(OSError):  # nothing is left of it
+                    os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
 def _read_answers(reading: int, calls: Sequence[Call], limits: Limits) -> Any:
     """Answers as they come, and a last one that says why no more did."""
     ready = _read(reading, 9, time.monotonic() + limits.start_up)
-    if isinstance(ready, bytes) and ready[:1] == b"F":
+    if isinstance(ready, bytes) and ready[:1] in b"FP":
         size = min(int.from_bytes(ready[1:], "little"), limits.answer_bytes)
         text = _read(reading, size, time.monotonic() + limits.seconds)
         shown = _shown(text) if isinstance(text, bytes) else ""
-        yield from (Answer(problem=f"the file cannot be imported:\n{shown}") for _ in calls)
+        words = "the file cannot be imported:\n" if ready[:1] == b"F" else "it cannot be locked in: "
+        yield from (Answer(problem=words + shown) for _ in calls)
         return
     if not isinstance(ready, bytes):
         words = ready.words(limits.start_up, limits.memory)
         yield from (Answer(problem=f"the file cannot be imported: {words}") for _ in calls)
         return
+    left = limits.answer_bytes
     for _ in calls:
         deadline = time.monotonic() + limits.seconds
         head = _read(reading, 9, deadline)
@@ -148,9 +228,10 @@ def _read_answers(reading: int, calls: Sequence[Call], limits: Limits) -> Any:
             yield Answer(problem=head.words(limits.seconds, limits.memory))
             return
         kind, size = head[:1], int.from_bytes(head[1:], "little")
-        if size > limits.answer_bytes:
-            yield Answer(problem=f"its answer has {size} bytes, at most {limits.answer_bytes} can be right.")
+        if size > left:
+            yield Answer(problem=f"its answer has {size} bytes, at most {left} can be right.")
             return
+        left -= size
         content = _read(reading, size, deadline)
         if not isinstance(content, bytes):
             yield Answer(problem=content.words(limits.seconds, limits.memory))
@@ -217,49 +298,44 @@ def _source(name: str) -> str:
     return (files("deit_ref") / name).read_text(encoding="utf-8")
 
 
-def _command(folder: Path, sources: Mapping[str, str], writing: int, limits: Limits, *, isolated: bool) -> list[str]:
-    """What to start, after the files it needs are written."""
-    if not isolated:
+def _job(script: str, sources: Mapping[str, str], limits: Limits) -> bytes:
+    """What `prison.py` has to know, with its length before it."""
+    job = {
+        "python": python(),
+        "script": script,
+        "visible": [*folders().items(), *((path, path) for path in libraries())],
+        "covered": covered(),
+        "path": [PACKAGES_AT],
+        "files": dict(sources),
+        # A user that nobody else is: the system counts threads by user.
+        "uid": 2**17 + secrets.randbelow(2**30) if os.getuid() == 0 else None,
+        "limits": {"AS": limits.memory, "NPROC": limits.threads, "FSIZE": limits.file_bytes, "NOFILE": 64,
+                   "CPU": limits.cpu_seconds, "CORE": 0, "MEMLOCK": 0, "MSGQUEUE": 0},
+    }  # fmt: skip
+    text = json.dumps(job).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+@contextmanager
+def _folder(sources: Mapping[str, str]) -> Iterator[str]:
+    """The sources as files, in a folder whose name says whose it is; those of graders that were killed are removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{LEFT}*"):
+        pid, _, started = left.name.removeprefix(LEFT).partition("_")
+        with suppress(OSError):  # another grader was faster
+            if left.lstat().st_uid == os.getuid() and _start_of(pid) != started.partition("_")[0]:
+                shutil.rmtree(left)
+    own = f"{LEFT}{os.getpid()}_{_start_of(str(os.getpid()))}_"
+    with tempfile.TemporaryDirectory(prefix=own) as folder:
         for name, text in sources.items():
-            path = folder / "work" / name
+            path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        work = str(folder / "work")
-        return [sys.executable, "-I", "-X", "utf8", f"{work}/worker.py", work, str(writing)]
-    root = folder / "root"
-    root.mkdir()
-    (folder / "prison.py").write_text(_source("course/grading/prison.py"), encoding="utf-8")
-    job = {
-        "root": str(root),
-        "python": sys.executable,
-        "visible": _visible(),
-        "covered": _covered(),
-        "files": dict(sources),
-        "answers": writing,
-        # A user that nobody else is: the system counts processes by user.
-        "uid": 2**17 + secrets.randbelow(2**30) if os.getuid() == 0 else None,
-        "AS": limits.memory,
-        "NPROC": limits.processes,
-        "FSIZE": limits.file_bytes,
-        "CPU": 3600,
-    }
-    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    return [sys.executable, "-I", str(folder / "prison.py"), str(folder / "job.json")]
+        yield folder
 
 
-def _visible() -> list[str]:
-    """Python, its libraries and those of the system."""
-    system = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"]
-    python = [sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(Path(np.__file__).parents[1])]
-    python.append(str(Path(sys.executable).resolve().parent))
-    found: list[str] = []
-    for path in sorted({path for path in (*system, *python) if os.path.exists(path)}):
-        if not any(path == other or path.startswith(other + "/") for other in found):
-            found.append(path)
-    return found
-
-
-def _covered() -> list[str]:
-    """Every copy of this package that could be seen."""
-    places = {str(Path(path, "deit_ref")) for path in sys.path if path} | {str(Path(__file__).parents[2])}
-    return sorted(path for path in places if os.path.isdir(path))
+def _start_of(pid: str) -> str:
+    """When a process was started, in ticks since the machine was: no two have this and the number in common."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return "unknown"

@@ -8,14 +8,16 @@ import pickle
 import sys
 import traceback
 
+if __name__ == "__main__":
+    # The submission and the parts of deit_ref that are no solution; in the prison, NumPy and its like.
+    sys.path[:0] = sys.argv[2:]
+
 import numpy as np
 
 
 def main() -> None:
     """Answer every call of the job on standard input, in order, on a file descriptor."""
-    folder, descriptor = sys.argv[1:]
-    sys.path.insert(0, folder)  # holds the submission and the parts of deit_ref that are no solution
-    answers = open(int(descriptor), "wb", buffering=0)  # noqa: SIM115
+    answers = open(int(sys.argv[1]), "wb", buffering=0)  # noqa: SIM115
     job = pickle.load(sys.stdin.buffer)  # written by the grader
     try:
         namespace = __import__(job["module"]).__dict__

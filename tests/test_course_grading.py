@@ -18,11 +18,11 @@ from deit_ref import commands
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment
 from deit_ref.course.assignments.a3_attention import ASSIGNMENT
-from deit_ref.course.grading import grade, submission
+from deit_ref.course.grading import grade, reading, submission
 from deit_ref.course.grading.check import PUBLIC_SEED
 from deit_ref.course.grading.grade import grade_all, grade_one, plan, report, write_table
 from deit_ref.course.grading.sandbox import Limits
-from deit_ref.course.grading.submission import Submission, module, read, students
+from deit_ref.course.grading.submission import Code, Submission, read, students
 from deit_ref.course.release.build import build, student_files
 from deit_ref.course.release.source import source
 from deit_ref.course.task import messages
@@ -77,8 +77,14 @@ def put(folder, name, text):
 # What is read
 
 
+def module(place, content, wanted=()):
+    """What is made of a file, in this process."""
+    (names, problems), text = reading.module(place, content, frozenset(wanted))
+    return Code(text.decode(), frozenset(names), tuple(problems))
+
+
 def code(*cells, wanted=()):
-    found = module(Submission("ann", NAME, "x.ipynb", notebook(*cells).encode()), frozenset(wanted))
+    found = module("x.ipynb", notebook(*cells).encode(), wanted)
     names = {}
     exec(found.text, names)
     return found, names
@@ -173,9 +179,9 @@ def test_syntax_errors_cost_only_their_cell():
     assert len(found.problems) == 1
     assert found.problems[0].startswith("code cell 1 is no Python and was left out: ")
     script = b"# %%\ndef f(:\n# %% [markdown]\n# words\n# %%\ndef g():\n    return 1\n"
-    found = module(Submission("ann", NAME, "x.py", script))
+    found = module("x.py", script)
     assert found.names == {"g"}
-    found = module(Submission("ann", NAME, "student.py", b"def f(:\n"))
+    found = module("student.py", b"def f(:\n")
     assert found.problems[0].startswith("the file is no Python")
 
 
@@ -213,12 +219,12 @@ def test_cells_that_nobody_writes_by_hand_cost_only_themselves(text):
 )  # fmt: skip
 def test_files_that_are_none_are_refused(place, content, words):
     with pytest.raises(ValueError, match=words):
-        module(Submission("ann", NAME, place, content))
+        module(place, content)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_texts_are_read_as_editors_write_them(encoding):
-    found = module(Submission("ann", NAME, "x.py", "def f():\r\n    return 'é'\r\n".encode(encoding)))
+    found = module("x.py", "def f():\r\n    return 'é'\r\n".encode(encoding))
     names = {}
     exec(found.text, names)
     assert names["f"]() == "é"
@@ -514,18 +520,18 @@ def test_a_fault_of_the_grader_costs_nobody_else_and_is_tried_again(tmp_path, so
     folder, out = tmp_path / "class", tmp_path / "grades.csv"
     put(folder, "ann/student.py", solution)
     put(folder, "bea/student.py", solution)
-    original = grade.module
+    original = grade.code
 
     def fails_once(one, *others, **options):
         if one.student == "ann":
             raise ZeroDivisionError("oh")
         return original(one, *others, **options)
 
-    monkeypatch.setattr(grade, "module", fails_once)
+    monkeypatch.setattr(grade, "code", fails_once)
     ann, bea = run_all(folder, out)
     assert (ann["total"], bea["total"]) == (0, 20)
     assert ann["notes"] == ["The grader itself failed, tell your teacher: ZeroDivisionError('oh')"]
-    monkeypatch.setattr(grade, "module", original)
+    monkeypatch.setattr(grade, "code", original)
     assert run_all(folder, out)[0]["total"] == 20
 
 
@@ -855,22 +861,22 @@ def test_of_two_depths_of_a_zip_the_upper_is_taken_and_the_other_named(tmp_path)
 
 
 def test_many_cells_are_too_long_together(monkeypatch):
-    monkeypatch.setattr(submission, "CODE_BYTES", 100)
+    monkeypatch.setattr(reading, "CODE_BYTES", 100)
     script = "# %%\n" + "# %%\n".join(["x = 1\n" * 8] * 2)  # 48 letters each
-    assert module(Submission("ann", NAME, "x.py", script.encode())).problems == ()
+    assert module("x.py", script.encode()).problems == ()
     with pytest.raises(ValueError, match="at most 100 letters of code, got 144"):
-        module(Submission("ann", NAME, "x.py", (script + "# %%\n" + "x = 1\n" * 8).encode()))
+        module("x.py", (script + "# %%\n" + "x = 1\n" * 8).encode())
 
 
 def test_utf16_of_either_byte_order():
     for order, mark in (("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff")):
-        found = module(Submission("ann", NAME, "x.py", mark + "def f():\n    return 'é'\n".encode(order)))
+        found = module("x.py", mark + "def f():\n    return 'é'\n".encode(order))
         assert found.names == {"f"}
 
 
 def test_of_a_notebook_only_code_is_taken():
     cells = [{"cell_type": kind, "source": f"def {kind}():\n    return 1"} for kind in ("markdown", "code", "raw")]
-    found = module(Submission("ann", NAME, "x.ipynb", json.dumps({"cells": cells}).encode()))
+    found = module("x.ipynb", json.dumps({"cells": cells}).encode())
     assert found.names == {"code"}
 
 

@@ -1,1 +1,3 @@
-"""What comes back, read and graded. In reading order: submission, sandbox with prison and worker, check, grade."""
+"""What comes back, read and graded. In reading order: submission and reading, sandbox with inside, prison and worker,
+check, grade.
+"""

@@ -23,7 +23,7 @@ import numpy as np
 from deit_ref.course import cut
 from deit_ref.course.grading.check import Verdict, judge
 from deit_ref.course.grading.sandbox import SHARED, Call, Limits, run
-from deit_ref.course.grading.submission import Submission, module, read, students
+from deit_ref.course.grading.submission import Submission, code, handed_in, read, students
 from deit_ref.course.task import Assignment, Case, Task, messages, points_of, seeded
 
 Result = dict[str, Any]  # what stands in the details
@@ -71,27 +71,31 @@ def grade_all(
     Raises:
         ValueError: there are no students, or none of them handed in any of several assignments.
     """
-    class_ = students(folder)
+    class_, jobs = students(folder), jobs or os.cpu_count() or 1
     if len(plans) > 1:
-        plans = [each for each in plans if any(read(*who, each.assignment.name).place for who in class_.items())]
+        names, isolated = [each.assignment.name for each in plans], plans[0].isolated
+        with ThreadPoolExecutor(jobs) as pool:
+            found = pool.map(lambda path: handed_in(path, names, isolated=isolated), class_.values())
+            there = frozenset[str]().union(*found)
+        plans = [each for each in plans if each.assignment.name in there]
     if not plans:
         raise ValueError(
             f"None of the {len(class_)} students in {folder} handed in an assignment: expected "
             f"{folder}/{next(iter(class_))}/a3_attention/student.py, a3_attention.ipynb or the like."
         )
     work = [(each, *who) for each in plans for who in class_.items()]
-    return len(work), _in_parallel(work, out.parent, jobs or os.cpu_count() or 1)
+    return len(work), _in_parallel(work, out.parent, jobs)
 
 
 def grade_one(plan: Plan, submission: Submission) -> Result:
     """The points of one student, with a message for every wrong case."""
     names = frozenset(task.name for task in plan.assignment.tasks)
     notes = [] if plan.isolated else ["Graded without isolation: the submission could see this machine's files."]
-    problem, code = submission.problem, None
+    problem, found = submission.problem, None
     if problem is None:
         try:
-            code = module(submission, names, before=plan.before)
-            notes += code.problems
+            found = code(submission, names, before=plan.before, isolated=plan.isolated)
+            notes += found.problems
         except ValueError as error:
             problem = f"it cannot be read: {error}"
     if submission.others:
@@ -99,16 +103,16 @@ def grade_one(plan: Plan, submission: Submission) -> Result:
     if problem is not None:
         notes.insert(0, problem[0].upper() + problem[1:])
     texts: dict[str, list[str]] = {}
-    if code is not None:
-        lost = [text for name, text in plan.after.items() if name not in code.names]
-        texts = _messages(plan, "\n".join([code.text, *lost]), code.names)
+    if found is not None:
+        lost = [text for name, text in plan.after.items() if name not in found.names]
+        texts = _messages(plan, "\n".join([found.text, *lost]), found.names)
     tasks: list[dict[str, Any]] = []
     for task, cases in plan.cases:
-        found = texts.get(task.name, [])
-        wrong = len(cases) if code is None else len(found) if task.name in code.names else len(cases)
+        said = texts.get(task.name, [])
+        wrong = len(said) if found is not None and task.name in found.names else len(cases)
         points = points_of(task, len(cases) - wrong, len(cases))
         tasks.append({"name": task.name, "points": points, "out_of": task.points, "right": len(cases) - wrong,
-                      "cases": len(cases), "messages": found})  # fmt: skip
+                      "cases": len(cases), "messages": said})  # fmt: skip
     total = round(sum(task["points"] for task in tasks), 2)
     return {"student": submission.student, "assignment": plan.assignment.name, "file": submission.place,
             "total": total, "out_of": plan.assignment.points, "notes": notes, "tasks": tasks,
@@ -123,7 +127,7 @@ def write_table(results: Iterable[Result], out: Path) -> None:
     for row in rows:
         points = {task["name"]: f"{task['points']:g}" for task in row["tasks"]}
         numbers = [*(points.get(name, "") for name in tasks), f"{row['total']:g}", f"{row['out_of']:g}"]
-        lines.append([_printable(row["student"]), row["assignment"], *numbers, _printable(" ".join(row["notes"]))])
+        lines.append([_cell(row["student"]), row["assignment"], *numbers, _cell(" ".join(row["notes"]))])
     unfinished = out.with_name(f"{out.name}.unfinished")
     with open(unfinished, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(lines)
@@ -134,7 +138,8 @@ def report(plan: Plan, result: Result) -> str:
     """What the student gets to read, in Markdown."""
     number, title = plan.assignment.number, plan.assignment.title
     lines = [f"# Assignment {number}, {title}: {result['total']:g} of {result['out_of']:g} points"]
-    lines += ["", f"Of {result['student']}" + (f", file {result['file']}." if result["file"] else ".")]
+    file = f", file {_plain(result['file'])}." if result["file"] else "."
+    lines += ["", f"Of {_plain(result['student'])}{file}"]
     lines += [line for note in result["notes"] for line in ("", _block(note))]
     lines += ["", "| task | points | of | right cases |", "|---|---|---|---|"]
     for task in result["tasks"]:
@@ -185,7 +190,7 @@ def _in_parallel(work: Sequence[tuple[Plan, str, Path]], folder: Path, jobs: int
 
 def _graded_once(plan: Plan, student: str, path: Path, folder: Path) -> Result:
     """From the details if nothing has changed, else graded and written down."""
-    submission = read(student, path, plan.assignment.name)
+    submission = read(student, path, plan.assignment.name, isolated=plan.isolated)
     place = Path(submission.student, plan.assignment.name)
     details, feedback = folder / "details" / place.with_suffix(".json"), folder / "feedback" / place.with_suffix(".md")
     key = _key(plan, submission)
@@ -252,8 +257,21 @@ def _without_places(message: str) -> str:
 def _block(message: str) -> str:
     """A message as Markdown: its first line as text, the others as they are."""
     first, *rest = message.split("\n")
-    text = re.sub(r"([\\`*<>|])", r"\\\1", first)
-    return "\n".join([text, *([""] if rest else []), *(f"    {line}" for line in rest)])
+    return "\n".join([_plain(first), *([""] if rest else []), *(f"    {line}" for line in rest)])
+
+
+def _plain(line: str) -> str:
+    """A line as Markdown that shows just this text: no emphasis, link, picture, heading, list, table or HTML."""
+    text = re.sub(r"([\\`*_~<>|\[\]!#&$])", r"\\\1", re.sub(r"\s", " ", line).strip())
+    return re.sub(r"^(\d*)([-+=:.)])", r"\1\\\2", text)
+
+
+def _cell(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    line = _printable(re.sub(r"\s", " ", text))
+    return (
+        f"'{line}" if line.lstrip().startswith(("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")) else line
+    )
 
 
 def _printable(text: str) -> str:

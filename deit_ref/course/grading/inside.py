@@ -1,4 +1,4 @@
-"""What of this machine a locked-in submission sees: Python's standard library, a few packages, what these are linked to.
+"""What of this machine a locked-in submission sees: Python's standard library, a few packages, what they are linked to.
 
 Nothing else, wherever Python is installed: other packages and whatever lies beside them, such as a course whose folder
 is also the environment, are not there.

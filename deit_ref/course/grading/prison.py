@@ -9,8 +9,8 @@ of the namespace. The third has no rights left; it becomes the worker. Nothing i
 
 It imports nothing but the standard library, because it runs before anything is hidden.
 
-Source: namespaces(7), mount_namespaces(7), pid_namespaces(7), pivot_root(2), user_namespaces(7), setrlimit(2), tmpfs(5),
-seccomp_rule_add(3).
+Source: namespaces(7), mount_namespaces(7), pid_namespaces(7), pivot_root(2), user_namespaces(7), setrlimit(2),
+tmpfs(5), seccomp_rule_add(3).
 """
 
 import ctypes

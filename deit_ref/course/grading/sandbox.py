@@ -155,9 +155,7 @@ def apart(function: str, *arguments: Any, isolated: bool = True) -> tuple[Any, b
 
 
 @contextmanager
-def _started(
-    script: str, sources: Mapping[str, str], asked: Any, limits: Limits, *, isolated: bool
-) -> Iterator[int]:
+def _started(script: str, sources: Mapping[str, str], asked: Any, limits: Limits, *, isolated: bool) -> Iterator[int]:
     """A process that runs one of the sources, and where its answers can be read; it ends with the block.
 
     Args:

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from deit_ref.course import cut
 from deit_ref.course.assignments import find_assignment
-from deit_ref.course.grading import submission
+from deit_ref.course.grading import reading, submission
 from deit_ref.course.task import Assignment, messages
 
 
@@ -55,10 +55,11 @@ def together(
 
 def _read(assignment: Assignment, folder: Path) -> tuple[dict[str, Any], set[str]]:
     """What the file of an earlier assignment defines, and which of its functions have a body."""
-    found = submission.read("you", folder, assignment.name)
+    found = submission.read("you", folder, assignment.name, isolated=False)
     if found.problem is not None:
         return {}, set()
-    text = submission.module(found, frozenset(task.name for task in assignment.tasks)).text
+    # Here, because it is the student's own file on the student's own machine, whatever its system.
+    _, text = reading.module(found.place, found.content, frozenset(task.name for task in assignment.tasks))
     given = ModuleType("given")
     exec(cut.release(messages(assignment)).given, given.__dict__)
     space: dict[str, Any] = {"__name__": assignment.name}

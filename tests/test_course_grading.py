@@ -1,13 +1,16 @@
 """A class is graded: what is handed in is read, run and judged, and nothing in it stops the others."""
 
 import csv
+import html
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from deit_ref import commands
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment
 from deit_ref.course.assignments.a3_attention import ASSIGNMENT
-from deit_ref.course.grading import grade, reading, submission
+from deit_ref.course.grading import grade, inside, reading, sandbox, submission
 from deit_ref.course.grading.check import PUBLIC_SEED
 from deit_ref.course.grading.grade import grade_all, grade_one, plan, report, write_table
 from deit_ref.course.grading.sandbox import Limits
@@ -535,6 +538,106 @@ def test_a_fault_of_the_grader_costs_nobody_else_and_is_tried_again(tmp_path, so
     assert run_all(folder, out)[0]["total"] == 20
 
 
+# Each was read in time that grows with the square of its size, in the grader's own process.
+LONG = {
+    "a chain": "a0 = 1\n" + "".join(f"a{i + 1}=a{i}\n" for i in range(3400)) + "def f():\n    return a3400\n",
+    "a chain from its end": "".join(f"a{i}=a{i + 1}\n" for i in range(3400)) + "def f():\n    return 1\nf.x = a0\n",
+    "lines": "x=1\n" * 20000 + "def f():\n    return x\n",
+    "statements in a line": "x=1;" * 20000 + "\ndef f():\n    return x\n",
+    "decorators": "def d(f):\n    return f\n" + "@d\n" * 20000 + "def f():\n    return 1\n",
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_reading_takes_time_in_proportion_to_the_size(name):
+    """Within the five seconds that reading may take of a processor; each took longer before."""
+    found = submission.code(Submission("ann", NAME, "student.py", LONG[name].encode()))
+    assert "f" in found.names
+    assert found.problems == ()
+
+
+def test_a_name_in_a_zip_may_be_as_long_as_it_likes(tmp_path):
+    put(tmp_path, "ann.zip", packed({"student.py": "x = 1", "a/" * 30000 + "b.py": ""}))
+    assert read("ann", tmp_path / "ann.zip", NAME).content == b"x = 1"
+
+
+def test_what_takes_too_long_to_read_costs_its_student_alone(tmp_path, solution, monkeypatch):
+    monkeypatch.setattr(sandbox, "READING", replace(sandbox.READING, cpu_seconds=1))
+    put(tmp_path, "class/ann/student.py", "x=1;" * 250000)
+    put(tmp_path, "class/bea/student.py", solution)
+    result, _ = run_all(tmp_path / "class", tmp_path / "grades.csv")
+    assert {name: row["total"] for name, row in table(tmp_path / "grades.csv").items()} == {
+        "ann": "0", "bea": "20"}  # fmt: skip
+    assert result["notes"] == [
+        "It cannot be read: it takes more than 1 seconds or 1 GiB of memory to take apart: hand in a plain file."
+    ]
+
+
+def test_who_writes_much_that_is_no_python_is_told_of_ten():
+    found = module("x.py", b"# %%\n(\n" * 1000)
+    assert len(found.problems) == 11
+    assert found.problems[-1] == "990 other cells were left out, too."
+
+
+@pytest.mark.parametrize("place", ["student.py", f"{NAME}.ipynb", f"{NAME}.zip"])
+def test_of_several_assignments_those_count_that_somebody_handed_in(tmp_path, place):
+    put(tmp_path, f"ann/{place}", "x = 1")
+    put(tmp_path, "bea.zip", packed({f"a/{place}": "x = 1"}))
+    put(tmp_path, "cat.zip", b"no zip")
+    (tmp_path / "dan").mkdir()
+    names = [NAME, "a1_resampling"]
+    wanted = {NAME} if NAME in place else {*names}
+    found = {name: submission.handed_in(path, names) for name, path in students(tmp_path).items()}
+    assert found == {"ann": wanted, "bea": set() if "zip" in place else wanted, "cat": set(), "dan": set()}
+
+
+def shown(text):
+    """What a reader sees of Markdown, by its HTML: the kinds of elements, and the text."""
+    from markdown_it import MarkdownIt
+
+    made = MarkdownIt("gfm-like", {"linkify": False}).render(text)
+    kinds = set(re.findall(r"<(\w+)", made))
+    return kinds, html.unescape(re.sub(r"<[^>]*>", "", made))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["# 20 of 20", "- a", "+ a", "* a", "1. a", "1) a", "> a", "a\n# 20 of 20", "`a`", "*a* **b** _c_ __d__ ~~e~~",
+     "<b>a</b>", "[a][b]", "[a][]", "<http://a.b>", "a_b_c [0, 1] & (2)", "12. 12", "[a](http://b.c)",
+     "![a](http://b.c/d.png)", "a | b", "---", "===", "    a", "\ta", "&lt;a&gt;", "\\*a\\*", "```",
+     "<!-- a", "a\n\n\n| b |\n|---|", "[a]: http://b.c", "$a$"],
+)  # fmt: skip
+def test_names_and_messages_are_text_in_a_report(name, solution):
+    result = {**graded("x = 1"), "student": name, "notes": [name], "file": f"{name}/student.py"}
+    for task in result["tasks"]:
+        task["messages"] = [name]
+    kinds, text = shown(report(PLAN, result))
+    assert kinds <= {"h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "pre", "code"}
+    assert text.split("\n").count("Assignment 3, Attention: 0 of 20 points") == 1
+    assert f"Of {' '.join(name.split())}, file {' '.join(name.split())}/student.py." in " ".join(text.split())
+    assert text.count(" ".join(name.split("\n")[0].split())) >= 3
+    if "\n" not in name:
+        assert "pre" not in kinds
+
+
+def test_what_means_nothing_in_markdown_stays_as_it_is():
+    """Reports are read as they are, too."""
+    text = "split_heads, 3 tokens (float64 (2, 3), [0, 1]): expected 1.5 & -2, got #3 = x > 2 + y!"
+    assert grade._plain(text) == text
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\n=1", "\uff1d1", "a\n=1", "a"])
+def test_no_cell_of_the_table_is_a_formula(name, tmp_path):
+    result = graded("x = 1")
+    write_table([{**result, "student": name, "notes": [name, "and more"]}], tmp_path / "grades.csv")
+    with open(tmp_path / "grades.csv", encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    for cell in (row["student"], row["note"].removesuffix(" and more")):
+        line = name.replace("\n", " ").replace("\t", " ")
+        assert cell == (line if name in ("a", "a\n=1") else f"'{line}")
+        assert cell.lstrip()[0] in "a'"
+
+
 def test_names_and_messages_of_students_break_neither_table_nor_report(tmp_path, solution):
     name = os.fsdecode(b'b\xff,"<b>')
     folder, out = tmp_path / "class", tmp_path / "grades.csv"
@@ -588,6 +691,23 @@ def test_without_isolation_it_refuses_or_says_so(tmp_path, solution, capsys, mon
     assert "Graded without isolation: the submission could see" in table(out)["ann"]["note"]
     assert "Graded without isolation" in (tmp_path / "feedback" / "ann" / f"{NAME}.md").read_text()
     assert table(out)["ann"]["total"] == "20"
+
+
+def test_what_every_submission_could_read_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(inside, "folders", lambda: {str(tmp_path / "lib"): "/lib"})
+    put(tmp_path, "lib/class/ann/student.py", "x = 1")
+    put(tmp_path, "class/ann/student.py", "x = 1")
+    for submissions, out in (("lib/class", "grades.csv"), ("class", "lib/grades.csv")):
+        code, _, said = run(capsys, "grade", tmp_path / submissions, "--out", tmp_path / out, "--assignment", "a3")
+        assert code == 2
+        assert f"lies in {tmp_path / 'lib'}, which every submission may read: move it elsewhere." in said
+    code, _, said = run(capsys, "build", "--out", tmp_path / "lib" / "course", "--assignment", "a3")
+    assert code == 2
+    assert f"{tmp_path / 'lib' / 'course'} lies in {tmp_path / 'lib'}, which every submission may read" in said
+    monkeypatch.setattr(inside, "folders", lambda: {str(Path(deit_ref.__file__).parents[1]): "/lib"})
+    code, _, said = run(capsys, "grade", tmp_path / "class", "--out", tmp_path / "grades.csv", "--assignment", "a3")
+    assert code == 2
+    assert f"{Path(deit_ref.__file__).parent} lies in " in said
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,24 @@
 """Hostile submissions: none gets an answer that it did not compute, and none stops the calls after it."""
 
+import contextlib
+import errno
 import os
+import select
+import signal
 import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
 import textwrap
+import venv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import deit_ref
-from deit_ref.course.grading import sandbox
+from deit_ref.course.grading import inside, prison, sandbox
 from deit_ref.course.grading.sandbox import Answer, Call, Limits, _arrays, isolation_problem, run
 
 SMALL = Limits(seconds=2.0, start_up=20.0, memory=2**30, answer_bytes=2**20)
@@ -191,6 +200,51 @@ SPY = {
         import os
         os.kill(GRADER, 0)
         return x + 1""",
+    "imports a package that no task names": """
+        import PIL
+        return x + 1""",
+    "reads what else is installed": """
+        import os
+        return x + any(os.path.exists(path) for path in ("/bin/sh", "/usr/bin", "/etc/passwd", "/proc/self/maps"))""",
+    "starts another process": """
+        import os
+        if os.fork() == 0:
+            os._exit(0)
+        os.wait()
+        return x + 1""",
+    "starts another program": """
+        import subprocess, sys
+        subprocess.run([sys.executable, "-c", ""], check=True)
+        return x + 1""",
+    "opens a pair of sockets": """
+        import socket
+        for end in socket.socketpair():
+            end.close()
+        return x + 1""",
+    "shares memory that belongs to nobody": """
+        import ctypes
+        libc = ctypes.CDLL(None)
+        found = libc.shmget(0, ctypes.c_size_t(3 * 2**30), 0o1600)
+        libc.shmctl(found, 0, None)
+        return x + (found >= 0)""",
+    "keeps memory as a file": """
+        import os
+        os.close(os.memfd_create("kept"))
+        return x + 1""",
+    "is root in a world of its own": """
+        import ctypes
+        return x + (ctypes.CDLL(None).unshare(0x10000000) == 0)""",
+    "keeps many files open": """
+        import os
+        for descriptor in [os.dup(0) for _ in range(200)]:
+            os.close(descriptor)
+        return x + 1""",
+    "fills the disk with names": """
+        import os, tempfile
+        with tempfile.TemporaryDirectory() as folder:
+            for i in range(2000):
+                open(f"{folder}/{i}", "w").close()
+        return x + 1""",
 }  # fmt: skip
 
 
@@ -218,17 +272,6 @@ def test_it_cannot_get_at_this_machine(name, tmp_path):
     assert ("me,100" in grades.read_text()) == (name == "writes its grades")
 
 
-def test_a_copy_of_the_package_beside_the_libraries_is_covered_up(monkeypatch):
-    package = Path(deit_ref.__file__).parent
-    original = sandbox._visible
-    monkeypatch.setattr(sandbox, "_visible", lambda: [*original(), str(package.parent)])
-    listed = (
-        f"import os\nreturn np.array([len(os.listdir({str(package)!r})), len(os.listdir({str(package.parent)!r}))])"
-    )
-    inside, beside = asked(module(listed), "f")[0].arrays[0]
-    assert (inside, beside > 1) == (0, True)
-
-
 def test_what_of_the_package_is_there_holds_no_solution():
     text = """
         import deit_ref, os
@@ -239,6 +282,201 @@ def test_what_of_the_package_is_there_holds_no_solution():
     shared = ["arrays", "chapters", "checks", "config", "image_processing", "outputs", "trace", "weights"]
     expected = ["__init__.py", *(f"{name}.py" for name in shared)]
     assert [name for name in found if name != "__pycache__"] == expected
+
+
+def test_calls_of_the_system_that_no_task_needs_are_refused():
+    """Asked with arguments that make no sense: without the filter each fails in another way, or does not fail."""
+    library = prison.seccomp()
+    names = [name for name in prison.FORBIDDEN if library.seccomp_syscall_resolve_name(name.encode()) >= 0]
+    assert len(names) > 30
+    numbers = [library.seccomp_syscall_resolve_name(name.encode()) for name in names]
+    text = module(f"""
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        found = []
+        for number in {numbers}:
+            ctypes.set_errno(0)
+            libc.syscall(number, -1, -1, -1, -1, -1)
+            found.append(ctypes.get_errno())
+        return np.array(found)""")
+    (answer,) = asked(text, "f")
+    wrong = {name: code for name, code in zip(names, answer.arrays[0], strict=True) if code != errno.EPERM}
+    assert wrong == {}
+
+
+def test_only_named_packages_are_there_even_if_a_course_stands_in_the_environment(tmp_path):
+    """The folder of the course is the environment, too: solutions and what others handed in lie below its prefix."""
+    venv.create(tmp_path, symlinks=True)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(tmp_path)}))
+    (packages / "others.pth").write_text("\n".join(path for path in sys.path if path))
+    secrets = [tmp_path / "teacher" / "solution.py", packages / "solution.py", packages / "numpy_extra" / "solution.py"]
+    for path in secrets:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x = 1")
+    text = f"""
+        import os, sys
+        sys.path += {[str(path.parent) for path in secrets]}
+        found = [os.path.exists(path) for path in {[str(path) for path in secrets]}]
+        try:
+            import solution
+        except ImportError:
+            return np.array([*found, False])
+        return np.array([*found, True])"""
+    script = f"""
+import sys
+from deit_ref.course.grading.sandbox import Call, run
+assert sys.prefix == {str(tmp_path)!r}
+for isolated in (True, False):
+    (answer,) = run({{"student": {module(text)!r}}}, "student", [Call("f", (1,))], isolated=isolated)
+    print(answer.arrays[0].tolist() if answer.arrays else answer.problem)
+"""
+    command = [str(tmp_path / "bin" / "python"), "-c", script]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert found.stderr == ""
+    assert found.stdout.split("\n")[:2] == [str([False] * 4), str([True] * 4)]
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_what_is_named_can_be_imported(isolated):
+    text = module("""
+        import jaxtyping, scipy.special, numpy.linalg, ssl, sqlite3, lzma, decimal
+        return scipy.special.erf(0 * x) + numpy.linalg.inv(np.eye(1))[0] + x""")
+    assert is_right(asked(text, "f", isolated=isolated, limits=Limits())[0])
+
+
+def test_who_lies_where_everybody_may_look_is_told(tmp_path, monkeypatch):
+    """Below a folder that is shown, whatever link leads there; not below one that is covered up there."""
+    stdlib = tmp_path / "lib"
+    (stdlib / "site-packages" / "course").mkdir(parents=True)
+    (stdlib / "course").mkdir()
+    (tmp_path / "link").symlink_to(stdlib / "course")
+    monkeypatch.setattr(inside, "folders", lambda: {str(stdlib): str(stdlib)})
+    reason = f"lies in {stdlib}, which every submission may read"
+    assert inside.exposed([tmp_path, stdlib / "course"]) == f"{stdlib / 'course'} {reason}"
+    assert inside.exposed([tmp_path / "link" / "new.csv"]) == f"{tmp_path / 'link' / 'new.csv'} {reason}"
+    assert inside.exposed([stdlib]) == f"{stdlib} {reason}"
+    assert inside.exposed([tmp_path, stdlib / "site-packages" / "course", tmp_path / "library"]) is None
+
+
+def test_why_nothing_can_be_locked_in_is_said(monkeypatch, tmp_path):
+    broken = Path(prison.__file__).read_text().replace('"libseccomp.so.2"', '"libnone.so"')
+    place = tmp_path / "course" / "grading"
+    place.mkdir(parents=True)
+    (place / "prison.py").write_text(broken)
+    for name in (*(f"{name}.py" for name in sandbox.SHARED), "course/grading/worker.py"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr(sandbox, "files", lambda name: tmp_path)
+    problem = "it cannot be locked in: OSError: libseccomp is missing: install the system's package libseccomp2"
+    assert problem in isolation_problem()
+
+
+# A grader that says when the submission runs. It takes away the order to end with its parent, and never ends.
+IMMORTAL = """
+import ctypes, os, signal
+ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)
+for number in range(1, 32):
+    try:
+        signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError):
+        pass
+
+def f(x):
+    while True:
+        pass
+"""
+GRADER = f"""
+import sys
+from deit_ref.course.grading import inside, prison, sandbox
+first = sandbox._read
+def read(*arguments):
+    content = first(*arguments)
+    print("runs" if content[:1] == b"R" else content, flush=True)
+    return content
+sandbox._read = read
+limits = sandbox.Limits(seconds=1000.0)
+sandbox.run({{"student": {IMMORTAL!r}}}, "student", [sandbox.Call("f", (1,))], limits=limits, isolated=ISOLATED)
+"""
+
+
+def descendants(pid):
+    """The processes below one, as the system lists them."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
+
+
+def grader(folder, *, isolated):
+    """A grader whose submission runs already, with its temporary files in a folder."""
+    script = GRADER.replace("ISOLATED", str(isolated))
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout.readline() == "runs\n"
+    return process
+
+
+def test_nothing_outlives_a_grader_that_is_killed(tmp_path):
+    with grader(tmp_path, isolated=True) as process:
+        below = {pid: os.pidfd_open(pid) for pid in descendants(process.pid)}
+        assert len(below) == 3
+        process.kill()
+        for descriptor in below.values():  # ready to be read when its process has ended
+            ended, _, _ = select.select([descriptor], [], [], 60)
+            assert ended, "it still runs"
+            os.close(descriptor)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_isolation_the_next_run_removes_what_a_killed_one_left(tmp_path, monkeypatch):
+    with grader(tmp_path, isolated=False) as process:
+        (worker,) = descendants(process.pid)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        (tmp_path / f"{sandbox.LEFT}of_another_kind").write_text("")
+        assert is_right(asked(HONEST, "g", isolated=False)[0])
+        assert len(list(tmp_path.iterdir())) == 2  # nothing of a grader that lives is removed
+        process.kill()
+        os.kill(worker, signal.SIGKILL)
+    assert is_right(asked(HONEST, "g", isolated=False)[0])
+    assert [path.name for path in tmp_path.iterdir()] == [f"{sandbox.LEFT}of_another_kind"]
+
+
+def opened_to_others(paths):
+    """Shell commands that open the way to folders, in mounts of its own, where it is closed as into root's home."""
+    closed = {path: [one for one in reversed(Path(path).parents) if not one.stat().st_mode & 0o001] for path in paths}
+    closed = {path: ways[0] for path, ways in closed.items() if ways}
+    lines = ["mount -t tmpfs none /mnt", "cd /mnt"]
+    lines += [f"mkdir {i} && mount --rbind '{path}' {i}" for i, path in enumerate(closed)]
+    lines += [f"mount -t tmpfs -o mode=755 none '{way}'" for way in sorted({*closed.values()})]
+    lines += [f"mkdir -p '{path}' && mount --move {i} '{path}'" for i, path in enumerate(closed)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def test_an_ordinary_user_can_lock_in_and_is_locked_in():
+    """Without root's rights, by a user namespace: what counts is seen from a user that owns nothing."""
+    text = module("""
+        import ctypes, os
+        shared = ctypes.CDLL(None).shmget(0, 2**20, 0o1600) >= 0
+        return x + 1 + os.path.exists("/etc/passwd") + shared + (os.getuid() == 0)""")
+    script = f"""
+import os
+from deit_ref.course.grading.sandbox import Call, isolation_problem, run
+assert os.getuid() != 0
+problem = isolation_problem()
+print(problem or [run({{"student": {text!r}}}, "student", [Call("f", (2.0,))])[0].arrays[0].tolist()])
+"""
+    command = [sys.executable, "-c", script]
+    if os.getuid() == 0:
+        opened = opened_to_others([sys.base_prefix, sys.prefix, *(path for path in sys.path if os.path.isdir(path))])
+        drop = "exec setpriv --reuid 65534 --regid 65534 --clear-groups --"
+        command = ["unshare", "--mount", "sh", "-ec", f'{opened}{drop} "$@"', "sh", *command]
+    found = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+    if "unshare: " in found.stdout:
+        pytest.skip(f"this system lets no ordinary user have namespaces: {found.stdout}")
+    assert (found.stdout, found.stderr) == ("[3.0]\n", "")
 
 
 def forged(content):
@@ -298,6 +536,14 @@ def test_an_answer_of_more_arrays_than_anybody_needs_is_none():
     one = forged(header("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}") + bytes(8))
     assert len(_arrays(one * 1000)) == 1000
     assert _arrays(one * 1001) is None
+
+
+def test_all_answers_together_are_limited():
+    """Or a submission could fill the grader's own memory, an answer at a time, of as many functions as it has."""
+    text = "import numpy as np\n" + "".join(f"def f{i}(x):\n    return np.zeros(10**5)\n" for i in range(3)) + HONEST
+    answers = asked(text, "f0", "f1", "f2", "g")
+    assert [answer.arrays is not None for answer in answers] == [True, False, False, True]
+    assert "its answer has 800136 bytes, at most 248440 can be right." in answers[1].problem
 
 
 def test_a_module_that_never_comes_up_costs_all_its_calls():

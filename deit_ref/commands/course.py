@@ -16,6 +16,8 @@ from deit_ref.commands.terminal import printable, progress, say
 from deit_ref.course.assignments import assignments, find_assignment
 from deit_ref.course.task import Assignment
 
+PACKAGE = Path(__file__).parents[1]
+
 EXAMPLES = """examples:
   deit-ref course build --out course/ --seed 2027
   deit-ref course grade submissions/ --out grades.csv --seed 2027"""
@@ -65,9 +67,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace) -> int:
     """Write the releases for students, for teachers and for nbgrader."""
+    from deit_ref.course.grading.inside import exposed
     from deit_ref.course.release.build import build
 
     chosen = _chosen(args)
+    if (problem := exposed([Path(args.out)])) is not None:
+        raise ValueError(f"{problem}: name another folder.")
     written = build(Path(args.out), chosen, seed=args.seed)
     print(
         f"{printable(args.out)}: {len(written)} files of {', '.join(one.name for one in chosen)}. Hand out what "
@@ -81,6 +86,7 @@ def _grade(args: argparse.Namespace) -> int:
     """Write the table of points, and a report for each student."""
     from deit_ref.course.grading.check import PUBLIC_SEED
     from deit_ref.course.grading.grade import grade_all, plan, write_table
+    from deit_ref.course.grading.inside import exposed
     from deit_ref.course.grading.sandbox import isolation_problem
 
     refuse_to_replace(args.out, force=args.force)
@@ -93,6 +99,8 @@ def _grade(args: argparse.Namespace) -> int:
             f"Submissions cannot be locked in here: {problem}. Grade on another machine, or add --no-isolation if you "
             "trust every one of them: they run with your rights, and could read the solution."
         )
+    if isolated and (problem := exposed([Path(args.submissions), Path(args.out), PACKAGE])) is not None:
+        raise ValueError(f"{problem}: move it elsewhere.")
     if not isolated:
         say("warning: submissions run with your rights, and could read the solution or this machine's files.")
     plans = [plan(one, seed=args.seed, isolated=isolated) for one in chosen]

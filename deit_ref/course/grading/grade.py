@@ -260,10 +260,15 @@ def _block(message: str) -> str:
     return "\n".join([_plain(first), *([""] if rest else []), *(f"    {line}" for line in rest)])
 
 
+# What means something in Markdown wherever it stands, or only there: links, entities, emphasis.
+_ACTIVE = re.compile(r"[\\`*~<|$]|\](?=[(\[:])|!(?=\[)|&(?=#|\w+;)|(?<![^\W_])_|_(?![^\W_])")
+_ACTIVE_FIRST = re.compile(r"^(\d*)([-+=#>:.)\[])")
+
+
 def _plain(line: str) -> str:
     """A line as Markdown that shows just this text: no emphasis, link, picture, heading, list, table or HTML."""
-    text = re.sub(r"([\\`*_~<>|\[\]!#&$])", r"\\\1", re.sub(r"\s", " ", line).strip())
-    return re.sub(r"^(\d*)([-+=:.)])", r"\1\\\2", text)
+    text = _ACTIVE.sub(r"\\\g<0>", re.sub(r"\s", " ", line).strip())
+    return _ACTIVE_FIRST.sub(r"\1\\\2", text)
 
 
 def _cell(text: str) -> str:

@@ -60,7 +60,8 @@ def handed_in(path: Path, assignments: Iterable[str], *, isolated: bool = True) 
         assignments: to look for.
         isolated: whether a zip is opened in a prison; see `sandbox.run`.
     """
-    places = {name: (*_places(name), f"{name}.zip") for name in assignments}
+    packed = () if _is_zip(path) else (".zip",)
+    places = {name: [*_places(name), *(f"{name}{suffix}" for suffix in packed)] for name in assignments}
     every = [place for found in places.values() for place in found]
     try:
         if _is_zip(path):

@@ -370,6 +370,13 @@ def test_why_nothing_can_be_locked_in_is_said(monkeypatch, tmp_path):
     assert problem in isolation_problem()
 
 
+def test_who_ends_before_the_inputs_are_read_keeps_nobody_waiting():
+    """With more of them than a pipe holds."""
+    calls = [Call("g", (np.zeros(10**6),))]
+    (answer,) = run({"student": HONEST}, "student", calls, limits=Limits(memory=2**20))
+    assert "its process ended" in answer.problem or "cannot be locked in" in answer.problem
+
+
 # A grader that says when the submission runs. It takes away the order to end with its parent, and never ends.
 IMMORTAL = """
 import ctypes, os, signal
@@ -385,8 +392,7 @@ def f(x):
         pass
 """
 GRADER = f"""
-import sys
-from deit_ref.course.grading import inside, prison, sandbox
+from deit_ref.course.grading import sandbox
 first = sandbox._read
 def read(*arguments):
     content = first(*arguments)

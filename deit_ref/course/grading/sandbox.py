@@ -191,10 +191,9 @@ def _started(script: str, sources: Mapping[str, str], asked: Any, limits: Limits
             os.close(ended)
         try:
             assert process.stdin is not None
-            with suppress(BrokenPipeError):  # it has ended already; reading says so
+            with suppress(BrokenPipeError), process.stdin:  # it has ended already; reading says so
                 process.stdin.write(head)
                 pickle.dump(asked, process.stdin)
-                process.stdin.close()
             yield reading
         finally:
             os.close(lifeline)  # and with it all processes in the prison

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import select
 import signal
@@ -287,7 +288,7 @@ def test_what_of_the_package_is_there_holds_no_solution():
 def test_calls_of_the_system_that_no_task_needs_are_refused():
     """Asked with arguments that make no sense: without the filter each fails in another way, or does not fail."""
     library = prison.seccomp()
-    names = [name for name in prison.FORBIDDEN if library.seccomp_syscall_resolve_name(name.encode()) >= 0]
+    names = [name for name in (*prison.FORBIDDEN, "clone3") if library.seccomp_syscall_resolve_name(name.encode()) >= 0]
     assert len(names) > 30
     numbers = [library.seccomp_syscall_resolve_name(name.encode()) for name in names]
     text = module(f"""
@@ -300,8 +301,23 @@ def test_calls_of_the_system_that_no_task_needs_are_refused():
             found.append(ctypes.get_errno())
         return np.array(found)""")
     (answer,) = asked(text, "f")
-    wrong = {name: code for name, code in zip(names, answer.arrays[0], strict=True) if code != errno.EPERM}
-    assert wrong == {}
+    found = dict(zip(names, answer.arrays[0].tolist(), strict=True))
+    assert found.pop("clone3", errno.ENOSYS) == errno.ENOSYS  # so that threads are made by `clone`
+    assert {name: code for name, code in found.items() if code != errno.EPERM} == {}
+
+
+def test_the_root_holds_what_is_named_and_nothing_else():
+    paths = ["/", "/dev", *inside.covered()]
+    (answer,) = asked(module(f"""
+        import json, os
+        found = json.dumps([sorted(os.listdir(path)) for path in {paths!r}])
+        return np.frombuffer(found.encode(), np.uint8)"""), "f")  # fmt: skip
+    root, devices, *covered = json.loads(answer.arrays[0].tobytes())
+    shown = [*inside.folders().values(), *inside.libraries(), f"/{prison.WORK}", f"/{prison.SCRATCH}", "/dev"]
+    assert root == sorted({path.split("/")[1] for path in shown})
+    assert devices == ["null", "urandom"]
+    assert covered
+    assert not any(covered)
 
 
 def test_only_named_packages_are_there_even_if_a_course_stands_in_the_environment(tmp_path):
@@ -430,10 +446,14 @@ def test_nothing_outlives_a_grader_that_is_killed(tmp_path):
         below = {pid: os.pidfd_open(pid) for pid in descendants(process.pid)}
         assert len(below) == 3
         process.kill()
-        for descriptor in below.values():  # ready to be read when its process has ended
-            ended, _, _ = select.select([descriptor], [], [], 60)
-            assert ended, "it still runs"
-            os.close(descriptor)
+        try:
+            for descriptor in below.values():  # ready to be read when its process has ended
+                assert select.select([descriptor], [], [], 60)[0], "it still runs"
+        finally:
+            for descriptor in below.values():
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                os.close(descriptor)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -466,7 +486,11 @@ def test_an_ordinary_user_can_lock_in_and_is_locked_in():
     text = module("""
         import ctypes, os
         shared = ctypes.CDLL(None).shmget(0, 2**20, 0o1600) >= 0
-        return x + 1 + os.path.exists("/etc/passwd") + shared + (os.getuid() == 0)""")
+        try:
+            written = bool(open("/deit_ref_submission/new", "w"))
+        except OSError:
+            written = False
+        return x + 1 + os.path.exists("/etc/passwd") + shared + (os.getuid() == 0) + written""")
     script = f"""
 import os
 from deit_ref.course.grading.sandbox import Call, isolation_problem, run

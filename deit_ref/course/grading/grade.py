@@ -274,9 +274,7 @@ def _plain(line: str) -> str:
 def _cell(text: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
     line = _printable(re.sub(r"\s", " ", text))
-    return (
-        f"'{line}" if line.lstrip().startswith(("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")) else line
-    )
+    return f"'{line}" if re.match(r"\s*[-=+@\uff0d\uff1d\uff0b\uff20]", line) else line
 
 
 def _printable(text: str) -> str:

@@ -23,7 +23,7 @@ PROBLEMS = 10  # that are told; whoever has more of them has heard enough
 _ASSIGNED = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 _KEPT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, *_ASSIGNED)
 
-Statement = tuple[ast.stmt, str]  # and its text
+Statement = tuple[ast.stmt, str]  # and its lines; a definition has them for itself, others may share one
 
 
 def main() -> None:
@@ -183,18 +183,11 @@ def _tree(text: str) -> ast.Module:
 
 
 def _texts(source: str, tree: ast.Module) -> Iterator[Statement]:
-    """The statements, each as it was written, with its decorators."""
+    """The statements, each with the lines on which it was written, and its decorators."""
     lines = source.split("\n")
-    firsts = [min([one.lineno, *(each.lineno for each in getattr(one, "decorator_list", []))]) for one in tree.body]
-    lasts = [one.end_lineno or one.lineno for one in tree.body]
-    for node, first, last, before, after in zip(
-        tree.body, firsts, lasts, [0, *lasts], [*firsts[1:], len(lines) + 1], strict=False
-    ):
-        alone = before < first and last < after
-        if alone and lines[last - 1].encode()[node.end_col_offset or 0 :].lstrip()[:1] in (b"", b"#"):
-            yield node, "\n".join(lines[first - 1 : last])
-        else:  # several statements share a line
-            yield node, ast.unparse(node)
+    for node in tree.body:
+        first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
+        yield node, "\n".join(lines[first - 1 : node.end_lineno])
 
 
 def _is_kept(node: ast.stmt) -> bool:

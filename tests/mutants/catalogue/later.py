@@ -318,7 +318,7 @@ LATER = {
         ),
         *planted(
             "course/grading/grade.py", GRADE,
-            ("task.name in code.names else len(cases)\n", "task.name in code.names else 0\n", "a missing function"),
+            ("task.name in found.names else len(cases)\n", "task.name in found.names else 0\n", "a missing function"),
             ("f\"{row['out_of']:g}\"", "f\"{row['total']:g}\"", "the table"),
             ("_remembered(details, key)\n", "_remembered(details, key + \"0\")\n", "a second run"),
             ("isolated=plan.isolated) if calls else []", "isolated=False) if calls else []", "a hostile submission"),
@@ -326,7 +326,10 @@ LATER = {
         *planted(
             "course/grading/submission.py", SUBMISSION,
             ("sorted(folder.iterdir())", "sorted(folder.iterdir())[1:]", "the first student"),
-            ("if not names and packed in files and path.is_dir():", "if False:", "a zip in a student's folder"),
+            ("(place for place in there[1:] if place != packed)", "there[1:]", "a file beside a zip"),
+        ),
+        *planted(
+            "course/grading/reading.py", SUBMISSION,
             ("if cell[\"cell_type\"] == \"code\":", "if True:", "a notebook with text"),
             ("encoding = \"utf-16\" if", "encoding = \"utf-8\" if", "UTF-16"),
         ),

@@ -561,6 +561,18 @@ def test_a_name_in_a_zip_may_be_as_long_as_it_likes(tmp_path):
     assert read("ann", tmp_path / "ann.zip", NAME).content == b"x = 1"
 
 
+def test_a_zip_that_asks_for_more_memory_than_there_is_costs_its_student_alone(tmp_path):
+    """By a dictionary of 4 GiB, which its header asks for."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("student.py", "x = 1")
+    content = bytearray(stream.getvalue())
+    start = 30 + len("student.py") + 4 + 1  # behind the file's header, the version and one byte of properties
+    content[start : start + 4] = b"\xff" * 4
+    put(tmp_path, "ann.zip", bytes(content))
+    assert read("ann", tmp_path / "ann.zip", NAME).problem == "it cannot be read: MemoryError"
+
+
 def test_what_takes_too_long_to_read_costs_its_student_alone(tmp_path, solution, monkeypatch):
     monkeypatch.setattr(sandbox, "READING", replace(sandbox.READING, cpu_seconds=1))
     put(tmp_path, "class/ann/student.py", "x=1;" * 250000)

@@ -384,6 +384,13 @@ def test_why_nothing_can_be_locked_in_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(sandbox, "files", lambda name: tmp_path)
     problem = "it cannot be locked in: OSError: libseccomp is missing: install the system's package libseccomp2"
     assert problem in isolation_problem()
+    monkeypatch.undo()
+    monkeypatch.setattr(inside.os, "defpath", str(tmp_path))
+    monkeypatch.setattr(sandbox, "libraries", inside.libraries.__wrapped__)
+    assert "the command ldd, which says what Python is linked to, cannot be run" in isolation_problem()
+    monkeypatch.undo()
+    monkeypatch.setattr(sandbox, "PACKAGES", (*inside.PACKAGES, "no_such_package"))
+    assert "No module named 'no_such_package'" in isolation_problem()
 
 
 def test_who_ends_before_the_inputs_are_read_keeps_nobody_waiting():

@@ -38,8 +38,9 @@ SUBMISSIONS holds a folder per student with a3_attention/student.py, a3_attentio
 a3_attention/a3_attention.ipynb in it, or a zip of these instead. Reports for students are written beside the table, to
 feedback/STUDENT/ASSIGNMENT.md, and the same for programs to details/; what has not changed is not run again.
 
-On Linux each submission runs in a process of its own that sees neither files nor network nor the solution. Where this
-cannot be had the command refuses, unless you trust every submission and say --no-isolation.
+On Linux each submission is read and runs in processes of its own that see neither files nor network nor the solution,
+and end with this one. Where this cannot be had the command refuses, unless you trust every submission and say
+--no-isolation.
 
 The exit code is 1 if the grader itself failed on a submission; the others have their points."""
 

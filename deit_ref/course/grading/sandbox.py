@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deit_ref.course.grading.inside import PACKAGES_AT, covered, folders, libraries, python
+from deit_ref.course.grading.inside import PACKAGES, PACKAGES_AT, covered, folders, libraries, python
 
 LEFT = "deit_ref_grading_"  # of the names of temporary folders
 # What of deit_ref a submission may import: types and checks, no solution.
@@ -61,18 +61,23 @@ class Limits:
     memory: int = 2 * 2**30
     threads: int = 16
     file_bytes: int = 2**24
-    answer_bytes: int = 2**27
+    answer_bytes: int = 2**24
 
 
 # Of taking a file apart. Seconds on a processor do not hang on how busy the machine is.
-READING = Limits(start_up=60.0, cpu_seconds=5, memory=2**30)
+READING = Limits(start_up=60.0, cpu_seconds=5, memory=2**30, answer_bytes=2**27)
 
 
 def isolation_problem() -> str | None:
     """Why submissions cannot be locked in on this machine, or None if they can."""
     if not sys.platform.startswith("linux"):
         return f"the operating system is {sys.platform}, and only Linux has the namespaces that lock a submission in"
-    answer = run({"student": "def f(): return 1.5"}, "student", [Call("f")])[0]
+    # Whatever is needed and missing in there must not cost a class its points.
+    text = f"import {', '.join(PACKAGES)}\ndef f(): return 1.5"
+    try:
+        answer = run({"student": text}, "student", [Call("f")])[0]
+    except ValueError as error:
+        return str(error)
     if answer.arrays is not None and answer.arrays[0] == 1.5:
         return None
     return f"a trial run failed ({answer.problem})"
@@ -165,17 +170,17 @@ def _started(script: str, sources: Mapping[str, str], asked: Any, limits: Limits
         limits: of the process.
         isolated: see `run`.
     """
+    head = _job(script, sources, limits) if isolated else b""
     with ExitStack() as stack:
         reading, answers = os.pipe()
         stack.callback(os.close, reading)
         ended, lifeline = os.pipe()  # its other end closes when this process does, however that happens
         python = [sys.executable, "-I"]
         if isolated:
-            head = _job(script, sources, limits)
             prison = str(files("deit_ref") / "course" / "grading" / "prison.py")
             command = [*python, "-S", prison, str(answers), str(ended)]
         else:
-            head, work = b"", stack.enter_context(_folder(sources))
+            work = stack.enter_context(_folder(sources))
             command = [*python, "-X", "utf8", f"{work}/{script}", str(answers), work]
         try:
             process = subprocess.Popen(

@@ -556,6 +556,11 @@ def test_reading_takes_time_in_proportion_to_the_size(name):
     assert found.problems == ()
 
 
+def test_of_a_file_in_a_zip_no_more_is_unpacked_than_it_may_have():
+    bomb = packed({"student.py": "#" * 10**6})
+    assert reading.unpacked(bomb, ["student.py"], 1001) == (("student.py", []), b"#" * 1001)
+
+
 def test_a_name_in_a_zip_may_be_as_long_as_it_likes(tmp_path):
     put(tmp_path, "ann.zip", packed({"student.py": "x = 1", "a/" * 30000 + "b.py": ""}))
     assert read("ann", tmp_path / "ann.zip", NAME).content == b"x = 1"

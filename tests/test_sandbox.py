@@ -307,7 +307,8 @@ def test_calls_of_the_system_that_no_task_needs_are_refused():
 
 
 def test_the_root_holds_what_is_named_and_nothing_else():
-    paths = ["/", "/dev", *inside.covered()]
+    places = (Path(sysconfig.get_path("stdlib"), name) for name in ("site-packages", "dist-packages"))
+    paths = ["/", "/dev", *(str(path) for path in places if path.is_dir())]
     (answer,) = asked(module(f"""
         import json, os
         found = json.dumps([sorted(os.listdir(path)) for path in {paths!r}])
@@ -316,7 +317,6 @@ def test_the_root_holds_what_is_named_and_nothing_else():
     shown = [*inside.folders().values(), *inside.libraries(), f"/{prison.WORK}", f"/{prison.SCRATCH}", "/dev"]
     assert root == sorted({path.split("/")[1] for path in shown})
     assert devices == ["null", "urandom"]
-    assert covered
     assert not any(covered)
 
 

@@ -5,7 +5,9 @@
 from .. import planted
 
 # The quick ones of a file first.
-SUBMISSION = """test_course_grading::test_of_a_notebook_only_code_is_taken test_course_grading::test_a_decorator_goes_with_what_it_decorates
+SUBMISSION = """test_course_grading::test_of_a_file_in_a_zip_no_more_is_unpacked_than_it_may_have
+test_course_grading::test_who_writes_much_that_is_no_python_is_told_of_ten
+test_course_grading::test_of_a_notebook_only_code_is_taken test_course_grading::test_a_decorator_goes_with_what_it_decorates
 test_course_grading::test_of_a_block_all_that_would_run_must_be_a_definition
 test_course_grading::test_many_cells_are_too_long_together test_course_grading::test_utf16_of_either_byte_order
 test_course_grading::test_a_folder_goes_before_a_zip_of_the_same_student_and_may_be_called_like_one
@@ -58,6 +60,10 @@ MUTANTS = [
         ("tasks = list(dict.fromkeys(task[\"name\"] for row in rows for task in row[\"tasks\"]))", "tasks = [task[\"name\"] for task in rows[0][\"tasks\"]]", "two assignments in one table"),
         ("wrong = len(said) if found is not None and task.name in found.names else len(cases)", "wrong = len(said)", "a missing function"),
         ("before=plan.before,", "before=\"\",", "lost imports"),
+    ),
+    *planted(
+        "course/grading/grade.py", "test_course_grading::test_no_cell_of_the_table_is_a_formula "
+        "test_course_grading::test_names_and_messages_are_text_in_a_report test_course_grading",
         ("re.match(r\"\\s*[-=+@", "re.match(r\"[-=+@", "a formula after a space"),
         ("_printable(re.sub(r\"\\s\", \" \", text))", "_printable(text)", "a name with a line's end in the table"),
         ("return _ACTIVE_FIRST.sub(r\"\\1\\\\\\2\", text)", "return text", "a name that is a heading"),

@@ -28,27 +28,21 @@ Statement = tuple[ast.stmt, str]  # and its lines; a definition has them for its
 
 def main() -> None:
     """Call the function that is asked for on standard input, and write what it gives, or why it gives nothing."""
+    import resource  # not there on every system on which students use `module`
+
     function, arguments, seconds, memory = pickle.load(sys.stdin.buffer)  # written by the grader
-    with open(int(sys.argv[1]), "wb", buffering=0) as answers:
-        import resource  # not there on every system on which students use `module`
-
-        for name, value in (("AS", memory), ("CPU", seconds)):
-            with suppress(OSError, ValueError):  # a system without
-                resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
-        try:
-            about, content = globals()[function](*arguments)
-            write(answers, b"J", json.dumps(about).encode())
-            write(answers, b"B", content)
-        except Exception as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            write(answers, b"E", (reason or type(error).__name__).encode("utf-8", "backslashreplace"))
-
-
-def write(answers: io.FileIO, kind: bytes, content: bytes) -> None:
-    """A letter, a length and the content."""
-    rest = memoryview(kind + len(content).to_bytes(8, "little") + content)
-    while rest:
-        rest = rest[answers.write(rest) :]
+    for name, value in (("AS", memory), ("CPU", seconds)):
+        with suppress(OSError, ValueError):  # a system without
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
+    try:
+        about, content = globals()[function](*arguments)
+        frames = [(b"J", json.dumps(about).encode()), (b"B", content)]
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        frames = [(b"E", (reason or type(error).__name__).encode("utf-8", "backslashreplace"))]
+    with open(int(sys.argv[1]), "wb") as answers:
+        for kind, content in frames:
+            answers.write(kind + len(content).to_bytes(8, "little") + content)
 
 
 def listed(archive: bytes, places: Sequence[str]) -> tuple[list[str], bytes]:

@@ -21,7 +21,7 @@ test_course_grading::test_a_second_run_grades_only_what_changed test_course_grad
 
 PRISON = """test_sandbox::test_calls_of_the_system_that_no_task_needs_are_refused test_sandbox::test_nothing_outlives_a_grader_that_is_killed
 test_sandbox::test_who_ends_before_the_inputs_are_read_keeps_nobody_waiting
-test_sandbox::test_an_ordinary_user_can_lock_in_and_is_locked_in test_sandbox"""
+test_sandbox::test_an_ordinary_user_can_lock_in_and_is_locked_in test_sandbox::test_it_cannot_get_at_this_machine test_sandbox"""
 
 MUTANTS = [
     *planted(

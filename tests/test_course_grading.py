@@ -24,7 +24,7 @@ from deit_ref.course.assignments.a3_attention import ASSIGNMENT
 from deit_ref.course.grading import grade, inside, reading, sandbox, submission
 from deit_ref.course.grading.check import PUBLIC_SEED
 from deit_ref.course.grading.grade import grade_all, grade_one, plan, report, write_table
-from deit_ref.course.grading.sandbox import Limits
+from deit_ref.course.grading.process import Limits
 from deit_ref.course.grading.submission import Code, Submission, read, students
 from deit_ref.course.release.build import build, student_files
 from deit_ref.course.release.source import source
@@ -267,8 +267,9 @@ def test_zips_are_read_without_being_unpacked(tmp_path):
     put(tmp_path, "dan.zip", b"PK no zip")
     put(tmp_path, f"eve/{NAME}.zip", packed({"student.py": "x = 3"})[:-30])
     put(tmp_path, "fay.zip", packed({"../../student.py": "x = 4"}))
+    put(tmp_path, "gil.zip", packed({"my_student.py": "x = 5"}))
     found = {name: read(name, path, NAME) for name, path in students(tmp_path).items()}
-    assert list(found) == ["ann", "bea", "cat", "dan", "eve", "fay"]
+    assert list(found) == ["ann", "bea", "cat", "dan", "eve", "fay", "gil"]
     assert found["ann"].content == b"x = 1"
     assert found["ann"].others == ()  # one file, with and without the folder that holds all
     assert found["bea"].content == b"x = 2"
@@ -276,6 +277,7 @@ def test_zips_are_read_without_being_unpacked(tmp_path):
     assert found["dan"].problem == "it cannot be read: File is not a zip file"
     assert found["eve"].problem == "it cannot be read: File is not a zip file"
     assert found["fay"].content == b"x = 4"
+    assert found["gil"].problem == "nothing was handed in."
     assert sorted(path.name for path in tmp_path.rglob("*.py")) == []
 
 

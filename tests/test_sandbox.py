@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 import deit_ref
-from deit_ref.course.grading import inside, prison, sandbox
-from deit_ref.course.grading.sandbox import Answer, Call, Limits, _arrays, isolation_problem, run
+from deit_ref.course.grading import inside, prison, process, sandbox
+from deit_ref.course.grading.process import Limits
+from deit_ref.course.grading.sandbox import Answer, Call, _arrays, isolation_problem, run
 
 SMALL = Limits(seconds=2.0, start_up=20.0, memory=2**30, answer_bytes=2**20)
 HONEST = "\ndef g(x):\n    return x + 1\n"
@@ -381,12 +382,13 @@ def test_why_nothing_can_be_locked_in_is_said(monkeypatch, tmp_path):
     (place / "prison.py").write_text(broken)
     for name in (*(f"{name}.py" for name in sandbox.SHARED), "course/grading/worker.py"):
         (tmp_path / name).write_text("")
-    monkeypatch.setattr(sandbox, "files", lambda name: tmp_path)
+    for user in (sandbox, process):
+        monkeypatch.setattr(user, "files", lambda name: tmp_path)
     problem = "it cannot be locked in: OSError: libseccomp is missing: install the system's package libseccomp2"
     assert problem in isolation_problem()
     monkeypatch.undo()
     monkeypatch.setattr(inside.os, "defpath", str(tmp_path))
-    monkeypatch.setattr(sandbox, "libraries", inside.libraries.__wrapped__)
+    monkeypatch.setattr(process, "libraries", inside.libraries.__wrapped__)
     assert "the command ldd, which says what Python is linked to, cannot be run" in isolation_problem()
     monkeypatch.undo()
     monkeypatch.setattr(sandbox, "PACKAGES", (*inside.PACKAGES, "no_such_package"))
@@ -443,16 +445,16 @@ def grader(folder, *, isolated):
     """A grader whose submission runs already, with its temporary files in a folder."""
     script = GRADER.replace("ISOLATED", str(isolated))
     environment = {**os.environ, "TMPDIR": str(folder)}
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout.readline() == "runs\n"
-    return process
+    running = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)
+    assert running.stdout.readline() == "runs\n"
+    return running
 
 
 def test_nothing_outlives_a_grader_that_is_killed(tmp_path):
-    with grader(tmp_path, isolated=True) as process:
-        below = {pid: os.pidfd_open(pid) for pid in descendants(process.pid)}
+    with grader(tmp_path, isolated=True) as running:
+        below = {pid: os.pidfd_open(pid) for pid in descendants(running.pid)}
         assert len(below) == 3
-        process.kill()
+        running.kill()
         try:
             for descriptor in below.values():  # ready to be read when its process has ended
                 assert select.select([descriptor], [], [], 60)[0], "it still runs"
@@ -465,16 +467,16 @@ def test_nothing_outlives_a_grader_that_is_killed(tmp_path):
 
 
 def test_without_isolation_the_next_run_removes_what_a_killed_one_left(tmp_path, monkeypatch):
-    with grader(tmp_path, isolated=False) as process:
-        (worker,) = descendants(process.pid)
+    with grader(tmp_path, isolated=False) as running:
+        (worker,) = descendants(running.pid)
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-        (tmp_path / f"{sandbox.LEFT}of_another_kind").write_text("")
+        (tmp_path / f"{process.LEFT}of_another_kind").write_text("")
         assert is_right(asked(HONEST, "g", isolated=False)[0])
         assert len(list(tmp_path.iterdir())) == 2  # nothing of a grader that lives is removed
-        process.kill()
+        running.kill()
         os.kill(worker, signal.SIGKILL)
     assert is_right(asked(HONEST, "g", isolated=False)[0])
-    assert [path.name for path in tmp_path.iterdir()] == [f"{sandbox.LEFT}of_another_kind"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"{process.LEFT}of_another_kind"]
 
 
 def opened_to_others(paths):

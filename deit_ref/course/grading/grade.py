@@ -22,12 +22,12 @@ import numpy as np
 
 from deit_ref.course import cut
 from deit_ref.course.grading.check import Verdict, judge
-from deit_ref.course.grading.sandbox import SHARED, Call, Limits, run
+from deit_ref.course.grading.process import LIMITS, Limits
+from deit_ref.course.grading.sandbox import SHARED, Call, run
 from deit_ref.course.grading.submission import Submission, code, handed_in, read, students
 from deit_ref.course.task import Assignment, Case, Task, messages, points_of, seeded
 
 Result = dict[str, Any]  # what stands in the details
-LIMITS = Limits()
 
 
 class Plan(NamedTuple):

@@ -1,34 +1,27 @@
 """Reads what a student handed in, and runs its functions on given inputs, in processes that can do no harm.
 
-On Linux such a process is locked in by `prison.py`: it sees what `inside.py` lists and nothing else, has no network, no
-other processes, little memory and little time, and ends with this one. Results come back as plain arrays or as text.
+On Linux such a process, which `process.py` starts, is locked in by `prison.py`: it sees what `inside.py` lists and
+nothing else, has no network, no other processes, little memory and little time, and ends with this one. Results come
+back as plain arrays or as text.
 """
 
 import io
 import json
 import math
 import os
-import pickle
-import secrets
 import select
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from deit_ref.course.grading.inside import PACKAGES, PACKAGES_AT, covered, folders, libraries, python
+from deit_ref.course.grading.inside import PACKAGES
+from deit_ref.course.grading.process import LIMITS, Limits, started
 
-LEFT = "deit_ref_grading_"  # of the names of temporary folders
 # What of deit_ref a submission may import: types and checks, no solution.
 SHARED = ("checks", "chapters", "arrays", "config", "image_processing", "outputs", "trace", "weights")
 
@@ -47,21 +40,6 @@ class Answer:
 
     arrays: tuple[np.ndarray[Any, Any], ...] | None = None
     problem: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Seconds of one call and of the file's import; of the process seconds on a processor, bytes, threads and bytes of
-    each file; bytes of all answers together.
-    """
-
-    seconds: float = 10.0
-    start_up: float = 30.0
-    cpu_seconds: int = 3600
-    memory: int = 2 * 2**30
-    threads: int = 16
-    file_bytes: int = 2**24
-    answer_bytes: int = 2**24
 
 
 # Of taking a file apart. Seconds on a processor do not hang on how busy the machine is.
@@ -88,7 +66,7 @@ def run(
     module: str,
     calls: Sequence[Call],
     *,
-    limits: Limits = Limits(),
+    limits: Limits = LIMITS,
     isolated: bool = True,
 ) -> list[Answer]:
     """The answers to the calls, one for each.
@@ -124,7 +102,7 @@ def _run_once(
     sources |= {f"deit_ref/{name}.py": _source(f"{name}.py") for name in SHARED}
     sources |= {"deit_ref/__init__.py": "", "worker.py": _source("course/grading/worker.py")}
     asked = {"module": module, "calls": [tuple(call) for call in calls]}
-    with _started("worker.py", sources, asked, limits, isolated=isolated) as reading:
+    with started("worker.py", sources, asked, limits, isolated=isolated) as reading:
         return list(_read_answers(reading, calls, limits))
 
 
@@ -141,7 +119,7 @@ def apart(function: str, *arguments: Any, isolated: bool = True) -> tuple[Any, b
     """
     sources = {"reading.py": _source("course/grading/reading.py")}
     asked = (function, arguments, READING.cpu_seconds, READING.memory)
-    with _started("reading.py", sources, asked, READING, isolated=isolated) as reading:
+    with started("reading.py", sources, asked, READING, isolated=isolated) as reading:
         deadline = time.monotonic() + READING.start_up
         frames: list[bytes] = []
         for kind in (b"J", b"B"):
@@ -157,55 +135,6 @@ def apart(function: str, *arguments: Any, isolated: bool = True) -> tuple[Any, b
                 raise ValueError(_shown(content))
             frames.append(content)
     return json.loads(frames[0]), frames[1]
-
-
-@contextmanager
-def _started(script: str, sources: Mapping[str, str], asked: Any, limits: Limits, *, isolated: bool) -> Iterator[int]:
-    """A process that runs one of the sources, and where its answers can be read; it ends with the block.
-
-    Args:
-        script: the source to run. It gets ANSWERS, a file descriptor to write to, and folders to import from.
-        sources: name -> text, the files beside it.
-        asked: what it reads from its standard input, pickled.
-        limits: of the process.
-        isolated: see `run`.
-    """
-    head = _job(script, sources, limits) if isolated else b""
-    with ExitStack() as stack:
-        reading, answers = os.pipe()
-        stack.callback(os.close, reading)
-        ended, lifeline = os.pipe()  # its other end closes when this process does, however that happens
-        python = [sys.executable, "-I"]
-        if isolated:
-            prison = str(files("deit_ref") / "course" / "grading" / "prison.py")
-            command = [*python, "-S", prison, str(answers), str(ended)]
-        else:
-            work = stack.enter_context(_folder(sources))
-            command = [*python, "-X", "utf8", f"{work}/{script}", str(answers), work]
-        try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
-                pass_fds=(answers, ended), start_new_session=True,
-                env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            )  # fmt: skip
-        except BaseException:
-            os.close(lifeline)
-            raise
-        finally:
-            os.close(answers)
-            os.close(ended)
-        try:
-            assert process.stdin is not None
-            with suppress(BrokenPipeError), process.stdin:  # it has ended already; reading says so
-                process.stdin.write(head)
-                pickle.dump(asked, process.stdin)
-            yield reading
-        finally:
-            os.close(lifeline)  # and with it all processes in the prison
-            if not isolated:
-                with suppress(OSError):  # nothing is left of it
-                    os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def _read_answers(reading: int, calls: Sequence[Call], limits: Limits) -> Any:
@@ -298,46 +227,3 @@ def _shown(content: bytes, most: int = 2000) -> str:
 
 def _source(name: str) -> str:
     return (files("deit_ref") / name).read_text(encoding="utf-8")
-
-
-def _job(script: str, sources: Mapping[str, str], limits: Limits) -> bytes:
-    """What `prison.py` has to know, with its length before it."""
-    job = {
-        "python": python(),
-        "script": script,
-        "visible": [*folders().items(), *((path, path) for path in libraries())],
-        "covered": covered(),
-        "path": [PACKAGES_AT],
-        "files": dict(sources),
-        # A user that nobody else is: the system counts threads by user.
-        "uid": 2**17 + secrets.randbelow(2**30) if os.getuid() == 0 else None,
-        "limits": {"AS": limits.memory, "NPROC": limits.threads, "FSIZE": limits.file_bytes, "NOFILE": 64,
-                   "CPU": limits.cpu_seconds, "CORE": 0, "MEMLOCK": 0, "MSGQUEUE": 0},
-    }  # fmt: skip
-    text = json.dumps(job).encode()
-    return len(text).to_bytes(8, "little") + text
-
-
-@contextmanager
-def _folder(sources: Mapping[str, str]) -> Iterator[str]:
-    """The sources as files, in a folder whose name says whose it is; those of graders that were killed are removed."""
-    for left in Path(tempfile.gettempdir()).glob(f"{LEFT}*"):
-        pid, _, started = left.name.removeprefix(LEFT).partition("_")
-        with suppress(OSError):  # another grader was faster
-            if left.lstat().st_uid == os.getuid() and _start_of(pid) != started.partition("_")[0]:
-                shutil.rmtree(left)
-    own = f"{LEFT}{os.getpid()}_{_start_of(str(os.getpid()))}_"
-    with tempfile.TemporaryDirectory(prefix=own) as folder:
-        for name, text in sources.items():
-            path = Path(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        yield folder
-
-
-def _start_of(pid: str) -> str:
-    """When a process was started, in ticks since the machine was: no two have this and the number in common."""
-    try:
-        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return "unknown"

@@ -96,6 +96,11 @@ MUTANTS = [
         ("if name == place or name.endswith(f\"/{place}\"):", "if name.endswith(place):", "a file called my_student.py"),
     ),
     *planted(
+        "course/grading/process.py", "test_sandbox::test_without_isolation_the_next_run_removes_what_a_killed_one_left",
+        ("if left.lstat().st_uid == os.getuid() and _start_of(pid) != started.partition(\"_\")[0]:", "if left.lstat().st_uid == os.getuid():", "two graders at a time"),
+        ("                shutil.rmtree(left)\n", "                pass\n", "what a killed grader left"),
+    ),
+    *planted(
         "course/grading/prison.py", PRISON,
         ("REMOUNT | RDONLY | NOSUID | NODEV, None)\n    small", "REMOUNT | NOSUID | NODEV, None)\n    small", "who writes beside the scratch folder"),
         (",nr_inodes=1k", "", "empty files"),
@@ -108,7 +113,6 @@ MUTANTS = [
         "course/grading/inside.py", "test_sandbox::test_who_lies_where_everybody_may_look_is_told test_sandbox::test_only_named_packages_are_there_even_if_a_course_stands_in_the_environment test_sandbox",
         ("real.is_relative_to(folder) and not any(real.is_relative_to(other) for other in hidden)", "real.is_relative_to(folder)", "a course below site-packages"),
         ("        real = Path(os.path.realpath(path))\n", "        real = Path(path)\n", "a link"),
-        ("return os.path.realpath(sys.executable)", "return sys.executable", "an environment"),
         ("for path in (own, *beside) if path.is_dir()}", "for path in (own.parent, *beside) if path.is_dir()}", "another package"),
         ("return [str(path) for path in inside if path.is_dir()]", "return []", "packages in the standard library's folder"),
     ),
@@ -125,8 +129,6 @@ MUTANTS = [
         ("            if call.function != broken:\n                break\n", "", "another function after a crash"),
         ("if size > left:", "if False:", "a forged size"),
         ("        left -= size\n", "", "many answers"),
-        ("if left.lstat().st_uid == os.getuid() and _start_of(pid) != started.partition(\"_\")[0]:", "if left.lstat().st_uid == os.getuid():", "two graders at a time"),
-        ("                shutil.rmtree(left)\n", "                pass\n", "what a killed grader left"),
         ("dtype.kind not in \"biufc\" or", "", "an answer of text"),
         ("if len(arrays) > most:", "if len(arrays) >= most:", "exactly so many arrays"),
     ),

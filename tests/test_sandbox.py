@@ -441,13 +441,18 @@ def descendants(pid):
     return found[1:]
 
 
+@contextlib.contextmanager
 def grader(folder, *, isolated):
     """A grader whose submission runs already, with its temporary files in a folder."""
     script = GRADER.replace("ISOLATED", str(isolated))
     environment = {**os.environ, "TMPDIR": str(folder)}
-    running = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)
-    assert running.stdout.readline() == "runs\n"
-    return running
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
+        try:
+            assert running.stdout.readline() == "runs\n"
+            yield running
+        finally:
+            running.kill()
 
 
 def test_nothing_outlives_a_grader_that_is_killed(tmp_path):
@@ -467,14 +472,15 @@ def test_nothing_outlives_a_grader_that_is_killed(tmp_path):
 
 
 def test_without_isolation_the_next_run_removes_what_a_killed_one_left(tmp_path, monkeypatch):
-    with grader(tmp_path, isolated=False) as running:
-        (worker,) = descendants(running.pid)
+    with contextlib.ExitStack() as stack:
+        below = []  # what is killed after the grader, which would clean up behind it
+        stack.callback(lambda: [os.kill(pid, signal.SIGKILL) for pid in below])
+        running = stack.enter_context(grader(tmp_path, isolated=False))
+        below += descendants(running.pid)
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         (tmp_path / f"{process.LEFT}of_another_kind").write_text("")
         assert is_right(asked(HONEST, "g", isolated=False)[0])
         assert len(list(tmp_path.iterdir())) == 2  # nothing of a grader that lives is removed
-        running.kill()
-        os.kill(worker, signal.SIGKILL)
     assert is_right(asked(HONEST, "g", isolated=False)[0])
     assert [path.name for path in tmp_path.iterdir()] == [f"{process.LEFT}of_another_kind"]
 

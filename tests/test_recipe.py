@@ -22,7 +22,7 @@ def test_the_papers_recipe():
         "ema_decay": 0.99996, "ema_warmup": False,
         "crop": "resized", "padding": 4, "flip": 0.5, "repeats": 3, "rand_augment": 2, "magnitude": 9, "erasing": 0.25,
         "mixup": 0.8, "cutmix": 1.0, "mix_probability": 1.0, "mix_switch": 0.5,
-        "distillation": "none", "alpha": 0.5, "tau": 1.0,
+        "distillation": "none", "alpha": 0.5, "tau": 1.0, "soft_division": "entries", "shared_targets": False,
         "mask_ratio": 0.6, "mask_block": 1,
     }  # fmt: skip
     assert recipe.scaled_learning_rate == 1e-3
@@ -61,6 +61,8 @@ def test_small_photos_lose_no_margin():
         ({"optimizer": "adam"}, r"optimizer must be one of .* Did you mean 'adamw'"),
         ({"crop": "random"}, "crop must be one of"),
         ({"distillation": "both"}, "distillation must be one of"),
+        ({"soft_division": "classes"}, "soft_division must be one of entries, images; got 'classes'"),
+        ({"shared_targets": 1}, "shared_targets must be"),
         ({"epochs": 0}, "epochs must"),
         ({"batch_size": 1.5}, "batch_size must"),
         ({"padding": -1}, "padding must"),
@@ -211,5 +213,7 @@ def test_photos_are_turned_in_evaluation_as_the_recipe_says():
 def test_models_by_their_sizes():
     sizes = {name: (c.hidden_size, c.num_hidden_layers, c.num_attention_heads, c.intermediate_size, c.layer_norm_eps)
              for name, c in MODELS.items() if name.startswith("cifar")}  # fmt: skip
-    assert sizes == {"cifar10": (128, 6, 4, 512, 1e-6), "cifar10-small": (64, 4, 2, 256, 1e-6)}
+    small = (64, 4, 2, 256, 1e-6)
+    assert sizes == {"cifar10": (128, 6, 4, 512, 1e-6), "cifar10-small": small, "cifar10-small-one-token": small}
+    assert [MODELS[name].distilled for name in sizes] == [True, True, False]
     assert {MODELS[name].grid for name in sizes} == {(8, 8)}

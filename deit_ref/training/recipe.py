@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deit_ref import checks
-from deit_ref.config import DeiTConfig
+from deit_ref.config import SOFT_DIVISIONS, DeiTConfig
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.variants import VARIANTS
 
@@ -64,6 +64,10 @@ class Recipe:
         distillation: "none", "soft" or "hard".
         alpha: the teacher's share of the loss.
         tau: temperature of soft distillation.
+        soft_division: what its divergence is divided by: "entries" as in the released code; "images" as in equation 2,
+            which makes the teacher as many times as heavy as there are classes.
+        shared_targets: whether every head learns from labels and teacher alike, instead of one from each; a model with
+            one head can learn from a teacher in no other way. For comparison, as in the paper's table 3.
         mask_ratio: share of the patches that are hidden.
         mask_block: side of a hidden square, in patches.
     """
@@ -103,6 +107,8 @@ class Recipe:
     distillation: str = "none"
     alpha: float = 0.5
     tau: float = 1.0
+    soft_division: str = "entries"
+    shared_targets: bool = False
     mask_ratio: float = 0.6
     mask_block: int = 1
 
@@ -112,6 +118,7 @@ class Recipe:
         checks.choice("optimizer", self.optimizer, OPTIMIZERS)
         checks.choice("crop", self.crop, CROPS)
         checks.choice("distillation", self.distillation, DISTILLATIONS)
+        checks.choice("soft_division", self.soft_division, SOFT_DIVISIONS)
         for name in ("image_size", "epochs", "batch_size", "repeats", "mask_block"):
             checks.integer(name, getattr(self, name))
         for name in ("padding", "rand_augment", "magnitude"):
@@ -132,6 +139,7 @@ class Recipe:
         if self.ema_decay is not None:
             checks.number("ema_decay", self.ema_decay, low=0, high=1)
         checks.boolean("ema_warmup", self.ema_warmup)
+        checks.boolean("shared_targets", self.shared_targets)
         if self.apply_exif is not None:
             checks.boolean("apply_exif", self.apply_exif)
         if self.distillation != "none" and self.task != "classification":
@@ -171,7 +179,7 @@ class Recipe:
         return dataclasses.replace(processing, apply_exif=bool(self.apply_exif))
 
 
-def _small(dim: int, depth: int, *, patch: int = 4) -> DeiTConfig:
+def _small(dim: int, depth: int, *, patch: int = 4, distilled: bool = True) -> DeiTConfig:
     return DeiTConfig(
         hidden_size=dim,
         num_hidden_layers=depth,
@@ -182,6 +190,7 @@ def _small(dim: int, depth: int, *, patch: int = 4) -> DeiTConfig:
         encoder_stride=patch,
         layer_norm_eps=1e-6,
         num_labels=10,
+        distilled=distilled,
     )
 
 
@@ -189,6 +198,7 @@ MODELS: Mapping[str, DeiTConfig] = {
     **VARIANTS,
     "cifar10": _small(128, 6),
     "cifar10-small": _small(64, 4),
+    "cifar10-small-one-token": _small(64, 4, distilled=False),
 }
 FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 

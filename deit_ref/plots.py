@@ -8,6 +8,7 @@ pixels. The attentions are those of `forward(..., output_attentions=True)`, or
 matplotlib is imported inside the functions; it is in the extra plots.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -44,7 +45,8 @@ _CURVES: Mapping[str, Mapping[str, Any]] = {
 _HEADS: Mapping[str, Mapping[str, Any]] = {
     "class head": {"color": "#b4530a", "marker": "s"},
     "distillation head": {"color": "#6f42c1", "marker": "^"},
-    "average": {"color": "#222222", "marker": "o"},
+    "mean of logits": {"color": "#222222", "marker": "o"},
+    "mean of probabilities": {"color": "#0a7d8c", "marker": "D"},
 }
 
 
@@ -296,8 +298,8 @@ def distillation_chart(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> "F
     """What students learned from whom: a mark for each seed and a line for the mean, side by side for the heads.
 
     Args:
-        results: as `benchmark.distillation` writes them: a way of teaching -> its runs, each with the accuracies
-            (0 to 1) of "class head", "distillation head" and "average".
+        results: a way of teaching -> its runs, each with the accuracies (0 to 1) of some of "class head",
+            "distillation head", "mean of logits" and "mean of probabilities".
 
     Raises:
         ValueError: a way has no runs.
@@ -306,14 +308,17 @@ def distillation_chart(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> "F
         raise ValueError(f"A chart needs a run of each way, got none of {checks.some(empty)}: train on.")
     ticker = _matplotlib("ticker")
     figure = _matplotlib("figure").Figure(figsize=(7.2, 3.9), dpi=DPI, facecolor="white")
-    axes = figure.add_axes((0.09, 0.1, 0.89, 0.74))
+    axes = figure.add_axes((0.09, 0.14, 0.89, 0.7))
+    labelled: set[str] = set()
     for j, (head, style) in enumerate(_HEADS.items()):
         for i, runs in enumerate(results.values()):
-            values, x = [float(run[head]) for run in runs], i + 0.25 * (j - 1)
-            label = head if i == 0 else "_"
+            values, x = [float(run[head]) for run in runs if head in run], i + 0.2 * (j - 1.5)
+            if not values:
+                continue
+            label, labelled = ("_", labelled) if head in labelled else (head, {*labelled, head})
             axes.plot([x] * len(values), values, linestyle="", alpha=0.7, label=label, **style)
-            axes.plot([x - 0.1, x + 0.1], [np.mean(values)] * 2, color=style["color"], linewidth=2, label="_mean")
-    axes.set_xticks(range(len(results)), list(results), fontsize=9)
+            axes.plot([x - 0.08, x + 0.08], [np.mean(values)] * 2, color=style["color"], linewidth=2, label="_mean")
+    axes.set_xticks(range(len(results)), [textwrap.fill(way, 18) for way in results], fontsize=9)
     axes.tick_params(labelsize=8)
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -321,6 +326,82 @@ def distillation_chart(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> "F
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
     axes.legend(fontsize=8, frameon=False, loc="best")
     _title(figure, "Accuracy on test photos, by teaching; a mark is a seed, a line the mean")
+    return figure
+
+
+def by_block(
+    curves: Mapping[str, Sequence[Sequence[float]]], places: Sequence[str], *, title: str, percent: bool = False
+) -> "Figure":
+    """Something that changes on the way through the blocks: a thin line for each seed, a strong one for the mean.
+
+    Args:
+        curves: name -> a row for each seed, of a number for each place; a lone curve may have the name "".
+        places: what stands below.
+        title: what is drawn.
+        percent: whether the numbers are shares.
+
+    Raises:
+        ValueError: a row has another length than the places, or a curve has no rows.
+    """
+    for name, rows in curves.items():
+        if not rows or any(len(row) != len(places) for row in rows):
+            raise ValueError(
+                f"Expected rows of {len(places)} numbers, one for each place, got of {name!r} "
+                f"{[len(row) for row in rows]}: give a row for each seed."
+            )
+    figure = _matplotlib("figure").Figure(figsize=(7.2, 3.9), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0.09, 0.13, 0.89, 0.73))
+    for i, (name, rows) in enumerate(curves.items()):
+        color = f"C{i}"
+        for row in rows if len(rows) > 1 else ():
+            axes.plot(range(len(places)), row, color=color, linewidth=0.7, alpha=0.5, label="_seed")
+        axes.plot(range(len(places)), np.mean(rows, axis=0), color=color, linewidth=2, marker=".", label=name)
+    axes.set_xticks(range(len(places)), list(places), fontsize=9)
+    axes.set_xlabel("after block", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if percent:
+        axes.yaxis.set_major_formatter(_matplotlib("ticker").PercentFormatter(1))
+    if any(curves):
+        axes.legend(fontsize=8, frameon=False, loc="best")
+    _title(figure, title)
+    return figure
+
+
+def by_head(values: Any, *, title: str, percent: bool = False) -> "Figure":
+    """A number for each layer (rows) and head (columns): the larger the darker.
+
+    Args:
+        values: (layers, heads).
+        title: what is drawn.
+        percent: whether the numbers are shares.
+
+    Raises:
+        ValueError: another shape.
+    """
+    table = as_like("values", values, np.empty(0))
+    if table.ndim != 2 or 0 in table.shape:
+        raise ValueError(
+            f"Expected a number for each layer and head, got the shape {table.shape}: give rows of layers."
+        )
+    layers, heads = table.shape
+    left, top, side = 0.75, 0.55, (0.7, 0.45)
+    width, height = max(left + side[0] * heads + 0.9, 5.0), top + side[1] * layers + 0.45
+    figure = _matplotlib("figure").Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((left / width, 0.45 / height, side[0] * heads / width, side[1] * layers / height))
+    image = axes.imshow(table, cmap="Blues", aspect="auto")
+    axes.set_xticks(range(heads), [f"head {head}" for head in range(heads)], fontsize=8)
+    axes.set_yticks(range(layers), [f"layer {layer}" for layer in range(layers)], fontsize=8)
+    axes.tick_params(length=0)
+    middle = (table.min() + table.max()) / 2
+    for (layer, head), value in np.ndenumerate(table):
+        text = f"{value:.1%}" if percent else f"{value:.2f}"
+        axes.text(head, layer, text, ha="center", va="center", fontsize=8, color="white" if value > middle else "black")
+    bar = _color_bar(figure, axes, image)
+    if percent:
+        bar.ax.yaxis.set_major_formatter(_matplotlib("ticker").PercentFormatter(1))
+    _title(figure, title)
     return figure
 
 

@@ -53,8 +53,8 @@ def test_divided_by_images_the_teacher_is_as_many_times_as_heavy_as_there_are_cl
 def test_how_hard_each_teaching_pulls_at_a_student_that_knows_nothing():
     """The mean length of the gradient at an image's distillation logits, of ten equal classes, alpha a half.
 
-    Hard: (1/10, ..) - (1, 0, ..) has the length sqrt(0.9), and half of it is 0.474, whoever teaches. Soft at temperature
-    3, as equation 2 says: 3/2 times the distance of both shares; as released, a tenth of that.
+    Hard: (1/10, ..) - (1, 0, ..) has the length sqrt(0.9), and half of it is 0.474, whoever teaches. Soft at the
+    temperature 3, as equation 2 says: 3/2 times the distance of both shares; as released, a tenth of that.
     """
     losses = chapter("torch", "losses")
     teacher = torch.zeros(4, 10, dtype=torch.float64)

@@ -368,20 +368,19 @@ def test_training_curves_of_masked_image_modeling_have_no_accuracy():
 
 def test_the_distillation_chart_has_a_mark_per_seed_and_a_line_at_the_mean():
     def runs(*averages):
-        return [{"class head": a - 0.02, "distillation head": a + 0.01, "average": a} for a in averages]
+        return [{"class head": a - 0.02, "distillation head": a + 0.01, "mean of logits": a} for a in averages]
 
     figure = plots.distillation_chart({"no teacher": runs(0.6, 0.7), "hard": runs(0.8, 0.9)})
     (axes,) = figure.axes
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["no teacher", "hard"]
     drawn = {(line.get_label(), round(float(line.get_xdata()[0]), 2)): line.get_ydata() for line in axes.lines}
-    np.testing.assert_allclose(drawn["average", 0.25], [0.6, 0.7])
-    np.testing.assert_allclose(drawn["class head", -0.25], [0.58, 0.68])
+    np.testing.assert_allclose(drawn["mean of logits", 0.1], [0.6, 0.7])
+    np.testing.assert_allclose(drawn["class head", -0.3], [0.58, 0.68])
     means = sorted(round(float(line.get_ydata()[0]), 3) for line in axes.lines if line.get_label() == "_mean")
     assert means == [0.63, 0.65, 0.66, 0.83, 0.85, 0.86]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["class head", "distillation head", "average"]
-    (axes,) = plots.distillation_chart(
-        {"hard": [{"class head": 0.694, "distillation head": 0.7144, "average": 0.7}]}
-    ).axes
+    said = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert said == ["class head", "distillation head", "mean of logits"]
+    (axes,) = plots.distillation_chart({"hard": [{"class head": 0.694, "mean of probabilities": 0.7144}]}).axes
     ticks = [
         (float(text.get_text().rstrip("%")), 100 * place)
         for text, place in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)
@@ -389,6 +388,55 @@ def test_the_distillation_chart_has_a_mark_per_seed_and_a_line_at_the_mean():
     np.testing.assert_allclose(*zip(*ticks, strict=True), atol=1e-9)  # no label says less than where it stands
     with pytest.raises(ValueError, match="none of soft"):
         plots.distillation_chart({"soft": []})
+
+
+def test_a_student_of_one_head_stands_beside_those_of_two():
+    one, two = {"class head": 0.5}, {"class head": 0.6, "distillation head": 0.7}
+    (axes,) = plots.distillation_chart({"hard, one token": [one], "hard": [two]}).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["class head", "distillation head"]
+    assert len([line for line in axes.lines if line.get_label() == "_mean"]) == 3
+
+
+def test_curves_by_block_have_a_line_for_each_seed_and_one_for_the_mean():
+    figure = plots.by_block({"hard": [[0.1, 0.5], [0.3, 0.7]], "soft": [[0.2, 0.2]]}, ["input", "0"], title="Cosine")
+    (axes,) = figure.axes
+    drawn = [(line.get_label(), list(line.get_ydata())) for line in axes.lines]
+    assert drawn == [
+        ("_seed", [0.1, 0.5]),
+        ("_seed", [0.3, 0.7]),
+        ("hard", [pytest.approx(0.2), pytest.approx(0.6)]),
+        ("soft", [0.2, 0.2]),
+    ]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["input", "0"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["hard", "soft"]
+    assert figure.texts[0].get_text() == "Cosine"
+    lone = plots.by_block({"": [[0.1, 0.9]]}, ["input", "0"], title="Lens", percent=True)
+    assert lone.axes[0].get_legend() is None
+    assert lone.axes[0].yaxis.get_major_formatter()(0.5) == "50%"
+    assert plots.rendered(lone).min() < 100
+    for rows in ([], [[0.1, 0.2], [0.3]]):
+        with pytest.raises(ValueError, match=r"Expected rows of 2 numbers, one for each place, got of 'hard'"):
+            plots.by_block({"hard": rows}, ["input", "0"], title="")
+
+
+def test_numbers_by_head_are_darker_where_they_are_larger():
+    figure = plots.by_head(torch.tensor([[1.0, 3.0, 2.0], [1.5, 2.75, 1.25]]), title="Distance")
+    axes = figure.axes[0]
+    texts = {text.get_position(): (text.get_text(), text.get_color()) for text in axes.texts}
+    assert texts[1, 0] == ("3.00", "white")
+    assert texts[0, 0] == ("1.00", "black")
+    assert texts[2, 1] == ("1.25", "black")
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["head 0", "head 1", "head 2"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["layer 0", "layer 1"]
+    (image,) = axes.images
+    light, dark = (image.cmap(image.norm(value))[:3] for value in (1.0, 3.0))
+    assert sum(dark) < sum(light)
+    shares = plots.by_head([[0.5, 0.25]], title="", percent=True)
+    assert [text.get_text() for text in shares.axes[0].texts] == ["50.0%", "25.0%"]
+    assert plots.rendered(shares).min() < 100
+    for values in ([0.5], np.zeros((0, 2))):
+        with pytest.raises(ValueError, match="a number for each layer and head"):
+            plots.by_head(values, title="")
 
 
 def confused(counts, names):

@@ -137,7 +137,7 @@ def test_the_program_writes_tables_and_figures(tmp_path, capsys):
     assert len(found["cosine"]["rows"]) == 5
     assert found["silenced"]["rows"][1][0] == "1"
     images = open_images(photos, "test")
-    pixel_values, labels = inside.seen(images, load_weights(tmp_path / "weights"))
+    pixel_values, labels = inside.seen(images, load_weights(tmp_path / "weights").image_processing)
     assert pixel_values.shape == (9, 3, 16, 16)
     assert labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert "In patches; equal attention to all patches gives 0.85." in capsys.readouterr().out

@@ -25,6 +25,7 @@ from deit_ref.checkpoints.files import json_bytes, write
 from deit_ref.checkpoints.load import load_weights
 from deit_ref.data.images import ImageSet, in_memory, subset
 from deit_ref.data.opening import open_images
+from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import TeacherOutput
 from deit_ref.photos import write_png
 from deit_ref.torch_backend.heads import classify
@@ -42,11 +43,9 @@ HEADS = ("class head", "distillation head")
 AT_ONCE = 250  # photos in memory with all that is recorded of them
 
 
-def seen(images: ImageSet, weights: DeiTWeights) -> tuple[Array, Array]:
-    """Photos (images, channels, height, width) as these weights see them, and their labels."""
-    return preprocess(list(in_memory(images)), weights.image_processing, backend="torch"), torch.from_numpy(
-        images.labels
-    )
+def seen(images: ImageSet, processing: ImageProcessing) -> tuple[Array, Array]:
+    """Photos as weights see them (images, channels, height, width), and their labels."""
+    return preprocess(list(in_memory(images)), processing, backend="torch"), torch.from_numpy(images.labels)
 
 
 @torch.no_grad()
@@ -244,7 +243,7 @@ def main(argv: list[str] | None = None) -> int:
     images = open_images(args.data, "test", stored.image_processing)
     if args.photos is not None:  # photos lie class by class
         images = subset(images, np.linspace(0, len(images) - 1, args.photos).round().astype(int))
-    pixel_values, labels = seen(images, stored)
+    pixel_values, labels = seen(images, stored.image_processing)
     found = tables(stored.to("torch"), pixel_values, labels)
     command = f"inside --data {args.data.name} --weights {Path(args.weights).name}"
     for name, table in found.items():

@@ -55,6 +55,7 @@ THIRD = {
     "training": ({"torch", "numpy", "jaxtyping"}, {"PIL", "kornia", "safetensors", "tqdm"}),
     "training.masking": ({"numpy", "jaxtyping"}, set()),
     "benchmark": ({"numpy"}, {"torch", "transformers", "PIL", "timm"}),
+    "benchmark.distillation": ({"torch"}, set()),
     "benchmark.experiment": ({"numpy", "torch"}, set()),
     "benchmark.inside": ({"numpy", "torch", "jaxtyping"}, set()),
     "benchmark.resolution": ({"numpy", "torch", "jaxtyping"}, set()),

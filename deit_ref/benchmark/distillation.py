@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from deit_ref import checks, plots
 from deit_ref.benchmark import records
 from deit_ref.benchmark.experiment import Experiment
@@ -42,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.epochs is not None:
         recipe = recipe.with_changes(epochs=args.epochs)
     splits = {name: kept(images) for name, images in open_splits(args.data, recipe.image_processing).items()}
-    experiment = Experiment(recipe, splits, args.out, args.teacher)
+    experiment = Experiment(recipe, splits, args.out, args.teacher, torch.device(args.device))
     ways = dict.fromkeys(way for question in args.question for way in QUESTIONS[question])
     for seed in range(args.seeds):  # seed by seed, so that what is there can be compared at any time
         for way in ways if args.only is None else args.only:
@@ -78,6 +80,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--recipe", choices=RECIPES, default="cifar10-table", help="(default: cifar10-table)")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many (default: 3)")
+    parser.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")
     parser.add_argument("--only", nargs="+", choices=WAYS, metavar="WAY", help="train these alone")
     args = parser.parse_args(argv)
     pairs = [text.rpartition("=") for text in args.teacher]

@@ -44,12 +44,14 @@ class Experiment:
         splits: "train" and "test" photos, in memory.
         out: gets a folder for each run.
         sources: the teachers by their names.
+        device: where students learn and teachers are asked; what they have learned is measured on the CPU.
     """
 
     recipe: Recipe
     splits: Mapping[str, ImageSet]
     out: Path
     sources: Mapping[str, str]
+    device: torch.device = CPU
     _teachers: dict[tuple[str, ...], Asked] = field(default_factory=dict)
 
     def folder(self, way: str, seed: int) -> Path:
@@ -65,9 +67,8 @@ class Experiment:
         if missing := [name for name in names if name not in self.sources]:
             raise ValueError(f"No teacher is called {checks.some(missing)}: add --teacher {missing[0]}=FOLDER.")
         if names not in self._teachers:
-            asked = opened(
-                [self.sources[name] for name in names], self.splits["train"].class_names, self.recipe, device=CPU
-            )
+            folders, class_names = [self.sources[name] for name in names], self.splits["train"].class_names
+            asked = opened(folders, class_names, self.recipe, device=self.device)
             self.out.mkdir(parents=True, exist_ok=True)
             self._teachers[names] = remembered(asked, self.out / f"answers-{'-'.join(names)}.sqlite")
         return self._teachers[names]
@@ -85,7 +86,7 @@ class Experiment:
             _check_same(folder, recipe, teacher)
         else:
             options: dict[str, Any] = {"resume": (folder / NAME).exists(), "assess_every": recipe.epochs}
-            train(recipe, self.splits, folder, teacher=teacher, seed=seed, device=CPU, **options)
+            train(recipe, self.splits, folder, teacher=teacher, seed=seed, device=self.device, **options)
         if not (folder / MEASURED).exists():
             found, answers = self._measured(folder, recipe, teacher, seed)
             content = io.BytesIO()

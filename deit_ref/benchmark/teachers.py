@@ -37,21 +37,23 @@ def opened(sources: Sequence[str], class_names: tuple[str, ...], recipe: Recipe,
         sources: as in `training.run.train`.
         class_names: that all of them must know.
         recipe: of the student.
-        device: where they are asked.
+        device: where they are asked, wherever the photos are.
 
     Raises:
         ValueError: a teacher cannot be read, or knows other classes or photos of another size.
     """
     unchanged = dataclasses.replace(recipe.image_processing, image_mean=0.0, image_std=1.0)
     found = [teach_from(source, class_names, unchanged, recipe, device=device) for source in sources]
-    if len(found) == 1:
-        return Asked(*found[0])
+    digests = [digest for _, digest in found]
 
-    def together(photos: Array) -> Array:
-        shares = [teach(photos).float().softmax(dim=1) for teach, _ in found]
-        return torch.stack(shares).mean(dim=0).log()  # logits of which the softmax is the mean
+    def ask(photos: Array) -> Array:
+        logits = [teach(photos.to(device)).float() for teach, _ in found]
+        if len(logits) > 1:
+            # Logits of which the softmax is the mean of all softmaxes.
+            logits = [torch.stack(logits).softmax(dim=2).mean(dim=0).log()]
+        return logits[0].to(photos.device)
 
-    return Asked(together, hashlib.sha256("".join(digest for _, digest in found).encode()).hexdigest())
+    return Asked(ask, digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest())
 
 
 def remembered(teacher: Asked, file: Path) -> Asked:

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -156,24 +156,34 @@ def differing(one: Array, other: Array) -> float:
     return float((one != other).mean())
 
 
-def first_pull(recipe: Recipe, images: ImageSet, teacher: Asked | None, *, seed: int) -> float:
+def first_pull(recipe: Recipe, images: ImageSet, teacher: Asked | None, *, seed: int, batches: int = 8) -> float:
     """How strongly the loss pulls at the distillation logits of a student that has learned nothing yet.
 
-    The mean length of the gradient of an image's logits, times the number of images, of one batch; it tells how heavy a
-    teacher is, whatever the loss is divided by.
+    The mean length of the gradient of an image's logits, times the images of a batch: so it tells how heavy a teacher
+    is, whatever the loss is divided by. Of a few batches, as each is mixed in its own way.
     """
-    few = subset(images, np.linspace(0, len(images) - 1, recipe.batch_size).astype(int))
-    batch = Batches(few, recipe, recipe.image_processing, seed=seed, device=CPU)(0)
-    teach = None
+    places = np.linspace(0, len(images) - 1, min(batches * recipe.batch_size, len(images))).astype(int)
+    batch_of = Batches(subset(images, places), recipe, recipe.image_processing, seed=seed, device=CPU)
+    student, teach = Student(new_weights(recipe, class_names=images.class_names, seed=seed)), None
     if teacher is not None:
         teach, _ = teach_from(teacher, images.class_names, recipe.image_processing, recipe, device=CPU)
-    with torch.no_grad():
-        output: Any = Student(new_weights(recipe, class_names=images.class_names, seed=seed))(batch.pixel_values)
-    heads = [logits.detach().requires_grad_() for logits in (output.cls_logits, output.distillation_logits)]
-    student: Any = lambda pixel_values, **options: TeacherOutput((heads[0] + heads[1]) / 2, *heads)  # noqa: E731
-    torch.autograd.backward(classification(recipe, teach=teach)(student, batch, torch.Generator()).loss)
-    assert heads[1].grad is not None
-    return float(len(few) * heads[1].grad.norm(dim=1).mean())
+    pulls = []
+    for step in range(batch_of.steps_per_epoch):
+        batch = batch_of(step)
+        with torch.no_grad():
+            output = student(batch.pixel_values)
+        assert isinstance(output, TeacherOutput)
+        heads = [logits.requires_grad_() for logits in (output.cls_logits, output.distillation_logits)]
+        answer: Any = partial(_answer, TeacherOutput(sum(heads) / 2, *heads))
+        torch.autograd.backward(classification(recipe, teach=teach)(answer, batch, torch.Generator()).loss)
+        assert heads[1].grad is not None
+        pulls.append(float(len(batch.targets) * heads[1].grad.norm(dim=1).mean()))
+    return float(np.mean(pulls))
+
+
+def _answer(output: TeacherOutput, pixel_values: torch.Tensor, **options: Any) -> TeacherOutput:
+    """A student that answers so, whatever it sees."""
+    return output
 
 
 def _check_same(folder: Path, recipe: Recipe, teacher: Asked | None) -> None:

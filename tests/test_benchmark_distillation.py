@@ -108,6 +108,16 @@ def test_a_finished_run_of_something_else_is_no_answer(place):
         opened(place).run("hard, from a DeiT", 0)
 
 
+def test_teachers_are_opened_once_and_remember_together_what_each_said_alone(place):
+    runs = opened(place, convnet=str(place / "teacher-0"), deit=str(place / "teacher-1"))
+    photos = torch.rand(2, 3, 16, 16)
+    both = runs.teacher(("convnet", "deit"))(photos)
+    assert runs.teacher(("deit",)) is runs.teacher(("deit",))
+    alone = [runs.teacher((name,))(photos).softmax(1) for name in ("convnet", "deit")]
+    torch.testing.assert_close(both.softmax(1), sum(alone) / 2)
+    assert {path.name for path in (place / "runs").iterdir()} == {"answers-convnet.sqlite", "answers-deit.sqlite"}
+
+
 def test_a_run_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(place, monkeypatch):
     from deit_ref.training.batches import Batches
 
@@ -190,6 +200,15 @@ def test_tables_by_hand():
         ["crop and flip alone", "52.00", "+2.00"],
     ]
     assert {*tables.TABLES} == {*QUESTIONS}
+
+
+def test_a_table_of_one_seed_tells_the_spread_of_another(place):
+    assert main(command(place, "teaching", "--seeds", "2", "--only", "no teacher")) == 0
+    assert main(command(place, "augmentation", "--seeds", "2", "--only", "all augmentation")) == 0
+    spread = read(place, "teaching")["rows"][0][3]
+    assert "±" in spread
+    assert read(place, "augmentation")["notes"][-1].endswith(f"usual augmentation: {spread}.")
+    assert [row[0] for row in read(place, "augmentation")["rows"]] == ["all augmentation"]
 
 
 def test_who_agrees_with_whom(place, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny_data import CLASSES, PLAIN
 
-from deit_ref.benchmark.teachers import Asked, opened, remembered
+from deit_ref.benchmark.teachers import Asked, opened, remembered, together
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.teacher import load_teacher, new_teacher, save_teacher
 
@@ -27,17 +27,17 @@ def folders(tmp_path):
 
 
 def test_one_teacher_is_asked_as_it_is(folders):
-    asked = opened(folders[:1], CLASSES, RECIPE, device=CPU)
+    asked = opened(folders[0], CLASSES, RECIPE, device=CPU)
     torch.testing.assert_close(asked(photos()), load_teacher(folders[0])[0](photos()))
     assert len(asked.digest) == 64
-    assert asked.digest != opened(folders[1:], CLASSES, RECIPE, device=CPU).digest
+    assert asked.digest != opened(folders[1], CLASSES, RECIPE, device=CPU).digest
     with pytest.raises(ValueError, match="both must be the same"):
-        opened(folders, ("a", "b", "c"), RECIPE, device=CPU)
+        opened(folders[0], ("a", "b", "c"), RECIPE, device=CPU)
 
 
 def test_several_answer_with_the_mean_of_their_probabilities(folders):
-    alone = [opened([folder], CLASSES, RECIPE, device=CPU) for folder in folders]
-    both = opened(folders, CLASSES, RECIPE, device=CPU)
+    alone = [opened(folder, CLASSES, RECIPE, device=CPU) for folder in folders]
+    both = together(alone)
     expected = sum(each(photos()).softmax(1) for each in alone) / 2
     torch.testing.assert_close(both(photos()).softmax(1), expected)
     assert not torch.allclose(alone[0](photos()).softmax(1), expected, atol=1e-3)

@@ -23,9 +23,9 @@ import torch
 
 from deit_ref import checks, plots
 from deit_ref.benchmark import records
-from deit_ref.benchmark.experiment import Experiment
+from deit_ref.benchmark.experiment import MEANS, Experiment
 from deit_ref.benchmark.inside import COSINE, token_path
-from deit_ref.benchmark.tables import TABLES, Results, agreement
+from deit_ref.benchmark.tables import TABLES, Results, agreement, heads
 from deit_ref.benchmark.ways import CONVNET, QUESTIONS, WAYS
 from deit_ref.checkpoints.files import json_bytes, write
 from deit_ref.data.opening import open_splits
@@ -109,7 +109,7 @@ def _write(args: argparse.Namespace, experiment: Experiment) -> None:
                 f"distillation {shlex.join(_words(args, question))}",
                 columns,
                 rows,
-                notes=_notes(results),
+                notes=[*_notes(results), *_spread_elsewhere(experiment, question, args.seeds)],
                 budget=_budget(results),
                 recipe=dataclasses.asdict(experiment.recipe),
                 ways={way: dataclasses.asdict(WAYS[way]) for way in results},
@@ -151,6 +151,14 @@ def _notes(results: Results) -> list[str]:
         f"{checks.amount(budget['runs'], 'run')} that saw {' or '.join(photos)} photos each, in "
         f"{budget['seconds'] / 3600:.1f} hours, threads: {' or '.join(map(str, budget['threads']))}.",
     ]
+
+
+def _spread_elsewhere(experiment: Experiment, question: str, seeds: int) -> list[str]:
+    """What the seeds of the student without a teacher say of differences in a table of few seeds."""
+    runs = experiment.results(["no teacher"], seeds).get("no teacher", [])
+    if question != "augmentation" or len(runs) < 2:
+        return []
+    return [f"The student without a teacher and with the table's usual augmentation: {heads(runs, MEANS[:1])[0]}."]
 
 
 def _words(args: argparse.Namespace, question: str) -> list[str]:

@@ -14,7 +14,7 @@ import torch
 
 from deit_ref import checks
 from deit_ref.benchmark.inside import HEADS, head_logits, seen, token_cosines
-from deit_ref.benchmark.teachers import Asked, opened, remembered
+from deit_ref.benchmark.teachers import Asked, opened, remembered, together
 from deit_ref.benchmark.ways import WAYS
 from deit_ref.checkpoints.files import json_bytes, read_json, write
 from deit_ref.checkpoints.load import load_weights
@@ -52,26 +52,28 @@ class Experiment:
     out: Path
     sources: Mapping[str, str]
     device: torch.device = CPU
-    _teachers: dict[tuple[str, ...], Asked] = field(default_factory=dict)
+    _teachers: dict[str, Asked] = field(default_factory=dict)
 
     def folder(self, way: str, seed: int) -> Path:
         """Where a run is: it is named by what it is, not by the question that asked for it."""
         return self.out / f"{re.sub('[^a-z0-9.]+', '-', way.lower())}-{seed}"
 
     def teacher(self, names: tuple[str, ...]) -> Asked:
-        """The teachers of these names together, who remember what they have answered.
+        """The teachers of these names together, each of whom remembers what it has answered.
 
         Raises:
             ValueError: a name was not given.
         """
         if missing := [name for name in names if name not in self.sources]:
             raise ValueError(f"No teacher is called {checks.some(missing)}: add --teacher {missing[0]}=FOLDER.")
-        if names not in self._teachers:
-            folders, class_names = [self.sources[name] for name in names], self.splits["train"].class_names
-            asked = opened(folders, class_names, self.recipe, device=self.device)
-            self.out.mkdir(parents=True, exist_ok=True)
-            self._teachers[names] = remembered(asked, self.out / f"answers-{'-'.join(names)}.sqlite")
-        return self._teachers[names]
+        self.out.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            if name not in self._teachers:
+                class_names = self.splits["train"].class_names
+                asked = opened(self.sources[name], class_names, self.recipe, device=self.device)
+                self._teachers[name] = remembered(asked, self.out / f"answers-{name}.sqlite")
+        found = [self._teachers[name] for name in names]
+        return found[0] if len(found) == 1 else together(found)
 
     def run(self, way: str, seed: int) -> None:
         """Train one student, or go on with it, and measure it; nothing, if that is done.

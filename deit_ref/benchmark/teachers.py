@@ -30,30 +30,31 @@ class Asked:
         return self.ask(photos)
 
 
-def opened(sources: Sequence[str], class_names: tuple[str, ...], recipe: Recipe, *, device: torch.device) -> Asked:
-    """The teacher in a folder; of several folders one that answers with the mean of their probabilities.
+def opened(source: str, class_names: tuple[str, ...], recipe: Recipe, *, device: torch.device) -> Asked:
+    """The teacher in a folder.
 
     Args:
-        sources: as in `training.run.train`.
-        class_names: that all of them must know.
+        source: as in `training.run.train`.
+        class_names: that it must know.
         recipe: of the student.
-        device: where they are asked, wherever the photos are.
+        device: where it is asked, wherever the photos are.
 
     Raises:
-        ValueError: a teacher cannot be read, or knows other classes or photos of another size.
+        ValueError: it cannot be read, or knows other classes or photos of another size.
     """
     unchanged = dataclasses.replace(recipe.image_processing, image_mean=0.0, image_std=1.0)
-    found = [teach_from(source, class_names, unchanged, recipe, device=device) for source in sources]
-    digests = [digest for _, digest in found]
+    teach, digest = teach_from(source, class_names, unchanged, recipe, device=device)
+    return Asked(lambda photos: teach(photos.to(device)).float().to(photos.device), digest)
+
+
+def together(teachers: Sequence[Asked]) -> Asked:
+    """Several who answer with the mean of their probabilities."""
 
     def ask(photos: Array) -> Array:
-        logits = [teach(photos.to(device)).float() for teach, _ in found]
-        if len(logits) > 1:
-            # Logits of which the softmax is the mean of all softmaxes.
-            logits = [torch.stack(logits).softmax(dim=2).mean(dim=0).log()]
-        return logits[0].to(photos.device)
+        logits = torch.stack([teacher(photos) for teacher in teachers])
+        return logits.softmax(dim=2).mean(dim=0).log()  # logits of which the softmax is that mean
 
-    return Asked(ask, digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest())
+    return Asked(ask, hashlib.sha256("".join(teacher.digest for teacher in teachers).encode()).hexdigest())
 
 
 def remembered(teacher: Asked, file: Path) -> Asked:

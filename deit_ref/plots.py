@@ -306,9 +306,9 @@ def distillation_chart(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> "F
     """
     if empty := [way for way, runs in results.items() if not runs]:
         raise ValueError(f"A chart needs a run of each way, got none of {checks.some(empty)}: train on.")
-    ticker = _matplotlib("ticker")
-    figure = _matplotlib("figure").Figure(figsize=(7.2, 3.9), dpi=DPI, facecolor="white")
-    axes = figure.add_axes((0.09, 0.14, 0.89, 0.7))
+    ticker, width = _matplotlib("ticker"), max(7.2, 1.35 * len(results))
+    figure = _matplotlib("figure").Figure(figsize=(width, 3.9), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0.65 / width, 0.14, 1 - 0.8 / width, 0.7))
     labelled: set[str] = set()
     for j, (head, style) in enumerate(_HEADS.items()):
         for i, runs in enumerate(results.values()):

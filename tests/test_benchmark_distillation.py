@@ -60,6 +60,7 @@ def test_runs_are_named_by_what_they_are_and_trained_once(place, capsys, monkeyp
     said = capsys.readouterr().out
     found = read(place, "token")
     assert found["columns"][0] in said
+    assert found["notes"][0] == "In percent of the test photos, of one seed."
     assert [row[0] for row in found["rows"]] == list(QUESTIONS["token"])
     assert {name: len(each) for name, each in found["results"].items()} == dict.fromkeys(QUESTIONS["token"], 1)
     assert all(len(row) == len(found["columns"]) for row in found["rows"])
@@ -206,6 +207,7 @@ def test_a_table_of_one_seed_tells_the_spread_of_another(place):
     assert main(command(place, "teaching", "--seeds", "2", "--only", "no teacher")) == 0
     assert main(command(place, "augmentation", "--seeds", "2", "--only", "all augmentation")) == 0
     spread = read(place, "teaching")["rows"][0][3]
+    assert read(place, "teaching")["notes"][0].endswith("mean ± standard deviation of 2 seeds.")
     assert "±" in spread
     assert read(place, "augmentation")["notes"][-1].endswith(f"usual augmentation: {spread}.")
     assert [row[0] for row in read(place, "augmentation")["rows"]] == ["all augmentation"]

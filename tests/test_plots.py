@@ -395,6 +395,8 @@ def test_a_student_of_one_head_stands_beside_those_of_two():
     (axes,) = plots.distillation_chart({"hard, one token": [one], "hard": [two]}).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["class head", "distillation head"]
     assert len([line for line in axes.lines if line.get_label() == "_mean"]) == 3
+    many = plots.distillation_chart({f"way {i}": [one] for i in range(9)})
+    assert many.get_figwidth() > 9 * 1.2  # room for the names below
 
 
 def test_curves_by_block_have_a_line_for_each_seed_and_one_for_the_mean():

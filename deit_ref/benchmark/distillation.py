@@ -147,7 +147,7 @@ def _notes(results: Results) -> list[str]:
     seeds = checks.amount(max(counts), "seed") if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
     photos = sorted({f"{run['photos']:,}" for runs in results.values() for run in runs})
     return [
-        f"In percent of the test photos; mean ± standard deviation of {seeds}.",
+        f"In percent of the test photos{', of one seed' if counts == {1} else f'; mean ± standard deviation of {seeds}'}.",
         f"{checks.amount(budget['runs'], 'run')} that saw {' or '.join(photos)} photos each, in "
         f"{budget['seconds'] / 3600:.1f} hours, threads: {' or '.join(map(str, budget['threads']))}.",
     ]

@@ -213,4 +213,28 @@ MUTANTS = [
         ('if then["start"] != now["start"]:', "if False:", "another start"),
         ('for part in ("numerics", "image_processing"):', 'for part in ("numerics",):', "EXIF turned on"),
     ),
+    *planted(
+        "benchmark/inside.py",
+        "test_benchmark_inside",
+        ("p[:, :, prefix:, prefix:]", "p[:, :, :-prefix, :-prefix]", "attention that is not equal"),
+        ("mask[layer, head] = 0", "mask[layer, 0] = 0", "heads that differ"),
+        (" + weights.pos_embed[:, :2]", "", "tokens with positions"),
+    ),
+    *planted(
+        "benchmark/teachers.py",
+        "test_benchmark_teachers",
+        ("logits.softmax(dim=2).mean(dim=0).log()", "logits.mean(dim=0)", "two teachers"),
+        ("{teacher.digest} ", "", "two teachers that use one file"),
+    ),
+    *planted(
+        "benchmark/experiment.py",
+        "test_benchmark_distillation",
+        ("both.softmax(dim=2).mean(dim=0)", "both.mean(dim=0)", "heads of other sureness"),
+        ('if before["teacher"] !=', 'if False and before["teacher"] !=', "another teacher"),
+    ),
+    *planted(
+        "benchmark/resolution.py",
+        "test_benchmark_resolution",
+        ('"antialias": True', '"antialias": False', "a smaller grid"),
+    ),
 ]

@@ -144,10 +144,11 @@ def _budget(results: Results) -> dict[str, Any]:
 def _notes(results: Results) -> list[str]:
     """What stands below the table."""
     budget, counts = _budget(results), {len(runs) for runs in results.values()}
-    seeds = checks.amount(max(counts), "seed") if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
+    several = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
+    seeds = "of one seed" if counts == {1} else f"mean ± standard deviation of {several} seeds"
     photos = sorted({f"{run['photos']:,}" for runs in results.values() for run in runs})
     return [
-        f"In percent of the test photos{', of one seed' if counts == {1} else f'; mean ± standard deviation of {seeds}'}.",
+        f"In percent of the test photos, {seeds}.",
         f"{checks.amount(budget['runs'], 'run')} that saw {' or '.join(photos)} photos each, in "
         f"{budget['seconds'] / 3600:.1f} hours, threads: {' or '.join(map(str, budget['threads']))}.",
     ]

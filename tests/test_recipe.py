@@ -61,8 +61,6 @@ def test_small_photos_lose_no_margin():
         ({"optimizer": "adam"}, r"optimizer must be one of .* Did you mean 'adamw'"),
         ({"crop": "random"}, "crop must be one of"),
         ({"distillation": "both"}, "distillation must be one of"),
-        ({"soft_division": "classes"}, "soft_division must be one of entries, images; got 'classes'"),
-        ({"shared_targets": 1}, "shared_targets must be"),
         ({"epochs": 0}, "epochs must"),
         ({"batch_size": 1.5}, "batch_size must"),
         ({"padding": -1}, "padding must"),
@@ -78,6 +76,8 @@ def test_small_photos_lose_no_margin():
         ({"ema_warmup": 1}, "ema_warmup must"),
         ({"learning_rate_batch": 0}, "learning_rate_batch must"),
         ({"task": "teacher", "distillation": "hard"}, "needs task='classification', got 'teacher'"),
+        ({"soft_division": "classes"}, "soft_division must be one of entries, images; got 'classes'"),
+        ({"shared_targets": 1}, "shared_targets must be"),
         ({"drop_paths": 0.1}, "A recipe has no drop_paths: .* Did you mean 'drop_path'"),
     ],
 )

@@ -40,8 +40,9 @@ def classification(recipe: Recipe, *, teach: Teach | None) -> Objective:
     """A student's cross entropy, with or without a teacher.
 
     Without one, both heads of a student with two tokens learn from the labels. With one, the class token learns from
-    the labels and the distillation token from the teacher, who sees the same augmented, mixed photos; or, with
-    `shared_targets`, each head from both.
+    the labels and the distillation token from the teacher, who sees the same augmented, mixed photos.
+
+    With `shared_targets` every head learns from both.
 
     Args:
         recipe: distillation, alpha, tau, soft_division, shared_targets, drop_path.

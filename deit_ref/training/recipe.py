@@ -119,6 +119,7 @@ class Recipe:
         checks.choice("crop", self.crop, CROPS)
         checks.choice("distillation", self.distillation, DISTILLATIONS)
         checks.choice("soft_division", self.soft_division, SOFT_DIVISIONS)
+        checks.boolean("shared_targets", self.shared_targets)
         for name in ("image_size", "epochs", "batch_size", "repeats", "mask_block"):
             checks.integer(name, getattr(self, name))
         for name in ("padding", "rand_augment", "magnitude"):
@@ -139,7 +140,6 @@ class Recipe:
         if self.ema_decay is not None:
             checks.number("ema_decay", self.ema_decay, low=0, high=1)
         checks.boolean("ema_warmup", self.ema_warmup)
-        checks.boolean("shared_targets", self.shared_targets)
         if self.apply_exif is not None:
             checks.boolean("apply_exif", self.apply_exif)
         if self.distillation != "none" and self.task != "classification":

@@ -74,8 +74,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos with a train and a test part")
     parser.add_argument("--weights", default="cifar10-distilled", help="(default: cifar10-distilled)")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="(default: 24 32 40 48)")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS], metavar="WAY", help="(default: all)")
     parser.add_argument("--epochs", type=int, default=0, help="of fine-tuning at each size (default: 0, none)")
+    parser.add_argument(
+        "--tuned", nargs="+", choices=WAYS, default=[*WAYS], metavar="WAY", help="fine-tune from these (default: all)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="gets a folder for each fine-tuning")
     parser.add_argument("--json", type=Path, metavar="FILE", help="gets all numbers, after each measurement")
     args = parser.parse_args(argv)
@@ -85,10 +87,10 @@ def main(argv: list[str] | None = None) -> int:
     splits = {name: kept(images) for name, images in open_splits(args.data, stored.image_processing).items()}
     found: dict[str, dict[str, float]] = {}
     for size in args.sizes:
-        for way in args.ways:
+        for way in WAYS:
             weights, name = resized(stored, size, way), f"{size} pixels, {way}"
             found[name] = {"before": measured(weights, splits["test"])}
-            if args.epochs:
+            if args.epochs and way in args.tuned:
                 recipe = RECIPES["cifar10-finetune"].of_size(size)
                 recipe = recipe.with_changes(epochs=args.epochs, warmup_epochs=args.epochs / 10)
                 folder = args.out / f"{size}-{way.replace(', ', '-').replace(' ', '-')}"

@@ -148,9 +148,16 @@ def named_arrays(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
                     yield prefix + field.name, child
 
 
-def map_weights(function: Callable[[Any], Any], weights: DeiTWeights) -> DeiTWeights:
-    """The same tree with `function` applied to every array."""
-    arrays = {name: function(array) for name, array in named_arrays(weights)}
+def map_weights(function: Callable[..., Any], weights: DeiTWeights, *others: DeiTWeights) -> DeiTWeights:
+    """The same tree with `function` applied to every array, and to those at its place in the others.
+
+    Raises:
+        ValueError: the trees hold other arrays.
+    """
+    first, *rest = (dict(named_arrays(tree)) for tree in (weights, *others))
+    for tree in rest:
+        check_shapes(*({name: tuple(array.shape) for name, array in found.items()} for found in (first, tree)))
+    arrays = {name: function(array, *(tree[name] for tree in rest)) for name, array in first.items()}
     return weights_from_arrays(
         arrays, weights.config, weights.task, image_processing=weights.image_processing, class_names=weights.class_names
     )

@@ -36,25 +36,25 @@ def gelu_vjp(x: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Back]:
     return y, back
 
 
-def _gelu_tanh_slope(x: Array) -> Array:
+def _gelu_tanh_slope(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     root = math.sqrt(2 / math.pi)
     bend = np.tanh(root * (x + 0.044715 * x**3))
     return 0.5 * (1 + bend) + 0.5 * x * (1 - bend**2) * root * (1 + 3 * 0.044715 * x**2)
 
 
-def _swish_slope(x: Array, sharpness: float = 1.0) -> Array:
+def _swish_slope(x: Float[Array, "*shape"], sharpness: float = 1.0) -> Float[Array, "*shape"]:
     share = sigmoid(sharpness * x)
     return share + sharpness * x * share * (1 - share)
 
 
-def _mish_slope(x: Array) -> Array:
+def _mish_slope(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     bend = np.tanh(softplus(x))
     return bend + x * (1 - bend**2) * sigmoid(x)
 
 
 # Each activation's slope; where it has none (relu at 0), the one that torch takes.
 SLOPES: Mapping[str, Activation] = {
-    "gelu_10": lambda x: gelu_vjp(x)[1](np.abs(gelu(x)) <= 10),
+    "gelu_10": lambda x: gelu_vjp(x)[1]((np.abs(gelu(x)) <= 10).astype(x.dtype)),
     **dict.fromkeys(("gelu_accurate", "gelu_fast", "gelu_new"), _gelu_tanh_slope),
     **dict.fromkeys(("gelu_python_tanh", "gelu_pytorch_tanh"), _gelu_tanh_slope),
     "hardswish": lambda x: np.where(np.abs(x) < 3, x / 3 + 0.5, x >= 3),

@@ -73,7 +73,7 @@ def objective_vjp(
     return value, lambda: dict(zip(("dcls_logits", "ddistillation_logits"), back_heads(), strict=True))
 
 
-def _asked(output: Output, target: Array) -> tuple[str, Array, tuple[Any, ...]]:
+def _asked(output: Output, target: Integer[Array, "batch"]) -> tuple[str, Any, tuple[Any, ...]]:
     """The part of the output in which the target stands, its name in the task's `back`, and the target's places."""
     images = np.arange(len(target))
     if not isinstance(output, FeaturesOutput):

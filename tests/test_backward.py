@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from both import CHAPTER_FILES, chapter
+from both import CHAPTER_FILES, chapter, normal
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import TINY, configs, random_pixels, random_weights, seeds
 from test_mirror import public
-from tolerances import BOUNDS, assert_close
+from test_pretrained import CHECKPOINTS
+from tolerances import BOUNDS, assert_close, distance
 
 import deit_ref
 from deit_ref.arrays import as_numpy
@@ -26,6 +27,7 @@ from deit_ref.numpy_backend.backward.activations import SLOPES
 from deit_ref.numpy_backend.backward.gradients import gradients
 from deit_ref.numpy_backend.backward.tasks import TASK_VJPS
 from deit_ref.numpy_backend.layers import ACTIVATIONS, gelu
+from deit_ref.photos import bundled_photo
 from deit_ref.torch_backend import gradients as autograd
 from deit_ref.trace import Trace
 from deit_ref.weights import Attention, LayerNorm, Linear, Mlp, PatchEmbed, named_arrays
@@ -69,7 +71,7 @@ def test_every_function_with_a_gradient_has_its_vjp():
         if file in NO_WAY_BACK:
             continue
         for name, function in public(chapter("torch", file), inspect.isfunction).items():
-            if name in NO_WAY_BACK or function in chapter("torch", "layers").ACTIVATIONS.values() and name != "gelu":
+            if name in NO_WAY_BACK or (function in chapter("torch", "layers").ACTIVATIONS.values() and name != "gelu"):
                 continue
             homes = [
                 home
@@ -212,7 +214,8 @@ def case_of(name, d):
         "unpatchify_vjp": lambda: ((d(batch, 6, 18),), {**pixels, "grid": (2, 3)}),
         "patch_embed_vjp": lambda: ((PatchEmbed(Linear(d(dim, 3, 2, 3), d(dim))), d(batch, 3, 4, 9)), {}),
         "interpolate_pos_embed_vjp": lambda: (
-            (d(1, 2 + 2 * 3, dim),), {"num_prefix_tokens": 2, "source_grid": (2, 3), "target_grid": (batch + 1, tokens)},
+            (d(1, 2 + 2 * 3, dim),),
+            {"num_prefix_tokens": 2, "source_grid": (2, 3), "target_grid": (batch + 1, tokens)},
         ),
         "add_pos_embed_vjp": lambda: ((d(1, tokens, dim), d(batch, tokens, dim)), {}),
         "mask_tokens_vjp": lambda: ((d(1, 1, dim), d(batch, 4, dim)), {"bool_masked_pos": masked}),
@@ -249,7 +252,7 @@ def case_of(name, d):
         ),
         "log_softmax_vjp": lambda: ((d(batch, dim),), {}),
         "cross_entropy_vjp": lambda: ((d(batch, 5),), {"labels": labels}),
-        "binary_cross_entropy_vjp": lambda: ((d(batch, 5),), {"labels": d.generator.random((batch, 5)).astype(d.dtype)}),
+        "binary_cross_entropy_vjp": lambda: ((d(batch, 5),), {"labels": d.shares(batch, 5)}),
         "mean_squared_error_vjp": lambda: ((d(batch, 5),), {"labels": d(batch, 5)}),
         "classification_loss_vjp": lambda: (
             (d(batch, 5),), {"labels": labels if labels.ndim == 1 else d(batch, 5)},
@@ -477,3 +480,199 @@ def test_gradients_are_those_of_autograd(task, config, seed):
         objective = objectives(d, weights, pixels, options)
         if objective is not None:
             check_against_autograd(weights, pixels, options, objective, dtype)
+
+
+def with_drawn_masks(monkeypatch, generator):
+    """torch's dropout and drop_path with NumPy's draws, in the same order."""
+
+    def drop(shape, x, probability):
+        keep = torch.from_numpy(generator.random(shape, dtype=np.float32) >= probability)
+        return torch.where(keep, x / (1 - probability), 0)
+
+    def dropout(x, *, probability, generator):
+        return x if probability == 0 else drop(tuple(x.shape), x, probability)
+
+    def drop_path(x, *, probability, generator):
+        return x if probability == 0 else drop((len(x), *[1] * (x.ndim - 1)), x, probability)
+
+    for file in ("tokens", "attention", "encoder"):
+        monkeypatch.setattr(chapter("torch", file), "dropout", dropout)
+    monkeypatch.setattr(chapter("torch", "encoder"), "drop_path", drop_path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dropout_and_drop_path(seed, monkeypatch):
+    """By autograd, with the drawn masks handed in, and by central differences, with the generator seeded again."""
+    d = Draw(seed)
+    config = dataclasses.replace(TINY, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
+    weights = random_weights(config, "classification-with-teacher", std=0.3, dtype=np.float64)
+    pixels, labels = random_pixels(config, batch=3, dtype=np.float64), d.whole(5, 3)
+
+    def run(pixels):
+        options = {"generator": np.random.default_rng(seed), "drop_path": 0.5, "labels": labels}
+        return gradients(weights, pixels, with_respect_to=("weights", "pixel_values"), **options)
+
+    mine = run(pixels)
+    with_drawn_masks(monkeypatch, np.random.default_rng(seed))
+    other = autograd.gradients(
+        weights.to("torch"),
+        torch.from_numpy(pixels),
+        labels=torch.from_numpy(labels),
+        with_respect_to=("weights", "pixel_values"),
+        generator=torch.Generator(),
+        drop_path=0.5,
+    )
+    assert distance(mine.value, other.value) < 1e-12
+    assert_all_close(leaves(mine.weights), leaves(other.weights), "float64", "weights")
+    way = d(*pixels.shape)
+    h = 1e-5
+    near, far = (float(run(pixels + k * h * way).value - run(pixels - k * h * way).value) for k in (1, 2))
+    slope = float((mine.pixel_values * way).sum())
+    assert abs((8 * near - far) / (12 * h) - slope) <= 1e-6 * float(np.abs(mine.pixel_values * way).sum())
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_trained_weights(name, dtype):
+    """Every gradient of trained weights, the loss that they were trained by, on a bundled photo and noise."""
+    weights = deit_ref.load_weights(name).to("numpy", dtype=dtype)
+    photo = deit_ref.preprocess(bundled_photo("chelsea"), weights.image_processing)
+    pixels = np.concatenate([photo, normal(0, *photo.shape)]).astype(dtype)
+    classes = weights.config.num_labels
+    objective = {"target": np.array([3, 5]) % max(classes, 1)}
+    options = {}
+    if weights.task == "masked-image-modeling":
+        objective, options = {}, {"bool_masked_pos": Draw(0).mask(2, weights.config.num_patches)}
+    if weights.task == "classification-with-teacher":
+        teacher = normal(1, 2, classes).astype(dtype)
+        objective = {"distillation": "hard", "teacher_logits": teacher, "labels": np.array([3, 5]) % classes}
+    check_against_autograd(weights, pixels, options, objective, dtype)
+
+
+# --- what is true of every DeiT
+
+
+def example(task="classification", **changes):
+    """A model in float64, three images, labels."""
+    weights = random_weights(dataclasses.replace(TINY, **changes), task, std=0.3, dtype=np.float64, seed=7)
+    return weights, random_pixels(TINY, batch=3, dtype=np.float64), np.array([4, 0, 2])
+
+
+def test_the_gradient_of_a_sum_over_images_is_the_sum_of_their_gradients():
+    weights, pixels, target = example()
+    whole = gradients(weights, pixels, target=target, with_respect_to=("weights", "pixel_values"))
+    parts = [
+        gradients(weights, pixels[i : i + 1], target=target[i : i + 1], with_respect_to=("weights", "pixel_values"))
+        for i in range(3)
+    ]
+    assert_close(np.concatenate([part.pixel_values for part in parts]), whole.pixel_values, "float64")
+    for name, array in named_arrays(whole.weights):
+        assert_close(sum(dict(named_arrays(part.weights))[name] for part in parts), array, "float64", name)
+
+
+def test_nothing_comes_back_through_a_silent_head():
+    weights, pixels, labels = example()
+    mask = np.ones((2, 4))
+    mask[1, 2] = 0
+    found = gradients(weights, pixels, labels=labels, head_mask=mask, with_respect_to=("weights", "head_mask"))
+    qkv = found.weights.blocks[1].attn.qkv.weight.reshape(3, 4, 8, 32)  # (q k v, heads, head_dim, dim)
+    assert np.abs(qkv[:, 2]).max() == 0
+    assert np.abs(found.weights.blocks[1].attn.proj.weight.reshape(32, 4, 8)[:, 2]).max() == 0
+    assert (np.abs(qkv).max(axis=(0, 2, 3)) > 1e-3)[[0, 1, 3]].all()
+    assert np.abs(found.head_mask).min() > 1e-6  # the loss would still like to hear it, or not
+
+
+def test_adding_to_all_scores_of_a_row_changes_nothing():
+    weights, pixels, labels = example()
+    steps = Trace(["blocks.*.attention.scores"])
+    found = gradients(weights, pixels, labels=labels, gradient_trace=steps)
+    for scores in steps.values():
+        assert np.abs(scores.sum(axis=-1)).max() < 1e-14 * scores.size * np.abs(scores).max()
+    for block in found.weights.blocks:
+        q, k, v = block.attn.qkv.bias.reshape(3, 32)
+        assert np.abs(k).max() < 1e-13 * np.abs(v).max()
+        assert np.abs(q).max() > 1e-4 * np.abs(v).max()
+
+
+def test_what_is_added_gets_the_same_gradient():
+    """A token and its position are added; so are two biases in a row."""
+    weights, pixels, labels = example("classification-with-teacher")
+    found = gradients(weights, pixels, labels=labels).weights
+    assert_close(found.pos_embed[:, 0], found.cls_token[:, 0], "float64")
+    assert_close(found.pos_embed[:, 1], found.dist_token[:, 0], "float64")
+    assert_close(found.pos_embed[0, 2:].sum(axis=0), found.patch_embed.proj.bias, "float64")
+
+
+def test_a_forbidden_token_hears_nothing_from_the_others():
+    weights, pixels, labels = example()
+    mask = np.ones((3, 2 + 16), bool)
+    mask[:, 7] = False
+    steps = Trace(["blocks.*.attention.[kv]"])
+    gradients(weights, pixels, labels=labels, attention_mask=mask, gradient_trace=steps)
+    assert len(steps) == 4
+    for gradient in steps.values():
+        assert np.abs(gradient[:, :, 7]).max() == 0
+        assert np.abs(gradient[:, :, 8]).max() > 0
+
+
+def test_a_weight_that_nothing_depends_on_has_gradient_0():
+    weights, pixels, labels = example("classification-with-teacher")
+    weights = dataclasses.replace(weights, mask_token=np.ones((1, 1, 32)))
+    teacher = normal(3, 3, 5)
+    given = {"labels": labels, "teacher_logits": teacher, "distillation": "hard"}
+    found = gradients(weights, pixels, alpha=0.0, **given).weights
+    for unused in (found.mask_token, found.head_dist.weight, found.head_dist.bias):
+        assert np.abs(unused).max() == 0
+    other = gradients(weights, pixels, alpha=1.0, **given).weights
+    assert np.abs(other.head.weight).max() == 0
+    assert np.abs(other.head_dist.weight).max() > 0
+
+
+def test_back_can_be_asked_twice():
+    """It remembers, and changes nothing of what it remembers."""
+    for name in PARTS:
+        d = Draw(5)
+        inputs, options = case_of(name, d)
+        before = [leaf.copy() for leaf in leaves(inputs)]
+        _, dvalues, found = backs_of(name, inputs, options, Draw(6))
+        _, _, again = backs_of(name, inputs, options, Draw(6))
+        del dvalues
+        for one, other in zip(in_order(inputs, found), in_order(inputs, again), strict=True):
+            np.testing.assert_array_equal(one, other)
+        for one, other in zip(before, leaves(inputs), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+# --- by hand
+
+
+def test_softmax_by_hand():
+    p, back = VJPS["softmax_vjp"](np.log(np.array([[1.0, 3.0]])))
+    np.testing.assert_allclose(p, [[0.25, 0.75]])
+    np.testing.assert_allclose(back(np.array([[1.0, 0.0]])), [[0.1875, -0.1875]])  # p (1 - p) and -p q
+
+
+def test_layer_norm_by_hand():
+    """(1, 3) has mean 2 and deviation 1: n = (-1, 1). Two features leave no freedom, so nothing comes back."""
+    weights = LayerNorm(np.array([2.0, 1.0]), np.zeros(2))
+    _, back = VJPS["layer_norm_vjp"](weights, np.array([[1.0, 3.0]]), eps=0.0)
+    dweights, dx = back(np.array([[5.0, 7.0]]))
+    np.testing.assert_allclose(dx, [[0, 0]], atol=1e-15)
+    np.testing.assert_allclose(dweights.weight, [-5, 7])
+    np.testing.assert_allclose(dweights.bias, [5, 7])
+
+
+def test_cross_entropy_by_hand():
+    loss, back = VJPS["cross_entropy_vjp"](np.log(np.array([[1.0, 3.0], [1.0, 1.0]])), np.array([1, -100]))
+    np.testing.assert_allclose(loss, -np.log(0.75))
+    np.testing.assert_allclose(back(2.0), [[0.5, -0.5], [0, 0]])
+
+
+def test_a_soft_teacher_by_hand():
+    """Temperature 2, two classes: (p_s - p_t) alpha tau / (B K) with p_s = (1, 1) / 2 and p_t = (1, 3) / 4."""
+    zero = np.zeros((1, 2))
+    teacher = 2 * np.log(np.array([[1.0, 3.0]]))
+    _, back = VJPS["soft_distillation_vjp"](zero, zero, teacher, np.array([0]), alpha=0.5, tau=2.0)
+    dcls, ddist = back()
+    np.testing.assert_allclose(dcls, [[-0.25, 0.25]])
+    np.testing.assert_allclose(ddist, [[0.125, -0.125]])

@@ -1,6 +1,6 @@
 r"""Chapter 14, learning: the loop.
 
-Input -> output: weights that know nothing, and batches of photos with labels -> weights that have learned, step by step.
+Input -> output: weights that know nothing, and batches of photos with labels -> every step to weights that know more.
 
     for each batch:  loss and gradients  ->  clip  ->  a step of AdamW at this step's learning rate
 

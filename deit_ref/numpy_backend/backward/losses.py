@@ -181,15 +181,14 @@ def soft_distillation_vjp(
 ) -> tuple[Float[Number, ""], Back]:
     r"""Cross entropy and a divergence, and back: for the distillation token $\alpha \tau (p_s - p_t) / (B K)$.
 
-    One $\tau$ of $\tau^2$ is used up by the slope of $z / \tau$. A high temperature makes $p_s - p_t$ small as
-    $1 / \tau$, and the other $\tau$ makes up for that: this is what the factor $\tau^2$ in the loss is for.
+    The slope of $z / \tau$ uses up one $\tau$ of $\tau^2$. A high temperature makes $p_s - p_t$ small, as $1 / \tau$,
+    and the other $\tau$ makes up for that: this is what the factor $\tau^2$ in the loss is for.
 
     Args:
         cls_logits, distillation_logits, teacher_logits, labels, alpha, tau: as in the forward function.
 
     Returns:
-        The loss, and `back(dloss=1)`, which returns the gradients of cls_logits and distillation_logits. The teacher is
-        not trained, and gets none.
+        The loss, and `back(dloss=1)`, which returns the gradients of cls_logits and distillation_logits alone.
     """
     _, back_label = cross_entropy_vjp(cls_logits, labels)
 

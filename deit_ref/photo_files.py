@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from deit_ref import photo_names
+from deit_ref.file_kinds import START, as_text, what_else
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,7 +78,7 @@ def identified(file: BinaryIO) -> "Image.Image":
         if not (hasattr(file, "seekable") and file.seekable()):  # what comes over a network
             file = io.BytesIO(file.read())
         file.seek(0)
-        start = file.read(64)
+        start = file.read(START)
     Image.init()
     formats = [format for format in FORMATS if format in Image.OPEN]
     if _is_heic(start):
@@ -96,9 +97,12 @@ def identified(file: BinaryIO) -> "Image.Image":
                 continue
             refuse_bombs(image)
             return image
-    raise ValueError(
-        f"{name} is not an image that can be read: expected one of {', '.join(formats)}. Convert it first."
-    )
+    if known := what_else(start):
+        what, remedy = known
+        raise ValueError(f"{name} is {what}, not an image: {remedy}.")
+    text = as_text(start)
+    remedy = "Convert it first." if text is None else f"It is text, {text!r}: see where it comes from."
+    raise ValueError(f"{name} is not an image that can be read: expected one of {', '.join(formats)}. {remedy}")
 
 
 def _is_heic(start: bytes) -> bool:
@@ -140,7 +144,16 @@ def pillow_errors(name: str) -> Iterator[None]:
             "Make it smaller or, if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
     except _PILLOW_ERRORS as error:
-        raise ValueError(
-            f"{name} is broken or cannot be read ({str(error) or type(error).__name__}): "
-            "expected a whole image file. Get it again."
-        ) from error
+        raise unreadable(name, error) from error
+
+
+def unreadable(name: str, error: Exception) -> ValueError:
+    """What to raise for what its system, its archive or Pillow does not give out."""
+    if isinstance(error, PermissionError):
+        return ValueError(f"{name} cannot be opened (permission denied): chmod u+rX allows it to its owner, else ask.")
+    if isinstance(error, OSError) and error.errno is not None:  # of the system; Pillow's own have no number
+        return ValueError(f"{name} cannot be read ({error.strerror}): look after the disk or network that it is on.")
+    return ValueError(
+        f"{name} is broken or cannot be read ({str(error) or type(error).__name__}): expected a whole image file. "
+        "Get it again."
+    )

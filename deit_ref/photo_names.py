@@ -6,10 +6,12 @@ passed over in silence wherever photos are looked for; every other file that is 
 
 import glob
 import os
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeAlias
 
 from deit_ref import checks
 
@@ -49,19 +51,37 @@ def why_left_out(name: str) -> str | None:
     return f"{suffix} ({HEIC_REMEDY})" if suffix in HEIC_SUFFIXES else suffix or "without a suffix"
 
 
-def walk(folder: str) -> Iterator[tuple[tuple[str, ...], os.DirEntry[str], bool]]:
+def composed(name: str) -> str:
+    """A name in the form by which names are compared: a Mac writes an umlaut as two characters, others as one (NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
+OnError: TypeAlias = Callable[[tuple[str, ...], OSError], object]
+
+
+def walk(folder: str, *, on_error: OnError | None = None) -> Iterator[tuple[tuple[str, ...], os.DirEntry[str], bool]]:
     """What lies below a folder, its names from there on, and whether it is a folder itself.
 
     What `is_ignored` says is left out. Links are followed, but not to a folder that they lie in.
+
+    Args:
+        folder: where to begin.
+        on_error: called with the names of a folder that cannot be opened, and with why; None means to raise that.
     """
-    yield from _walk(folder, (), ())
+    yield from _walk(folder, (), (), on_error)
 
 
 def _walk(
-    folder: str, parts: tuple[str, ...], above: tuple[str, ...]
+    folder: str, parts: tuple[str, ...], above: tuple[str, ...], on_error: OnError | None
 ) -> Iterator[tuple[tuple[str, ...], os.DirEntry[str], bool]]:
-    with os.scandir(folder) as entries:
-        found = [entry for entry in entries if not is_ignored(entry.name)]
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((entry for entry in entries if not is_ignored(entry.name)), key=lambda entry: entry.name)
+    except OSError as error:
+        if on_error is None:
+            raise
+        on_error(parts, error)
+        return
     above = (*above, os.path.realpath(folder))
     for entry in found:
         # A link to itself makes entry.is_dir() fail, and os.path.isdir say no.
@@ -70,7 +90,7 @@ def _walk(
             continue
         yield (*parts, entry.name), entry, is_folder
         if is_folder:
-            yield from _walk(entry.path, (*parts, entry.name), above)
+            yield from _walk(entry.path, (*parts, entry.name), above, on_error)
 
 
 def find_images(names: list[str]) -> list[str]:
@@ -98,8 +118,11 @@ def find_images(names: list[str]) -> list[str]:
 def contents(folder: str) -> tuple[list[str], Counter[str]]:
     """The photos below a folder, sorted, and how many other files there are, by the reason that they are none."""
     files = sorted((parts, entry.path) for parts, entry, is_folder in walk(folder) if not is_folder)
-    reasons = {path: why_left_out(parts[-1]) for parts, path in files}
-    photos = [path for path, reason in reasons.items() if reason is None and os.path.isfile(path)]
+    unreachable = "that cannot be reached (no permission, or a link to nothing)"
+    reasons = {
+        path: why_left_out(parts[-1]) or (None if os.path.isfile(path) else unreachable) for parts, path in files
+    }
+    photos = [path for path, reason in reasons.items() if reason is None]
     return photos, Counter(reason for reason in reasons.values() if reason is not None)
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from tiny_data import PLAIN, metrics, write_photos
 
 import deit_ref
@@ -11,6 +12,7 @@ from deit_ref.benchmark import distillation
 from deit_ref.training import bundle
 from deit_ref.training.recipe import RECIPES, Recipe
 from deit_ref.training.run import train
+from deit_ref.training.state import load_state
 from deit_ref.training.teacher import load_teacher
 from deit_ref.weights import named_arrays
 
@@ -44,8 +46,8 @@ def test_a_run_becomes_half_precision_files_and_a_card_of_what_they_reach(kind, 
     assert "F16" in str((target / "model.safetensors").read_bytes()[:400])
     card = (target / "README.md").read_text(encoding="utf-8")
     assert card.startswith(f"# tiny-{kind}\n")
-    assert "on an abacus." in card
-    assert "Seed 5, 4 steps, 0 minutes" in card
+    seconds = load_state(runs / kind, device=torch.device("cpu"))["seconds"]
+    assert f"Seed 5, 4 steps, {seconds / 60:.0f} minutes on an abacus." in card
     assert "| epochs | 2 |" in card
     assert ("| mask_block | 2 |" in card) == (kind == "masked")
     assert ("| alpha | 0.5 |" in card) == (kind == "student")

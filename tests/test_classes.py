@@ -1,9 +1,11 @@
 """Photos get the labels of weights by name, whatever the order, and never by a guess."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
-from deit_ref.data.classes import check_same_classes, labelled_as, spelled_alike
+from deit_ref.data.classes import alike_among, check_same_classes, labelled_as, spelled_alike
 from deit_ref.data.images import ImageSet
 
 KNOWN = ("cat", "dog", "frog")
@@ -49,11 +51,34 @@ def test_unknown_classes_are_named_with_a_hint():
         labelled_as(photos("C_at", "x", "y"), KNOWN, 3)
 
 
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "K\u00e4se") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_either_form_of_unicode_is_the_same_name(ours, theirs):
+    found, said = labelled_as(photos("x", ours), (theirs, "x", "y"), 3)
+    assert (found.labels.tolist(), said) == (
+        [0, 1],
+        f"the photos are of 2 of the 3 classes that the weights know: x, {COMPOSED}.",
+    )
+    check_same_classes(photos("x", ours), photos("x", theirs))
+
+
 def test_spelling():
+    for seen in ("gold\u00a0fish", "gold\u200bfish", "goldfish ", "gold\u00adfish", "\uff47oldfish"):
+        assert "Only the spelling differs of" in spelled_alike((seen,), ("goldfish",))
+        assert repr(seen) in spelled_alike((seen,), ("goldfish",))
     assert spelled_alike(("Golden Retriever",), ("golden_retriever", "cat")) == (
         " Only the spelling differs of 'Golden Retriever' and 'golden_retriever': rename the folders."
     )
     assert spelled_alike(("cat", "dog"), ("cat", "frog")) == ""
+
+
+def test_spelling_within_one_list():
+    assert alike_among(("Cat", "cat", "dog", "C-at")) == (
+        "only the spelling differs of the classes 'Cat' and 'cat', 'Cat' and 'C-at': join those that are one."
+    )
+    assert alike_among(("cat", "dog")) == ""
 
 
 def test_classes_that_differ():

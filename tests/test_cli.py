@@ -1,5 +1,6 @@
 """The commands as a user types them: what they print, where, and their exit codes."""
 
+import dataclasses
 import json
 import os
 import re
@@ -219,6 +220,10 @@ def test_inspect_takes_any_task_and_classify_does_not(capsys, images, tmp_path):
     assert run(capsys, "inspect", images / "a.png", *options)[0] == 0
     result = run(capsys, "classify", images / "a.png", *options)
     assert_one_line_error(result, "classification head", "'masked-image-modeling'")
+    unlabelled = deit_ref.init_weights(dataclasses.replace(CONFIG, num_labels=0), "classification", seed=0)
+    deit_ref.save_weights(unlabelled, tmp_path / "unlabelled")
+    result = run(capsys, "classify", images / "a.png", "--weights", tmp_path / "unlabelled")
+    assert_one_line_error(result, "weights with classes, got a model without labels (num_labels=0): fine-tune it")
 
 
 def test_compare_prints_the_table_and_its_verdict(capsys, folder, images, monkeypatch):

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import shutil
 import sys
 from dataclasses import replace
 
@@ -43,7 +45,8 @@ def test_check_of_photos(capsys, tmp_path):
     for pack, name in ((write_folder, "e"), (write_zip, "e.zip"), (write_tar, "e.tgz")):
         code, out, _ = run(capsys, "check", pack(tmp_path / name, files))
         assert code == 1
-        assert "warning: 1 of train cannot be read, 7 are left: " in out
+        assert out.count("train/cat/1.png' is not an image") == 1
+        assert "warning: 1 of train cannot be read, 7 are left.\n" in out
         assert "warning: the same photos are both in train and in test, 1 of them" in out
         code, out, _ = run(capsys, "check", tmp_path / name, "--json")
         found = json.loads(out)
@@ -118,10 +121,17 @@ def test_check_of_what_is_bundled_and_of_a_teacher(capsys, tmp_path):
     assert "values of head.weight are NaN or infinite" in out
 
 
-def test_check_of_a_run(capsys, tmp_path, monkeypatch):
-    data = write_photos(tmp_path / "data")
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of two epochs of two steps."""
+    folder = tmp_path_factory.mktemp("runs")
     recipe = Recipe(**{**PLAIN, "batch_size": 9})
-    train(recipe, data, tmp_path / "out", device="cpu", bfloat16=False)
+    train(recipe, write_photos(folder / "data"), folder / "out", device="cpu", bfloat16=False)
+    return folder / "out"
+
+
+def test_check_of_a_run(capsys, tmp_path, finished):
+    shutil.copytree(finished, tmp_path / "out")
     code, out, _ = run(capsys, "check", tmp_path / "out")
     assert code == 0
     assert "classes     3: blue, green, red" in out
@@ -133,6 +143,7 @@ def test_check_of_a_run(capsys, tmp_path, monkeypatch):
     assert (code, found["run"]["step"], found["run"]["recipe"]["epochs"]) == (0, 4, 2)
     assert "has not ended" in found["notes"][0]
     whole = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
+    assert "metrics.jsonl" not in out  # the line of the last epoch may be missing until the run has ended
     for damage in ("bytes", "field", "number", "metrics"):
         torch.save(whole, tmp_path / "out" / "checkpoint.pt")
         if damage == "bytes":
@@ -149,6 +160,80 @@ def test_check_of_a_run(capsys, tmp_path, monkeypatch):
         assert "warning: " in out
         assert ("metrics.jsonl" if damage == "metrics" else "checkpoint.pt") in out
         assert ("head/bias" in out) == (damage == "number")
+
+
+@pytest.mark.parametrize(
+    ("told", "step", "words"),
+    [
+        ([1, 2], 4, ""),
+        ([1], 4, "lacks the lines of these epochs: 2."),
+        ([], 4, "lacks the lines of these epochs: 1, 2."),
+        ([1, 1, 2], 4, "holds lines twice, in another order or of another run: expected one for each epoch."),
+        ([2, 1], 4, "holds lines twice"),
+        ([1, 2, 3], 4, "tells of epoch 3, and the checkpoint is older, of step 4"),
+        ([1, 2], 3, "the weights are of a run that has ended, and the checkpoint is of step 3 of 4."),
+        ([1, 2], 5, "the checkpoint is of step 5, expected 0 to 4: it is damaged."),
+    ],
+)
+def test_check_compares_metrics_with_the_checkpoint(told, step, words, capsys, tmp_path, finished):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    torch.save({**state, "step": step}, folder / "checkpoint.pt")
+    lines = [json.dumps({"epoch": epoch, "step": 2 * epoch}) + "\n" for epoch in told]
+    (folder / "metrics.jsonl").write_text("".join(lines))
+    code, out, _ = run(capsys, "check", folder)
+    assert (code, words in out) == (1 if words else 0, True)
+    (folder / "metrics.jsonl").write_text('{"epoch": 1, "step": 3}\n')
+    assert "of another run, such as epoch 1 at step 3" in run(capsys, "check", folder)[1] or step == 5
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_check_of_a_run_whose_weights_are_damaged_says_that_they_can_be_written_again(name, capsys, tmp_path, finished):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (folder / name).write_bytes(b"")
+    code, out, _ = run(capsys, "check", folder)
+    assert code == 1
+    assert "run         2 of 2 epochs, step 4" in out
+    assert f"warning: {folder}/{name}" in out
+    assert "note: the run itself is whole: the command that began it writes the weights again with --resume." in out
+    (folder / "checkpoint.pt").write_bytes(b"")
+    code, out, _ = run(capsys, "check", folder)
+    assert (code, out.count("warning: "), "with --resume" in out) == (1, 2, False)
+
+
+def test_check_of_a_run_that_was_interrupted(capsys, tmp_path, finished):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).unlink()
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    for step, told, epochs in ((4, 1, 2), (3, 1, 1), (1, 0, 0)):
+        torch.save({**state, "step": step}, folder / "checkpoint.pt")
+        lines = [json.dumps({"epoch": epoch, "step": 2 * epoch}) + "\n" for epoch in range(1, told + 1)]
+        (folder / "metrics.jsonl").write_text("".join(lines))
+        code, out, _ = run(capsys, "check", folder)
+        assert code == 0, out
+        assert f"run         {epochs} of 2 epochs, step {step}, seed 0" in out
+        assert "note: the run has not ended" in out
+
+
+def test_a_class_folder_that_cannot_be_opened_is_one_problem(capsys, tmp_path, monkeypatch, weights):
+    folder = write_folder(tmp_path / "d", classes())
+    real = os.scandir
+
+    def scandir(path):
+        if os.fspath(path) == str(folder / "train" / "cat"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    code, out, _ = run(capsys, "check", folder, "--json")
+    found = json.loads(out)
+    assert (code, found["splits"]["train"]["classes"]) == (1, {"cat": 0, "dog": 4})
+    (problem,) = found["problems"]
+    assert problem.startswith(f"{folder}/train/cat cannot be opened (permission denied): chmod")
+    assert_one_line_error(
+        run(capsys, "train", folder, "--recipe", "cifar10-table", "--out", tmp_path / "out"), "train/cat cannot be open"
+    )
 
 
 def test_what_check_finds_wrong_at_once_and_what_it_cannot_do(capsys, tmp_path, weights):
@@ -275,17 +360,17 @@ def test_training_says_what_there_is_and_goes_on_without_broken_photos(command, 
     assert lines[0] == f"train: 18 photos of 3 classes (blue 6, green 6, red 6) in {folder}/train, 16x16 pixels"
     assert lines[1] == f"test: 9 photos of 3 classes (blue 3, green 3, red 3) in {folder}/test, 16x16 pixels"
     assert "note: other files are left out: 1 .txt." in lines
-    (first, second) = [line for line in lines if line.startswith("warning: 1 of ")]
-    assert first.startswith(
-        f"warning: 1 of train cannot be read, 17 are left: '{folder}/train/red/2.png' is not an image"
-    )
-    assert second.startswith(f"warning: 1 of test cannot be read, 8 are left: '{folder}/test/blue/0.png' is broken")
+    (first, second) = [line for line in lines if line.startswith("broken: ")]
+    assert first.startswith(f"broken: '{folder}/train/red/2.png' is not an image")
+    assert second.startswith(f"broken: '{folder}/test/blue/0.png' is broken")
+    assert "warning: 1 of train cannot be read, 17 are left." in lines
+    assert "warning: 1 of test cannot be read, 8 are left." in lines
     (line,) = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(line)["test"]["photos"] == 8
     # Without the look, the first broken photo ends the run.
     code, _, err = run(capsys, command, *common, "--out", tmp_path / "other", "--no-check", *words)
     assert code == 2
-    assert "are left: " not in err
+    assert "cannot be read, " not in err
     assert "/test/blue/0.png' is broken" in err or "/train/red/2.png' is not an image" in err
 
 
@@ -296,7 +381,7 @@ def test_evaluate_says_what_there_is_and_goes_on_without_broken_photos(capsys, t
     lines = err.replace("deit-ref: ", "").splitlines()
     assert lines[0] == f"test: 9 photos of 2 classes (bottom 4, top 5) in {folder}/test, 24x24 pixels"
     assert any(line.startswith("note: 6 of 9 photos are stored turned: they are taken as they are") for line in lines)
-    assert any(line.startswith("warning: 1 of test cannot be read, 8 are left: ") for line in lines)
+    assert "warning: 1 of test cannot be read, 8 are left." in lines
     code, out, err = run(capsys, "evaluate", "--data", folder, "--weights", weights, "--no-check")
     assert (code, out) == (2, "")
     assert "test/top/x.jpg' is not an image that can be read" in err

@@ -1,8 +1,14 @@
 """From a folder of photos to a model and what it is worth, by the commands that a user types."""
 
+import dataclasses
+import errno
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -109,6 +115,24 @@ def test_photos_of_some_of_the_classes_are_judged(capsys, photos, tuned, tmp_pat
     assert_one_line_error(run(capsys, *words), "Only the spelling differs of 'Shoe' and 'shoe': rename the folders")
 
 
+def test_photos_of_a_mac_are_the_same_elsewhere(capsys, photos, tmp_path):
+    """Names of another form of Unicode: the run goes on, and the weights know classes and photos."""
+    composed, decomposed = (unicodedata.normalize(form, "Käse") for form in ("NFC", "NFD"))
+    for number, name in enumerate((decomposed, composed)):
+        shutil.copytree(photos / "mug", tmp_path / str(number) / name)
+        shutil.copytree(photos / "shoe", tmp_path / str(number) / "Kz")
+    words = ("--out", tmp_path / "mine", "--epochs", 2, "--val-split", 0.3)
+    code, _, err = run(capsys, "finetune", tmp_path / "0", *words)
+    assert code == 0, err
+    assert deit_ref.load_weights(tmp_path / "mine").class_names == ("Kz", composed)
+    code, _, err = run(capsys, "finetune", tmp_path / "1", *words, "--resume")
+    assert code == 0, err
+    code, out, err = run(capsys, "evaluate", tmp_path / "1", "--weights", tmp_path / "mine", "--json")
+    assert (code, json.loads(out)["photos"]) == (0, 4), err
+    assert "judged by the 0.3 that the run of these weights has held out" in err
+    assert "warning" not in err
+
+
 def test_photos_that_were_learned_from_are_known(capsys, photos, tuned, tmp_path):
     words = ("evaluate", photos, "--weights", tuned[0], "--json")
     held_out = json.loads((tuned[0] / "evaluation.json").read_text())
@@ -116,13 +140,32 @@ def test_photos_that_were_learned_from_are_known(capsys, photos, tuned, tmp_path
     assert code == 0
     assert "judged by the 0.2 that the run of these weights has held out" in err
     assert "learned from" not in err
-    assert {name: json.loads(text)[name] for name in held_out} == held_out
-    learned = "warning: the weights have learned from some of these photos"
-    assert learned in run(capsys, *words, "--split", "train")[2]
+    found = json.loads(text)
+    assert {name: found[name] for name in held_out} == held_out
+    assert found["split"] == "train, 0.2 of it held out"
+    assert "learned from 17 of these 20 photos" in run(capsys, *words, "--split", "train")[2]
+    # Another share or seed holds out others.
+    for options in (("--val-split", 0.5), ("--val-split", 0.2, "--seed", 1)):
+        said = re.search(r"learned from (\d+) of these (\d+) photos", run(capsys, *words, *options)[2])
+        assert said is not None
+        assert 0 < int(said[1]) <= int(said[2])
     # The same photos without one of them are others.
     shutil.copytree(photos, tmp_path / "train")
     (tmp_path / "train" / "shoe" / "IMG_0.jpg").unlink()
-    assert learned not in run(capsys, "evaluate", tmp_path, *words[2:], "--split", "train")[2]
+    assert "learned from" not in run(capsys, "evaluate", tmp_path, *words[2:], "--split", "train")[2]
+
+
+def test_other_photos_are_not_divided_as_those_of_the_run(capsys, photos, tuned, tmp_path):
+    others = tmp_path / "others"
+    shutil.copytree(photos, others)
+    (others / "shoe" / "IMG_0.jpg").unlink()
+    words = ("evaluate", others, "--weights", tuned[0], "--json")
+    code, text, err = run(capsys, *words)
+    assert code == 0
+    assert "are not those that the run of these weights was given (20, here 19): all are judged by" in err
+    assert "held out" not in err
+    assert (json.loads(text)["photos"], json.loads(text)["split"]) == (19, "train")
+    assert "what is held out here may have been learned from" in run(capsys, *words, "--val-split", 0.2)[2]
 
 
 @pytest.mark.parametrize("told", [None, 3, {"photos": 3}, {"photos": {"train": {"count": 1}}}, {"held_out": "x"}])
@@ -148,6 +191,12 @@ def test_nothing_is_held_out_where_none_is_wanted_or_photos_are_there_for_it(cap
     assert "held out" not in err
     assert "top-1" not in text
     assert not (tmp_path / "all" / "evaluation.json").exists()
+    assert "  deit-ref evaluate NEW --weights" in text
+    code, text, err = run(capsys, "evaluate", photos, "--weights", tmp_path / "all")
+    assert (code, text) == (2, "")
+    assert err.endswith("The weights have learned from all photos that are there: judge by others.\n")
+    err = run(capsys, "evaluate", photos, "--weights", tmp_path / "all", "--val-split", 0.2)[2]
+    assert "learned from 3 of these 3 photos" in err
     for split in ("train", "test"):
         shutil.copytree(photos, tmp_path / "data" / split)
     words = ("finetune", tmp_path / "data", "--out", tmp_path / "more", *quick)
@@ -157,6 +206,81 @@ def test_nothing_is_held_out_where_none_is_wanted_or_photos_are_there_for_it(cap
     assert "held out" not in err
     assert "20 photos that were not learned from" in text
     assert re.search(rf"deit-ref evaluate {tmp_path / 'data'} --weights {tmp_path / 'more'}$", text, re.M)
+
+
+def test_models_of_gray_photos_name_a_photo_that_is_not(capsys, tmp_path):
+    """When it is learned from, when the run is judged, and when the weights are."""
+    config = deit_ref.DeiTConfig(8, 1, 2, 16, image_size=16, patch_size=8, num_channels=1)
+    processing = deit_ref.ImageProcessing(
+        size=16, crop_size=16, image_mean=(0.5,), image_std=(0.5,), do_convert_rgb=False
+    )
+    weights = deit_ref.init_weights(config, "classification", seed=0, image_processing=processing)
+    deit_ref.save_weights(weights, tmp_path / "gray")
+    for split in ("train", "test"):
+        for i in range(6):
+            folder = tmp_path / split / "ab"[i % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (20, 20), 40 * i).save(folder / f"{split}{i}.png")
+    words = ("finetune", tmp_path, "--weights", tmp_path / "gray", "--epochs", 1)
+    assert run(capsys, *words, "--out", tmp_path / "mine")[0] == 0
+    colored = tmp_path / "test" / "b" / "test1.png"
+    Image.new("RGB", (20, 20), (9, 8, 7)).save(colored)
+    again = (*words, "--out", tmp_path / "again")
+    for one in (again, ("evaluate", tmp_path, "--weights", tmp_path / "mine")):
+        code, _, err = run(capsys, *one)
+        assert code == 2
+        assert err.splitlines()[-1] == (
+            f"deit-ref: error: {colored} has 3 channels, the weights want 1: convert it, or take it away."
+        )
+
+
+def test_what_is_learned_is_not_written_among_the_photos(capsys, photos, tmp_path):
+    words = ("finetune", photos, "--epochs", 1, "--out")
+    for out in (photos / "mine", photos, photos / "mug" / ".." / "mine"):
+        assert_one_line_error(run(capsys, *words, out), f"among the class folders of {photos}", "choose a folder")
+    assert sorted(path.name for path in photos.iterdir()) == [*NAMES]
+    shutil.copytree(photos, tmp_path / "train")  # beside the split is no class
+    quick = ("--batch-size", 8, "--set", "warmup_epochs=0", "--val-split", 0)
+    assert run(capsys, words[0], tmp_path, *words[2:], tmp_path / "mine", *quick)[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before_photos_are_read(capsys, photos, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    words = ("finetune", photos, "--out")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert_one_line_error(run(capsys, *words, out), "must be a folder that can be written into: choose another")
+    monkeypatch.setattr("os.access", lambda place, mode: str(place) != str(tmp_path))
+    assert_one_line_error(run(capsys, *words, tmp_path / "new" / "below"), "must be a folder that can be written into")
+    assert not (tmp_path / "new").exists()
+
+
+def test_who_is_interrupted_while_the_run_is_judged_is_told_how_to_go_on(capsys, photos, tmp_path, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    words = ("finetune", photos, "--out", tmp_path / "out", "--epochs", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("deit_ref.commands.training.judged", interrupted)
+        code, _, err = run(capsys, *words)
+    assert code == 130
+    assert err.endswith(f"interrupted: the same command with --resume goes on in {tmp_path / 'out'}.\n")
+    assert run(capsys, *words, "--resume")[0] == 0
+    assert (tmp_path / "out" / "evaluation.json").exists()
+
+
+def test_a_disk_that_fills_up_costs_no_step(capsys, photos, tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    words = ("finetune", photos, "--out", tmp_path / "out", "--epochs", 1)
+    for what in ("training.run.save_weights", "commands.training.write_png"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"deit_ref.{what}", full)
+            code, _, err = run(capsys, *words, *(["--resume"] if (tmp_path / "out").exists() else []))
+        assert code == 2
+        assert "No space left on device), but the checkpoint there is whole: make room" in err.splitlines()[-1]
+    assert run(capsys, *words, "--resume")[0] == 0
+    assert (tmp_path / "out" / "confusion.png").exists()
 
 
 def test_the_only_photo_of_a_class_is_learned_from(capsys, photos, tmp_path):
@@ -204,6 +328,20 @@ def test_weights_of_another_size_keep_it(capsys, photos, tmp_path):
 def test_short_epochs_are_told_together(photos, epochs, batch, expected):
     recipe = RECIPES["own-photos"].with_changes(epochs=epochs, batch_size=batch)
     assert _epochs_per_line(recipe, photos) == expected
+
+
+def test_names_that_the_terminal_has_no_letters_for_are_shown_by_their_codes(photos, tuned, tmp_path):
+    """As where output goes into a file on a system whose encoding is not UTF-8."""
+    for name in ("mug", "shoe"):
+        shutil.copytree(photos / name, tmp_path / "test" / name)
+    weights = dataclasses.replace(deit_ref.load_weights(tuned[0]), class_names=("mug", "plant", "\U0001f45f"))
+    (tmp_path / "test" / "shoe").rename(tmp_path / "test" / "\U0001f45f")
+    deit_ref.save_weights(weights, tmp_path / "weights")
+    words = [sys.executable, "-m", "deit_ref", "evaluate", tmp_path, "--weights", tmp_path / "weights", "--no-check"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert rb"\U0001f45f" in done.stdout
 
 
 def test_names_of_classes_stay_on_their_line():

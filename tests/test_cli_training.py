@@ -1,5 +1,6 @@
 """The commands that train and evaluate, as a user types them, on three classes of tiny photos."""
 
+import dataclasses
 import json
 import os
 import re
@@ -271,6 +272,11 @@ def test_mistakes_are_one_line_and_leave_nothing(capsys, data, runs, tmp_path, m
     code, printed, err = run(capsys, "evaluate", "--data", data, "--weights", features)
     assert (code, printed) == (2, "")
     assert "got the task 'features'" in err.splitlines()[-1]
+    regression = deit_ref.load_weights(home / "student")
+    config = dataclasses.replace(regression.config, problem_type="regression")
+    deit_ref.save_weights(dataclasses.replace(regression, config=config), tmp_path / "regression")
+    judged = run(capsys, "evaluate", "--data", data, "--weights", tmp_path / "regression")
+    assert_one_line_error(judged, "got the problem_type 'regression'")
     for name, words in {"tqdm": (), "torch": (), "kornia": ("--set", "rand_augment=2")}.items():
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)

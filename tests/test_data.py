@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import threading
+import unicodedata
 import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,8 @@ from tiny_data import write_photos
 from deit_ref import photo_names, photos
 from deit_ref.data import images as image_sets
 from deit_ref.data.layout import SPLITS
-from deit_ref.data.opening import ARCHIVES, open_images
+from deit_ref.data.opening import look, open_images, open_splits
+from deit_ref.data.sources import ARCHIVES
 
 
 def pixels(seed, shape=(6, 5, 3)):
@@ -180,6 +182,147 @@ def test_of_several_test_splits_one_is_taken_and_the_others_are_named(packed, tm
 
 
 @pytest.mark.parametrize("packed", [False, True])
+def test_small_letters_come_first_and_the_others_are_named(packed, tmp_path):
+    files = {**both("train", "Test"), **below("test", contents(offset=20)), **below("TRAIN", contents(offset=30))}
+    path = write_zip(tmp_path / "d.zip", files) if packed else write_folder(tmp_path / "d", files)
+    splits = open_splits(path)
+    assert [(images.place, images.unused) for images in splits.values()] == [
+        (f"{path}/train", ("TRAIN",)),
+        (f"{path}/test", ("Test",)),
+    ]
+    np.testing.assert_array_equal(splits["test"].read(4), pixels(20))
+
+
+def test_archives_and_a_folder_of_one_split_are_named_too(tmp_path):
+    path = write_folder(tmp_path / "d", both("train", "test"))
+    for name in ("test.zip", "Test.zip", "train.zip"):
+        write_zip(path / name, contents(offset=20))
+    splits = open_splits(path)
+    np.testing.assert_array_equal(splits["test"].read(4), pixels(10))
+    assert (splits["train"].unused, splits["test"].unused) == (("train.zip",), ("test.zip", "Test.zip"))
+
+
+def test_hidden_folders_make_no_split(tmp_path):
+    """Notebooks leave .ipynb_checkpoints where they were opened, also beside test photos without classes."""
+    files = {**both("train", "val"), "test/1.png": encoded(0), "test/.ipynb_checkpoints/1.png": encoded(0)}
+    assert open_images(write_folder(tmp_path / "d", files), "test").place.endswith("/val")
+
+
+FORMS = [unicodedata.normalize(form, "K\u00e4se") for form in ("NFC", "NFD")]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_names_of_either_form_of_unicode_are_one(packed, tmp_path):
+    """A Mac stores an umlaut as two characters; the same photos then have the same classes, order and digest."""
+    found = []
+    for number, name in enumerate(FORMS):
+        files = {f"{name}/{name}.png": encoded(1), "Kz/1.png": encoded(2)}  # decomposed "a" would come before "z"
+        place = tmp_path / str(number) / "train"
+        path = write_zip(place.with_suffix(".zip"), files) if packed else write_folder(place, files)
+        images = open_images(path, "train")
+        np.testing.assert_array_equal(images.read(images.class_names.index(FORMS[0])), pixels(1))
+        found.append((images.class_names, images.labels.tolist(), images.digest))
+    assert found[0] == found[1]
+    assert found[0][0] == ("Kz", FORMS[0])
+
+
+def test_two_files_of_one_name_in_two_forms_are_no_photo_twice(tmp_path):
+    files = {f"{FORMS[0]}/1.png": encoded(1), f"{FORMS[1]}/1.png": encoded(2), f"{FORMS[1]}/2.png": encoded(3)}
+    files["x/1.png"] = encoded(4)
+    images = open_images(write_folder(tmp_path / "d", files), "train")
+    assert (images.class_names, images.labels.tolist()) == ((FORMS[0], "x"), [0, 0, 1])
+    assert images.skipped == {"with a name that is there already, in another form of Unicode": (1, f"{FORMS[0]}/1.png")}
+    with pytest.raises(ValueError, match=r"1\.png twice"):
+        open_images(write_zip(tmp_path / "d.zip", files), "train")
+
+
+def test_a_zip_of_a_mac_that_does_not_say_utf8(tmp_path):
+    name = FORMS[1].encode()
+    path = write_zip(tmp_path / "d.zip", {f"{'?' * len(name)}/1.png": encoded(1), "x/1.png": encoded(2)})
+    path.write_bytes(path.read_bytes().replace(b"?" * len(name), name))
+    images = open_images(path, "train")
+    assert images.class_names == (FORMS[0], "x")
+    assert images.names[0] == f"{path}: {FORMS[1]}/1.png"
+    np.testing.assert_array_equal(images.read(0), pixels(1))
+    # Those of Windows are read as before.
+    path = write_zip(tmp_path / "e.zip", {"K?se/1.png": encoded(1), "x/1.png": encoded(2)})
+    path.write_bytes(path.read_bytes().replace(b"K?se", "K\u00e4se".encode("cp437")))
+    assert open_images(path, "train").class_names == (FORMS[0], "x")
+
+
+@pytest.fixture
+def deny(monkeypatch):
+    """Make folders refuse to be listed, as they would to anybody but root."""
+    refused = set()
+
+    def checked(real):
+        def call(place="."):
+            if os.fspath(place) in refused:
+                raise PermissionError(13, "Permission denied", os.fspath(place))
+            return real(place)
+
+        return call
+
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, checked(getattr(os, name)))
+    return lambda *folders: refused.update(map(os.fspath, folders))
+
+
+def test_folders_that_cannot_be_opened_are_said_in_one_line(deny, tmp_path):
+    path = write_folder(tmp_path / "d", {**both("train", "test"), "train/cat/deep/1.png": encoded(7)})
+    deny(path / "train" / "dog")
+    words = r"train/dog cannot be opened \(permission denied\): chmod"
+    with pytest.raises(ValueError, match=words):
+        open_images(path, "train")
+    assert len(open_images(path, "test")) == 5
+    (images, problems) = look(path)("train")
+    assert (images.class_names, len(images), len(problems)) == (CLASSES, 4, 1)
+    deny(path / "train" / "cat" / "deep")
+    (problem,) = look(path)("train")[1]
+    assert problem.startswith(f"2 folders cannot be opened, such as this: {path}/train/cat/deep cannot be opened (perm")
+    deny(path / "test")  # a split as a whole
+    with pytest.raises(ValueError, match="d/test cannot be opened"):
+        open_images(path, "test")
+    deny(path)
+    with pytest.raises(ValueError, match="d cannot be opened"):
+        open_splits(path)
+
+
+def test_a_folder_that_may_be_listed_but_not_entered(tmp_path, monkeypatch):
+    class Entry:
+        """As os.scandir gives it where the folder has no x."""
+
+        def __init__(self, entry):
+            self.name, self.path, self.is_dir, self.is_symlink = entry.name, entry.path, entry.is_dir, entry.is_symlink
+
+        def stat(self):
+            raise PermissionError(13, "Permission denied", self.path)
+
+    real = photo_names.walk
+    monkeypatch.setattr(
+        photo_names,
+        "walk",
+        lambda *given, **options: (
+            (parts, Entry(entry) if parts[0] == "dog" else entry, is_folder)
+            for parts, entry, is_folder in real(*given, **options)
+        ),
+    )
+    path = write_folder(tmp_path / "d", contents())
+    (path / "dog" / "x.png").symlink_to("nowhere")
+    (images, (problem,)) = look(path)("train")
+    assert problem.startswith(f"{path}/dog cannot be opened (permission denied): chmod u+rX")
+    assert (len(images), images.skipped) == (3, {"no file, or a link to nothing": (1, "dog/x.png")})
+
+
+def test_a_split_below_a_folder_that_stands_alone_cannot_be_opened(deny, tmp_path):
+    path = write_folder(tmp_path / "d", both("all/train", "all/test"))
+    deny(path / "all" / "train")
+    with pytest.raises(ValueError, match="all/train cannot be opened"):
+        open_images(path, "train")
+    assert len(open_images(path, "test")) == 5
+
+
+@pytest.mark.parametrize("packed", [False, True])
 def test_a_class_folder_that_holds_only_folders_is_refused(packed, tmp_path):
     files = {**below("flowers_train", contents()), **below("flowers_test", contents(offset=10))}
     path = write_zip(tmp_path / "d.zip", files) if packed else write_folder(tmp_path / "d", files)
@@ -215,7 +358,7 @@ def test_layouts_that_are_wrong(files, match, packed, tmp_path):
 def test_paths_that_are_wrong(tmp_path):
     with pytest.raises(ValueError, match=r"There is no .*nowhere"):
         open_images(tmp_path / "nowhere", "train")
-    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "a.txt").write_text("cats")
     with pytest.raises(ValueError, match=r"a.txt is neither a folder nor an archive .\.zip, \.tar, "):
         open_images(tmp_path / "a.txt", "train")
     (tmp_path / "a.zip").write_bytes(b"PK nonsense")

@@ -52,6 +52,12 @@ def test_shares_by_hand(batch_size):
     assert not {"cls_top1", "distillation_top1"} & {*found}
 
 
+def test_nothing_hidden_is_nothing_to_measure():
+    recipe = Recipe(task="masked-image-modeling", mask_ratio=0)
+    with pytest.raises(ValueError, match="mask_ratio 0 hides no patch"):
+        reconstruction_error(lambda x: x, images(), AS_IT_IS, recipe, TINY, device=CPU)
+
+
 def test_each_head_is_counted():
     found = evaluate(two_heads, images(), AS_IT_IS, device=CPU)
     # One place to the right, only the second photo's 9 stands where its label is; the least logits fit two.

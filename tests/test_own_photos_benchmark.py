@@ -37,6 +37,15 @@ def test_a_folder_as_a_phone_stores_it(tmp_path):
         own_photos.draw(tmp_path / "photos")
 
 
+def test_nothing_is_drawn_among_other_drawings(tmp_path, capsys):
+    (tmp_path / "mug").mkdir()
+    with pytest.raises(SystemExit) as stopped:
+        own_photos.main(["--draw", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert f"{tmp_path} holds drawings already: choose another name" in capsys.readouterr().err
+    assert not [*(tmp_path / "mug").iterdir()]
+
+
 def test_the_first_of_each_class_are_learned_from():
     splits = own_photos.drawn(train=2, test=3, seed=0)
     assert splits["train"].labels.tolist() == [0, 0, 1, 1, 2, 2]

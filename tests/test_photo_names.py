@@ -73,3 +73,13 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "d" / "away").symlink_to(write(tmp_path / "e", ["3.jpg"]))
     found = photo_names.find_images([str(tmp_path / "d")])
     assert [os.path.basename(name) for name in found] == ["1.jpg", "3.jpg", "2.jpg"]
+
+
+def test_photos_that_cannot_be_reached_are_counted(tmp_path, caplog):
+    write(tmp_path, ["1.jpg"])
+    (tmp_path / "2.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    with caplog.at_level("INFO", "deit_ref"):
+        assert photo_names.find_images([str(tmp_path)]) == [str(tmp_path / "1.jpg")]
+    assert caplog.messages == [
+        f"{tmp_path}: left out are 1 that cannot be reached (no permission, or a link to nothing)."
+    ]

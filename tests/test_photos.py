@@ -1,5 +1,6 @@
 """Every way an image can come in, and every way it can be wrong."""
 
+import errno
 import io
 import os
 import struct
@@ -266,7 +267,15 @@ def test_bad_files_are_named_with_a_remedy(tmp_path, photo):
     Image.fromarray(drawn_bytes((64, 64, 3), 2)).save(whole, "JPEG")
     files = {
         "empty.jpg": b"",
+        "zeros.jpg": bytes(1000),
+        "page.jpg": b"\xef\xbb\xbf\r\n<!DOCTYPE html><title>Not found</title>",
+        "lfs.jpg": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        "drawing.png": b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>',
+        "clip.jpg": b"\0\0\0\x14ftypqt  \0\0\2\0qt  ",
+        "packed.jpg": b"PK\x03\x04\x14\0",
         "text.png": b"this is no image",
+        "utf8.png": "nöt found\r\n".encode() + b"x" * 499 + "ö".encode(),  # cut within a character
+        "noise.png": b"\xff\x00\x80\x81 no text",
         "cut.jpg": whole.getvalue()[: len(whole.getvalue()) // 2],
         "cut.png": photo[0].read_bytes()[:-30],
         "large.png": bomb(10_000, 10_000),
@@ -277,8 +286,16 @@ def test_bad_files_are_named_with_a_remedy(tmp_path, photo):
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     messages = {
-        "empty.jpg": "is not an image that can be read: expected one of JPEG, PNG",
-        "text.png": "is not an image that can be read",
+        "empty.jpg": r"is empty \(0 bytes\), not an image: get it again",
+        "zeros.jpg": "is zeros alone at its start, not an image: get it again",
+        "page.jpg": r"is a web page \(HTML\), not an image: download the file itself, by its direct link",
+        "lfs.jpg": "is a pointer of Git LFS .*git lfs pull",
+        "drawing.png": r"is a drawing \(SVG\), not an image: save what it shows as PNG",
+        "clip.jpg": "is a video, not an image",
+        "packed.jpg": "is a zip, not an image: unpack it",
+        "text.png": "is not an image that can be read: expected one of JPEG, .* It is text, 'this is no image': see",
+        "utf8.png": "It is text, 'nöt found': see where it comes from",
+        "noise.png": "is not an image that can be read: .* Convert it first",
         "cut.jpg": "is broken or cannot be read .*truncated.* Get it again",
         "cut.png": "is broken or cannot be read",
         "large.png": "is too large: expected at most 89,478,485 pixels",
@@ -291,8 +308,28 @@ def test_bad_files_are_named_with_a_remedy(tmp_path, photo):
         with pytest.raises(ValueError, match=message) as caught:
             photos.load_image(os.path.join(tmp_path, name))
         assert name in str(caught.value)
+        assert ("Get it again" in str(caught.value)) == name.startswith("cut.")
     with pytest.raises(ValueError, match="is an address, expected a file: download it"):
         photos.load_image("https://example.org/cat.jpg")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (
+            errno.EACCES,
+            r"photo\.png' cannot be opened \(permission denied\): chmod u\+rX allows it to its owner, else ask",
+        ),
+        (errno.EIO, r"photo\.png' cannot be read \(Input/output error\): look after the disk"),
+    ],
+)
+def test_what_the_system_does_not_give_out_is_not_broken(photo, monkeypatch, number, words):
+    def refused(path, *_, **__):
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr("builtins.open", refused)
+    with pytest.raises(ValueError, match=words):
+        photos.load_image(photo[0])
 
 
 def test_a_lazily_opened_broken_pil_image_is_refused(tmp_path, photo):

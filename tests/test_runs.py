@@ -1,6 +1,7 @@
 """Whole runs on tiny photos: every kind of training, and that its result is read everywhere."""
 
 import logging
+import unicodedata
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.evaluate import evaluate
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.run import teach_from, train
-from deit_ref.training.teacher import is_teacher, load_teacher
+from deit_ref.training.teacher import is_teacher, load_teacher, new_teacher, save_teacher
 from deit_ref.weights import named_arrays
 
 LEARN = {**PLAIN, "epochs": 3, "learning_rate": 2e-3, "ema_decay": None}
@@ -213,6 +214,11 @@ def test_what_does_not_go_together(tmp_path, photos, teacher, distilled):
         run(colours, out, hard, more={"teacher": teacher})
     with pytest.raises(ValueError, match=r"knows 3 classes .* the photos are of 2 classes"):
         run(colours, out, hard, more={"teacher": distilled})
+    decomposed = (unicodedata.normalize("NFD", "grün"), "x")
+    save_teacher(new_teacher(2, seed=0, image_size=16, widths=(8, 8, 8)), tmp_path / "mac", class_names=decomposed)
+    processing = load_weights(distilled).image_processing
+    composed = tuple(unicodedata.normalize("NFC", name) for name in decomposed)
+    teach_from(tmp_path / "mac", composed, processing, Recipe(**LEARN), device=torch.device("cpu"))
     with pytest.raises(ValueError, match=r"must classify images of 24x24 pixels.*16x16 pixels"):
         run(photos, out, hard, image_size=24, more={"teacher": distilled})
     with pytest.raises(ValueError, match=r"logits have shape \(6, 2\), the student's \(6, 3\)"):

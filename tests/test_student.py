@@ -1,6 +1,7 @@
 """The student: the mirror's model as torch parameters, and what fine-tuning begins with."""
 
 import dataclasses
+import unicodedata
 
 import numpy as np
 import pytest
@@ -90,6 +91,14 @@ def test_the_same_classes_keep_everything(caplog):
     assert result.image_processing.crop_size == {"height": 32, "width": 32}
 
 
+def test_classes_of_another_form_of_unicode_are_the_same(caplog):
+    composed, decomposed = (tuple(unicodedata.normalize(form, name) for name in "äbcde") for form in ("NFC", "NFD"))
+    start = dataclasses.replace(random_weights(task="classification"), class_names=decomposed)
+    result = adapted(start, RECIPE, task=start.task, class_names=composed, seed=0)
+    assert_same(result, start, arrays_of(start))
+    assert (result.class_names, caplog.text) == (composed, "")
+
+
 @pytest.mark.parametrize("classes", [("a", "b", "c", "e", "d"), ("a", "b")])
 def test_other_classes_get_new_heads_and_it_is_said(caplog, classes):
     start = named("classification-with-teacher")
@@ -132,6 +141,15 @@ def test_another_resolution_interpolates_positions(caplog):
     np.testing.assert_array_equal(result.pos_embed[:, :2], start.pos_embed[:, :2])
     assert result.config.image_shape == (48, 48)
     assert result.image_processing.crop_size == {"height": 48, "width": 48}
+
+
+@pytest.mark.parametrize("problem_type", ["regression", "multi_label_classification"])
+def test_what_is_learned_is_one_class_of_several(caplog, problem_type):
+    start = random_weights(config=dataclasses.replace(TINY, problem_type=problem_type))
+    result = adapted(start, RECIPE, task=start.task, class_names=NAMES, seed=0)
+    assert f"the problem_type {problem_type} of the checkpoint is given up" in caplog.text
+    probabilities = deit_ref.forward(result, pixel_values=random_pixels()).probabilities
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
 
 
 def test_a_plain_checkpoint_gets_a_distillation_token(caplog):

@@ -57,11 +57,12 @@ def test_everything_that_is_broken_is_named_and_the_rest_is_left(tmp_path):
         f"{path}/train/{name}.png" for name in ("cat/1", "dog/3")
     ]
     first, second = report.problems
-    assert first.startswith("2 of train cannot be read, 6 are left: ")
-    assert "cat/1.png' is broken or cannot be read" in first
-    assert "dog/3.png' is not an image that can be read" in first
-    assert second.startswith("1 of test cannot be read, 3 are left: ")
-    assert str(report).count("broken: '") == 3
+    assert first == "2 of train cannot be read, 6 are left."
+    assert second == "1 of test cannot be read, 3 are left."
+    for text in (str(report), "\n".join(report.short())):  # each thing once
+        assert text.count("broken: '") == 3
+        for words in ("cat/1.png' is broken or cannot be read", "dog/3.png' is not an image", "dog/0.png' is empty"):
+            assert text.count(words) == 1
     assert not report.to_dict()["ok"]
     images = open_images(path, "train")
     rest = readable(images, report.splits["train"])
@@ -129,18 +130,68 @@ def test_what_is_wrong_with_class_folders_is_told_all_at_once(tmp_path):
     assert report.splits["train"].classes == {"cat": 4, "dog": 4, "emu": 1, "gnu": 0}
 
 
+def test_a_split_that_cannot_be_read_does_not_hide_the_other(tmp_path):
+    path = write_folder(tmp_path / "d", {name: content for name, content in classes().items() if "train" in name})
+    (path / "test.zip").write_bytes(b"<html>")
+    report = surveyed(path)
+    assert report.splits["train"].photos == 8
+    (problem,) = report.problems
+    assert problem.startswith(f"{path}/test.zip is a web page (HTML)")
+
+
 def test_what_is_left_out_is_counted_and_lost_photos_are_wrong(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     files = {**classes(), "train/cat/a.txt": b"", "test/cat/b.txt": b"", "train/dog/c.mov": b"", "train/dog/.d": b""}
     path = write_folder(tmp_path / "d", {**files, "train/dog/1.heic": b"", "train/cat/2.HEIC": b""})
     report = surveyed(path)
-    assert report.problems == ("photos of train are left out: 2 .heic (pip install pillow-heif to read them).",)
+    assert report.problems == (
+        "photos of train are left out: 2 .heic (pip install pillow-heif to read them), such as cat/2.HEIC.",
+    )
     assert report.notes[0] == "other files are left out: 2 .txt, 1 .mov."
 
 
 def test_other_folders_of_a_split_are_named(tmp_path):
     path = write_folder(tmp_path / "d", {**both("train", "test"), **below("val", contents(offset=20))})
     assert surveyed(path).notes[0] == f"val is not used: test is {path}/test."
+    write_folder(path, below("Test", contents(offset=20)))
+    assert surveyed(path).notes[0] == f"Test, val are not used: test is {path}/test."
+
+
+def test_classes_that_are_spelled_alike_are_pointed_out_once(tmp_path):
+    report = surveyed(write_folder(tmp_path / "d", classes(kinds=("cat", "Cat", "dog"))))
+    assert report.problems == ()
+    assert report.notes == ("only the spelling differs of the classes 'Cat' and 'cat': join those that are one.",)
+    other = {**classes(test=0), **below("test", contents({"cat/1.png": 90, "Dog/1.png": 91}))}
+    report = surveyed(write_folder(tmp_path / "e", other))
+    assert (len(report.problems), report.notes) == (1, ())
+
+
+def test_splits_without_class_folders_are_no_classes(tmp_path):
+    path = write_folder(tmp_path / "d", contents({"train/1.png": 0, "val/1.png": 1}))
+    (problem,) = surveyed(path).problems
+    assert "are called like splits (train, val) and hold no folders: make a folder per class in each" in problem
+
+
+def test_photos_outside_the_splits_are_said_once(tmp_path):
+    files = {**classes(), "unlabelled/1.png": encoded(70), "unlabelled/2.png": encoded(71)}
+    for path in (write_folder(tmp_path / "d", files), write_zip(tmp_path / "d.zip", files)):
+        assert surveyed(path).problems == (
+            "2 photos lie outside train and test, such as unlabelled/1.png: move them in, or away.",
+        )
+
+
+@pytest.mark.parametrize("name", ["train.rar", "train.7z", "Training.tar.zst"])
+def test_an_archive_of_a_split_that_is_not_read_is_no_missing_split(name, tmp_path):
+    path = write_folder(tmp_path / "d", below("test", contents()))
+    (path / name).write_bytes(b"Rar!\x1a\x07\0")
+    (problem,) = surveyed(path).problems
+    assert problem == f"{path}/{name} is a RAR archive, not a zip or a tar: unpack it and give the folder."
+
+
+def test_an_archive_without_a_split_in_its_name_is_pointed_out(tmp_path):
+    write_zip(tmp_path / "d" / "flowers.zip", contents())
+    with pytest.raises(ValueError, match=r"in it are 1 \.zip: unpack flowers\.zip, or give it instead"):
+        surveyed(tmp_path / "d")
 
 
 @pytest.mark.parametrize(
@@ -188,5 +239,8 @@ def test_many_photos_are_reported_in_order(tmp_path):
     report = surveyed(write_folder(tmp_path / "d", files))
     places = [broken.place for broken in report.splits["train"].broken]
     assert places == [i for i in range(140) if i % 70 % 7 == 0]
-    assert "and 15 more" in report.problems[0]
+    assert str(report).count("broken: '") == 20
+    short = "\n".join(report.short())
+    assert short.count("broken: '") == 5
+    assert f"broken: 15 more in {tmp_path}/d, which deit-ref check names.\n" in short
     np.testing.assert_array_equal(sorted(places), places)

@@ -11,6 +11,7 @@ against another. What was measured is kept in the JSON file, and a command that 
 
 import argparse
 import dataclasses
+import datetime
 import json
 import logging
 import os
@@ -164,11 +165,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS], metavar="WAY", help="(default: all)")
     args = parser.parse_args(argv)
     if args.draw is not None:
+        if any((args.draw / kind).exists() for kind in DRAWN):
+            parser.error(f"expected a new folder, {args.draw} holds drawings already: choose another name")
         draw(args.draw)
         return 0
     if args.data is None or args.json is None:
         parser.error("expected --data and --json, or --draw")
-    logging.getLogger("deit_ref").setLevel(logging.ERROR)
     found: dict[str, dict[str, list[float]]] = {}
     if args.json.exists():
         found = json.loads(args.json.read_text(encoding="utf-8"))["results"]
@@ -199,12 +201,15 @@ def rows(found: Mapping[str, Mapping[str, Sequence[float]]]) -> list[list[str]]:
 def _record(found: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
+    seeds = max(len(values) for sets in found.values() for values in sets.values())
     return {
-        "command": "python -m deit_ref.benchmark.own_photos --data cifar10/",
+        "command": f"python -m deit_ref.benchmark.own_photos --data cifar10/ --seeds {seeds} --json FILE",
+        "notes": [f"Draws of photos that each number is the mean of: {seeds}."],
         "recipe": dataclasses.asdict(RECIPES["own-photos"]),
         "ways": {way: dict(WAYS[way]) for way in found},
+        "date": datetime.date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "versions": {"Python": platform.python_version(), "torch": torch.__version__},
         "columns": COLUMNS,
         "rows": rows(found),
         "results": found,
@@ -212,4 +217,5 @@ def _record(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    logging.getLogger("deit_ref").setLevel(logging.ERROR)  # of many runs alike, the table alone is read
     sys.exit(main())

@@ -9,6 +9,7 @@ the backends do not agree; 2 the command could not be carried out; 130 and 141 i
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of classes and photos may be in any script
     args = _parsed(sys.argv[1:] if argv is None else argv)
     try:
         with plain_messages():

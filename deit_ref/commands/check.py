@@ -42,7 +42,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"There is no {args.what}: expected photos in class folders, a checkpoint, or one of {', '.join(BUNDLED)}."
         )
-    inside = os.listdir(path) if path.is_dir() else [path.name]
+    try:
+        inside = os.listdir(path) if path.is_dir() else [path.name]
+    except OSError:  # what reads it says why
+        inside = []
     is_checkpoint = any(name == CONFIG or name.endswith(_WEIGHTS) for name in inside)
     if is_checkpoint and args.weights is not None:
         raise ValueError(f"--weights is for photos, and {args.what} is a checkpoint: leave it out.")
@@ -77,8 +80,14 @@ def _of_checkpoint(path: Path) -> CheckpointReport:
     if run is not None and not (path / CONFIG).exists():
         notes = (*run.notes, "the run has not ended: the command that began it goes on with --resume.")
         return CheckpointReport(run.facts, run.values, run.problems, notes)
-    kind = read_json(path / CONFIG).get("kind") if (path / CONFIG).exists() else None
-    found = _of_teacher(path) if str(kind).startswith("deit_ref-") else inspect_weights(path)
+    try:
+        kind = read_json(path / CONFIG).get("kind") if (path / CONFIG).exists() else None
+        found = _of_teacher(path) if str(kind).startswith("deit_ref-") else inspect_weights(path)
+    except ValueError as error:
+        if run is None:
+            raise
+        again = "the run itself is whole: the command that began it writes the weights again with --resume."
+        found = CheckpointReport({}, problems=(str(error),), notes=() if run.problems else (again,))
     if run is None:
         return found
     return CheckpointReport(
@@ -118,23 +127,28 @@ def _of_run(path: Path) -> CheckpointReport:
     need("torch")
     import torch
 
-    from deit_ref.training.metrics import read_metrics
+    from deit_ref.training.metrics import disagreements, read_metrics
     from deit_ref.training.state import REMEDY, load_state
 
     try:
         state = load_state(path, device=torch.device("cpu"))
         lines = read_metrics(path)
         recipe, seed, step, learned = state["recipe"], state["seed"], state["step"], state["average"]
-        epochs = lines[-1]["epoch"] if lines else 0
+        epochs, photos, problems = lines[-1]["epoch"] if lines else 0, {}, []
+        if runs_on := state.get("runs_on"):  # none of a loop that was called without
+            photos = runs_on["photos"]
+            epoch_steps = photos["train"]["count"] // recipe["batch_size"]
+            epochs, ended = step // epoch_steps, (path / CONFIG).exists()
+            problems = disagreements(lines, step=step, epochs=recipe["epochs"], epoch_steps=epoch_steps, ended=ended)
         words = f"{epochs} of {recipe['epochs']} epochs, step {step}, seed {seed}"
-        if runs_on := state.get("runs_on"):
-            words += "".join(f", {split} photos: {found['count']}" for split, found in runs_on["photos"].items())
+        words += "".join(f", {split} photos: {found['count']}" for split, found in photos.items())
         bad = [name for name, value in learned.items() if value.is_floating_point() and not value.isfinite().all()]
     except ValueError as error:
         return CheckpointReport({}, problems=(str(error),))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         reason = f"{type(error).__name__} {error}"
         return CheckpointReport({}, problems=(f"{path / _RUN} is damaged, parts are missing ({reason}): {REMEDY}.",))
     values = {"run": {"recipe": recipe, "seed": seed, "step": step, "epochs": epochs, "runs_on": runs_on}}
-    problems = (f"values of {checks.some(bad)} in {path / _RUN} are NaN or infinite: {REMEDY}.",) if bad else ()
-    return CheckpointReport({"run": words}, values, problems)
+    if bad:
+        problems.append(f"values of {checks.some(bad)} in {path / _RUN} are NaN or infinite: {REMEDY}.")
+    return CheckpointReport({"run": words}, values, tuple(problems))

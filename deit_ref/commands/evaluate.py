@@ -7,7 +7,7 @@ from typing import Any
 from deit_ref.commands.arguments import count, natural, new_file, share
 from deit_ref.commands.evaluation import chosen_device, in_words, judged, torch_model, watched, write_confusion
 from deit_ref.commands.labelled import DATA, add_data, given_data, part
-from deit_ref.commands.learned import run_of
+from deit_ref.commands.learned import Run, run_of
 from deit_ref.commands.shared import loaded_weights
 from deit_ref.commands.survey import looked_over
 from deit_ref.commands.terminal import counting, json_line, say
@@ -70,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--val-split 0 holds out no photo to judge by: give the share that finetune held out, as 0.2.")
     is_one = args.weights is not None and is_teacher(args.weights)
     found = _of_teacher(args) if is_one else _of_weights(args)
-    part = (args.split or "test") if args.val_split is None else f"train, {args.val_split:g} of it held out"
-    found = {"weights": args.weights, "data": args.data, "split": part, **found}
+    found = {"weights": args.weights, "data": args.data, **found}
     if args.confusion is not None:
         write_confusion(args.confusion, found["confusion"])
     print(json_line(found) if args.json else _report(found))
@@ -84,12 +83,13 @@ def _of_teacher(args: argparse.Namespace) -> dict[str, Any]:
     teacher, names = load_teacher(args.weights)
     teacher.apply_exif = teacher.apply_exif if args.exif is None else args.exif
     where, processing = chosen_device(args), teacher.image_processing
-    images = _photos(args, processing, (teacher.image_size, teacher.image_size), (names, len(names)))
-    return judged(teacher.to(where), images, processing, device=where, batch_size=args.batch_size)
+    part, images = _photos(args, processing, (teacher.image_size, teacher.image_size), (names, len(names)))
+    return {"split": part, **judged(teacher.to(where), images, processing, device=where, batch_size=args.batch_size)}
 
 
 def _of_weights(args: argparse.Namespace) -> dict[str, Any]:
     from deit_ref.training.evaluate import reconstruction_error
+    from deit_ref.training.prepared import of_channels
 
     weights = loaded_weights(args)
     config, processing, where = weights.config, weights.image_processing, chosen_device(args)
@@ -97,17 +97,21 @@ def _of_weights(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
     model = torch_model(weights.to("torch", device=where))
     if weights.task != "masked-image-modeling":
-        images = _photos(args, processing, config.image_shape, (weights.class_names, config.num_labels))
-        return judged(model, images, processing, device=where, batch_size=args.batch_size)
+        if config.problem_type == "regression":
+            raise ValueError("evaluate needs weights that classify, got the problem_type 'regression'.")
+        part, images = _photos(args, processing, config.image_shape, (weights.class_names, config.num_labels))
+        images = of_channels(images, config.num_channels)
+        return {"split": part, **judged(model, images, processing, device=where, batch_size=args.batch_size)}
     if args.confusion is not None:
         raise ValueError(f"--confusion is of weights that classify, got the task {weights.task!r}: leave it out.")
-    images = _photos(args, processing, config.image_shape)
+    part, images = _photos(args, processing, config.image_shape)
+    images = of_channels(images, config.num_channels)
     recipe = Recipe(task=weights.task, mask_ratio=args.mask_ratio, mask_block=args.block)
     with counting(len(images)) as done:
         found = reconstruction_error(
             model, watched(images, done), processing, recipe, config, device=where, batch_size=args.batch_size
         )
-    return {**found, "mask_ratio": args.mask_ratio, "block": args.block}
+    return {"split": part, **found, "mask_ratio": args.mask_ratio, "block": args.block}
 
 
 def _photos(
@@ -115,33 +119,70 @@ def _photos(
     processing: ImageProcessing,
     image_shape: tuple[int, int],
     known: tuple[tuple[str, ...] | None, int] | None = None,
-) -> ImageSet:
-    """The photos to judge by, looked over; with the labels of `known`, the names and number of the weights' classes."""
-    run, share, seed = run_of(args.weights), args.val_split, args.seed
-    split = args.split or ("test" if share is None else "train")
+) -> tuple[str, ImageSet]:
+    """Which photos to judge by, and they themselves, looked over.
+
+    Args:
+        args: of the command.
+        processing, image_shape: of the model.
+        known: names and number of its classes, whose labels the photos get.
+    """
+    run = run_of(args.weights)
+    split = args.split or ("test" if args.val_split is None else "train")
+    missing = None
     try:
         images = open_images(args.data, split, processing)
     except MissingSplit as error:
         if split == "train" or args.split is not None:
             raise
-        if run is None or not run.held_out:
+        if run is None:
             raise ValueError(f"{error} Or judge by --split train, or by a share of it, --val-split 0.2.") from error
-        split, share, seed = "train", run.held_out, run.seed
+        split, missing = "train", error
         images = open_images(args.data, split, processing)
-        say(f"there are no test photos: judged by the {share:g} that the run of these weights has held out.")
     if known is not None:
         labelled_as(images, *known)  # what is wrong with the classes is said before the photos are read
     images = looked_over({split: images}, args, apply_exif=processing.apply_exif, image_shape=image_shape)[split]
-    if share is not None:
-        images = divided(images, share=share, seed=seed)[1]
-    if run is not None and run.has_learned_from(images):
-        say("warning: the weights have learned from some of these photos, others will be answered less well.")
+    part, images = _not_learned_from(images, args, run, split=split, missing=missing)
     if known is None:
-        return images
+        return part, images
     images, said = labelled_as(images, *known)
     if said:
         say(said)
-    return images
+    return part, images
+
+
+def _not_learned_from(
+    images: ImageSet, args: argparse.Namespace, run: Run | None, *, split: str, missing: MissingSplit | None
+) -> tuple[str, ImageSet]:
+    """The share to judge by that was asked for or, if a test part is `missing`, that the run has held out; all is said.
+
+    A share is of the photos that are there: if there are others than the run was given, it holds out others.
+    """
+    learned = None if run is None else run.learned_from(images)
+    share, seed = args.val_split, args.seed
+    if run is not None and missing is not None:
+        if learned is None:
+            say(
+                "warning: there are no test photos, and these are not those that the run of these weights was given "
+                f"({run.photos + run.tests}, here {len(images)}): all are judged by. Those that were learned from make "
+                "the result too good."
+            )
+        elif not run.held_out:
+            raise ValueError(f"{missing} The weights have learned from all photos that are there: judge by others.")
+        else:
+            share, seed = run.held_out, run.seed
+            say(f"there are no test photos: judged by the {share:g} that the run of these weights has held out.")
+    part = split if share is None else f"train, {share:g} of it held out"
+    if share is not None:
+        images = divided(images, share=share, seed=seed)[1]
+        if run is not None and learned is None:
+            say(
+                "warning: the run of these weights was given other photos than these: what is held out here may have "
+                "been learned from."
+            )
+    if learned is not None and (seen := len({*learned.names} & {*images.names})):
+        say(f"warning: the weights have learned from {seen} of these {len(images)} photos: others go less well.")
+    return part, images
 
 
 def _report(found: Mapping[str, Any]) -> str:

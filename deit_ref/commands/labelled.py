@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from pathlib import Path
 
 from deit_ref import checks
 from deit_ref.commands.arguments import add_exif, share
@@ -59,9 +60,16 @@ def opened(args: argparse.Namespace, processing: ImageProcessing, image_size: in
     They are looked over first, for a model that sees so many pixels of a side. All is said.
 
     Raises:
-        ValueError: a share was asked for, and there are test photos; or those are of other classes.
+        ValueError: a share was asked for, and there are test photos; those are of other classes; or what is learned
+            shall be written among the photos.
     """
     splits = open_splits(args.data, processing)
+    for images in splits.values():
+        if images.open is not None and Path(args.out).resolve().is_relative_to(Path(images.place).resolve()):
+            raise ValueError(
+                f"--out {args.out} lies among the class folders of {images.place}, and would be taken for one of them: "
+                "choose a folder elsewhere."
+            )
     if "test" in splits and args.val_split:
         raise ValueError(
             f"{args.data} has {len(splits['test'])} test photos, so that none are held out: leave out --val-split."

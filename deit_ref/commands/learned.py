@@ -24,11 +24,11 @@ class Run(NamedTuple):
     digest: str
     tests: int
 
-    def has_learned_from(self, images: ImageSet) -> bool:
-        """Whether these are the photos learned from, or those together with what was held out of them."""
+    def learned_from(self, images: ImageSet) -> ImageSet | None:
+        """Those that were learned from; None where these are not the photos that the run was given."""
         if len(images) == self.photos + self.tests and self.held_out:
             images = divided(images, share=self.held_out, seed=self.seed)[0]
-        return (len(images), images.digest) == (self.photos, self.digest)
+        return images if (len(images), images.digest) == (self.photos, self.digest) else None
 
 
 def run_of(source: str | None) -> Run | None:

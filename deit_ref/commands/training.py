@@ -4,6 +4,7 @@ torch is imported once a run begins: help, mistakes and `--show` do without.
 """
 
 import argparse
+import errno
 import logging
 import os
 import shlex
@@ -98,6 +99,9 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
     out, weights, task = Path(args.out), None, None
     # Before photos are read, which may take a while.
     as_device(args.device or "cpu")
+    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f"--out {out} must be a folder that can be written into: choose another folder.")
     if (out / NAME).exists() and not args.resume:
         raise ValueError(f"--out {out} holds a run already: go on with --resume, or choose another folder.")
     if args.resume:
@@ -136,13 +140,20 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
             assess_every=every,
             report=report,
         )
+        if _is_first_process():
+            _finish(args, recipe, out, splits.get("test"), held_out)
     except KeyboardInterrupt:
         if _is_first_process():
             kept = (out / NAME).exists()
             say(f"interrupted: {f'the same command with --resume goes on in {out}' if kept else 'nothing is kept'}.")
         raise
-    if _is_first_process():
-        _finish(args, recipe, out, splits.get("test"), held_out)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not (out / NAME).exists():
+            raise
+        raise OSError(
+            f"{out} could not be written ({error.strerror}), but the checkpoint there is whole: make room, and the "
+            "same command with --resume goes on."
+        ) from error
     return 0
 
 
@@ -203,7 +214,8 @@ def _finish(args: argparse.Namespace, recipe: Recipe, out: Path, test: ImageSet 
             files.insert(1, "confusion.png")
         print(f"{len(test)} photos that were not learned from\n{in_words(found)}")
     folder, data = shlex.quote(str(out)), shlex.quote(str(args.data))
-    by_the_same = f" --val-split {held_out:g} --seed {args.seed}" if held_out else ""
+    unseen = "NEW" if test is None else data
+    by_the_same = f" --val-split {held_out} --seed {args.seed}" if held_out else ""
     following = {
         "teacher": [f"train --recipe cifar10-distilled --data {data} --teacher {folder} --out NEW"],
         "masked-image-modeling": [
@@ -212,7 +224,7 @@ def _finish(args: argparse.Namespace, recipe: Recipe, out: Path, test: ImageSet 
         ],
         "classification": [
             f"classify photo.jpg --weights {folder}",
-            f"evaluate {data} --weights {folder}{by_the_same}",
+            f"evaluate {unseen} --weights {folder}{by_the_same}",
         ],
     }[recipe.task]
     print(

@@ -1,7 +1,7 @@
 """Labelled photos: found, read and looked at before they are used. Needs no torch.
 
 Files, in reading order:
-    sources    what lies in a folder or archive, as a tree of names (zips, tars)
+    sources    what lies in a folder or archive, as a tree of names (archives: zips, tars)
     layout     which of these names are splits, which are classes
     cifar      CIFAR-10's own archive (its pickles: cifar_pickle)
     images     the photos of a split, with their labels, read one at a time

@@ -1,11 +1,17 @@
-"""Class names of photos, of other photos and of weights: labels mean the same only where the names do."""
+"""Class names of photos, of other photos and of weights: labels mean the same only where the names do.
+
+Names are the same where they look the same, whichever form of Unicode they are stored in (`photo_names.composed`).
+"""
 
 import dataclasses
+import unicodedata
+from collections.abc import Iterable
 
 import numpy as np
 
 from deit_ref import checks
 from deit_ref.data.images import ImageSet
+from deit_ref.photo_names import composed
 
 
 def labelled_as(images: ImageSet, names: tuple[str, ...] | None, count: int) -> tuple[ImageSet, str]:
@@ -25,9 +31,11 @@ def labelled_as(images: ImageSet, names: tuple[str, ...] | None, count: int) -> 
     Raises:
         ValueError: the weights do not know some of the classes.
     """
-    folders = images.class_names
-    if names == folders:
+    folders = composed_names(images.class_names)
+    if names == images.class_names:
         return images, ""
+    if names is not None:
+        names = composed_names(names)
     if names is not None and {*folders} <= {*names}:
         places = np.array([names.index(folder) for folder in folders], np.int64)
         said = f"the photos are of {len(folders)} of the {count} classes that the weights know: {checks.some(folders)}."
@@ -52,27 +60,44 @@ def check_same_classes(train: ImageSet, test: ImageSet) -> None:
     Raises:
         ValueError: they do not; it says which names differ.
     """
-    if train.class_names == test.class_names:
+    ours, theirs = composed_names(train.class_names), composed_names(test.class_names)
+    if ours == theirs:
         return
-    only = [sorted({*a.class_names} - {*b.class_names}) for a, b in ((train, test), (test, train))]
+    only = [sorted({*a} - {*b}) for a, b in ((ours, theirs), (theirs, ours))]
     parts = [
         f"only in {part}: {', '.join(names)}" for part, names in zip(("train", "test"), only, strict=True) if names
     ]
     raise ValueError(
         f"Expected the same classes in train and test; {'; '.join(parts) or 'their order differs'}. Rename or remove "
-        f"what differs.{spelled_alike(test.class_names, train.class_names)}"
+        f"what differs.{spelled_alike(theirs, ours)}"
     )
 
 
+def composed_names(names: Iterable[str]) -> tuple[str, ...]:
+    """The names as they are to be compared."""
+    return tuple(map(composed, names))
+
+
 def spelled_alike(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
-    """A sentence on names that differ in nothing but case, spaces, underscores or hyphens; empty where none do."""
+    """A sentence on names that differ only in case, spaces, underscores, hyphens or what is not seen; else empty."""
     known = {_plain(name): name for name in theirs}
     pairs = [(name, known[_plain(name)]) for name in ours if name not in theirs and _plain(name) in known]
-    if not pairs:
-        return ""
-    listed = checks.some((f"{one!r} and {other!r}" for one, other in pairs), most=3)
-    return f" Only the spelling differs of {listed}: rename the folders."
+    return f" Only the spelling differs of {_listed(pairs)}: rename the folders." if pairs else ""
+
+
+def alike_among(names: Iterable[str]) -> str:
+    """A sentence on names of one list that differ as those of `spelled_alike`; empty where none do."""
+    first: dict[str, str] = {}
+    pairs = [(first[_plain(name)], name) for name in names if first.setdefault(_plain(name), name) != name]
+    return f"only the spelling differs of the classes {_listed(pairs)}: join those that are one." if pairs else ""
+
+
+def _listed(pairs: list[tuple[str, str]]) -> str:
+    return checks.some((f"{one!r} and {other!r}" for one, other in pairs), most=3)
 
 
 def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter not in " _-")
+    letters = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(
+        letter for letter in letters if letter not in "_-" and unicodedata.category(letter) not in ("Zs", "Cc", "Cf")
+    )

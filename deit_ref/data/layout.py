@@ -4,13 +4,13 @@ A split is a folder of one of the `SPLITS`' names that holds folders; the class 
 no split, at the top or below folders that stand alone. Photos lie in a class folder, also in folders below it.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from deit_ref import checks, photo_names
-from deit_ref.data.sources import Parts, Source, Tree
+from deit_ref import checks, photo_files, photo_names
+from deit_ref.data.sources import Parts, Source, Tree, is_packed
 
-# What people call the two, in small letters; of several the first is taken.
+# What people call the two; of several the first is taken, and of that the one in small letters.
 SPLITS = {
     "train": ("train", "training"),
     "test": ("test", "testing", "val", "valid", "validation", "eval", "dev"),
@@ -51,14 +51,27 @@ def arrange(source: Source, split: str) -> Arrangement:
     root, unused = _class_root(source, split)
     depth, place = len(root), "/".join([source.shown, *root])
     below = sorted(parts for parts in tree.files if parts[:depth] == root)
+    closed = [(parts, error) for parts, error in tree.closed.items() if parts[:depth] == root]
+    if not below and closed:
+        raise photo_files.unreadable("/".join([source.shown, *closed[0][0]]), closed[0][1])
     if not below:
-        others = [reason for parts, reason in tree.left_out if parts[:depth] == root]
-        found = f"; in it are {photo_names.counted(others)}" if others else ""
+        others = [(parts[-1], reason) for parts, reason in tree.left_out if parts[:depth] == root]
+        found = f"; in it are {photo_names.counted(reason for _, reason in others)}" if others else ""
+        packed = next((f": unpack {name}, or give it instead" for name, _ in others if is_packed(name)), "")
         suffixes = ", ".join(sorted(photo_names.SUFFIXES))
-        raise ValueError(f"There are no images in {place}: expected a folder per class with {suffixes} files{found}.")
+        raise ValueError(
+            f"There are no images in {place}: expected a folder per class with {suffixes} files{found}{packed}."
+        )
     class_names = tuple(sorted(parts[-1] for parts in _children(tree, root)))
     files = [parts for parts in below if len(parts) > depth + 1]
-    return Arrangement(root, files, class_names, tuple(_problems(tree, root, place, below, class_names)), unused)
+    problems = [*_closed(closed, source.shown), *_problems(tree, root, place, below, class_names)]
+    return Arrangement(root, files, class_names, tuple(problems), unused)
+
+
+def _closed(closed: list[tuple[Parts, OSError]], shown: str) -> Iterable[str]:
+    if closed:
+        first = str(photo_files.unreadable("/".join([shown, *closed[0][0]]), closed[0][1]))
+        yield first if len(closed) == 1 else f"{len(closed)} folders cannot be opened, such as this: {first}"
 
 
 def _problems(tree: Tree, root: Parts, place: str, below: list[Parts], class_names: tuple[str, ...]) -> Iterable[str]:
@@ -80,7 +93,7 @@ def _problems(tree: Tree, root: Parts, place: str, below: list[Parts], class_nam
         elif len(parts) > depth + 2:
             folders[parts[depth]].add(parts[depth + 1])
     for name in class_names:
-        if name in direct:
+        if name in direct or (*root, name) in tree.closed:
             continue
         if not folders[name]:
             others = [reason for parts, reason in tree.left_out if parts[: depth + 1] == (*root, name)]
@@ -92,13 +105,21 @@ def _problems(tree: Tree, root: Parts, place: str, below: list[Parts], class_nam
                 f"({checks.some(sorted(folders[name]))}): if those are the classes give {place}/{name} as the data, if "
                 "it is a split call it train or test, if it is one class move its photos up."
             )
+    if all(map(is_split, class_names)):
+        yield (
+            f"The class folders in {place} are called like splits ({checks.some(class_names)}) and hold no folders: "
+            "make a folder per class in each, and move their photos in."
+        )
     if len(class_names) < 2:
         yield f"Expected at least 2 class folders in {place}, got {class_names[0]} alone."
 
 
-def named_like(split: str, names: Collection[str]) -> list[str]:
-    """Those of the names that say this split, in the order in which they are taken."""
-    return [name for word in SPLITS[split] for name in sorted(names) if name.lower() == word]
+def named_like(split: str, names: Iterable[str], *, stem: Callable[[str], str] = str) -> list[str]:
+    """Those of the names of which the stem says this split, in the order in which they are taken."""
+    words = SPLITS[split]
+    stems = {name: stem(name) for name in names}
+    chosen = [name for name, said in stems.items() if said.lower() in words]
+    return sorted(chosen, key=lambda name: (words.index(stems[name].lower()), stems[name] not in words, name))
 
 
 def is_split(name: str) -> bool:
@@ -110,7 +131,7 @@ def _class_root(source: Source, split: str) -> tuple[Parts, tuple[str, ...]]:
     """The folder whose folders are the classes of this split, and the other folders of the same split."""
     tree = source.tree
     # A class may be called "train" too: the part of a split holds folders, a class only files.
-    holders = {parts[:-1] for parts in tree.folders}
+    holders = {*(parts[:-1] for parts in tree.folders), *tree.closed}
     root: Parts = ()
     while True:
         children = _children(tree, root)

@@ -2,22 +2,25 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
-from deit_ref import checks, photo_names
-from deit_ref.data import cifar, tars
+from deit_ref import checks, photo_files, photo_names
+from deit_ref.data import cifar
+from deit_ref.data.archives import from_archive
 from deit_ref.data.images import ImageSet, digest_of, reader
 from deit_ref.data.layout import SPLITS, MissingSplit, arrange, is_split, named_like
-from deit_ref.data.sources import Source, from_folder
-from deit_ref.data.zips import from_zip
+from deit_ref.data.sources import Source, from_folder, is_packed, stem
 from deit_ref.image_processing import ImageProcessing
 
-ARCHIVES = (".zip", *tars.SUFFIXES)
+OUTSIDE = "photos outside the splits"  # among what is skipped, the same for each of the splits
+
+Look: TypeAlias = Callable[[str], tuple[ImageSet, tuple[str, ...]]]
 
 
 def open_images(path: str | os.PathLike[str], split: str, processing: ImageProcessing | None = None) -> ImageSet:
@@ -29,10 +32,10 @@ def open_images(path: str | os.PathLike[str], split: str, processing: ImageProce
     Args:
         path: a folder that holds, or is, one of: `train` and `test` with a folder per class; `train.zip` and `test.zip`
             or tars of the same names; `cifar-10-python.tar.gz` or `cifar-10-batches-py`. Or a zip or tar with such
-            folders in it. Splits have other names too, see `layout.SPLITS`, in small letters or capitals, and may lie
-            below folders that stand alone. Class folders without a split are "train", unless what holds them is itself
-            called like a split. Photos lie in the class folder or below it, but not all below it: a class folder that
-            holds only folders is refused, because it is mostly something else.
+            folders in it, whatever it is called. Splits have other names too, see `layout.SPLITS`, in small letters or
+            capitals, and may lie below folders that stand alone. Class folders without a split are "train", unless what
+            holds them is itself called like a split. Photos lie in the class folder or below it, but not all below it:
+            a class folder that holds only folders is refused, because it is mostly something else.
         split: "train" or "test".
         processing: its `do_convert_rgb` and `apply_exif` say how photos are read; None means the defaults.
 
@@ -40,86 +43,110 @@ def open_images(path: str | os.PathLike[str], split: str, processing: ImageProce
         ValueError: there is no such split (`layout.MissingSplit`), no image, fewer than two classes, a class without
             images or with folders alone, or a photo beside the class folders.
     """
-    images, problems = look(path, split, processing)
+    checks.choice("split", split, tuple(SPLITS))
+    return _without_problems(*look(path, processing)(split))
+
+
+def open_splits(path: str | os.PathLike[str], processing: ImageProcessing | None = None) -> dict[str, ImageSet]:
+    """The photos of "train", and of "test" where there is that split."""
+    opened = look(path, processing)
+    found = {"train": _without_problems(*opened("train"))}
+    with suppress(MissingSplit):
+        found["test"] = _without_problems(*opened("test"))
+    return found
+
+
+def _without_problems(images: ImageSet, problems: tuple[str, ...]) -> ImageSet:
     if problems:
         more = f" ({len(problems) - 1} more of this kind: deit-ref check tells all.)" if len(problems) > 1 else ""
         raise ValueError(problems[0] + more)
     return images
 
 
-def open_splits(path: str | os.PathLike[str], processing: ImageProcessing | None = None) -> dict[str, ImageSet]:
-    """The photos of "train", and of "test" where there is that split."""
-    found = {"train": open_images(path, "train", processing)}
-    with suppress(MissingSplit):
-        found["test"] = open_images(path, "test", processing)
-    return found
+def look(path: str | os.PathLike[str], processing: ImageProcessing | None = None) -> Look:
+    """What is at a path, opened once for all splits.
 
-
-def look(
-    path: str | os.PathLike[str], split: str, processing: ImageProcessing | None = None
-) -> tuple[ImageSet, tuple[str, ...]]:
-    """As `open_images`, but what is wrong with the class folders is returned beside the photos, a sentence each.
+    Returns:
+        A function from a split to its photos, and what is wrong with their class folders, a sentence each. It raises a
+        ValueError where there is no such split (`layout.MissingSplit`), or no image.
 
     Raises:
-        ValueError: there is no such split, or no image.
+        ValueError: there is nothing that can be opened.
     """
-    checks.choice("split", split, tuple(SPLITS))
     path = Path(path)
     processing = ImageProcessing() if processing is None else processing
     if not path.is_dir():
-        return _from_file(path, split, processing, ())
-    children = [child.name for child in path.iterdir() if not photo_names.is_ignored(child.name)]
-    folders = [name for name in children if (path / name).is_dir()]
-    holders = [name for name in folders if any(child.is_dir() for child in (path / name).iterdir())]
-    packed = {name[: -len(suffix)]: name for suffix in ARCHIVES for name in children if name.lower().endswith(suffix)}
-    if chosen := named_like(split, {*holders, *packed}):
-        unused = tuple(chosen[1:])
-        if chosen[0] in holders:
-            images, problems = _arranged(from_folder(path / chosen[0]), split, processing, unused)
-        else:
-            images, problems = _from_file(path / packed[chosen[0]], split, processing, unused)
-        splits = {*holders, *packed} & {name for part in SPLITS for name in named_like(part, {*holders, *packed})}
-        others = [name for name in folders if name not in splits]
-        outside = ["/".join((name, *file)) for name in others for file in sorted(from_folder(path / name).tree.files)]
-        outside += [name for name in children if name not in folders and photo_names.why_left_out(name) is None]
-        return _with_outside(images, sorted(outside)), problems
-    for place in (path, path / cifar.FOLDER):
-        if (place / cifar.META).is_file():
-            return _from_cifar(place, split), ()
-    if (path / cifar.ARCHIVE).is_file():
-        return _from_cifar(path / cifar.ARCHIVE, split), ()
-    return _arranged(from_folder(path), split, processing, ())
+        return _in_file(path, processing)
+    try:
+        children = sorted(name for name in os.listdir(path) if not photo_names.is_ignored(name))
+    except OSError as error:
+        raise photo_files.unreadable(str(path), error) from error
+    folders = [name for name in children if os.path.isdir(path / name)]
+    parts = {name: name for name in folders if _may_be_split(path / name)}
+    parts |= {name: stem(name) for name in children if name not in folders and is_packed(name)}
+    named = {split: named_like(split, parts, stem=parts.__getitem__) for split in SPLITS}
+    if not any(named.values()):
+        return _in_folder(path, processing)
+    splits = [name for names in named.values() for name in names]
+    others = [name for name in folders if name not in splits]
+    outside = ["/".join((name, *file)) for name in others for file in sorted(from_folder(path / name).tree.files)]
+    outside += [name for name in children if name not in folders and photo_names.why_left_out(name) is None]
+
+    def opened(split: str) -> tuple[ImageSet, tuple[str, ...]]:
+        if not named[split]:
+            return _in_folder(path, processing)(split)
+        chosen, *unused = named[split]
+        inside = path / chosen
+        find = _in_source(from_folder(inside), processing) if chosen in folders else _in_file(inside, processing)
+        images, problems = find(split)
+        return _with_outside(replace(images, unused=(*unused, *images.unused)), sorted(outside)), problems
+
+    return opened
+
+
+def _may_be_split(folder: Path) -> bool:
+    """Whether there are folders in it. What cannot be opened may be one: whoever takes it says why it cannot."""
+    try:
+        return any((folder / name).is_dir() for name in os.listdir(folder) if not photo_names.is_ignored(name))
+    except OSError:
+        return True
 
 
 def _with_outside(images: ImageSet, outside: list[str]) -> ImageSet:
     """The photos, and that others lie where no split is."""
     if not outside:
         return images
-    return replace(images, skipped={**images.skipped, "photos outside the splits": (len(outside), outside[0])})
+    return replace(images, skipped={**images.skipped, OUTSIDE: (len(outside), outside[0])})
 
 
-def _from_file(
-    path: Path, split: str, processing: ImageProcessing, unused: tuple[str, ...]
-) -> tuple[ImageSet, tuple[str, ...]]:
+def _in_folder(path: Path, processing: ImageProcessing) -> Look:
+    """A folder of which no part is called like a split."""
+    for place in (path, path / cifar.FOLDER):
+        if (place / cifar.META).is_file():
+            return lambda split: (_from_cifar(place, split), ())
+    if (path / cifar.ARCHIVE).is_file():
+        return _in_file(path / cifar.ARCHIVE, processing)
+    return _in_source(from_folder(path), processing)
+
+
+def _in_file(path: Path, processing: ImageProcessing) -> Look:
     if not path.is_file():
         raise ValueError(
             f"There is no {path}: expected a folder, a .zip or .tar, or {cifar.ARCHIVE}; check its spelling."
         )
     if path.name == cifar.ARCHIVE:
-        return _from_cifar(path, split), ()
-    if not path.name.lower().endswith(ARCHIVES):
-        raise ValueError(
-            f"{path} is neither a folder nor an archive ({', '.join(ARCHIVES)}): expected photos in class folders."
-        )
-    source = from_zip(path) if path.suffix.lower() == ".zip" else tars.from_tar(path)
+        return lambda split: (_from_cifar(path, split), ())
+    source = from_archive(path)
     if not source.tree.files and any(parts[-1] == cifar.META for parts, _ in source.tree.left_out):
-        return _from_cifar(path, split), ()
-    return _arranged(source, split, processing, unused)
+        return lambda split: (_from_cifar(path, split), ())
+    return _in_source(source, processing)
 
 
-def _arranged(
-    source: Source, split: str, processing: ImageProcessing, unused: tuple[str, ...]
-) -> tuple[ImageSet, tuple[str, ...]]:
+def _in_source(source: Source, processing: ImageProcessing) -> Look:
+    return lambda split: _arranged(source, split, processing)
+
+
+def _arranged(source: Source, split: str, processing: ImageProcessing) -> tuple[ImageSet, tuple[str, ...]]:
     found = arrange(source, split)
     depth, entries = len(found.root), [source.tree.files[parts] for parts in found.files]
     labels = {class_name: label for label, class_name in enumerate(found.class_names)}
@@ -142,7 +169,7 @@ def _arranged(
         open=open_one,
         place="/".join([source.shown, *found.root]),
         skipped=skipped,
-        unused=unused or found.unused,
+        unused=found.unused,
     )
     outside = []
     if found.root and is_split(found.root[-1]):  # else all photos lie below the root

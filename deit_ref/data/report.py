@@ -1,6 +1,6 @@
 """What there is to learn from or to be judged by: counts, what is left out, what is wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -78,18 +78,22 @@ class Report:
             counts = (found.classes.get(name, 0) for found in self.splits.values())
             lines.append(" ".join([f"{label:<{width}}", *(f"{count:>8}" for count in counts)]))
         lines.append(" ".join([f"{'photos':<{width}}", *(f"{found.photos:>8}" for found in self.splits.values())]))
-        for found in self.splits.values():
-            lines += [f"broken: {checks.one_line(broken.reason)}" for broken in found.broken]
-        return "\n".join(lines + self._sentences())
+        return "\n".join([*lines, *self._broken(), *self._sentences()])
 
     def short(self) -> list[str]:
-        """A line for each split, then notes and problems."""
+        """A line for each split, then the first broken photos of each, notes and problems."""
         lines: list[str] = []
         for split, found in self.splits.items():
             counts = checks.some((f"{name} {count}" for name, count in found.classes.items()), most=12)
             what = f"{found.photos} photos of {len(found.classes)} classes ({counts})"
             lines.append(f"{split}: {what} in {found.place}{found.sizes}")
-        return lines + self._sentences()
+        return [*lines, *self._broken(most=5), *self._sentences()]
+
+    def _broken(self, *, most: int | None = None) -> Iterator[str]:
+        for found in self.splits.values():
+            yield from (f"broken: {checks.one_line(broken.reason)}" for broken in found.broken[:most])
+            if most is not None and len(found.broken) > most:
+                yield f"broken: {len(found.broken) - most} more in {found.place}, which deit-ref check names."
 
     def _sentences(self) -> list[str]:
         return [*(f"note: {note}" for note in self.notes), *(f"warning: {problem}" for problem in self.problems)]

@@ -2,7 +2,9 @@
 
 import io
 import os
+import stat
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
@@ -10,6 +12,8 @@ from deit_ref import photo_files, photo_names
 
 MAX_BYTES = 2**26  # of a photo in an archive, which is read into memory
 TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB"
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_PACKED = (*ARCHIVES, ".rar", ".7z", ".tar.zst", ".tzst")  # those that are not read are refused by what they are
 
 Parts: TypeAlias = tuple[str, ...]  # ("train", "cat", "1.jpg")
 
@@ -21,12 +25,21 @@ class Entry(NamedTuple):
     size: int
 
 
-class Tree(NamedTuple):
-    """Folders and photos below a root by their names, and the other files with the reason that they are none."""
+@dataclass(frozen=True)
+class Tree:
+    """What lies below a root, by names in their composed form (`photo_names.composed`).
 
-    folders: set[Parts]
-    files: dict[Parts, Entry]
-    left_out: list[tuple[Parts, str]]
+    Attributes:
+        folders: all of them.
+        files: the photos.
+        left_out: the other files, each with the reason that it is none.
+        closed: folders that cannot be opened, each with the error.
+    """
+
+    folders: set[Parts] = field(default_factory=set)
+    files: dict[Parts, Entry] = field(default_factory=dict)
+    left_out: list[tuple[Parts, str]] = field(default_factory=list)
+    closed: dict[Parts, OSError] = field(default_factory=dict)
 
 
 class Source(NamedTuple):
@@ -63,7 +76,7 @@ def put_by_name(tree: Tree, path: Path, name: str, key: Any, size: int, reason: 
         ValueError: there is an entry of this name.
     """
     raw = name.split("/")
-    parts = tuple(part for part in raw if part not in ("", ".", ".."))
+    parts = tuple(photo_names.composed(part) for part in raw if part not in ("", ".", ".."))
     if not parts or any(map(photo_names.is_ignored, parts)):
         return False
     folder = name.endswith("/")
@@ -79,22 +92,54 @@ def put_by_name(tree: Tree, path: Path, name: str, key: Any, size: int, reason: 
     return reason is None and parts in tree.files
 
 
-def broken(name: str, error: Exception) -> ValueError:
-    """What to raise for an entry that its archive does not give out."""
-    return ValueError(
-        f"{name!r} is broken or cannot be read ({str(error) or type(error).__name__}): expected a whole image file. "
-        "Get it again."
-    )
+def is_packed(name: str) -> bool:
+    """Whether a file is called like an archive, of a kind that is read or not."""
+    return name.lower().endswith(_PACKED)
+
+
+def stem(name: str) -> str:
+    """An archive's name without its suffix, all of .tar.gz."""
+    suffix = max((suffix for suffix in _PACKED if name.lower().endswith(suffix)), key=len, default="")
+    return name[: -len(suffix)] if suffix else os.path.splitext(name)[0]
 
 
 def from_folder(path: Path) -> Source:
     """What lies below a folder, links included."""
-    tree = Tree(set(), {}, [])
-    for parts, entry, is_folder in photo_names.walk(str(path)):
+    tree = Tree()
+
+    def composed(parts: Parts) -> Parts:
+        return tuple(map(photo_names.composed, parts))
+
+    def closed(parts: Parts, error: OSError) -> None:
+        tree.closed[composed(parts)] = error
+
+    for raw, entry, is_folder in photo_names.walk(str(path), on_error=closed):
+        parts = composed(raw)
         if is_folder:
             tree.folders.add(parts)
-        elif os.path.isfile(entry.path):
-            put(tree, parts, entry.path, entry.stat().st_size)
-        else:  # a pipe may wait for ever
-            put(tree, parts, entry.path, 0, "no file, or a link to nothing")
+            continue
+        try:
+            size = _size(entry)
+        except PermissionError as error:
+            closed(raw[:-1], error)
+            continue
+        reason = None if size is not None else "no file, or a link to nothing"
+        if size is not None and parts in tree.files:
+            reason = "with a name that is there already, in another form of Unicode"
+        put(tree, parts, entry.path, size or 0, reason)
     return Source(tree, str(path), path.absolute().name, photo_files.open_file, str)
+
+
+def _size(entry: os.DirEntry[str]) -> int | None:
+    """Bytes of a file; None for a link to nothing, and for a pipe or a device, which may wait for ever.
+
+    Raises:
+        PermissionError: its folder may be listed, but not be entered.
+    """
+    try:
+        found = entry.stat()
+    except OSError as error:
+        if isinstance(error, PermissionError) and not entry.is_symlink():
+            raise
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from deit_ref import checks, photo_names
-from deit_ref.data.classes import check_same_classes
+from deit_ref.data.classes import alike_among, check_same_classes
 from deit_ref.data.examine import Doubles, Examined, doubles, examine
 from deit_ref.data.images import ImageSet, subset
 from deit_ref.data.layout import SPLITS, MissingSplit
-from deit_ref.data.opening import look
+from deit_ref.data.opening import OUTSIDE, look
 from deit_ref.data.report import Broken, Report, SplitReport
 from deit_ref.image_processing import ImageProcessing
 
@@ -25,24 +25,26 @@ _TURNING = {
 def look_at_both(
     path: str | os.PathLike[str], processing: ImageProcessing | None = None
 ) -> tuple[dict[str, ImageSet], tuple[str, ...]]:
-    """The photos of the splits that there are, and what is wrong with their class folders, a sentence each.
+    """The photos of the splits that there are, and what is wrong with a split or its class folders, a sentence each.
 
     Raises:
         ValueError: there is no photo in class folders.
     """
+    opened = look(path, processing)
     sets: dict[str, ImageSet] = {}
-    problems: tuple[str, ...] = ()
-    missing = None
+    problems: list[str] = []
+    failed: list[ValueError] = []
     for split in SPLITS:
         try:
-            sets[split], wrong = look(path, split, processing)
-        except MissingSplit as error:
-            missing = missing or error
+            sets[split], wrong = opened(split)
+        except ValueError as error:
+            failed.append(error)
         else:
             problems += wrong
-    if missing and not sets:
-        raise missing
-    return sets, problems
+    serious = [error for error in failed if not isinstance(error, MissingSplit)]
+    if not sets:
+        raise (serious or failed)[0]
+    return sets, (*problems, *map(str, serious))
 
 
 def report_on(
@@ -109,10 +111,16 @@ def _one_split(images: ImageSet, found: Sequence[Examined], image_shape: tuple[i
 def _problems(sets: Mapping[str, ImageSet], splits: Mapping[str, SplitReport]) -> Iterator[str]:
     for split, found in splits.items():
         if found.broken:
-            left, reasons = found.photos - len(found.broken), (broken.reason for broken in found.broken)
-            yield f"{len(found.broken)} of {split} cannot be read, {left} are left: {checks.some(reasons, most=5)}"
-        if lost := {reason: n for reason, (n, one) in found.skipped.items() if photo_names.is_named_a_photo(one)}:
-            yield f"photos of {split} are left out: {photo_names.counted(Counter(lost))}."
+            yield f"{len(found.broken)} of {split} cannot be read, {found.photos - len(found.broken)} are left."
+        lost = [
+            f"{n} {reason}, such as {one}"
+            for reason, (n, one) in found.skipped.items()
+            if reason != OUTSIDE and photo_names.is_named_a_photo(one)
+        ]
+        if lost:
+            yield f"photos of {split} are left out: {checks.some(lost)}."
+    if outside := next((found.skipped[OUTSIDE] for found in splits.values() if OUTSIDE in found.skipped), None):
+        yield f"{outside[0]} photos lie outside train and test, such as {outside[1]}: move them in, or away."
     if {*sets} == {*SPLITS}:
         try:
             check_same_classes(sets["train"], sets["test"])
@@ -132,10 +140,12 @@ def _notes(
 ) -> Iterator[str]:
     if "train" in splits and "test" not in splits:
         yield "there are no photos of the split test."
+    yield from filter(None, dict.fromkeys(alike_among(found.classes) for found in splits.values()))
     others: Counter[str] = Counter()
     for split, found in splits.items():
         if found.unused:
-            yield f"{', '.join(found.unused)} is not used: {split} is {found.place}."
+            verb = "is" if len(found.unused) == 1 else "are"
+            yield f"{', '.join(found.unused)} {verb} not used: {split} is {found.place}."
         others.update({r: n for r, (n, one) in found.skipped.items() if not photo_names.is_named_a_photo(one)})
     if others:
         yield f"other files are left out: {photo_names.counted(others)}."

@@ -19,14 +19,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
-from deit_ref.data.sources import MAX_BYTES, TOO_LARGE, NamedBytes, Source, Tree, broken, put_by_name
+from deit_ref.data.sources import MAX_BYTES, TOO_LARGE, NamedBytes, Source, Tree, put_by_name, stem
+from deit_ref.photo_files import unreadable
 
 logger = logging.getLogger("deit_ref")
 
-SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_UNPACKED = 2**35
+MAGIC = b"ustar"  # at byte 257
 
-_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _BROKEN = (tarfile.TarError, OSError, ValueError, EOFError, zlib.error, lzma.LZMAError)
 # Names and attributes that stand before an entry, and which tarfile reads into memory.
 _BEFORE = {
@@ -52,13 +53,13 @@ def from_tar(path: Path) -> Source:
     Raises:
         ValueError: it is no tar, holds a name twice, or unpacks to more than `MAX_UNPACKED` bytes.
     """
-    tree = Tree(set(), {}, [])
+    tree = Tree()
     with ExitStack() as closing:
         try:
             file: BinaryIO = closing.enter_context(open(path, "rb"))
             start = file.read(8)
             file.seek(0)
-            unpack = next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), None)
+            unpack = next((unpack for magic, unpack in PACKED.items() if start.startswith(magic)), None)
             if unpack is None:
                 with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
                     for member, reason in _members(tar):
@@ -84,11 +85,10 @@ def from_tar(path: Path) -> Source:
                 file.seek(place.start)
                 return NamedBytes(file.read(place.size), call(place))
         except OSError as error:
-            raise broken(call(place), error) from error
+            raise unreadable(repr(call(place)), error) from error
 
     weakref.finalize(opened, kept.close)  # once nobody can ask for a photo any more
-    suffix = max((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), key=len)
-    return Source(tree, str(path), path.name[: -len(suffix)], opened, call)
+    return Source(tree, str(path), stem(path.name), opened, call)
 
 
 def _copy_photos(tar: tarfile.TarFile, tree: Tree, path: Path, file: BinaryIO) -> None:

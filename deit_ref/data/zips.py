@@ -7,8 +7,10 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from deit_ref.data.sources import MAX_BYTES, TOO_LARGE, NamedBytes, Source, Tree, broken, put_by_name
+from deit_ref.data.sources import MAX_BYTES, TOO_LARGE, NamedBytes, Source, Tree, put_by_name, stem
+from deit_ref.photo_files import unreadable
 
+MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # the second begins an empty one
 _BROKEN = (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error)
 
 
@@ -21,15 +23,18 @@ def from_zip(path: Path) -> Source:
     try:
         archive = zipfile.ZipFile(path)
     except _BROKEN as error:
-        raise ValueError(f"{path} is not a zip that can be read ({error}): get it again.") from error
-    tree = Tree(set(), {}, [])
+        raise ValueError(
+            f"{path} is not a zip that can be read ({error}): get it again, its end may be missing."
+        ) from error
+    tree = Tree()
     for entry in archive.infolist():
+        entry.filename = _meant(entry)
         kind = entry.external_attr >> 16
         reason = None
         if stat.S_ISLNK(kind):
             reason = "a link"
         elif entry.flag_bits & 1:
-            reason = "encrypted"
+            reason = "encrypted (unpack it with its password)"
         elif entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             reason = "packed otherwise than stored or deflated"  # which Python unpacks without a limit of memory
         elif entry.file_size > MAX_BYTES:
@@ -47,6 +52,15 @@ def from_zip(path: Path) -> Source:
             with lock, archive.open(entry) as file:
                 return NamedBytes(file.read(MAX_BYTES), call(entry))
         except _BROKEN as error:
-            raise broken(call(entry), error) from error
+            raise unreadable(repr(call(entry)), error) from error
 
-    return Source(tree, str(path), path.stem, opened, call)
+    return Source(tree, str(path), stem(path.name), opened, call)
+
+
+def _meant(entry: zipfile.ZipInfo) -> str:
+    """The name of an entry. A Mac writes UTF-8 and does not say so, and without that a name is read by cp437."""
+    try:
+        says_so = entry.flag_bits & 0x800
+        return entry.filename if says_so else entry.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return entry.filename

@@ -7,7 +7,6 @@ Source: RASampler of facebookresearch/deit (repeated augmentation; Hoffer et al.
 is that of timm's create_transform and engine.py.
 """
 
-import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from deit_ref.data.images import ImageSet
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.training.augmentation import erase, padded_crop, random_flip, random_resized_crop
 from deit_ref.training.mixing import mix, smooth_labels
-from deit_ref.training.prepared import kept, prepared
+from deit_ref.training.prepared import kept, of_channels, prepared
 from deit_ref.training.randaugment import rand_augment
 from deit_ref.training.recipe import Recipe
 
@@ -80,7 +79,7 @@ class Batches:
             raise ValueError(
                 f"batch_size {recipe.batch_size} is more than the {len(images)} photos: choose a smaller one."
             )
-        self.images, self.recipe, self.seed, self.device = _of_channels(images, channels), recipe, seed, device
+        self.images, self.recipe, self.seed, self.device = of_channels(images, channels), recipe, seed, device
         self.mean, self.std = mean_and_std(processing, device)
         self.channels, self.rank, self.world = channels, rank, world
         self.steps_per_epoch = len(images) // recipe.batch_size
@@ -135,16 +134,3 @@ class Batches:
 
         photos = list(self.threads.map(photo, range(len(indices))))
         return torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).contiguous()  # (batch, channels, height, width)
-
-
-def _of_channels(images: ImageSet, channels: int) -> ImageSet:
-    def read(i: int) -> np.ndarray[Any, Any]:
-        image = images.read(i)
-        if image.shape[2] != channels:
-            raise ValueError(
-                f"{images.names[i]} has {image.shape[2]} channels, the weights want {channels}: convert it, or take it "
-                "away."
-            )
-        return image
-
-    return dataclasses.replace(images, read=read)

@@ -115,12 +115,19 @@ def reconstruction_error(
     Returns:
         "photos"; "masked_l1" of the model; "mean_color" of a guess by the mean of the photo's visible pixels, and
         "neighbors" by repeated averaging from the visible neighbors, all in units of normalized pixels.
+
+    Raises:
+        ValueError: no patch is hidden.
     """
     totals = torch.zeros(4, dtype=torch.float64)
     generator = np.random.default_rng(0)
     masks = random_masks(
         len(images), config.grid, ratio=recipe.mask_ratio, block=recipe.mask_block, generator=generator
     )
+    if not masks.any():
+        raise ValueError(
+            f"mask_ratio {recipe.mask_ratio:g} hides no patch, so that no error can be measured: hide some."
+        )
     mine = range(rank, len(images), world)
     for indices, pixel_values in _batches(images, image_processing, mine, size=batch_size, device=device):
         hidden = torch.from_numpy(masks[indices]).to(device)

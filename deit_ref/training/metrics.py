@@ -46,6 +46,39 @@ def kept_metrics(folder: Path, step: int) -> list[dict[str, Any]]:
     return [line for line in read_metrics(folder) if line["step"] <= step]
 
 
+def disagreements(
+    lines: Sequence[Mapping[str, Any]], *, step: int, epochs: int, epoch_steps: int, ended: bool
+) -> list[str]:
+    """Where the lines of a run and its checkpoint do not tell the same, a sentence each.
+
+    Args:
+        lines: as `read_metrics` gives them.
+        step: the checkpoint's.
+        epochs, epoch_steps: of the whole run, and the steps of each.
+        ended: whether the run has written its weights. Until then the line of the last epoch may be missing, which
+            follows the checkpoint: a resumed run writes it.
+    """
+    complete, total = step // epoch_steps, epochs * epoch_steps
+    if not 0 <= step <= total:
+        return [f"the checkpoint is of step {step}, expected 0 to {total}: it is damaged."]
+    told = [line["epoch"] for line in lines]
+    strange = [line for line in lines if line["step"] != line["epoch"] * epoch_steps]
+    if strange or told != sorted({*told}):
+        first = f", such as epoch {strange[0]['epoch']} at step {strange[0]['step']}" if strange else ""
+        return [f"{METRICS} holds lines twice, in another order or of another run{first}: expected one for each epoch."]
+    found = []
+    if ended and step < total:
+        found.append(f"the weights are of a run that has ended, and the checkpoint is of step {step} of {total}.")
+    if told and told[-1] > complete:
+        found.append(
+            f"{METRICS} tells of epoch {told[-1]}, and the checkpoint is older, of step {step}: a resumed run makes "
+            "the epochs after it again."
+        )
+    if missing := sorted({*range(1, complete + ended)} - {*told}):
+        found.append(f"{METRICS} lacks the lines of these epochs: {checks.some(map(str, missing))}.")
+    return found
+
+
 def write_metrics(folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     """Put these lines in the place of the file, which is either the old or the new one."""
     write(folder / METRICS, b"".join(map(_encoded, lines)))

@@ -36,3 +36,21 @@ def kept(images: ImageSet, *, most: int = 2**30) -> ImageSet:
         logger.info("%d photos are read, resized and kept in memory: this is done once.", len(images))
     pixels = in_memory(images)
     return dataclasses.replace(images, read=lambda i: pixels[i])
+
+
+def of_channels(images: ImageSet, channels: int) -> ImageSet:
+    """The photos, each of which is refused as it is read unless it has so many channels, as a model wants them.
+
+    A photo has another number only where it is not converted to three, see `do_convert_rgb`.
+    """
+
+    def read(i: int) -> np.ndarray:
+        image = images.read(i)
+        if image.shape[2] != channels:
+            raise ValueError(
+                f"{images.names[i]} has {image.shape[2]} channels, the weights want {channels}: convert it, or take it "
+                "away."
+            )
+        return image
+
+    return dataclasses.replace(images, read=read)

@@ -17,7 +17,7 @@ from deit_ref.api import preprocess
 from deit_ref.arrays import digest_of_arrays
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
-from deit_ref.data.classes import check_same_classes
+from deit_ref.data.classes import check_same_classes, composed_names
 from deit_ref.data.images import ImageSet
 from deit_ref.data.opening import open_splits
 from deit_ref.image_processing import ImageProcessing
@@ -28,7 +28,7 @@ from deit_ref.training.fingerprint import fingerprint
 from deit_ref.training.lock import locked
 from deit_ref.training.loop import bfloat16_is_fast, fit
 from deit_ref.training.objectives import Objective, classification, from_labels, masked_image_modeling
-from deit_ref.training.prepared import kept, prepared
+from deit_ref.training.prepared import kept, of_channels, prepared
 from deit_ref.training.processes import in_first, processes
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.state import checkpoint_of
@@ -186,7 +186,7 @@ def _deit_teacher(weights: DeiTWeights, recipe: Recipe, source: Any, *, device: 
 
 
 def _same_classes(theirs: tuple[str, ...] | None, ours: tuple[str, ...], source: Any) -> None:
-    if theirs != ours:
+    if theirs is None or composed_names(theirs) != composed_names(ours):
         known = "unnamed classes" if theirs is None else f"{len(theirs)} classes ({checks.some(theirs)})"
         raise ValueError(
             f"The teacher {source} knows {known}, the photos are of {len(ours)} classes ({checks.some(ours)}): both "
@@ -229,7 +229,7 @@ def _objective(recipe: Recipe, module: Student | Teacher, teach: Teach | None) -
 def _assess(
     recipe: Recipe, module: Student | Teacher, test: ImageSet, batches: Batches
 ) -> Callable[[Mapping[str, torch.Tensor]], dict[str, Any]]:
-    photos, processing = prepared(test, module.image_processing)
+    photos, processing = prepared(of_channels(test, batches.channels), module.image_processing)
     photos = kept(photos)
     share: dict[str, Any] = {"device": batches.device, "rank": batches.rank, "world": batches.world}
 

@@ -11,6 +11,7 @@ import torch
 from deit_ref import checks
 from deit_ref.arrays import to_torch
 from deit_ref.config import DeiTConfig
+from deit_ref.data.classes import composed_names
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import Output
 from deit_ref.torch_backend.model import TASKS
@@ -77,7 +78,10 @@ def adapted(weights: DeiTWeights, recipe: Recipe, *, task: str, class_names: tup
         Weights of the task. What was made anew, dropped or interpolated is said in one log line each.
     """
     config = _with_recipe(weights.config, recipe, num_labels=len(class_names))
-    config = dataclasses.replace(config, distilled=config.distilled or task == "classification-with-teacher")
+    distilled = config.distilled or task == "classification-with-teacher"
+    config = dataclasses.replace(config, distilled=distilled, problem_type=None)
+    if (before := weights.config.problem_type) not in (None, "single_label_classification"):
+        logger.warning("the problem_type %s of the checkpoint is given up: a photo here has one class.", before)
     arrays = dict(named_arrays(weights))
     if weights.config.grid != config.grid:
         logger.warning("positions are interpolated from a grid of %s to %s patches.", weights.config.grid, config.grid)
@@ -96,7 +100,8 @@ def adapted(weights: DeiTWeights, recipe: Recipe, *, task: str, class_names: tup
     if dropped := [name for name in arrays if name not in expected]:
         logger.warning("%s: not needed to learn classes, dropped.", ", ".join(dropped))
         arrays = {name: array for name, array in arrays.items() if name in expected}
-    if weights.class_names != class_names and (heads := [name for name in arrays if name.startswith("head")]):
+    known = composed_names(weights.class_names or ())
+    if known != composed_names(class_names) and (heads := [name for name in arrays if name.startswith("head")]):
         logger.warning("the classes are others, %s: their heads are made anew.", checks.some(class_names, most=10))
         arrays = {name: array for name, array in arrays.items() if name not in heads}
     if new := [name for name in expected if name not in arrays and not name.startswith("dist_token")]:

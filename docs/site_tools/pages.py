@@ -75,7 +75,7 @@ REFERENCE = {
     "photos": (
         "Photos",
         "From files, PIL images, arrays and tensors to pixels.",
-        ("photos", "photo_files", "photo_names"),
+        ("photos", "photo_files", "file_kinds", "photo_names"),
     ),
     "plots": ("Plots", "Figures of what a trace holds, with matplotlib (extra `plots`).", ("plots",)),
     "checkpoints": (
@@ -99,7 +99,9 @@ REFERENCE = {
         "Class folders, zips and tars: found, read, and looked at before they are used, in reading order.",
         tuple(
             f"data.{name}"
-            for name in "opening images held_out classes survey report examine layout sources zips tars cifar".split()
+            for name in (
+                "opening images held_out classes survey report examine layout sources archives zips tars cifar"
+            ).split()
         ),
     ),
     "training": (

@@ -4,21 +4,42 @@ import warnings
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from deit_ref import checks, inputs
-from deit_ref.arrays import BACKENDS, all_finite, as_device, as_dtype, as_numpy, numpy_dtype, to_torch
-from deit_ref.image_processing import ImageProcessing
-from deit_ref.outputs import ClassificationOutput, ComparedStep, Comparison, Output, TeacherOutput
-from deit_ref.photos import load_images
+from deit_ref.arrays import (
+    BACKENDS,
+    all_finite,
+    as_device,
+    as_dtype,
+    fingerprint,
+    numpy_dtype,
+    same_memory,
+    to_torch,
+)
+from deit_ref.comparison import Comparison, compared
+from deit_ref.image_processing import AN_IMAGE_PROCESSING, ImageProcessing
+from deit_ref.outputs import ClassificationOutput, Output, TeacherOutput
+from deit_ref.photos import bytes_of, load_images
 from deit_ref.trace import Trace
 from deit_ref.weights import DeiTWeights, named_arrays
 
-# Converted weights, by backend, device and dtype. They go when the weights that they were made from go.
-_converted: WeakKeyDictionary[DeiTWeights, dict[Any, DeiTWeights]] = WeakKeyDictionary()
+
+class Converted(NamedTuple):
+    """Weights for another backend, device or dtype, and the fingerprint of those that they were made from.
+
+    The fingerprint is None where both are the same memory, which cannot differ.
+    """
+
+    weights: DeiTWeights
+    made_from: tuple[int, ...] | None
+
+
+# By backend, device and dtype. They go when the weights that they were made from go.
+_converted: WeakKeyDictionary[DeiTWeights, dict[Any, Converted]] = WeakKeyDictionary()
 
 
 def forward(
@@ -50,7 +71,9 @@ def forward(
         backend: "numpy", to read along, or "torch", to be fast.
         device: of torch, such as "cuda"; None means where the weights are, and the CPU for NumPy weights.
         dtype: to compute in: "float32" or "float64", with torch also "float16" or "bfloat16"; None means that of
-            the weights. Weights are converted once per device and dtype, and kept as long as `weights` lives.
+            the weights. Weights are converted once per device and dtype, kept as long as `weights` lives, and converted
+            again once they were changed in place. Looking for that takes a millisecond per 10 MB: before many calls on
+            a GPU, convert them yourself, `weights = weights.to("torch", device="cuda")`.
         image_processing: instead of the weights' own.
         bool_masked_pos: (batch, patches), True or 1 where a patch is hidden; needs a mask token.
         head_mask: (heads,) or (layers, heads), numbers that multiply each head's attention probabilities.
@@ -72,7 +95,7 @@ def forward(
         ValueError: an input is missing, of the wrong kind or shape, or does not go with the task.
 
     Warns:
-        UserWarning: the result is not finite; the message names the first cause.
+        UserWarning: the result is not finite; the message names the first cause. Or pixel_values look like a photo.
     """
     checks.choice("backend", backend, BACKENDS)
     inputs.check_source(images, pixel_values, image_processing)
@@ -105,6 +128,8 @@ def forward(
     else:
         output = run(weights, pixel_values, **given)
     _warn_unless_finite(output, weights, pixel_values)
+    if images is None:
+        inputs.warn_of_bytes(pixel_values, weights)
     if isinstance(output, ClassificationOutput | TeacherOutput) and weights.config.num_labels == 0:
         return replace(output, class_names=())  # its logits are a token: `top` would take each number for a class
     return output
@@ -138,22 +163,38 @@ def preprocess(
     """
     checks.choice("backend", backend, BACKENDS)
     checks.choice("data_format", data_format, ("channels_first", "channels_last"))
-    if not isinstance(image_processing, ImageProcessing):
-        raise ValueError(
-            f"image_processing must be an ImageProcessing, such as weights.image_processing; got {image_processing!r}."
-        )
+    checks.instance("image_processing", image_processing, ImageProcessing, AN_IMAGE_PROCESSING)
+    trace = inputs.trace(trace)
     device = inputs.device(device, backend)
     photos = load_images(
         images,
         do_convert_rgb=image_processing.do_convert_rgb,
         input_data_format=image_processing.input_data_format,
         apply_exif=image_processing.apply_exif,
+        keep_fractions=not image_processing.do_rescale,
     )
+    if any(photo.dtype != np.uint8 for photo in photos):
+        photos, image_processing = _rescaled_already(photos, image_processing)
     arrays = photos if backend == "numpy" else [to_torch(photo, device=device) for photo in photos]
     pixel_values = _chapter(backend, "image").preprocess(arrays, image_processing, trace=trace)
     if data_format == "channels_last":
         return pixel_values.transpose(0, 2, 3, 1) if backend == "numpy" else pixel_values.permute(0, 2, 3, 1)
     return pixel_values
+
+
+def _rescaled_already(photos: list[Any], processing: ImageProcessing) -> tuple[list[Any], ImageProcessing]:
+    """Floats in 0..1 under do_rescale=False: they stay as they are or, to be resized, are bytes for a while.
+
+    Source: `resize` of transformers' slow processor, which undoes afterwards what it multiplies by.
+    """
+    if any(photo.dtype == np.uint8 for photo in photos):
+        raise ValueError(
+            "images must be floats in 0..1 or values in 0..255 where do_rescale=False leaves them as they are, got "
+            "both: divide the others by 255, or leave do_rescale on."
+        )
+    if not processing.do_resize:
+        return photos, processing
+    return [bytes_of(photo) for photo in photos], replace(processing, do_rescale=True, rescale_factor=1 / 255)
 
 
 def compare(
@@ -168,8 +209,9 @@ def compare(
         options: the other arguments of `forward`, without backend, trace and generator.
 
     Returns:
-        One row per step, and whether all are within the bound: 1e-10 in float64, 1e-5 in float32, 2e-2 in float16
-        and 1e-1 in bfloat16, relative to the step's largest value.
+        One row per step, and whether all are within their bounds: 1e-10 in float64, 1e-5 in float32, 2e-2 in float16
+        and 1e-1 in bfloat16, relative to the step's largest value; behind a softmax more, by what its scores differ
+        (see `deit_ref.comparison`).
     """
     for name in ("backend", "trace", "generator"):
         if name in options:
@@ -179,16 +221,7 @@ def compare(
     book, mirror = Trace(), Trace()
     forward(weights, images, backend="numpy", dtype=beside, trace=book, **options)
     forward(weights, images, backend="torch", device=device, dtype=dtype, trace=mirror, **options)
-    if list(book) != list(mirror):
-        raise AssertionError("The two backends recorded different steps.")
-    rows = []
-    for name in book:
-        a, b = (as_numpy(trace[name]).astype(np.float64) for trace in (book, mirror))
-        largest = float(np.abs(a[np.isfinite(a)]).max(initial=0))
-        # Equal infinities (masked scores) differ by nothing; every other one makes the step disagree.
-        gap = np.abs(np.subtract(a, b, where=a != b, out=np.zeros(a.shape))).max(initial=0)
-        rows.append(ComparedStep(name, tuple(a.shape), largest, float(gap) / (largest or 1.0)))
-    return Comparison(tuple(rows), {"float64": 1e-10, "float32": 1e-5, "float16": 2e-2, "bfloat16": 1e-1}[torch_dtype])
+    return compared(book, mirror, dtype=torch_dtype)
 
 
 def _chapter(backend: str, name: str) -> ModuleType:
@@ -201,7 +234,7 @@ def _weights_for(weights: DeiTWeights, backend: str, device: Any, dtype: Any) ->
     if not isinstance(weights, DeiTWeights):
         raise ValueError(
             f"weights must come from load_weights or init_weights, got {type(weights).__name__}: did you mean "
-            f"load_weights({weights!r})?"
+            f"load_weights({checks.brief(weights)})?"
         )
     inputs.device(device, backend)
     like = weights.pos_embed
@@ -215,14 +248,21 @@ def _weights_for(weights: DeiTWeights, backend: str, device: Any, dtype: Any) ->
         where = as_device(getattr(like, "device", "cpu") if device is None else device)
         if not in_numpy and (like.dtype, like.device) == (wanted, where):
             return weights
-    # Trained weights change in place; a remembered copy would not, and would cut the gradient.
+    # A remembered copy would cut the gradient of weights in training.
     if any(getattr(array, "requires_grad", False) for _, array in named_arrays(weights)):
         return weights.to(backend, device=device, dtype=dtype)
     copies = _converted.setdefault(weights, {})
     key = (backend, str(wanted), str(where))
-    if key not in copies:
-        copies[key] = weights.to(backend, device=device, dtype=dtype)
-    return copies[key]
+    found = copies.get(key)
+    if found is not None and found.made_from is None:
+        return found.weights
+    now = fingerprint(array for _, array in named_arrays(weights))
+    if found is None or found.made_from != now:  # new, or changed in place since
+        copy = weights.to(backend, device=device, dtype=dtype)
+        pairs = zip(named_arrays(weights), named_arrays(copy), strict=True)
+        shared = all(same_memory(here, there) for (_, here), (_, there) in pairs)
+        found = copies[key] = Converted(copy, None if shared else now)
+    return found.weights
 
 
 def _warn_unless_finite(output: Output, weights: DeiTWeights, pixel_values: Any) -> None:

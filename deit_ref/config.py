@@ -3,7 +3,7 @@
 Source: transformers' DeiTConfig (names, defaults).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -79,7 +79,7 @@ class DeiTConfig:
             keep("pooler_output_size", self.hidden_size)
         for name in ("image_size", "patch_size", "encoder_stride"):
             shape = checks.pair(name, getattr(self, name))
-            keep(name, shape if isinstance(getattr(self, name), Sequence) else shape[0])
+            keep(name, shape if isinstance(getattr(self, name), list | tuple) else shape[0])
         for name in ("hidden_size", "num_attention_heads", "intermediate_size", "num_channels", "pooler_output_size"):
             keep(name, checks.integer(name, getattr(self, name)))
         for name in ("num_hidden_layers", "num_labels"):
@@ -97,17 +97,17 @@ class DeiTConfig:
                 "take 2, or 'regression' for one number, or 'multi_label_classification' for yes or no."
             )
         for name in ("qkv_bias", "output_hidden_states", "output_attentions", "distilled"):
-            checks.boolean(name, getattr(self, name))
+            keep(name, checks.boolean(name, getattr(self, name)))
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
-                f"hidden_size must be a multiple of num_attention_heads, got {self.hidden_size} and "
-                f"{self.num_attention_heads}."
+                f"hidden_size must be a multiple of num_attention_heads, got "
+                f"{checks.brief(self.hidden_size)} and {checks.brief(self.num_attention_heads)}."
             )
         (height, width), (patch_height, patch_width) = self.image_shape, self.patch_shape
         if height % patch_height or width % patch_width:
             raise ValueError(
-                f"image_size must be a multiple of patch_size, got {height}x{width} pixels and patches of "
-                f"{patch_height}x{patch_width}: the last rows or columns would belong to no patch."
+                f"image_size must be a multiple of patch_size, got {checks.size(height, width)} pixels and patches of "
+                f"{checks.size(patch_height, patch_width)}: the last rows or columns would belong to no patch."
             )
 
     @property
@@ -160,7 +160,7 @@ class DeiTConfig:
         # transformers derives the number of labels from their names, and so must we.
         if (names := values.get("id2label")) is not None:
             if not isinstance(names, Mapping):
-                raise ValueError(f"id2label must map numbers to names, got {names!r}.")
+                raise ValueError(f"id2label must map numbers to names, got {checks.brief(names)}.")
             chosen["num_labels"] = len(names)
         return cls(**chosen, distilled=model_type == "deit")
 
@@ -169,3 +169,27 @@ class DeiTConfig:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {"model_type": "deit" if values.pop("distilled") else "vit", **values}
+
+
+def _published(hidden_size: int, num_attention_heads: int, image_size: int, *, distilled: bool) -> DeiTConfig:
+    return DeiTConfig(
+        hidden_size=hidden_size,
+        num_attention_heads=num_attention_heads,
+        intermediate_size=4 * hidden_size,
+        image_size=image_size,
+        num_labels=1000,
+        distilled=distilled,
+    )
+
+
+# The published models. Source: facebookresearch/deit, models.py and README_deit.md; eps as in transformers' files.
+PUBLISHED: Mapping[str, DeiTConfig] = {
+    "deit-tiny-patch16-224": _published(192, 3, 224, distilled=False),
+    "deit-small-patch16-224": _published(384, 6, 224, distilled=False),
+    "deit-base-patch16-224": _published(768, 12, 224, distilled=False),
+    "deit-base-patch16-384": _published(768, 12, 384, distilled=False),
+    "deit-tiny-distilled-patch16-224": _published(192, 3, 224, distilled=True),
+    "deit-small-distilled-patch16-224": _published(384, 6, 224, distilled=True),
+    "deit-base-distilled-patch16-224": _published(768, 12, 224, distilled=True),
+    "deit-base-distilled-patch16-384": _published(768, 12, 384, distilled=True),
+}

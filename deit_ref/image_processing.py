@@ -15,6 +15,9 @@ RESAMPLING = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4,
 
 DATA_FORMATS = ("channels_last", "channels_first", "none")
 
+# What it must be, for messages.
+AN_IMAGE_PROCESSING = "an ImageProcessing, such as weights.image_processing or ImageProcessing.from_dict(...)"
+
 # What preprocessor files call the two processors, in all versions of transformers.
 PROCESSOR_TYPES = tuple(
     model + suffix
@@ -46,7 +49,8 @@ class ImageProcessing:
         resample: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos", or Pillow's number for it.
         do_center_crop: whether to cut out the middle; a smaller image is padded with zeros first.
         crop_size: pixels, an int, (h, w) or {"height": h, "width": w}.
-        do_rescale: whether to multiply by rescale_factor.
+        do_rescale: whether to multiply by rescale_factor. Without it, arrays of floats in 0..1 stay as they are, and
+            bytes stay 0..255.
         rescale_factor: 1/255 takes 0..255 to 0..1.
         do_normalize: whether to subtract image_mean and divide by image_std, per channel.
         image_mean, image_std: a number for all channels, or one per channel.
@@ -92,11 +96,11 @@ class ImageProcessing:
     def __post_init__(self) -> None:
         switches = "do_resize do_center_crop do_rescale do_normalize do_convert_rgb apply_exif default_to_square alpha"
         for name in switches.split():
-            checks.boolean(name, getattr(self, name))
+            object.__setattr__(self, name, checks.boolean(name, getattr(self, name)))
         object.__setattr__(self, "size", _size("size", self.size, shortest_edge=not self.default_to_square))
         object.__setattr__(self, "crop_size", _size("crop_size", self.crop_size, shortest_edge=False))
         if "height" not in self.crop_size:
-            raise ValueError(f"crop_size must be a height and a width, got {self.crop_size!r}.")
+            raise ValueError(f"crop_size must be a height and a width, got {checks.brief(self.crop_size)}.")
         object.__setattr__(self, "resample", _resample(self.resample))
         supported_resample(self.resample, self.arithmetic)
         if self.alpha and (self.do_convert_rgb or self.arithmetic != "pillow"):
@@ -104,11 +108,14 @@ class ImageProcessing:
                 "alpha=True needs do_convert_rgb=False, because RGB has no alpha, and arithmetic='pillow', because "
                 f"torchvision takes no account of it; got {self.do_convert_rgb} and {self.arithmetic!r}."
             )
-        checks.number("rescale_factor", self.rescale_factor, low=0, high=math.inf, includes_low=False)
+        factor = checks.number("rescale_factor", self.rescale_factor, low=0, high=math.inf, includes_low=False)
+        object.__setattr__(self, "rescale_factor", factor)
         object.__setattr__(self, "image_mean", _channel_values("image_mean", self.image_mean))
         object.__setattr__(self, "image_std", _channel_values("image_std", self.image_std))
         if self.image_std == 0 or (isinstance(self.image_std, tuple) and 0 in self.image_std):
-            raise ValueError(f"image_std must not contain 0: the image is divided by it. Got {self.image_std!r}.")
+            raise ValueError(
+                f"image_std must not contain 0: the image is divided by it. Got {checks.brief(self.image_std)}."
+            )
         if self.input_data_format is not None:
             checks.choice("input_data_format", self.input_data_format, DATA_FORMATS)
         checks.choice("crop_rounding", self.crop_rounding, ("floor", "round"))
@@ -123,11 +130,13 @@ class ImageProcessing:
     @classmethod
     def huggingface(cls, size: int = 224) -> "ImageProcessing":
         """As the published transformers checkpoints: squash to 256/224 of `size`, crop, ImageNet mean and std."""
+        size = checks.integer("size", size)
         return cls(size=size * 256 // 224, crop_size=size, image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD)
 
     @classmethod
     def original(cls, size: int = 224) -> "ImageProcessing":
         """As the original repository evaluates: shortest edge to 256/224 of `size`, crop, ImageNet mean and std."""
+        size = checks.integer("size", size)
         return cls(
             size={"shortest_edge": size * 256 // 224},
             crop_size=size,
@@ -151,6 +160,7 @@ class ImageProcessing:
         Source: get_resize_output_image_size, get_size_with_aspect_ratio and get_image_size_for_max_height_width of
         transformers 5, with their roundings.
         """
+        height, width = checks.integer("height", height), checks.integer("width", width)
         new_height, new_width = self._resized_shape(height, width)
         if min(new_height, new_width) < 1:
             raise ValueError(
@@ -194,9 +204,10 @@ class ImageProcessing:
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"A preprocessor config must be a JSON object, got {type(values).__name__}.")
-        kind = values.get("image_processor_type") or values.get("feature_extractor_type") or "DeiTImageProcessor"
-        checks.choice("image_processor_type", kind, PROCESSOR_TYPES)
-        if values.get("do_pad"):
+        named = [values.get(name) for name in ("image_processor_type", "feature_extractor_type")]
+        kind = next((name for name in named if name is not None), "DeiTImageProcessor")
+        kind = checks.choice("image_processor_type", kind, PROCESSOR_TYPES)
+        if checks.boolean("do_pad", values.get("do_pad") is not None and values["do_pad"]):
             raise ValueError("do_pad is on, but padding a batch to one size is not done here: remove it, and crop.")
         if kind.startswith("ViT"):
             vit: dict[str, Any] = {"size": 224, "resample": "bilinear", "do_center_crop": False}
@@ -246,7 +257,7 @@ def _size(name: str, value: Any, *, shortest_edge: bool) -> dict[str, int]:
         if set(value) not in map(set, SIZE_KEYS):
             sets = "; ".join(" and ".join(keys) for keys in SIZE_KEYS)
             raise ValueError(
-                f"{name} must have one of these sets of keys: {sets}; got {', '.join(map(str, value)) or 'none'}."
+                f"{name} must have one of these sets of keys: {sets}; got {checks.some(map(str, value)) or 'none'}."
             )
         size = {str(key): checks.integer(f"{name}[{key!r}]", pixels) for key, pixels in value.items()}
     elif shortest_edge and not isinstance(value, list | tuple):
@@ -255,21 +266,22 @@ def _size(name: str, value: Any, *, shortest_edge: bool) -> dict[str, int]:
         height, width = checks.pair(name, value)
         size = {"height": height, "width": width}
     if max(size.values()) > MAX_PIXELS or ("height" in size and math.prod(size.values()) > MAX_PIXELS):
-        raise ValueError(f"{name} must ask for at most {MAX_PIXELS:,} pixels, got {size!r}.")
+        raise ValueError(f"{name} must ask for at most {MAX_PIXELS:,} pixels, got {checks.brief(size)}.")
     return size
 
 
 def _resample(value: Any) -> str:
-    for name, pillow_number in RESAMPLING.items():
-        if value == pillow_number and not isinstance(value, bool | str):
-            return name
+    filters = {pillow_number: name for name, pillow_number in RESAMPLING.items()}
+    found = checks.plain(value)
+    if isinstance(found, int) and not isinstance(found, bool) and found in filters:
+        return filters[found]
     return checks.choice("resample", value, RESAMPLING)
 
 
 def _channel_values(name: str, value: Any) -> tuple[float, ...] | float:
     if isinstance(value, list | tuple):
         if not value:
-            raise ValueError(f"{name} must be a number or one number per channel, got {value!r}.")
+            raise ValueError(f"{name} must be a number or one number per channel, got {checks.brief(value)}.")
         return tuple(
             checks.number(f"{name}[{i}]", entry, low=-math.inf, high=math.inf) for i, entry in enumerate(value)
         )

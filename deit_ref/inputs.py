@@ -4,12 +4,13 @@ Arrays come in any form and leave as arrays of the weights' backend, on their de
 out, stays None. Every function raises a ValueError that says what was expected, what came and what to do.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from deit_ref import checks
-from deit_ref.arrays import all_finite, as_like, cast, import_torch, kind
+from deit_ref.arrays import all_finite, as_like, as_numpy, cast, import_torch, kind, real
 from deit_ref.trace import Trace
 from deit_ref.weights import DeiTWeights
 
@@ -25,32 +26,50 @@ def check_source(images: Any, pixel_values: Any, image_processing: Any) -> None:
 
 def trace(trace: Any) -> Trace | None:
     """Where to record."""
-    if trace is not None and not isinstance(trace, Trace):
-        raise ValueError(f"trace must be a new Trace(), got {trace!r}.")
+    if trace is not None:
+        checks.instance("trace", trace, Trace, "a new Trace()")
     return trace
 
 
 def device(device: Any, backend: str) -> Any:
     """A device goes with torch alone."""
     if device is not None and backend == "numpy":
-        raise ValueError(f"NumPy has no devices, got device={device!r}: leave it out or use backend='torch'.")
+        raise ValueError(
+            f"NumPy has no devices, got device={checks.brief(device)}: leave it out or use backend='torch'."
+        )
     return device
 
 
 def pixel_values(pixel_values: Any, weights: DeiTWeights) -> Any:
     """Floats (batch, channels, height, width), cast to the weights' dtype."""
     like = weights.pos_embed
-    values = as_like("pixel_values", pixel_values, like)
-    if kind(values) != "f":
+    if kind(given := real("pixel_values", pixel_values)) != "f":
         raise ValueError(
-            f"pixel_values must be floats that are already normalized, got {values.dtype}: photos of 0..255 go to "
+            f"pixel_values must be floats that are already normalized, got {given.dtype}: photos of 0..255 go to "
             "images=."
         )
+    values = as_like("pixel_values", given, like)
     if values.ndim != 4 or 0 in values.shape:
         raise ValueError(
             f"pixel_values must have the shape (batch, channels, height, width), got {tuple(values.shape)}."
         )
     return cast(values, like)
+
+
+def warn_of_bytes(pixel_values: Any, weights: DeiTWeights) -> None:
+    """Numbers of 0..255 where the model's own processing makes far smaller ones; the caller's caller is named."""
+    steps = weights.image_processing
+    white = 255 * (steps.rescale_factor if steps.do_rescale else 1.0)
+    if steps.do_normalize:
+        white = float(np.abs((white - np.asarray(steps.image_mean)) / np.asarray(steps.image_std)).max())
+    low, high = (float(as_numpy(number)) for number in (pixel_values.min(), pixel_values.max()))
+    if low >= 0 and high > 16 * white:
+        warnings.warn(
+            f"pixel_values lie in {low:.4g}..{high:.4g}, where the model's own image_processing makes {white:.3g} of "
+            "white: photos of 0..255 go to images=.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def switch(name: str, value: Any, weights: DeiTWeights) -> bool:
@@ -68,7 +87,7 @@ def generator(generator: Any, weights: DeiTWeights) -> Any:
     if not isinstance(generator, expected):
         raise ValueError(
             f"generator must be a {'np.random' if in_numpy else 'torch'}.Generator for this backend, or None for no "
-            f"dropout; got {generator!r}."
+            f"dropout; got {checks.brief(generator)}."
         )
     if not in_numpy and generator.device.type != like.device.type:
         raise ValueError(f"generator lives on {generator.device}, the weights on {like.device}: make it there.")
@@ -155,8 +174,6 @@ def labels(labels: Any, weights: DeiTWeights, pixel_values: Any) -> Any:
     labels = as_like("labels", labels, like)
     if num_labels == 0:
         raise ValueError("labels need a model with a head, and this one has num_labels=0: leave them out.")
-    if kind(labels) == "i":  # in an unsigned dtype torch would take 156 for -100
-        labels = labels.astype(np.int64) if isinstance(like, np.ndarray) else labels.long()
     if problem_type is None:
         several = "single_label_classification" if kind(labels) == "i" else "multi_label_classification"
         problem_type = "regression" if num_labels == 1 else several
@@ -180,6 +197,8 @@ def labels(labels: Any, weights: DeiTWeights, pixel_values: Any) -> Any:
             f"labels of {problem_type} must be numbers of shape ({batch}, {num_labels}), one per image and label; got "
             f"{labels.dtype} of shape {shape}."
         )
+    if not all_finite(labels):
+        raise ValueError("labels must be finite numbers, got NaN or infinity.")
     return cast(labels, like)
 
 

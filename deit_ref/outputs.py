@@ -1,6 +1,4 @@
-"""What `forward` and `compare` return.
-
-`forward`: one type per task, always with the same fields; what was not asked for is None.
+"""What `forward` returns: one type per task, always with the same fields; what was not asked for is None.
 
 Arrays belong to the backend that ran: numpy.ndarray or torch.Tensor.
 """
@@ -135,60 +133,6 @@ class Gradients:
 
 
 Output = FeaturesOutput | ClassificationOutput | TeacherOutput | MaskedImageOutput
-
-
-@dataclass(frozen=True)
-class ComparedStep:
-    """One traced step in both backends.
-
-    Attributes:
-        name: as in the Trace.
-        shape: of the array.
-        largest: its largest absolute value in NumPy.
-        difference: the largest absolute difference, divided by `largest`.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    largest: float
-    difference: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Every step of both backends side by side; `print` shows it as a table.
-
-    Attributes:
-        rows: the steps, in order.
-        bound: what a difference may be for the two to count as equal.
-    """
-
-    rows: tuple[ComparedStep, ...]
-    bound: float
-
-    @property
-    def worst(self) -> ComparedStep:
-        """The step with the largest difference."""
-        return max(self.rows, key=lambda row: row.difference if row.difference == row.difference else np.inf)
-
-    @property
-    def agrees(self) -> bool:
-        """Whether every difference is within the bound."""
-        return self.worst.difference <= self.bound
-
-    def __str__(self) -> str:
-        width = max(len(row.name) for row in self.rows)
-        lines = [f"{'step':<{width}}  {'shape':<20} {'largest':>10} {'difference':>11}"]
-        lines += [
-            f"{row.name:<{width}}  {'x'.join(map(str, row.shape)):<20} {row.largest:>10.3g} {row.difference:>11.1e}"
-            for row in self.rows
-        ]
-        verdict = "agree" if self.agrees else "DO NOT AGREE"
-        lines.append(
-            f"NumPy and torch {verdict}: largest difference {self.worst.difference:.1e} of the largest value, at "
-            f"{self.worst.name}; bound {self.bound:.0e}."
-        )
-        return "\n".join(lines)
 
 
 def _probabilities(logits: Any, problem_type: str | None, class_names: tuple[str, ...] | None) -> Any:

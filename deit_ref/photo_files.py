@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from deit_ref import photo_names
+from deit_ref import checks, photo_names
 from deit_ref.file_kinds import START, as_text, what_else
 
 if TYPE_CHECKING:
@@ -31,19 +31,19 @@ _PILLOW_ERRORS: tuple[type[Exception], ...] = (OSError, SyntaxError, ValueError,
 _PILLOW_ERRORS = (*_PILLOW_ERRORS, RuntimeError, MemoryError, AssertionError, struct.error, zlib.error)
 
 
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+def open_file(path: str) -> BinaryIO:
     """A file, opened to be read.
 
     Raises:
         ValueError: there is none, or it is a folder, a pipe, a device or not to be read.
     """
-    name = repr(os.fspath(path))
+    name = checks.brief(path)
     if not os.path.exists(path):
-        if str(path).startswith(("http://", "https://")):
+        if path.startswith(("http://", "https://")):
             raise ValueError(f"{name} is an address, expected a file: download it and give the file's path.")
         raise ValueError(f"There is no file {name}: expected the path of an image, check its spelling.")
     if os.path.isdir(path):
-        raise ValueError(f"{name} is a folder, expected an image file: {_what_to_name(os.fspath(path))}.")
+        raise ValueError(f"{name} is a folder, expected an image file: {_what_to_name(path)}.")
     if not os.path.isfile(path):  # a pipe may wait for ever, a device may never end
         raise ValueError(f"{name} is a pipe or a device, expected an image file: save what comes from it first.")
     with pillow_errors(name):
@@ -60,7 +60,7 @@ def _what_to_name(folder: str) -> str:
 def shown(file: Any) -> str:
     """What messages call an open file."""
     name = getattr(file, "name", None)
-    return repr(os.fspath(name)) if isinstance(name, str | bytes | os.PathLike) else "The file"
+    return checks.brief(name) if isinstance(name, str | bytes) else "The file"
 
 
 def identified(file: BinaryIO) -> "Image.Image":

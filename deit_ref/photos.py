@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import numpy as np
 
 from deit_ref import checks
-from deit_ref.arrays import as_numpy
+from deit_ref.arrays import as_numpy, real
 from deit_ref.image_processing import DATA_FORMATS
 from deit_ref.photo_files import HEIF, identified, open_file, pillow_errors, refuse_bombs, shown
 
@@ -33,6 +33,7 @@ def load_image(
     do_convert_rgb: bool = True,
     input_data_format: str | None = None,
     apply_exif: bool = False,
+    keep_fractions: bool = False,
 ) -> Array:
     r"""One image as an array of bytes, channels last.
 
@@ -43,8 +44,9 @@ def load_image(
     - integers must lie in 0..255; bool is black and white, 0 and 255;
     - floats that are whole numbers in 0..255 (up to the tolerance of numpy.allclose) are cut to bytes;
     - other floats must lie in 0..1 and are multiplied by 255 and cut, as transformers' slow processor does before it
-      resizes: 0.999 is 254. transformers then wants do_rescale=False; here the image is a photo like all others, and
-      rescale stays on. Floats of which the largest is exactly 1 and all are whole could be either, and are refused.
+      resizes: 0.999 is 254. The image is then a photo like all others, and rescale stays on; `preprocess` also takes
+      what transformers wants then, do_rescale=False. Floats of which the largest is exactly 1 and all are whole could
+      be either, and are refused.
 
     Gray files of 16 bits (I;16) are divided by 257 and rounded, so that 65535 is 255. Files of 16 bits per color are
     cut to their upper 8 bits by Pillow. PIL images of modes I and F follow the rule for arrays.
@@ -62,6 +64,7 @@ def load_image(
             and PIL images are always channels last.
         apply_exif: whether to turn a file or PIL image as its EXIF orientation says. HEIC photos are always upright:
             their format says itself how to turn them, and their decoder does.
+        keep_fractions: whether floats in 0..1 stay as they are, as float32, and are not made bytes.
 
     Raises:
         ValueError: the file is missing, not an image, broken or too large, or the array is no image.
@@ -70,14 +73,17 @@ def load_image(
     space; and whose arrays of 0.0 and 1.0 only become bytes 0 and 1).
     """
     if isinstance(image, str | os.PathLike):
-        with open_file(image) as file:
-            return _from_file(file, do_convert_rgb=do_convert_rgb, apply_exif=apply_exif)
+        with open_file(checks.path("image", image)) as file:
+            return load_image(file, do_convert_rgb=do_convert_rgb, apply_exif=apply_exif, keep_fractions=keep_fractions)
+    checks.boolean("do_convert_rgb", do_convert_rgb)
+    checks.boolean("apply_exif", apply_exif)
+    options: Any = {"do_convert_rgb": do_convert_rgb, "keep_fractions": keep_fractions}
     if hasattr(image, "read"):
-        return _from_file(image, do_convert_rgb=do_convert_rgb, apply_exif=apply_exif)
+        return _from_file(image, apply_exif=apply_exif, **options)
     if _is_pil(image):
-        return _from_pil(image, "the PIL image", do_convert_rgb=do_convert_rgb, apply_exif=apply_exif)
-    if isinstance(image, np.ndarray) or hasattr(image, "detach"):
-        return _from_array(image, do_convert_rgb=do_convert_rgb, input_data_format=input_data_format)
+        return _from_pil(image, "the PIL image", apply_exif=apply_exif, **options)
+    if isinstance(image, np.ndarray) or checks.is_tensor(image):
+        return _from_array(image, input_data_format=input_data_format, **options)
     raise ValueError(
         f"Expected an image: a path, a binary file, a PIL image, an array or a tensor; got {type(image).__name__}."
     )
@@ -89,18 +95,20 @@ def load_images(
     do_convert_rgb: bool = True,
     input_data_format: str | None = None,
     apply_exif: bool = False,
+    keep_fractions: bool = False,
 ) -> list[Array]:
     """One image, a list or tuple of images of any sizes, or a 4-D array or tensor, as a list of uint8 arrays.
 
     Args:
         images: what `load_image` takes, a list or tuple of those, or (batch, height, width, channels) or
             (batch, channels, height, width).
-        do_convert_rgb, input_data_format, apply_exif: as in `load_image`.
+        do_convert_rgb, input_data_format, apply_exif, keep_fractions: as in `load_image`.
 
     Raises:
         ValueError: as `load_image`, with the position in the list; or there is no image at all.
     """
-    many = isinstance(images, list | tuple) or getattr(images, "ndim", 0) == 4
+    of_arrays = isinstance(images, np.ndarray) or checks.is_tensor(images)
+    many = isinstance(images, list | tuple) or (of_arrays and images.ndim == 4)
     if not many:
         images = [images]
     if len(images) == 0:
@@ -110,7 +118,11 @@ def load_images(
         try:
             loaded.append(
                 load_image(
-                    image, do_convert_rgb=do_convert_rgb, input_data_format=input_data_format, apply_exif=apply_exif
+                    image,
+                    do_convert_rgb=do_convert_rgb,
+                    input_data_format=input_data_format,
+                    apply_exif=apply_exif,
+                    keep_fractions=keep_fractions,
                 )
             )
         except ValueError as error:
@@ -125,7 +137,7 @@ def exif_orientation(image: str | os.PathLike[str] | BinaryIO) -> int:
         ValueError: the file is missing or not an image.
     """
     if isinstance(image, str | os.PathLike):
-        with open_file(image) as file:
+        with open_file(checks.path("image", image)) as file:
             return exif_orientation(file)
     opened = identified(image)
     with pillow_errors(shown(image)):
@@ -155,7 +167,7 @@ def _is_pil(image: Any) -> bool:
     return module is not None and isinstance(image, module.Image)
 
 
-def _from_file(file: BinaryIO, *, do_convert_rgb: bool, apply_exif: bool) -> Array:
+def _from_file(file: BinaryIO, *, do_convert_rgb: bool, apply_exif: bool, keep_fractions: bool) -> Array:
     from PIL import ImageOps
 
     image, name = identified(file), shown(file)
@@ -165,10 +177,12 @@ def _from_file(file: BinaryIO, *, do_convert_rgb: bool, apply_exif: bool) -> Arr
         if apply_exif and image.format != HEIF:
             # In place, because two copies of the largest image and its array would be more than 1 GB.
             ImageOps.exif_transpose(image, in_place=True)
-    return _from_pil(image, name, do_convert_rgb=do_convert_rgb, apply_exif=False)
+    return _from_pil(image, name, do_convert_rgb=do_convert_rgb, apply_exif=False, keep_fractions=keep_fractions)
 
 
-def _from_pil(image: "Image.Image", name: str, *, do_convert_rgb: bool, apply_exif: bool) -> Array:
+def _from_pil(
+    image: "Image.Image", name: str, *, do_convert_rgb: bool, apply_exif: bool, keep_fractions: bool
+) -> Array:
     from PIL import ImageOps
 
     if image.mode not in _MODES + _DEEP_MODES:
@@ -176,12 +190,14 @@ def _from_pil(image: "Image.Image", name: str, *, do_convert_rgb: bool, apply_ex
             f"Expected an image of a mode that Pillow converts to RGB; {name} has mode {image.mode!r}. Convert it "
             "first, and pass its values as an array of uint8."
         )
+    if 0 in image.size:
+        raise ValueError(f"Expected an image with pixels; {name} has {image.width} x {image.height}.")
     with pillow_errors(name):
         image.load()
         if apply_exif and image.format != HEIF:
             image = ImageOps.exif_transpose(image)
     if image.mode in _DEEP_MODES:
-        gray = _from_deep(image, name)[:, :, None]  # (height, width, 1)
+        gray = _from_deep(image, name, keep_fractions)[:, :, None]  # (height, width, 1)
         return gray.repeat(3, axis=2) if do_convert_rgb else gray  # (height, width, channels)
     if image.mode == "La":
         image = image.convert("LA")  # the only mode that Pillow makes of it
@@ -209,23 +225,22 @@ def _pixels(image: "Image.Image", *, do_convert_rgb: bool) -> Array:
     return array
 
 
-def _from_deep(image: "Image.Image", name: str) -> Array:
+def _from_deep(image: "Image.Image", name: str, keep_fractions: bool) -> Array:
     """Bytes (height, width) of a gray PIL image with more than 8 bits."""
     values = np.asarray(image)
     transparent = image.info.get("transparency")
-    gray = np.rint(values / 257.0).astype(np.uint8) if values.dtype.itemsize == 2 else _as_bytes(values, name)
+    gray = np.rint(values / 257.0).astype(np.uint8) if values.dtype.itemsize == 2 else None
+    gray = _as_bytes(values, name, keep_fractions) if gray is None else gray
     # A PNG may name one gray as see-through; it lies on white, as alpha does.
     return gray if transparent is None else np.where(values == transparent, np.uint8(255), gray)
 
 
-def _as_bytes(array: Array, name: str) -> Array:
-    """Numbers as uint8, by the rule of `load_image`, or a ValueError that says which numbers came."""
+def _as_bytes(array: Array, name: str, keep_fractions: bool = False) -> Array:
+    """Numbers as uint8, or fractions as float32, by the rule of `load_image`; or a ValueError that says what came."""
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:
         return array * np.uint8(255)
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"Expected {name} to hold numbers, uint8 or what can become it; got dtype {array.dtype}.")
     low, high = array.min(), array.max()
     expected = f"Expected {name} to hold whole numbers in 0..255, or floats in 0..1; got {array.dtype} in {low}..{high}"
     if not (low >= 0 and high <= 255):
@@ -242,18 +257,22 @@ def _as_bytes(array: Array, name: str) -> Array:
         return array.astype(np.uint8)
     if high > 1:
         raise ValueError(f"{expected}, not all whole. Round them and convert to uint8, or divide by 255.")
-    # transformers multiplies in float64 and rounds to float32 before it cuts.
-    return (array.astype(np.float64) * 255).astype(np.float32).astype(np.uint8)
+    return array.astype(np.float32) if keep_fractions else bytes_of(array)
 
 
-def _from_array(image: Any, *, do_convert_rgb: bool, input_data_format: str | None) -> Array:
-    array = as_numpy(image)
+def bytes_of(fractions: Array) -> Array:
+    """Floats in 0..1 as bytes: transformers multiplies in float64 and rounds to float32 before it cuts."""
+    return (fractions.astype(np.float64) * 255).astype(np.float32).astype(np.uint8)
+
+
+def _from_array(image: Any, *, do_convert_rgb: bool, input_data_format: str | None, keep_fractions: bool) -> Array:
+    array = as_numpy(real("the image", image))
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise ValueError(
             f"Expected an image of shape (height, width), (height, width, channels) or (channels, height, width); "
             f"got {array.shape}."
         )
-    array = _as_bytes(array, "the array")
+    array = _as_bytes(array, "the image", keep_fractions)
     if array.ndim == 2:
         array = array[:, :, None]  # (height, width, 1)
     elif _channels_first(array.shape, input_data_format):
@@ -264,7 +283,7 @@ def _from_array(image: Any, *, do_convert_rgb: bool, input_data_format: str | No
     if channels == 1:
         return array.repeat(3, axis=2)  # (height, width, 3)
     if channels == 4:
-        rgb = np.empty((*array.shape[:2], 3), np.uint8)
+        rgb = np.empty((*array.shape[:2], 3), array.dtype)
         for top in range(0, array.shape[0], 256):  # in strips, because float64 takes 8 times the memory
             rgb[top : top + 256] = _on_white(array[top : top + 256])
         return rgb
@@ -275,8 +294,10 @@ def _from_array(image: Any, *, do_convert_rgb: bool, input_data_format: str | No
 
 
 def _on_white(array: Array) -> Array:
-    alpha = array[:, :, 3:] / 255.0  # (height, width, 1)
-    return np.rint(array[:, :, :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)  # (height, width, 3)
+    white = 255.0 if array.dtype == np.uint8 else 1.0
+    alpha = array[:, :, 3:] / white  # (height, width, 1)
+    mixed = array[:, :, :3] * alpha + white * (1.0 - alpha)  # (height, width, 3)
+    return np.rint(mixed).astype(np.uint8) if array.dtype == np.uint8 else mixed
 
 
 def _channels_first(shape: tuple[int, ...], input_data_format: str | None) -> bool:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from deit_ref import checks
-from deit_ref.arrays import as_numpy
-from deit_ref.image_processing import ImageProcessing
+from deit_ref.arrays import as_like, as_numpy, real
+from deit_ref.image_processing import AN_IMAGE_PROCESSING, ImageProcessing
 from deit_ref.numpy_backend.attention import attention_rollout
 from deit_ref.numpy_backend.resize import resample_coefficients, resize
 
@@ -64,13 +64,14 @@ def to_photos(pixel_values: Any, image_processing: ImageProcessing) -> Array:
     Raises:
         ValueError: another shape or number of channels.
     """
-    x = as_numpy(pixel_values).astype(np.float64)
-    if x.ndim != 4 or x.shape[1] not in (1, 3):
+    checks.instance("image_processing", image_processing, ImageProcessing, AN_IMAGE_PROCESSING)
+    x = as_numpy(real("pixel_values", pixel_values))
+    if x.ndim != 4 or x.shape[1] not in (1, 3) or x.dtype.kind != "f" or 0 in x.shape:
         raise ValueError(
-            "A picture needs pixel_values (batch, channels, height, width) with 1 or 3 channels, got the shape "
-            f"{x.shape}: choose the channels to show."
+            "A picture needs pixel_values (batch, channels, height, width) floats of 1 or 3 channels, got the shape "
+            f"{x.shape} of {x.dtype}: choose the channels to show."
         )
-    x = x.transpose(0, 2, 3, 1)  # (batch, height, width, channels)
+    x = x.astype(np.float64).transpose(0, 2, 3, 1)  # (batch, height, width, channels)
     if image_processing.do_normalize:
         x = x * np.asarray(image_processing.image_std) + np.asarray(image_processing.image_mean)
     if image_processing.do_rescale:
@@ -176,13 +177,17 @@ def rollout_overlay(photo: Array, attentions: Sequence[Any], *, grid: Size, num_
 
 def hide_patches(photo: Array, mask: Any, *, patch_shape: Size, behind: Array | int = GRAY) -> Array:
     """A copy of a photo (height, width, 3) where `mask`, one entry per patch, is true: gray, or what is `behind`."""
+    checks.image(photo)
+    patch_shape = checks.pair("patch_shape", patch_shape)
     rows, columns = photo.shape[0] // patch_shape[0], photo.shape[1] // patch_shape[1]
-    flags = as_numpy(mask).astype(bool)
+    flags = as_numpy(real("mask", mask))
+    if not ((flags == 0) | (flags == 1)).all():
+        raise ValueError("mask must hold True and False, or 1 and 0, and nothing between.")
     if flags.size != rows * columns:
         raise ValueError(
             f"mask must have one entry for each of the {rows} x {columns} patches, got the shape {flags.shape}."
         )
-    pixels = flags.reshape(rows, columns).repeat(patch_shape[0], axis=0).repeat(patch_shape[1], axis=1)
+    pixels = flags.astype(bool).reshape(rows, columns).repeat(patch_shape[0], axis=0).repeat(patch_shape[1], axis=1)
     return np.where(pixels[:, :, None], np.asarray(behind, np.uint8), photo)  # (height, width, 3)
 
 
@@ -204,6 +209,7 @@ def reconstruction_panel(
         ValueError: shapes do not fit each other.
     """
     checks.image(photo)
+    checks.image(reconstruction)
     if photo.shape != reconstruction.shape:
         raise ValueError(f"photo and reconstruction must have one shape, got {photo.shape} and {reconstruction.shape}.")
     hidden = hide_patches(photo, mask, patch_shape=patch_shape)
@@ -331,9 +337,12 @@ def confusion_matrix(counts: Any, class_names: Sequence[str]) -> "Figure":
     Raises:
         ValueError: counts are not square, or not of as many classes as there are names.
     """
-    table, classes = as_numpy(counts), len(class_names)
+    class_names = checks.texts("class_names", class_names, each="one per class")
+    table, classes = as_like("counts", counts, np.empty(0)), len(class_names)
     if table.shape != (classes, classes) or not classes:
         raise ValueError(f"Expected counts of the {classes} classes by their answers, got the shape {table.shape}.")
+    if not np.isfinite(table).all() or table.min() < 0:
+        raise ValueError(f"counts must be 0 or more, got {table.min()}..{table.max()}.")
     named, numbered = classes <= 100, classes <= 30
     # Inches: 0.075 for a letter of the names, 0.4 for a number.
     cell = 0.4 if numbered else max(0.12, 12 / classes) if named else 9 / classes
@@ -425,16 +434,19 @@ def _matplotlib(name: str) -> ModuleType:
 
 def _checked_attentions(photo: Array, attentions: Sequence[Any], grid: Size, num_prefix_tokens: int) -> list[Array]:
     checks.image(photo)
-    rows, columns = grid
-    arrays = [as_numpy(attention) for attention in attentions]
+    rows, columns = checks.pair("grid", grid)
+    num_prefix_tokens = checks.integer("num_prefix_tokens", num_prefix_tokens)
+    checks.instance("attentions", attentions, list | tuple, "a list of arrays, one per layer")
+    arrays = [as_numpy(real("attentions", attention)) for attention in attentions]
     tokens = num_prefix_tokens + rows * columns
+    n, prefix, height, width = map(checks.brief, (tokens, num_prefix_tokens, rows, columns))
     if not arrays:
         raise ValueError("attentions must be of at least one layer, got none: use output_attentions=True.")
     for array in arrays:
         if array.ndim != 4 or (len(array), *array.shape[2:]) != (1, tokens, tokens):
             raise ValueError(
-                f"attentions must have the shape (1, heads, {tokens}, {tokens}), for one image, {num_prefix_tokens} "
-                f"prefix tokens and {rows} x {columns} patches; got {array.shape}. Choose an image by [i : i + 1]."
+                f"attentions must have the shape (1, heads, {n}, {n}), for one image, {prefix} prefix tokens and "
+                f"{height} x {width} patches; got {array.shape}. Choose an image by [i : i + 1]."
             )
         if not np.isfinite(array).all():
             raise ValueError("attentions hold NaN or infinity and cannot be drawn: `deit-ref inspect` shows the cause.")
@@ -447,9 +459,12 @@ def _token_row(token: str, num_prefix_tokens: int) -> int:
 
 
 def _chosen(name: str, chosen: Sequence[int] | None, count: int) -> list[int]:
-    numbers = list(range(count)) if chosen is None else [checks.integer(name, n, minimum=0) for n in chosen]
+    if chosen is None:
+        return list(range(count))
+    checks.instance(name, chosen, list | tuple | range, "a list of numbers, counted from 0")
+    numbers = [checks.integer(name, number, minimum=0) for number in chosen]
     if not numbers or max(numbers) >= count:
-        raise ValueError(f"{name} must name some of 0 to {count - 1}, got {chosen}.")
+        raise ValueError(f"{name} must name some of 0 to {count - 1}, got {checks.brief(chosen)}.")
     return numbers
 
 

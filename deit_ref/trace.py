@@ -31,9 +31,9 @@ class Trace(Mapping[str, Any]):
     """
 
     def __init__(self, only: Iterable[str] | None = None, *, also: "Trace | None" = None) -> None:
-        if isinstance(only, str):
-            raise ValueError(f"only must be a list of patterns, got the string {only!r}: write [{only!r}].")
-        self._only = None if only is None else tuple(only)
+        self._only = None if only is None else checks.texts("only", only, each="patterns of names such as 'blocks.*'")
+        if also is not None:
+            checks.instance("also", also, Trace, "a Trace or None")
         self._also = also
         self._prefix = ""
         self._steps: dict[str, Any] = {}
@@ -52,6 +52,7 @@ class Trace(Mapping[str, Any]):
 
     def matching(self, pattern: str) -> tuple[Any, ...]:
         """The arrays whose names match `pattern`, in order."""
+        (pattern,) = checks.texts("pattern", [pattern], each="such as 'blocks.*.output'")
         return tuple(value for name, value in self.items() if fnmatchcase(name, pattern))
 
     def _keeps(self, name: str) -> bool:

@@ -1,12 +1,9 @@
-"""The eight published models: the config of each by its name, and a table of them when they are printed.
-
-Source: facebookresearch/deit, models.py and README_deit.md; eps as in the published transformers checkpoints.
-"""
+"""The eight published models: the config of each by its name, and a table of them when they are printed."""
 
 from collections.abc import Mapping
 from math import prod
 
-from deit_ref.config import DeiTConfig
+from deit_ref.config import PUBLISHED, DeiTConfig
 from deit_ref.weights import array_shapes
 
 
@@ -27,26 +24,4 @@ class Variants(dict[str, DeiTConfig]):
         return "\n".join(lines)
 
 
-def _published(hidden_size: int, num_attention_heads: int, image_size: int, *, distilled: bool) -> DeiTConfig:
-    return DeiTConfig(
-        hidden_size=hidden_size,
-        num_attention_heads=num_attention_heads,
-        intermediate_size=4 * hidden_size,
-        image_size=image_size,
-        num_labels=1000,
-        distilled=distilled,
-    )
-
-
-VARIANTS: Mapping[str, DeiTConfig] = Variants(
-    {
-        "deit-tiny-patch16-224": _published(192, 3, 224, distilled=False),
-        "deit-small-patch16-224": _published(384, 6, 224, distilled=False),
-        "deit-base-patch16-224": _published(768, 12, 224, distilled=False),
-        "deit-base-patch16-384": _published(768, 12, 384, distilled=False),
-        "deit-tiny-distilled-patch16-224": _published(192, 3, 224, distilled=True),
-        "deit-small-distilled-patch16-224": _published(384, 6, 224, distilled=True),
-        "deit-base-distilled-patch16-224": _published(768, 12, 224, distilled=True),
-        "deit-base-distilled-patch16-384": _published(768, 12, 384, distilled=True),
-    }
-)
+VARIANTS: Mapping[str, DeiTConfig] = Variants(PUBLISHED)

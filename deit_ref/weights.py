@@ -5,16 +5,17 @@ Field names and orientation are those of the original checkpoints (facebookresea
 arrays or torch tensors.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from deit_ref import checks
 from deit_ref.arrays import BACKENDS, as_numpy, numpy_dtype, to_torch
-from deit_ref.config import TASKS, DeiTConfig
-from deit_ref.image_processing import ImageProcessing
+from deit_ref.config import PUBLISHED, TASKS, DeiTConfig
+from deit_ref.image_processing import AN_IMAGE_PROCESSING, IMAGENET_MEAN, IMAGENET_STD, ImageProcessing
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,10 @@ class DeiTWeights:
         pooler: (pooler_output_size, dim), features only, or None.
         head, head_dist: (num_labels, dim), from the class and the distillation token, or None.
         decoder: (stride_height * stride_width * channels, dim), masked image modeling only.
+
+    Raises:
+        ValueError: the arrays are not those of the config and the task (blocks and biases may be left out), or not of
+            one backend, or tensors not of one dtype, or there is not one class name per label.
     """
 
     config: DeiTConfig
@@ -98,6 +103,39 @@ class DeiTWeights:
     head: Linear | None
     head_dist: Linear | None
     decoder: Linear | None
+
+    def __post_init__(self) -> None:
+        checks.instance("config", self.config, DeiTConfig, "a DeiTConfig")
+        checks.instance("image_processing", self.image_processing, ImageProcessing, AN_IMAGE_PROCESSING)
+        if self.class_names is not None:
+            names = checks.texts("class_names", self.class_names, each="one per label")
+            if len(names) != self.config.num_labels:
+                raise ValueError(
+                    f"class_names must hold {self.config.num_labels} names, one per label; got {len(names)}."
+                )
+            if not isinstance(self.class_names, tuple):
+                object.__setattr__(self, "class_names", names)
+        checks.instance("blocks", self.blocks, list | tuple, "a tuple of Blocks")
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+        arrays = dict(named_arrays(self))
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray) and not checks.is_tensor(array):
+                raise ValueError(f"weights must be arrays or tensors, got {checks.brief(array)} as {name}.")
+        # NumPy computes with several dtypes, torch does not.
+        kinds = {array.dtype if checks.is_tensor(array) else "NumPy": name for name, array in arrays.items()}
+        if len(kinds) > 1:
+            listed = ", ".join(f"{kind} in {name}" for kind, name in kinds.items())
+            raise ValueError(f"weights must be of one backend, and tensors of one dtype; got {listed}: convert them.")
+        config = self.config
+        if len(self.blocks) != config.num_hidden_layers:  # a model may be tried without some
+            config = replace(config, num_hidden_layers=len(self.blocks))
+        optional = {"pooler": self.pooler is not None, "mask_token": self.mask_token is not None}
+        shapes = array_shapes(config, self.task, **optional)
+        # A linear map goes without its bias, a norm does not.
+        needed = {
+            name: shapes[name] for name in shapes if name in arrays or "norm" in name or not name.endswith("bias")
+        }
+        check_shapes(needed, {name: tuple(array.shape) for name, array in arrays.items()})
 
     def __repr__(self) -> str:
         return (
@@ -127,40 +165,52 @@ class DeiTWeights:
             return map_weights(lambda array: to_torch(array, device=device, dtype=dtype), self)
         if device is not None:
             raise ValueError(
-                f"NumPy arrays have no device, got device={device!r}: leave it out or use backend='torch'."
+                f"NumPy arrays have no device, got device={checks.brief(device)}: leave it out or use backend='torch'."
             )
         wanted = numpy_dtype(dtype)
         return map_weights(lambda array: as_numpy(array).astype(wanted or as_numpy(array).dtype), self)
 
 
+NO_ARRAYS = ("config", "task", "image_processing", "class_names")
+
+
 def named_arrays(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every array of the tree with its name, such as ("blocks.0.attn.qkv.weight", array), in a fixed order."""
-    if isinstance(tree, tuple) and all(isinstance(entry, Block) for entry in tree):
-        for i, block in enumerate(tree):
-            yield from named_arrays(block, f"{prefix}{i}.")
-    elif is_dataclass(tree):
-        for field in fields(tree):
-            if field.name not in ("config", "task", "image_processing", "class_names"):
-                child = getattr(tree, field.name)
-                if is_dataclass(child) or isinstance(child, tuple):
-                    yield from named_arrays(child, f"{prefix}{field.name}.")
-                elif child is not None:
-                    yield prefix + field.name, child
+    entries = enumerate(tree) if isinstance(tree, tuple) else vars(tree).items()
+    for name, child in entries:
+        if is_dataclass(child) or isinstance(child, tuple):
+            if name not in NO_ARRAYS:
+                yield from named_arrays(child, f"{prefix}{name}.")
+        elif child is not None and name not in NO_ARRAYS:
+            yield f"{prefix}{name}", child
 
 
 def map_weights(function: Callable[..., Any], weights: DeiTWeights, *others: DeiTWeights) -> DeiTWeights:
     """The same tree with `function` applied to every array, and to those at its place in the others.
 
     Raises:
-        ValueError: the trees hold other arrays.
+        ValueError: another tree holds other arrays.
     """
-    first, *rest = (dict(named_arrays(tree)) for tree in (weights, *others))
-    for tree in rest:
-        check_shapes(*({name: tuple(array.shape) for name, array in found.items()} for found in (first, tree)))
-    arrays = {name: function(array, *(tree[name] for tree in rest)) for name, array in first.items()}
-    return weights_from_arrays(
-        arrays, weights.config, weights.task, image_processing=weights.image_processing, class_names=weights.class_names
-    )
+    shapes, *rest = ({name: tuple(a.shape) for name, a in named_arrays(tree)} for tree in (weights, *others))
+    for others_shapes in rest:
+        check_shapes(shapes, others_shapes)
+
+    def mapped(tree: Any, *rest: Any) -> Any:
+        if isinstance(tree, tuple):
+            return tuple(map(mapped, tree, *rest))
+        if not is_dataclass(tree):
+            return tree if tree is None else function(tree, *rest)
+        kind: Any = type(tree)
+        parts = vars(tree).items()
+        return kind(
+            **{
+                name: child if name in NO_ARRAYS else mapped(child, *(getattr(other, name) for other in rest))
+                for name, child in parts
+            }
+        )
+
+    found: DeiTWeights = mapped(weights, *others)
+    return found
 
 
 def array_shapes(
@@ -235,8 +285,6 @@ def weights_from_arrays(
     """
     expected = array_shapes(config, task, pooler="pooler.weight" in arrays, mask_token="mask_token" in arrays)
     check_shapes(expected, {name: tuple(array.shape) for name, array in arrays.items()})
-    if class_names is not None and len(class_names) != config.num_labels:
-        raise ValueError(f"class_names must hold {config.num_labels} names, one per label; got {len(class_names)}.")
 
     def linear(name: str) -> Linear:
         return Linear(arrays[f"{name}.weight"], arrays.get(f"{name}.bias"))
@@ -290,15 +338,20 @@ def check_shapes(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tu
         raise ValueError(f"The weights do not fit the config; {'; '.join(problems)}. Check config and task.")
 
 
+# Of new models: far beyond any that was trained, and little enough to be refused before the memory is full.
+MAX_LAYERS = 2**12
+MAX_PARAMETERS = 2**36
+
+
 def init_weights(
-    config: DeiTConfig,
+    config: DeiTConfig | str,
     task: str,
     *,
     seed: int,
     pooler: bool = True,
     mask_token: bool = False,
     image_processing: ImageProcessing | None = None,
-    class_names: tuple[str, ...] | None = None,
+    class_names: Iterable[str] | None = None,
 ) -> DeiTWeights:
     """New float32 weights for training, as the original repository draws them.
 
@@ -307,18 +360,34 @@ def init_weights(
     to 0 instead, which makes the class and the distillation token identical until training tells them apart.
 
     Args:
-        config: the sizes.
+        config: the sizes, or the name of a published model in `VARIANTS`.
         task: "features", "classification", "classification-with-teacher" or "masked-image-modeling".
         seed: of the generator; the same seed gives the same weights.
         pooler, mask_token: as in `array_shapes`.
         image_processing: None means `ImageProcessing.huggingface` of the config's image size.
         class_names: one per label.
 
+    Raises:
+        ValueError: an argument is of the wrong kind, or the model would be larger than any that there is.
+
     Source: trunc_normal_ and VisionTransformer.init_weights in timm, as used by facebookresearch/deit.
     """
-    arrays = draw_arrays(
-        array_shapes(config, task, pooler=pooler, mask_token=mask_token), std=config.initializer_range, seed=seed
-    )
+    if isinstance(config, str):
+        config = PUBLISHED[checks.choice("config", config, PUBLISHED)]
+    checks.instance("config", config, DeiTConfig, "a DeiTConfig or the name of a published model")
+    pooler, mask_token = checks.boolean("pooler", pooler), checks.boolean("mask_token", mask_token)
+    if image_processing is not None:
+        checks.instance("image_processing", image_processing, ImageProcessing, AN_IMAGE_PROCESSING)
+    if class_names is not None:
+        class_names = checks.texts("class_names", class_names, each="one per label")
+    small = config.num_hidden_layers <= MAX_LAYERS
+    shapes = array_shapes(config, task, pooler=pooler, mask_token=mask_token) if small else {}
+    if not small or sum(map(math.prod, shapes.values())) > MAX_PARAMETERS:
+        raise ValueError(
+            f"config must ask for at most {MAX_LAYERS:,} layers and {MAX_PARAMETERS:,} parameters; got "
+            f"{checks.brief(config)}: choose smaller sizes."
+        )
+    arrays = draw_arrays(shapes, std=config.initializer_range, seed=seed)
     if image_processing is None:
         image_processing = default_image_processing(config)
     return weights_from_arrays(arrays, config, task, image_processing=image_processing, class_names=class_names)
@@ -339,14 +408,22 @@ def draw_arrays(shapes: Mapping[str, tuple[int, ...]], *, std: float, seed: int)
 
 
 def default_image_processing(config: DeiTConfig) -> ImageProcessing:
-    """`ImageProcessing.huggingface` of the image size; an image that is not square is squashed to it, not cropped."""
+    """`ImageProcessing.huggingface` of the image size and channels; what is not square is squashed, not cropped."""
     height, width = config.image_shape
-    preset = ImageProcessing.huggingface(height)
     if height == width:
-        return preset
-    return ImageProcessing(
-        size=(height, width), do_center_crop=False, image_mean=preset.image_mean, image_std=preset.image_std
+        return for_channels(ImageProcessing.huggingface(height), config)
+    squashed = ImageProcessing(
+        size=(height, width), do_center_crop=False, image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD
     )
+    return for_channels(squashed, config)
+
+
+def for_channels(processing: ImageProcessing, config: DeiTConfig) -> ImageProcessing:
+    """The same steps for a model of other channels than RGB: photos keep theirs, normalized by ImageNet's averages."""
+    if config.num_channels == 3:
+        return processing
+    mean, std = (round(sum(values) / 3, 3) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return replace(processing, do_convert_rgb=False, image_mean=mean, image_std=std)
 
 
 def _truncated_normal(

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from deit_ref.config import ACTIVATION_NAMES, TASKS, DeiTConfig
-from deit_ref.weights import DeiTWeights, array_shapes, default_image_processing, weights_from_arrays
+from deit_ref.weights import DeiTWeights, array_shapes, default_image_processing, named_arrays, weights_from_arrays
 
 TINY = DeiTConfig(
     hidden_size=32,
@@ -39,6 +39,17 @@ def random_weights(
         values = generator.standard_normal(shape) * std
         arrays[name] = (values + 1 if "norm" in name and name.endswith("weight") else values).astype(dtype)
     return weights_from_arrays(arrays, config, task, image_processing=default_image_processing(config))
+
+
+def sharpened(weights: DeiTWeights, by: float = 20) -> DeiTWeights:
+    """The same weights with query and key rows times `by`: scores of some hundreds, as large models learn them."""
+    rows = 2 * weights.config.hidden_size
+    arrays = dict(named_arrays(weights))
+    for name in arrays:
+        if ".attn.qkv." in name:
+            factors = np.where(np.arange(len(arrays[name])) < rows, by, 1).astype(arrays[name].dtype)
+            arrays[name] = arrays[name] * factors.reshape(-1, *[1] * (arrays[name].ndim - 1))
+    return weights_from_arrays(arrays, weights.config, weights.task, image_processing=weights.image_processing)
 
 
 def random_pixels(config: DeiTConfig = TINY, *, batch: int = 2, seed: int = 1, dtype: type = np.float32) -> np.ndarray:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from strategies import random_weights
 from transformers.utils import logging as transformers_logging
 
 from deit_ref.checkpoints import load_weights, names, save_weights
@@ -479,6 +480,30 @@ def test_masked_image_modeling_from_features(folders):
     np.testing.assert_array_equal(weights.pos_embed, expected_arrays(model)["pos_embed"])
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights": None}, r"weights must be DeiTWeights, from load_weights or init_weights; got None"),
+        ({"weights": "mine"}, r"weights must be DeiTWeights"),
+        ({"provenance": {"a": object()}}, r"provenance must hold what JSON has, got \{'a': <object"),
+        ({"provenance": {(1, 2): 3}}, r"provenance must hold what JSON has, got .*keys must be"),
+        ({"provenance": [1]}, r"provenance must be a dictionary, of what JSON has; got \[1\]"),
+    ],
+)
+def test_what_cannot_be_saved_leaves_nothing_behind(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        save_weights(**({"weights": random_weights(), "folder": tmp_path / "new"} | changes))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["", b"folder", 3, None, "a\0b", "x" * 5000])
+def test_what_is_no_folder_is_not_written_into(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"folder must be "):
+        save_weights(random_weights(), folder)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_half_a_head_is_no_missing_head(folders, tmp_path):
     target = changed_copy(folders[TEACHER][0], tmp_path, tensors=lambda arrays: arrays.pop("cls_classifier.bias"))
     with pytest.raises(ValueError, match=r"missing: cls_classifier.bias\. Check config and task"):
@@ -610,6 +635,7 @@ def test_files_that_do_not_fit(folders, tmp_path, config, tensors, message):
         ("config.json", b"{broken", r"config.json cannot be read as JSON \(.*\): download or save it again"),
         ("config.json", b'{"a": "\xff"}', r"config.json cannot be read as JSON \(.*utf-8"),
         ("config.json", b"[" * 100_000, r"config.json cannot be read as JSON"),
+        ("config.json", b'{"a": 1, "b": {"c": 1, "c": 2}}', r"config.json cannot be read as JSON \(c stands twice\)"),
         ("config.json", b"[]", r"config.json must hold a JSON object, got list"),
         ("preprocessor_config.json", b"{", r"preprocessor_config.json cannot be read as JSON"),
         ("preprocessor_config.json", b'{"size": "x"}', r"preprocessor_config.json: size must be"),
@@ -685,8 +711,11 @@ def test_shard_with_more_than_the_index_names(folders, tmp_path):
     [
         ({"task": "clasification"}, r"task must be one of .*Did you mean 'classification'\?"),
         ({"seed": -1}, r"seed must be at least 0, got -1"),
-        ({"config": {"hidden_size": 32}}, r"config must be DeiTConfig, got dict.*DeiTConfig.from_dict"),
-        ({"image_processing": {"size": 3}}, r"image_processing must be ImageProcessing, got dict"),
+        (
+            {"config": {"hidden_size": 32}},
+            r"config must be a DeiTConfig, such as DeiTConfig.from_dict.*got .* of type dict",
+        ),
+        ({"image_processing": {"size": 3}}, r"image_processing must be an ImageProcessing, .*got .* of type dict"),
         ({"revision": "main"}, r"revision chooses a version of a hub id .* got revision='main'"),
     ],
 )
@@ -712,7 +741,7 @@ def test_sources_that_are_not_read(tmp_path):
         with pytest.raises(ValueError, match=r"revision must be text, got"):
             load_weights(tmp_path, revision=revision)
     for source in ("", 3, b"bytes"):
-        with pytest.raises(ValueError, match=r"source must be a path, got .*: give a folder with config.json"):
+        with pytest.raises(ValueError, match=r"source must be a path \(a folder with config.json.*\); got "):
             load_weights(source)
 
 

@@ -457,8 +457,9 @@ def test_bad_input_is_refused_with_the_reason(backend, wrap):
     keeps_sizes = ImageProcessing(do_resize=False, do_center_crop=False)
     with pytest.raises(ValueError, match="needs at least one image, got an empty list"):
         preprocess([], ImageProcessing())
-    with pytest.raises(ValueError, match=r"must be uint8 .* got (torch\.)?float32 \(6, 7, 3\)"):
-        preprocess([wrap(np.zeros((6, 7, 3), np.float32))], keeps_sizes)
+    for kind, processing in (("float64", keeps_sizes), ("float32", ImageProcessing())):  # only bytes are resized
+        with pytest.raises(ValueError, match=rf"must be uint8 .* got {kind} \(6, 7, 3\)"):
+            preprocess([wrap(np.zeros((6, 7, 3), kind))], processing)
     with pytest.raises(ValueError, match=r"one shape after processing, got .*\(5, 7, 3\), \(6, 7, 3\): give `size`"):
         preprocess([image, image[1:]], keeps_sizes)
     shortest = ImageProcessing(size={"shortest_edge": 12}, do_center_crop=False)

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deit_ref import photos
+from deit_ref.arrays import as_numpy
 
 SMALL = np.arange(30, dtype=np.uint8).reshape(2, 5, 3)  # (height, width, channels)
 
@@ -200,6 +201,55 @@ def test_floats_in_0_to_1_are_what_transformers_makes_of_them_without_rescale():
     np.testing.assert_allclose(deit_ref.preprocess(image, processing), theirs, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("steps", ["all", "no resize", "crop alone", "nothing"])
+def test_floats_in_0_to_1_stay_without_rescale(backend, steps, channels):
+    """As transformers' documentation recommends for such photos: ImageNet's mean and std, do_rescale=False."""
+    from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
+
+    import deit_ref
+
+    image = np.random.default_rng(8).random((40, 30, 3)).astype(np.float32)
+    image = image if channels == 3 else np.repeat(image[:, :, :1], 3, axis=2)
+    switches = {
+        "all": "",
+        "no resize": "resize",
+        "crop alone": "resize normalize",
+        "nothing": "resize center_crop normalize",
+    }
+    off = {f"do_{name}": False for name in switches[steps].split()}
+    values = {"size": 24, "crop_size": 20, "do_rescale": False, "image_mean": [0.485, 0.456, 0.406], **off}
+    values["image_std"] = [0.229, 0.224, 0.225]
+    theirs = DeiTImageProcessorPil(**values)(image, return_tensors="np", input_data_format="channels_last")
+    order = "pillow-13" if int(PIL.__version__.split(".")[0]) >= 13 else "pillow-12"
+    processing = deit_ref.ImageProcessing(**values, pass_order=order)
+    gray = image[:, :, 0] if channels == 1 else image  # what is gray becomes RGB, as bytes do
+    for handed in (gray, [gray], torch.from_numpy(gray), gray.astype(np.float64)):
+        ours = as_numpy(deit_ref.preprocess(handed, processing, backend=backend))
+        np.testing.assert_allclose(ours, theirs["pixel_values"], rtol=0, atol=1e-6)
+    if steps == "nothing":
+        np.testing.assert_array_equal(ours[0], image.transpose(2, 0, 1))  # to the last bit
+
+
+def test_bytes_without_rescale_stay_bytes_and_are_not_mixed_with_fractions():
+    import deit_ref
+
+    processing = deit_ref.ImageProcessing(do_rescale=False, do_normalize=False, do_resize=False, do_center_crop=False)
+    whole, fractions = drawn_bytes((8, 9, 3), 0), np.random.default_rng(0).random((8, 9, 3))
+    kept = deit_ref.preprocess(whole, processing)
+    np.testing.assert_array_equal(kept[0], whole.transpose(2, 0, 1))
+    with pytest.raises(
+        ValueError, match=r"images must be floats in 0\.\.1 or values in 0\.\.255 where do_rescale=False"
+    ):
+        deit_ref.preprocess([whole, fractions], processing)
+    white = deit_ref.preprocess(np.dstack([fractions, np.zeros((8, 9))]), processing)
+    assert (white == 1).all()  # see-through lies on white, which is 1 here
+    as_file = Image.fromarray(fractions[:, :, 0].astype(np.float32))
+    gray = deit_ref.preprocess(as_file, processing)
+    np.testing.assert_array_equal(gray[0, 1], fractions[:, :, 0].astype(np.float32))
+
+
 def test_deep_gray_images(tmp_path):
     values = np.array([[0, 128, 129, 257, 65535, 32896]], np.uint16)
     expected = [[[0], [0], [1], [1], [255], [128]]]  # 128/257 is below a half, 129/257 above
@@ -237,8 +287,8 @@ def test_deep_gray_images(tmp_path):
         (np.full((4, 4), 256, np.uint16), r"got uint16 in 256\.\.256"),
         (np.full((4, 4), -1), r"got int64 in -1\.\.-1"),
         (torch.full((3, 4, 4), 2.5, dtype=torch.bfloat16), r"got float32 in 2\.5\.\.2\.5, not all whole"),
-        (np.zeros((4, 4), complex), "Expected the array to hold numbers.*got dtype complex128"),
-        (np.full((4, 4), "a"), "Expected the array to hold numbers.*got dtype <U1"),
+        (np.zeros((4, 4), complex), "the image must hold real numbers.*got an array of complex128"),
+        (np.full((4, 4), "a"), "the image must hold real numbers.*got an array of <U1"),
         (np.zeros(4, np.uint8), r"shape \(height, width\).*got \(4,\)"),
         (np.zeros((0, 4, 3), np.uint8), r"got \(0, 4, 3\)"),
         (None, "a path, a binary file, a PIL image, an array or a tensor; got NoneType"),

@@ -64,7 +64,7 @@ def test_photos_are_cut_to_bytes_and_gray_is_repeated():
     assert photo.shape == (1, 1, 4, 3)
     assert photo[0, 0, :3, 0].tolist() == [0, 128, 255]
     assert (photo == photo[..., :1]).all()
-    with pytest.raises(ValueError, match=r"1 or 3 channels, got the shape \(1, 2, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"of 1 or 3 channels, got the shape \(1, 2, 4, 4\)"):
         plots.to_photos(np.zeros((1, 2, 4, 4)), processing)
 
 

@@ -83,7 +83,7 @@ def test_a_step_is_recorded_once():
 
 def test_only_as_a_string_is_refused():
     with pytest.raises(
-        ValueError, match=r"only must be a list of patterns, got the string 'scores': write \['scores'\]"
+        ValueError, match=r"only must be a list of strings, patterns of names such as 'blocks\.\*'; got 'scores'"
     ):
         Trace("scores")
 

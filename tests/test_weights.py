@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from PIL import Image
 from strategies import TINY, configs, random_weights, seeds
 
+import deit_ref
 from deit_ref.config import TASKS, DeiTConfig
 from deit_ref.image_processing import ImageProcessing
+from deit_ref.variants import VARIANTS
 from deit_ref.weights import (
     Block,
     DeiTWeights,
+    LayerNorm,
+    Linear,
     array_shapes,
     draw_arrays,
     init_weights,
@@ -191,6 +196,104 @@ def test_processing_fits_the_image_size():
     assert tall.image_mean == (0.485, 0.456, 0.406)
     gray = dataclasses.replace(TINY, num_channels=1)
     assert init_weights(gray, "features", seed=0).config.num_channels == 1
+
+
+@pytest.mark.parametrize("size", [32, (48, 32)])
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_a_model_of_one_channel_reads_a_gray_photo(tmp_path, backend, size):
+    config = dataclasses.replace(TINY, num_channels=1, image_size=size)
+    weights = init_weights(config, "classification", seed=0)
+    values = np.random.default_rng(0).integers(0, 256, (50, 70), dtype=np.uint8)
+    Image.fromarray(values).save(tmp_path / "gray.png")
+    Image.fromarray(values).convert("RGB").save(tmp_path / "color.png")
+    expected = None
+    for photo in (tmp_path / "gray.png", Image.fromarray(values), values, values[None]):
+        pixels = deit_ref.preprocess(photo, weights.image_processing, backend=backend)
+        assert pixels.shape[1] == 1
+        logits = np.asarray(deit_ref.forward(weights, photo, backend=backend).logits)
+        assert expected is None or (logits == expected).all()
+        expected = logits
+    white = deit_ref.preprocess(np.full((9, 9), 255, np.uint8), weights.image_processing)
+    np.testing.assert_allclose(white, (1 - 0.449) / 0.226, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"The model reads images of 1 channels, got 3"):
+        deit_ref.forward(weights, tmp_path / "color.png", backend=backend)
+    folder = tmp_path / "saved"
+    deit_ref.save_weights(weights, folder)
+    assert deit_ref.load_weights(folder).image_processing == weights.image_processing
+    (folder / "preprocessor_config.json").unlink()
+    assert deit_ref.load_weights(folder).image_processing == weights.image_processing
+    lone = deit_ref.load_weights(folder / "model.safetensors", config=config).image_processing
+    assert not lone.do_convert_rgb
+
+
+def test_a_published_model_by_its_name():
+    by_name = init_weights("deit-tiny-patch16-224", "features", seed=0)
+    assert by_name.config == VARIANTS["deit-tiny-patch16-224"]
+    with pytest.raises(
+        ValueError, match=r"config must be one of deit-tiny-patch16-224, .*Did you mean 'deit-tiny-dist"
+    ):
+        init_weights("deit-tiny-distiled-patch16-224", "features", seed=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_processing": {"size": 3}}, r"image_processing must be an ImageProcessing, .*got \{'size': 3\}"),
+        ({"pooler": 1}, r"pooler must be True or False, got 1"),
+        ({"mask_token": "no"}, r"mask_token must be True or False, got 'no'"),
+        ({"class_names": "cat"}, r"class_names must be a list of strings, one per label; got 'cat'"),
+        ({"class_names": [1, 2, 3, 4, 5]}, r"class_names must be a list of strings"),
+        ({"config": {"hidden_size": 32}}, r"config must be a DeiTConfig or the name of a published model; got"),
+        ({"config": dataclasses.replace(TINY, num_hidden_layers=10**9)}, r"config must ask for at most 4,096 layers"),
+        ({"config": dataclasses.replace(TINY, intermediate_size=10**12)}, r"and 68,719,476,736 parameters"),
+    ],
+)
+def test_what_init_takes_is_checked_before_anything_is_drawn(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        init_weights(**({"config": TINY, "task": "features", "seed": 0} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_names": "cat"}, r"class_names must be a list of strings"),
+        ({"class_names": ("a",)}, r"class_names must hold 5 names, one per label; got 1"),
+        ({"head": None}, r"missing: head\.weight\."),
+        ({"norm": LayerNorm(np.ones(32, np.float32), None)}, r"missing: norm\.bias\."),
+        ({"head": np.zeros((5, 32), np.float32)}, r"unexpected: head\b"),
+        ({"pos_embed": None}, r"missing: pos_embed"),
+        ({"pos_embed": [[[0.0]]]}, r"weights must be arrays or tensors, got \[\[\[0\.0\]\]\] as pos_embed"),
+        ({"pos_embed": torch.zeros(1, 18, 32)}, r"one backend, .*; got NumPy in .*torch.float32 in pos_embed: convert"),
+        ({"image_processing": {}}, r"image_processing must be an ImageProcessing"),
+        ({"config": dataclasses.replace(TINY, num_labels=6)}, r"head\.weight has shape \(5, 32\), expected \(6, 32\)"),
+        ({"blocks": 5}, r"blocks must be a tuple of Blocks; got 5"),
+        ({"task": "classify"}, r"task must be one of features"),
+    ],
+)
+def test_a_tree_checks_itself(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(random_weights(), **changes)
+
+
+def test_numpy_computes_with_several_dtypes_and_torch_does_not():
+    mixed = dataclasses.replace(random_weights(), pos_embed=np.zeros((1, 18, 32)))
+    pixels = np.zeros((1, 3, 32, 32), np.float32)
+    assert deit_ref.forward(mixed, pixel_values=pixels).logits.dtype == np.float64
+    with pytest.raises(ValueError, match=r"tensors of one dtype; got torch.float32 in .*, torch.float64 in pos_embed"):
+        deit_ref.forward(mixed, pixel_values=pixels, backend="torch")
+    for backend in ("numpy", "torch"):
+        deit_ref.forward(mixed, pixel_values=pixels, backend=backend, dtype="float64")
+
+
+def test_a_tree_may_lack_blocks_and_hold_the_names_as_a_list():
+    weights = random_weights()
+    shorter = dataclasses.replace(weights, blocks=list(weights.blocks[1:]), class_names=list(NAMES))
+    bare = dataclasses.replace(weights, head=Linear(weights.head.weight))
+    pixels = np.zeros((1, 3, 32, 32), np.float32)
+    for backend in ("numpy", "torch"):
+        assert deit_ref.forward(bare, pixel_values=pixels, backend=backend).logits.shape == (1, 5)
+    assert (len(shorter.blocks), shorter.class_names) == (1, NAMES)
+    assert len(dict(named_arrays(shorter))) == len(dict(named_arrays(weights))) - 12
 
 
 # --- weights_from_arrays, map_weights

@@ -81,12 +81,21 @@ def read_json(path: Path) -> dict[str, Any]:
     if (size := os.path.getsize(path)) > MAX_JSON:
         raise ValueError(f"{path} has {size} bytes, at most {MAX_JSON} can be right: download or save it again.")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as JSON ({error}): download or save it again.") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}: download or save it again.")
     return values
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON lets a key stand twice, and readers differ in which of the two they take."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{checks.some(sorted({name for name in names if names.count(name) > 1}))} stands twice")
+    return found
 
 
 def json_bytes(values: Mapping[str, Any]) -> bytes:

@@ -51,10 +51,10 @@ def save_weights(
     """
     from safetensors.numpy import save
 
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
+    checks.instance("weights", weights, DeiTWeights, "DeiTWeights, from load_weights or init_weights")
+    folder = Path(checks.path("folder", folder, expected="the path of a folder to write into"))
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise ValueError(f"folder must be a folder to write into, got the file {folder}: choose another name.")
-    folder.mkdir(parents=True, exist_ok=True)
     distilled = weights.config.distilled
     arrays = {
         names.prefixed(part, weights.task, distilled=distilled): np.ascontiguousarray(value)
@@ -62,9 +62,27 @@ def save_weights(
         for part, value in names.split_parts(name, _as_stored(array), weights.task).items()
     }
     values = _config_values(weights)
-    write(folder / CONFIG, json_bytes(values if provenance is None else {**values, "provenance": provenance}))
-    write(folder / PROCESSING, json_bytes(weights.image_processing.to_dict()))
-    write(folder / WEIGHTS, save(arrays, metadata={"format": "pt"}))
+    if provenance is not None:
+        checks.instance("provenance", provenance, Mapping, "a dictionary, of what JSON has")
+        values["provenance"] = dict(provenance)
+    try:
+        config = json_bytes(values)
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"provenance must hold what JSON has, got {checks.brief(provenance)} ({checks.one_line(error, most=200)})."
+        ) from error
+    # All that may be refused has been by now: no folder is left half written.
+    content = {CONFIG: config, PROCESSING: json_bytes(weights.image_processing.to_dict())}
+    content[WEIGHTS] = save(arrays, metadata={"format": "pt"})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"folder must be a folder to write into, and {checks.brief(str(folder))} cannot be made "
+            f"({checks.one_line(error, most=200)}): choose another name."
+        ) from error
+    for name, written in content.items():
+        write(folder / name, written)
 
 
 def weight_files(folder: Path) -> dict[Path, set[str] | None]:

@@ -26,7 +26,7 @@ from deit_ref.checkpoints.huggingface import (
     weight_files,
 )
 from deit_ref.config import TASKS, DeiTConfig
-from deit_ref.image_processing import ImageProcessing
+from deit_ref.image_processing import AN_IMAGE_PROCESSING, ImageProcessing
 from deit_ref.weights import (
     DeiTWeights,
     array_shapes,
@@ -84,10 +84,12 @@ def load_weights(
         checks.choice("task", task, TASKS)
     if seed is not None:
         checks.integer("seed", seed, minimum=0)
-    _check_type("config", config, DeiTConfig)
-    _check_type("image_processing", image_processing, ImageProcessing)
+    if config is not None:
+        checks.instance("config", config, DeiTConfig, "a DeiTConfig, such as DeiTConfig.from_dict(...)")
+    if image_processing is not None:
+        checks.instance("image_processing", image_processing, ImageProcessing, AN_IMAGE_PROCESSING)
     if class_names is not None:
-        class_names = _checked_class_names(class_names)
+        class_names = checks.texts("class_names", class_names, each="one per label")
     source = bundled(BUNDLED[0]) if source is None else source
     folder, files, revision = _located(source, revision)
     values = read_json(folder / CONFIG) if (folder / CONFIG).exists() else None
@@ -130,10 +132,9 @@ def _located(
     source: str | os.PathLike[str], revision: str | None
 ) -> tuple[Path, dict[Path, set[str] | None], str | None]:
     """The checkpoint's folder; its weight files, each with the names an index promises, or None; which part to read."""
-    if not isinstance(source, str | os.PathLike) or not isinstance(os.fspath(source), str) or not os.fspath(source):
-        raise ValueError(f"source must be a path, got {source!r}: give {READABLE}.")
+    checks.path("source", source, expected=f"a path ({READABLE})")
     if revision is not None and (not isinstance(revision, str) or not revision):
-        raise ValueError(f"revision must be text, got {revision!r}.")
+        raise ValueError(f"revision must be text, got {checks.brief(revision)}.")
     path = locate(source)
     if os.path.isfile(path):
         if path.suffix not in (".safetensors", *PICKLED):
@@ -147,14 +148,14 @@ def _located(
     if isinstance(source, str) and hub.is_name(source):
         folder = hub.download(source, revision)
         return folder, weight_files(folder), None
-    raise ValueError(f"There is no folder or file {str(source)!r}; what is read is {READABLE}.")
+    raise ValueError(f"There is no folder or file {checks.brief(str(source))}; what is read is {READABLE}.")
 
 
 def _refuse_revision(revision: str | None, source: Any) -> None:
     if revision is not None:
         raise ValueError(
             "revision chooses a version of a hub id or, as 'ema', a part of a training file, got "
-            f"revision={revision!r} for source={source!r}: leave it out."
+            f"revision={checks.brief(revision)} for source={checks.brief(source)}: leave it out."
         )
 
 
@@ -270,17 +271,3 @@ def _read_arrays(stored: Mapping[str, StoredArray]) -> dict[str, np.ndarray[Any,
         found = reader.read_arrays(file, [stored[key] for key in keys.values()])
         arrays |= {keys[name]: array for name, array in found.items()}
     return arrays
-
-
-def _checked_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
-        raise ValueError(f"class_names must be a list of strings, one per label, got {class_names!r}.")
-    return tuple(class_names)
-
-
-def _check_type(name: str, value: Any, expected: type) -> None:
-    if value is not None and not isinstance(value, expected):
-        raise ValueError(
-            f"{name} must be {expected.__name__}, got {type(value).__name__}: a dictionary is read by "
-            f"{expected.__name__}.from_dict."
-        )

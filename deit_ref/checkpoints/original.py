@@ -16,6 +16,7 @@ from deit_ref.checkpoints import names
 from deit_ref.checkpoints.files import StoredArray, logger
 from deit_ref.config import DeiTConfig
 from deit_ref.image_processing import ImageProcessing
+from deit_ref.weights import for_channels
 
 # The part of a training file that each revision reads.
 PARTS = {None: ("model", "state_dict"), "ema": ("model_ema", "state_dict_ema")}
@@ -127,7 +128,7 @@ def guessed_processing(config: DeiTConfig) -> ImageProcessing | None:
     if height != width:
         return None
     logger().warning("Guessed: images are processed by ImageProcessing.original(%d).", height)
-    return ImageProcessing.original(height)
+    return for_channels(ImageProcessing.original(height), config)
 
 
 def check_pre_logits(stored: Mapping[str, Any], task: str) -> None:

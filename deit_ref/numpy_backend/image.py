@@ -23,6 +23,7 @@ from deit_ref.numpy_backend.resize import resize
 from deit_ref.trace import Trace, record, scope
 
 Array: TypeAlias = np.ndarray[Any, Any]
+Photo: TypeAlias = UInt8[Array, "_height _width _channels"] | Float32[Array, "_height _width _channels"]
 
 
 def crop_start(in_size: int, out_size: int, *, rounding: str) -> int:
@@ -44,11 +45,11 @@ def crop_start(in_size: int, out_size: int, *, rounding: str) -> int:
 
 
 def center_crop(
-    image: UInt8[Array, "height width channels"],
+    image: UInt8[Array, "height width channels"] | Float32[Array, "height width channels"],
     size: tuple[int, int],
     *,
     rounding: str = "floor",
-) -> UInt8[Array, "new_height new_width channels"]:
+) -> UInt8[Array, "new_height new_width channels"] | Float32[Array, "new_height new_width channels"]:
     r"""Cut out the middle; where the image is too small, zeros stand around it.
 
     $$\text{out}[y, x] = \text{image}[\text{top} + y, \; \text{left} + x], \quad \text{or 0 outside the image}$$
@@ -56,16 +57,16 @@ def center_crop(
     The zeros are bytes: `normalize` turns them into -mean / std, as any black pixel.
 
     Args:
-        image: values in 0..255.
+        image: values in 0..255, or fractions in 0..1.
         size: (height, width) in pixels.
         rounding: "floor", "truncate" or "round", see `crop_start`.
     """
-    checks.image(image)
+    checks.image(image, fractions=True)
     height, width = checks.pair("size", size)
     top = crop_start(image.shape[0], height, rounding=rounding)
     left = crop_start(image.shape[1], width, rounding=rounding)
     inside = image[max(top, 0) : top + height, max(left, 0) : left + width]
-    out = np.zeros((height, width, image.shape[2]), np.uint8)
+    out = np.zeros((height, width, image.shape[2]), image.dtype)
     row, column = max(-top, 0), max(-left, 0)
     out[row : row + inside.shape[0], column : column + inside.shape[1]] = inside
     return out
@@ -126,7 +127,7 @@ def _channel_values(name: str, values: float | Sequence[float], channels: int) -
 
 
 def preprocess(
-    images: Sequence[UInt8[Array, "_height _width _channels"]],
+    images: Sequence[Photo],
     processing: ImageProcessing,
     *,
     trace: Trace | None = None,
@@ -134,7 +135,7 @@ def preprocess(
     """Photos of any sizes to one batch, by the steps that `processing` switches on.
 
     Args:
-        images: at least one; values in 0..255.
+        images: at least one; values in 0..255, or, where nothing is resized, fractions in 0..1.
         trace: gets images.<i>.image, .resized, .cropped, .rescaled, .normalized of the
             steps that run, and pixel_values.
 
@@ -149,7 +150,7 @@ def preprocess(
         raise ValueError("preprocess needs at least one image, got an empty list.")
     processed = []
     for i, image in enumerate(images):
-        checks.image(image)
+        checks.image(image, fractions=not processing.do_resize)
         inner = scope(trace, f"images.{i}")
         processed.append(_preprocess_one(image, processing, trace=inner))
     shapes = sorted({image.shape for image in processed})
@@ -165,7 +166,7 @@ def preprocess(
 
 
 def _preprocess_one(
-    image: UInt8[Array, "_height _width channels"],
+    image: Photo,
     processing: ImageProcessing,
     *,
     trace: Trace | None,

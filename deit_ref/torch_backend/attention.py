@@ -47,14 +47,17 @@ def scaled_dot_product_attention(
     """Mirror of numpy_backend.attention.scaled_dot_product_attention.
 
     torch's fused kernel gives the result whenever it can. It can neither multiply probabilities by a head_mask nor
-    draw dropout from a generator of ours, so these take the formula, and so does training in bfloat16 on a CPU; when
-    somebody traces, the formula runs beside the kernel, for the record only.
+    draw dropout from a generator of ours, so these take the formula, and so does training in bfloat16 on a CPU. When
+    somebody traces, the formula runs beside the kernel, for the record only, unless a gradient is wanted: then what is
+    recorded must lie on the path to the result, and the formula gives both.
     """
     keep = None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, tokens)
+    watched = wants(trace, "scores") or wants(trace, "probabilities")
     fused = head_mask is None and (generator is None or dropout_probability == 0)
-    # On a CPU, the kernel's backward pass in bfloat16 takes up to four times as long as the formula's.
-    fused = fused and not (q.requires_grad and q.dtype == torch.bfloat16 and q.device.type == "cpu")
-    if fused and not wants(trace, "scores") and not wants(trace, "probabilities"):
+    if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
+        # On a CPU, the kernel's backward pass in bfloat16 takes up to four times as long as the formula's.
+        fused = fused and not watched and not (q.dtype == torch.bfloat16 and q.device.type == "cpu")
+    if fused and not watched:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (batch, heads, tokens, tokens)
     if keep is not None:

@@ -13,6 +13,7 @@ from deit_ref.torch_backend.resize import resize
 from deit_ref.trace import Trace, record, scope
 
 Array: TypeAlias = torch.Tensor
+Photo: TypeAlias = UInt8[Array, "_height _width _channels"] | Float32[Array, "_height _width _channels"]
 
 
 def crop_start(in_size: int, out_size: int, *, rounding: str) -> int:
@@ -26,13 +27,13 @@ def crop_start(in_size: int, out_size: int, *, rounding: str) -> int:
 
 
 def center_crop(
-    image: UInt8[Array, "height width channels"],
+    image: UInt8[Array, "height width channels"] | Float32[Array, "height width channels"],
     size: tuple[int, int],
     *,
     rounding: str = "floor",
-) -> UInt8[Array, "new_height new_width channels"]:
+) -> UInt8[Array, "new_height new_width channels"] | Float32[Array, "new_height new_width channels"]:
     """Mirror of numpy_backend.image.center_crop."""
-    checks.image(image)
+    checks.image(image, fractions=True)
     height, width = checks.pair("size", size)
     top = crop_start(image.shape[0], height, rounding=rounding)
     left = crop_start(image.shape[1], width, rounding=rounding)
@@ -98,7 +99,7 @@ def _channel_values(
 
 
 def preprocess(
-    images: Sequence[UInt8[Array, "_height _width _channels"]],
+    images: Sequence[Photo],
     processing: ImageProcessing,
     *,
     trace: Trace | None = None,
@@ -110,7 +111,7 @@ def preprocess(
     if len(images) == 0:
         raise ValueError("preprocess needs at least one image, got an empty list.")
     for image in images:
-        checks.image(image)
+        checks.image(image, fractions=not processing.do_resize)
     resized = _together(_resize, images, processing) if processing.do_resize else images
     cropped = _together(_crop, resized, processing) if processing.do_center_crop else resized
     processed = []
@@ -136,9 +137,9 @@ def preprocess(
 
 def _together(
     step: Callable[[Array, ImageProcessing], Array],
-    images: Sequence[UInt8[Array, "_height _width _channels"]],
+    images: Sequence[Photo],
     processing: ImageProcessing,
-) -> list[UInt8[Array, "_new_height _new_width _channels"]]:
+) -> list[Photo]:
     """The step on all images of one shape at once: as it treats channels apart, they become one image of many."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, image in enumerate(images):
@@ -164,16 +165,14 @@ def _resize(
     return resize(image, size, arithmetic=processing.arithmetic, **options)
 
 
-def _crop(
-    image: UInt8[Array, "_height _width channels"], processing: ImageProcessing
-) -> UInt8[Array, "_new_height _new_width channels"]:
+def _crop(image: Photo, processing: ImageProcessing) -> Photo:
     size = (processing.crop_size["height"], processing.crop_size["width"])
     return center_crop(image, size, rounding=processing.crop_rule)
 
 
 def _to_floats(
-    image: UInt8[Array, "height width channels"], processing: ImageProcessing, *, trace: Trace | None
-) -> Float32[Array, "height width channels"]:
+    image: Photo, processing: ImageProcessing, *, trace: Trace | None
+) -> Float32[Array, "_height _width _channels"]:
     factor, arithmetic = processing.rescale_factor, processing.arithmetic
     mean, std = processing.image_mean, processing.image_std
     if processing.do_rescale and processing.do_normalize and arithmetic == "torchvision":

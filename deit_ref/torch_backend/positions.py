@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 
-from deit_ref.trace import Trace, record
+from deit_ref.trace import Trace, record, wants
 
 Array: TypeAlias = torch.Tensor
 
@@ -34,5 +34,7 @@ def interpolate_pos_embed(
 def add_pos_embed(
     pos_embed: Float[Array, "1 tokens dim"], x: Float[Array, "batch tokens dim"], *, trace: Trace | None = None
 ) -> Float[Array, "batch tokens dim"]:
-    """Mirror of numpy_backend.positions.add_pos_embed."""
-    return x + record(trace, "pos_embed", pos_embed)
+    """Mirror of numpy_backend.positions.add_pos_embed; a trace gets a copy, because the weights are not its own."""
+    if wants(trace, "pos_embed"):
+        pos_embed = record(trace, "pos_embed", pos_embed.clone())
+    return x + pos_embed

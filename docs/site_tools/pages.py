@@ -70,7 +70,11 @@ REFERENCE = {
     ),
     "weights": ("Weights", "The tree that both backends take first.", ("weights",)),
     "arrays": ("Arrays", "Numbers in any form as arrays of a backend.", ("arrays",)),
-    "outputs": ("Outputs", "What `forward` returns: one type for each task.", ("outputs",)),
+    "outputs": (
+        "Outputs",
+        "What `forward` returns, one type for each task, and what `compare` returns.",
+        ("outputs", "comparison"),
+    ),
     "trace": ("Trace", "Every step of a forward pass, by name.", ("trace",)),
     "photos": (
         "Photos",

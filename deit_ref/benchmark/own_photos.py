@@ -201,10 +201,12 @@ def rows(found: Mapping[str, Mapping[str, Sequence[float]]]) -> list[list[str]]:
 def _record(found: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
-    seeds = max(len(values) for sets in found.values() for values in sets.values())
+    counts = {f"{way}, {name}": len(values) for way, sets in found.items() for name, values in sets.items()}
+    seeds = max(counts.values())
+    fewer = [f"{cell} ({count})" for cell, count in counts.items() if count < seeds]
     return {
         "command": f"python -m deit_ref.benchmark.own_photos --data cifar10/ --seeds {seeds} --json FILE",
-        "notes": [f"Draws of photos that each number is the mean of: {seeds}."],
+        "notes": [f"Means of {seeds} draws of photos{', of fewer: ' if fewer else ''}{'; '.join(fewer)}."],
         "recipe": dataclasses.asdict(RECIPES["own-photos"]),
         "ways": {way: dict(WAYS[way]) for way in found},
         "date": datetime.date.today().isoformat(),

@@ -110,7 +110,7 @@ def mapped(function, tree):
 
 def leaves(tree):
     found = []
-    mapped(lambda array: found.append(array), tree)
+    mapped(lambda array: found.append(array) or array, tree)
     return found
 
 

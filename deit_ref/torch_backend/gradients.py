@@ -125,8 +125,7 @@ def vjp(function: Callable[..., Any], *inputs: Any, **options: Any) -> tuple[Any
     """
     inputs = tuple(_map(_leaf, tree) for tree in inputs)
     value = function(*inputs, **options)
-    results: list[Array] = []
-    _map(results.append, value)
+    results = _leaves(value)
 
     def back(*gradients: Array) -> tuple[Any, ...]:
         return _gradients(results, gradients, inputs)
@@ -136,12 +135,23 @@ def vjp(function: Callable[..., Any], *inputs: Any, **options: Any) -> tuple[Any
 
 def _gradients(values: Sequence[Array], dvalues: Sequence[Array], tree: Any) -> Any:
     """A tree like the given one, whose tensors the values were made from, of their gradients; 0 where unused."""
-    leaves: list[Array] = []
-    _map(leaves.append, tree)
+    leaves = _leaves(tree)
     found = iter(
         torch.autograd.grad(values, leaves, dvalues, retain_graph=True, allow_unused=True, materialize_grads=True)
     )
     return _map(lambda _: next(found), tree)
+
+
+def _leaves(tree: Any) -> list[Array]:
+    """The tensors of real numbers in a tree, in order."""
+    found: list[Array] = []
+
+    def kept(tensor: Array) -> Array:
+        found.append(tensor)
+        return tensor
+
+    _map(kept, tree)
+    return found
 
 
 def _leaf(tensor: Array) -> Array:

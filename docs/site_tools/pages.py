@@ -56,6 +56,7 @@ REFERENCE = {
         "What `import deit_ref` gives, in reading order.",
         (
             "api.forward",
+            "api.gradients",
             "api.preprocess",
             "api.compare",
             "checkpoints.load_weights",

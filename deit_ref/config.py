@@ -18,6 +18,8 @@ ACTIVATION_NAMES = (
     "laplace leaky_relu linear mish quick_gelu relu relu2 relu6 selu sigmoid silu sqrtsoftplus swish tanh"
 ).split()
 
+_WITH_REGISTERS = ("dinov2_with_registers", "dinov3_vit")
+
 
 @dataclass(frozen=True)
 class DeiTConfig:
@@ -149,12 +151,22 @@ class DeiTConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> "DeiTConfig":
         """Read a transformers config.json; fields it lacks get their defaults, fields unknown here are left out.
 
+        A DINOv2 is a plain ViT, once its layer scale is multiplied into its weights; `deit_ref.load_weights` does so.
+
         Raises:
-            ValueError: model_type is neither "deit" nor "vit", or a field is out of range.
+            ValueError: model_type is none of "deit", "vit" and "dinov2", the mlp is gated, or a field is out of range.
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"A config must be a JSON object, got {type(values).__name__}.")
-        model_type = checks.choice("model_type", values.get("model_type", "deit"), ("deit", "vit"))
+        model_type = values.get("model_type", "deit")
+        if model_type in _WITH_REGISTERS:
+            raise ValueError(
+                f"model_type {model_type!r} has register tokens between the class token and the patches, for which "
+                "there is no place here: take a model without registers."
+            )
+        checks.choice("model_type", model_type, ("deit", "vit", "dinov2"))
+        if model_type == "dinov2":
+            values = _of_dinov2(values)
         known = {field.name for field in fields(cls)} - {"distilled"}
         chosen = {name: values[name] for name in known if values.get(name) is not None}
         # transformers derives the number of labels from their names, and so must we.
@@ -193,3 +205,15 @@ PUBLISHED: Mapping[str, DeiTConfig] = {
     "deit-base-distilled-patch16-224": _published(768, 12, 224, distilled=True),
     "deit-base-distilled-patch16-384": _published(768, 12, 384, distilled=True),
 }
+
+
+def _of_dinov2(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of transformers' Dinov2Config in the words of ViTConfig, with its defaults."""
+    if values.get("use_swiglu_ffn"):
+        raise ValueError(
+            "use_swiglu_ffn is on, as in DINOv2's giant: its mlp is gated, where DeiT's is two linear maps with an "
+            "activation between. Take S, B or L."
+        )
+    ratio = checks.number("mlp_ratio", values.get("mlp_ratio", 4), low=0, high=2**16, includes_low=False)
+    width = checks.integer("hidden_size", values.get("hidden_size", 768))
+    return {"layer_norm_eps": 1e-6, "patch_size": 14, **values, "intermediate_size": int(width * ratio)}

@@ -21,7 +21,7 @@ AN_IMAGE_PROCESSING = "an ImageProcessing, such as weights.image_processing or I
 # What preprocessor files call the two processors, in all versions of transformers.
 PROCESSOR_TYPES = tuple(
     model + suffix
-    for model in ("DeiT", "ViT")
+    for model in ("DeiT", "ViT", "Bit")  # Bit is DINOv2's
     for suffix in "ImageProcessor ImageProcessorFast ImageProcessorPil FeatureExtractor".split()
 )
 
@@ -30,6 +30,17 @@ MAX_PIXELS = 4096 * 4096
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# What the processors of other models take for fields that a file lacks, where it differs from DeiT's.
+_DEFAULTS: Mapping[str, dict[str, Any]] = {
+    "ViT": {"size": 224, "resample": "bilinear", "do_center_crop": False},
+    "Bit": {
+        "size": 224,
+        "default_to_square": False,
+        "image_mean": (0.48145466, 0.4578275, 0.40821073),
+        "image_std": (0.26862954, 0.26130258, 0.27577711),
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -194,7 +205,8 @@ class ImageProcessing:
     def from_dict(cls, values: Mapping[str, Any]) -> "ImageProcessing":
         """Read a transformers preprocessor_config.json, also the old ones with plain numbers for sizes.
 
-        Fields it lacks get the defaults of the processor it names, DeiT's or ViT's (224 pixels, bilinear, no crop);
+        Fields it lacks get the defaults of the processor it names, DeiT's, ViT's (224 pixels, bilinear, no crop) or
+        Bit's, which DINOv2 takes (shortest edge 224, and its own mean and std);
         fields that say nothing about pixels are left out. The processor's name does not choose the arithmetic:
         "DeiTImageProcessor" is the slow processor in transformers 4 and the fast one in 5, so files of all names get
         "pillow" unless they hold `arithmetic`, which only this project writes.
@@ -209,11 +221,10 @@ class ImageProcessing:
         kind = checks.choice("image_processor_type", kind, PROCESSOR_TYPES)
         if checks.boolean("do_pad", values.get("do_pad") is not None and values["do_pad"]):
             raise ValueError("do_pad is on, but padding a batch to one size is not done here: remove it, and crop.")
-        if kind.startswith("ViT"):
-            vit: dict[str, Any] = {"size": 224, "resample": "bilinear", "do_center_crop": False}
-            values = vit | {name: value for name, value in values.items() if value is not None}
+        defaults = next((fields for model, fields in _DEFAULTS.items() if kind.startswith(model)), {})
+        values = defaults | {name: value for name, value in values.items() if value is not None}
         known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known and value is not None})
+        return cls(**{name: value for name, value in values.items() if name in known})
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as transformers writes them; those it does not know appear only when they are not the default."""

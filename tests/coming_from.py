@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,5 +137,12 @@ def write_stand_in(name: str, folder: Path) -> Path:
 
     folder.mkdir(parents=True)
     save_file(dict(named_arrays(stand_in(name))), folder / "model.safetensors")
-    (folder / "config.json").write_text(f'{{"architecture": "{name}", "num_classes": 1000}}')
+    settings = {
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "interpolation": "bicubic",
+        "crop_pct": 0.9,
+    }
+    config = {"architecture": name, "num_classes": 1000, "global_pool": "token", "pretrained_cfg": settings}
+    (folder / "config.json").write_text(json.dumps(config))
     return folder / "model.safetensors"

@@ -254,7 +254,9 @@ def test_safetensors_win_over_pickles(folders, tmp_path):
     (tmp_path / "pytorch_model-00001-of-00002.bin").write_bytes(b"")
     assert (load_weights(tmp_path).norm.bias != 7).all()
     (tmp_path / "pytorch_model.bin").unlink()
-    with pytest.raises(ValueError, match=r"pytorch_model-00001-of-00002.bin: this is no file of torch.save"):
+    with pytest.raises(
+        ValueError, match=r"pytorch_model-00001-of-00002.bin is no file of torch.save but an empty file"
+    ):
         load_weights(tmp_path)
 
 
@@ -644,7 +646,12 @@ def test_files_that_do_not_fit(folders, tmp_path, config, tensors, message):
             b'{"image_processor_type": "CLIPImageProcessor"}',
             r"preprocessor_config.json: image_processor_type must be one of DeiTImageProcessor,",
         ),
-        (WEIGHTS, b"", r"model.safetensors is not a whole safetensors file \(.*\): download or save it again"),
+        (WEIGHTS, b"", r"model.safetensors is no safetensors file but an empty file: download it again"),
+        (
+            WEIGHTS,
+            b"\x09" + bytes(7),
+            r"model.safetensors is not a whole safetensors file \(.*\): download or save it again",
+        ),
         (WEIGHTS, b"\xff" * 100, r"model.safetensors is not a whole safetensors file"),
     ],
 )
@@ -683,7 +690,7 @@ def test_header_that_claims_more_than_the_file_holds(folders, tmp_path):
         ({"layernorm.weight": "gone.safetensors"}, r"'gone.safetensors' is missing, although .*.index.json"),
         ({"layernorm.weight": "linked.safetensors"}, r"linked.safetensors is a link that leaves its folder"),
         ({"layernorm.weight": "part.safetensors", "more": "part.safetensors"}, r"index.json disagree about more:"),
-        ({}, r"the weights have 0"),
+        ({}, r'must hold a "weight_map"'),
     ],
 )
 def test_hostile_index(folders, tmp_path, weight_map, message):
@@ -868,7 +875,11 @@ def test_stored_names_and_shapes_agree_with_the_arrays(config_seed, task):
     for name, array in named_arrays(weights):
         parts |= names.split_parts(name, array, task)
     assert {name: part.shape for name, part in parts.items()} == names.stored_shapes(array_shapes(config, task), task)
-    assert all(names.stored_name(names.prefixed(name, task, distilled=True)) == name for name in parts)
+    on_disk = [names.prefixed(name, task, distilled=True) for name in parts]
+    layout, prefix = names.layout_of(on_disk)
+    assert layout is names.HUGGINGFACE
+    assert [names.without_prefix(name, prefix, layout) for name in on_disk] == [*parts]
+    assert all(names.stored_name(name) == name for name in parts)
 
 
 def test_saving_twice_gives_the_same_bytes(folders, tmp_path):

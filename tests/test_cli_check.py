@@ -20,6 +20,7 @@ from tiny_data import PLAIN, write_photos
 import deit_ref
 from deit_ref.commands.survey import looked_over
 from deit_ref.data.opening import open_splits
+from deit_ref.photos import bundled_photo
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.run import train
 from deit_ref.training.teacher import new_teacher, save_teacher
@@ -136,8 +137,11 @@ def test_check_of_a_run(capsys, tmp_path, finished):
     assert code == 0
     assert "classes     3: blue, green, red" in out
     assert "run         2 of 2 epochs, step 4, seed 0, train photos: 18, test photos: 6" in out
+    words = ("classify", bundled_photo(), "--weights", tmp_path / "out" / "checkpoint.pt")
+    assert_one_line_error(run(capsys, *words), "goes on from, not its weights", f"pass its folder, {tmp_path / 'out'}/")
     (tmp_path / "out" / "config.json").unlink()
     (tmp_path / "out" / "model.safetensors").unlink()
+    assert_one_line_error(run(capsys, *words), "the run has not ended", "--resume")
     code, out, _ = run(capsys, "check", tmp_path / "out", "--json")
     found = json.loads(out)
     assert (code, found["run"]["step"], found["run"]["recipe"]["epochs"]) == (0, 4, 2)

@@ -146,7 +146,7 @@ def test_bad_config(values, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"model_type": "beit"}, r"model_type must be one of deit, vit; got 'beit'\. Did you mean 'deit'\?"),
+        ({"model_type": "beit"}, r"model_type must be one of deit, vit, dinov2; got 'beit'\. Did you mean 'deit'\?"),
         ([], r"A config must be a JSON object, got list"),
         ({"id2label": 5}, r"id2label must map numbers to names, got 5"),
         ({"hidden_size": "192"}, r"hidden_size must be an integer, got '192' of type str"),

@@ -345,7 +345,10 @@ def repacked(file, change, method=zipfile.ZIP_STORED):
         (lambda entries: entries.update({"a/data/0": bytes(20)}), r"storage 0 has 20 bytes, its tensors say 24"),
         (lambda entries: entries.update({"a/data/0": bytes(28)}), r"storage 0 has 28 bytes, its tensors say 24"),
         (lambda entries: entries.pop("a/data/0"), r"not a whole file of torch.save \(.*a/data/0"),
-        (lambda entries: entries.pop("a/data.pkl"), r"this zip archive holds no data.pkl of torch.save"),
+        (
+            lambda entries: entries.pop("a/data.pkl"),
+            r"no file of torch.save but a zip archive without weights of torch.sa",
+        ),
         (lambda entries: entries.update({"b/data.pkl": b""}), r"this zip archive holds no data.pkl of torch.save"),
         (lambda entries: entries.update({"a/byteorder": b"middle"}), r"byteorder must be little or big, got b'middle'"),
         (lambda entries: entries.update({"a/data.pkl": b"N" * (MAX_PROGRAM + 1)}), r"more than can be right"),
@@ -424,12 +427,16 @@ def test_legacy_storages_that_lie(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"this is no file of torch.save; nothing of it was run"),
+        (b"", r"a.pth is no file of torch.save but an empty file: download it again"),
+        (b"\x01\x02", r"this is no file of torch.save; nothing of it was run"),
         (b"PK\x03\x04", r"not a whole file of torch.save \(File is not a zip file\): download it again"),
         (pickle.dumps({"model": 1}), r"this is a pickle that torch.save has not written; nothing of it was run"),
         (pickle.dumps(0x1950A86A20F9469CFC6C) + pickle.dumps(7), r"this version of the old format is not known"),
         (legacy(pickle.dumps({}))[:-1], r"a\.pth"),
-        (b"\x89HDF\r\n", r"this is no file of torch.save"),
+        (
+            b"\x89HDF\r\n\x1a\n",
+            r"a.pth is no file of torch.save but an HDF5 file, as Keras writes: load it in the libr",
+        ),
     ],
 )
 def test_other_files(tmp_path, content, message):

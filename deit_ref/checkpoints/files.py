@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from deit_ref import checks
+from deit_ref.checkpoints.strangers import what_it_is
 
 if TYPE_CHECKING:
     import logging
 
 # What weights are stored as, in safetensors' words, and the NumPy dtype that holds it; bfloat16 comes as bare bits.
 DTYPES = {"F16": "f2", "BF16": "u2", "F32": "f4", "F64": "f8"}
+
+# What a training run goes on from; its folder gets the weights when it has ended.
+RUN_STATE = "checkpoint.pt"
 
 # The largest are indexes and label maps, of a few MB; each byte of "[[],[]," makes an object of some 20 bytes.
 MAX_JSON = 16 * 2**20
@@ -83,6 +87,8 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except (OSError, ValueError, RecursionError) as error:
+        if what := what_it_is(path, expected=".json"):
+            raise ValueError(f"{path} is no JSON but {what}.") from error
         raise ValueError(f"{path} cannot be read as JSON ({error}): download or save it again.") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}: download or save it again.")

@@ -51,6 +51,6 @@ def download(name: str, revision: str | None) -> Path:
         raise ValueError(
             f"There is no folder or file {name!r}, and no such checkpoint could be had from the hub{version} "
             f"({type(error).__name__}: {reason}). Check the name and the revision; without network, or with "
-            "HF_HUB_OFFLINE, download it first (huggingface-cli download) or pass a folder."
+            f"HF_HUB_OFFLINE, download it first (hf download {name}) or pass a folder."
         ) from error
     return folder

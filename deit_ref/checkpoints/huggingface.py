@@ -10,7 +10,7 @@ import numpy as np
 from deit_ref import checks
 from deit_ref.arrays import as_numpy
 from deit_ref.checkpoints import names
-from deit_ref.checkpoints.files import json_bytes, logger, naming, read_json, write
+from deit_ref.checkpoints.files import RUN_STATE, json_bytes, logger, naming, read_json, write
 from deit_ref.config import DeiTConfig
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.weights import DeiTWeights, default_image_processing, named_arrays
@@ -89,11 +89,16 @@ def weight_files(folder: Path) -> dict[Path, set[str] | None]:
     """The weight files of a folder, each with the names that an index promises, or None without an index.
 
     Raises:
-        ValueError: there are none, or the index is damaged or leads out of the folder.
+        ValueError: there are none, or not yet, or the index is damaged or leads out of the folder.
     """
     for name in WEIGHT_FILES:
         if os.path.isfile(folder / name):
             return _shards(folder / name) if name.endswith(".json") else {folder / name: None}
+    if os.path.isfile(folder / RUN_STATE):
+        raise ValueError(
+            f"{folder} is a training run that has not ended, and its weights are written at the end: the command that "
+            "began it goes on with --resume."
+        )
     raise ValueError(
         f"{folder} holds none of {', '.join(WEIGHT_FILES)}: pass the weight file itself if it has another name."
     )
@@ -101,7 +106,7 @@ def weight_files(folder: Path) -> dict[Path, set[str] | None]:
 
 def _shards(index: Path) -> dict[Path, set[str] | None]:
     weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
+    if not isinstance(weight_map, dict) or not weight_map or not all(isinstance(v, str) for v in weight_map.values()):
         raise ValueError(f'{index} must hold a "weight_map" from tensor names to file names: save the model again.')
     shards: dict[Path, set[str] | None] = {}
     for shard in sorted(set(weight_map.values())):

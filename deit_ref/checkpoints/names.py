@@ -2,13 +2,16 @@
 
 "Stored names" are the ones on disk, without prefix. There are two layouts:
 
-- `ORIGINAL`, the original repository's and timm's. Our names are the same.
+- `ORIGINAL`, the original repository's and timm's, and so DINO's and DINOv2's. Our names are the same.
 - `HUGGINGFACE`, transformers'. Versions 4 and 5 name the parts of a block differently in memory; on disk both write the
   names of version 4. A file saved by hand (`torch.save`, `safetensors.torch.save_file`) has those of version 5. Models
-  with a head put "deit." or "vit." before everything but the head.
+  with a head put "deit.", "vit." or "dinov2." before everything but the head.
 
-Source: transformers, models/deit/modeling_deit.py of 4.57 and 5.23; facebookresearch/deit, models.py; timm,
-vision_transformer.py.
+The prefix is whatever stands before the patch embedding, of which every model has one: "module.", "_orig_mod.",
+"model.", "teacher.backbone." and the like need no list.
+
+Source: transformers, models/deit/modeling_deit.py of 4.57 and 5.23, models/dinov2/modeling_dinov2.py of 5.23;
+facebookresearch/deit, models.py; facebookresearch/dinov2, models/vision_transformer.py; timm, vision_transformer.py.
 """
 
 import re
@@ -17,9 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# What training with several devices, and compiling, put before every name.
-WRAPPERS = ("module.", "_orig_mod.")
-PREFIXES = (*WRAPPERS, "deit.", "vit.")
+from deit_ref import checks
 
 EMBEDDINGS = {
     "cls_token": "embeddings.cls_token",
@@ -43,7 +44,7 @@ BLOCK = (
     ("mlp.fc2", "output.dense", "mlp.fc2"),
 )
 _STORED_PARTS = {ours: stored for ours, stored, _ in BLOCK}
-_STORED_FROM_V5 = {v5: stored for _, stored, v5 in BLOCK}
+_STORED_FROM_V5 = {v5: stored for _, stored, v5 in BLOCK} | {"norm1": "layernorm_before", "norm2": "layernorm_after"}
 
 # What only one task has. The class head of a teacher model is not the head of a classification model: the first was
 # trained beside a second head, and transformers, too, gives the two different names.
@@ -55,6 +56,9 @@ HEADS = {
 }
 
 _IN_BLOCK = re.compile(r"(?:encoder\.layer|layers|blocks)\.(\d+)\.(.+)\.(weight|bias)")
+
+# DINOv2 trains its blocks in chunks: blocks.<chunk>.<block>, where the block's number counts through all chunks.
+_CHUNK = re.compile(r"blocks\.\d+\.(\d+\.)")
 
 # A linear map and tanh between the class token and the head, in old files of timm: what transformers calls a pooler.
 # No DeiT has one before its head.
@@ -79,20 +83,51 @@ class Layout(NamedTuple):
     layer_norm_eps: float
 
 
-def layout_of(file_names: Iterable[str]) -> Layout:
-    """The layout of a file with these names in it."""
-    stored = {original_name(name) for name in file_names}
-    return ORIGINAL if stored & {"cls_token", "pos_embed", "patch_embed.proj.weight"} else HUGGINGFACE
+def layout_of(file_names: Iterable[str]) -> tuple[Layout, str]:
+    """The layout of a file with these names in it, and the prefix, found by the one name of the patch embedding.
+
+    Raises:
+        ValueError: there is no such name, or more than one.
+    """
+    listed = list(file_names)
+    found = [
+        (layout, name.removesuffix(anchor))
+        for name in listed
+        for anchor, layout in ANCHORS.items()
+        if name == anchor or name.endswith(f".{anchor}")
+    ]
+    if not found:
+        raise ValueError(
+            f"No tensor is called {' or '.join(ANCHORS)}, as in every ViT that is read here; there are "
+            f"{checks.some(listed) or 'none at all'}: expected a DeiT or a plain ViT."
+        )
+    if len(found) > 1:
+        prefixes = checks.some(repr(prefix) for _, prefix in found)
+        raise ValueError(f"There are {len(found)} models, with the prefixes {prefixes}: save one of them alone.")
+    return found[0]
+
+
+def without_prefix(name: str, prefix: str, layout: Layout) -> str | None:
+    """The name behind the prefix; of a head, which transformers puts beside the model. None belongs to neither.
+
+    >>> without_prefix("module.cls_classifier.bias", "module.deit.", HUGGINGFACE)
+    'cls_classifier.bias'
+    >>> without_prefix("module.head.mlp.0.bias", "module.backbone.", ORIGINAL) is None
+    True
+    """
+    if name.startswith(prefix):
+        return name.removeprefix(prefix)
+    outer = prefix[: prefix[:-1].rfind(".") + 1]
+    beside = name.removeprefix(outer)
+    return beside if layout is HUGGINGFACE and name.startswith(outer) and heads_of([beside]) else None
 
 
 def stored_name(name: str) -> str:
-    """The name of version 4 without prefix, from either spelling with any prefix; an unknown name stays.
+    """The name of version 4, from either version's spelling or DINOv2's; an unknown name stays.
 
-    >>> stored_name("deit.layers.3.attention.o_proj.weight")
+    >>> stored_name("layers.3.attention.o_proj.weight")
     'encoder.layer.3.attention.output.dense.weight'
     """
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
     if (match := _IN_BLOCK.fullmatch(name)) and not name.startswith("blocks."):
         i, part, kind = match.groups()
         return f"encoder.layer.{i}.{_STORED_FROM_V5.get(part, part)}.{kind}"
@@ -161,14 +196,12 @@ def heads_of(stored: Iterable[str]) -> dict[str, str]:
 
 
 def original_name(name: str) -> str:
-    """The name without what training puts before it.
+    """The name without the chunk that a block was trained in.
 
-    >>> original_name("module.blocks.3.attn.qkv.weight")
-    'blocks.3.attn.qkv.weight'
+    >>> original_name("blocks.1.7.attn.qkv.weight")
+    'blocks.7.attn.qkv.weight'
     """
-    for prefix in WRAPPERS:
-        name = name.removeprefix(prefix)
-    return name
+    return _CHUNK.sub(r"blocks.\1", name) if name.startswith("blocks.") else name
 
 
 def original_parts(name: str, _: str) -> tuple[str, ...]:
@@ -208,3 +241,6 @@ def num_blocks(stored: Iterable[str]) -> int:
 
 HUGGINGFACE = Layout(stored_name, stored_parts, stored_shapes, heads_of, layer_norm_eps=1e-12)
 ORIGINAL = Layout(original_name, original_parts, original_shapes, original_heads_of, layer_norm_eps=1e-6)
+
+# By the name of the patch embedding a model is found in a file, whatever stands before it.
+ANCHORS = {"patch_embed.proj.weight": ORIGINAL, f"{EMBEDDINGS['patch_embed.proj']}.weight": HUGGINGFACE}

@@ -1,28 +1,23 @@
 """The files of the original repository and of timm: a bare state_dict, or one among what training needs to go on.
 
 facebookresearch/deit publishes {"model": state_dict}; its training writes optimizer, lr_scheduler, epoch, model_ema,
-scaler and args beside it. timm calls the two "state_dict" and "state_dict_ema".
+scaler and args beside it. timm calls the two "state_dict" and "state_dict_ema", others "net" or "model_state_dict",
+DINO "student" and "teacher". So the state_dict is found by what is in it, and its name only tells averages.
 
-Source: facebookresearch/deit, main.py; timm, utils/checkpoint_saver.py.
+Source: facebookresearch/deit, main.py; timm, utils/checkpoint_saver.py; facebookresearch/dino, main_dino.py.
 """
 
-import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from deit_ref import checks
 from deit_ref.checkpoints import names
-from deit_ref.checkpoints.files import StoredArray, logger
-from deit_ref.config import DeiTConfig
-from deit_ref.image_processing import ImageProcessing
-from deit_ref.weights import for_channels
+from deit_ref.checkpoints.files import StoredArray
 
-# The part of a training file that each revision reads.
-PARTS = {None: ("model", "state_dict"), "ema": ("model_ema", "state_dict_ema")}
-
-# The length of a head in every published DeiT.
-HEAD_DIM = 64
+# How deep the state_dict of a training file lies: {"state_dict": ...}, {"ema": {"module": ...}}.
+DEPTH = 2
 
 
 def read_headers(file: Path, revision: str | None) -> list[StoredArray]:
@@ -30,7 +25,8 @@ def read_headers(file: Path, revision: str | None) -> list[StoredArray]:
 
     Args:
         file: written by `torch.save`.
-        revision: None, or "ema" for the averaged weights of a training file.
+        revision: None; "ema" for the averaged weights of a training file; or the name of the part that holds the
+            weights, such as "teacher".
 
     Raises:
         ValueError: the file cannot be read, or holds no such state_dict.
@@ -42,110 +38,59 @@ def read_headers(file: Path, revision: str | None) -> list[StoredArray]:
     if not isinstance(values, dict):
         kind = "a single tensor" if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"{file} must hold a state_dict, got {kind}: save model.state_dict().")
-    parts = {
-        revision: values[name]
-        for revision, listed in PARTS.items()
-        for name in listed
-        if isinstance(values.get(name), dict)
-    }
-    if revision not in parts and (parts or revision):
-        has = " and ".join("the model's" if part is None else "averaged" for part in parts) or "only one set of"
-        wanted = "no averaged weights (model_ema)" if revision else "no weights called model or state_dict"
-        raise ValueError(f"{file} has {wanted}: it has {has} weights; choose with revision= (None or 'ema').")
-    state = parts[revision] if parts else values
+    if {"recipe", "runs_on", "module", "average"} <= set(values):
+        raise ValueError(f"{file} is what a training run goes on from, not its weights: {_of_run(file.parent)}.")
+    inner = _dictionaries(values)
+    parts = {place: part for place, part in inner.items() if _has_patch_embedding(part)}
+    if parts or revision:
+        state = _chosen(file, parts, revision)
+    else:  # no ViT; what has the most tensors is what the error shall be about
+        state = max(inner.values(), key=lambda part: sum(isinstance(value, Tensor) for value in part.values()))
     if wrong := [str(name)[:80] for name, value in state.items() if not isinstance(value, Tensor)]:
         raise ValueError(f"{file}: a state_dict holds tensors alone, this one also {checks.some(wrong)}.")
     return [stored_array(file, str(name), tensor) for name, tensor in state.items()]
 
 
-def guessed_config(source: Any, shapes: Mapping[str, tuple[int, ...]], layout: names.Layout) -> DeiTConfig:
-    """The config of a file without config.json; what shapes do not tell is guessed, and said in a log line.
-
-    Args:
-        source: for the log.
-        shapes: of the stored names.
-        layout: of the file.
-
-    Raises:
-        ValueError: a tensor is missing that tells a size, or what should be square is not.
-    """
-
-    def shape(name: str, axes: int) -> tuple[int, ...]:
-        stored = layout.stored_parts(name, "features")[0]
-        found = shapes.get(stored, ())
-        if len(found) != axes:
-            raise ValueError(
-                f"{stored} with {axes} axes would tell the model's sizes, there is {found or 'no such tensor'}: pass "
-                "config=deit_ref.DeiTConfig(...)."
-            )
-        return found
-
-    dim, channels, patch_height, patch_width = shape("patch_embed.proj.weight", 4)
-    distilled = layout.stored_parts("dist_token", "features")[0] in shapes
-    side = _square_root(
-        shape("pos_embed", 3)[1] - (2 if distilled else 1), "The position embeddings are for {} patches"
-    )
-    blocks = names.num_blocks(shapes)
-    sizes: dict[str, Any] = {}
-    for name, task in layout.heads_of(shapes).items():
-        if name.endswith(".weight"):
-            if task == "features":
-                sizes["pooler_output_size"] = shapes[name][0] if shapes[name] else 0
-            elif task == "masked-image-modeling":
-                pixels = (shapes[name] or (0,))[0] // max(channels, 1)
-                sizes["encoder_stride"] = _square_root(pixels, "The decoder draws {} pixels per token")
-            else:
-                sizes["num_labels"] = shapes[name][0] if shapes[name] else 0
-    if dim % HEAD_DIM:
-        raise ValueError(
-            f"The number of heads stands in no tensor, and hidden_size {dim} is no multiple of {HEAD_DIM} to guess it "
-            "from: pass config=deit_ref.DeiTConfig(...)."
-        )
-    config = DeiTConfig(
-        hidden_size=dim,
-        num_hidden_layers=blocks,
-        num_attention_heads=dim // HEAD_DIM,
-        intermediate_size=shape("blocks.0.mlp.fc1.weight", 2)[0] if blocks else 4 * dim,
-        layer_norm_eps=layout.layer_norm_eps,
-        image_size=side * patch_height if patch_height == patch_width else (side * patch_height, side * patch_width),
-        patch_size=patch_height if patch_height == patch_width else (patch_height, patch_width),
-        num_channels=channels,
-        qkv_bias=not blocks or layout.stored_parts("blocks.0.attn.qkv.bias", "features")[0] in shapes,
-        distilled=distilled,
-        **sizes,
-    )
-    logger().warning("%s has no config; its shapes say %s.", source, config)
-    logger().warning("Guessed: num_attention_heads = hidden_size / %d = %d.", HEAD_DIM, config.num_attention_heads)
-    origin = "original" if layout is names.ORIGINAL else "transformers'"
-    logger().warning("Guessed: layer_norm_eps = %g, as for %s names.", config.layer_norm_eps, origin)
-    logger().warning("Guessed: hidden_act = %s, pooler_act = %s.", config.hidden_act, config.pooler_act)
-    return config
+def _of_run(folder: Path) -> str:
+    if (folder / "config.json").is_file():
+        return f"pass its folder, {folder}/"
+    return "the run has not ended; the command that began it goes on with --resume, and then its folder can be passed"
 
 
-def guessed_processing(config: DeiTConfig) -> ImageProcessing | None:
-    """How the original repository evaluates at this image size, said in a log line; None if it is not square."""
-    height, width = config.image_shape
-    if height != width:
-        return None
-    logger().warning("Guessed: images are processed by ImageProcessing.original(%d).", height)
-    return for_channels(ImageProcessing.original(height), config)
+def _dictionaries(values: dict[Any, Any]) -> dict[str, dict[Any, Any]]:
+    """The file's dictionary and those in it, by where they lie: "model", "ema.module"; "" is the file's own."""
+    found: dict[str, dict[Any, Any]] = {}
+    seen: set[int] = set()  # one dictionary can be named again and again
+    level = {"": values}
+    for _ in range(DEPTH + 1):
+        below: dict[str, dict[Any, Any]] = {}
+        for place, inner in level.items():
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                found[place] = inner
+                below |= {f"{place}.{key}".lstrip("."): part for key, part in inner.items() if isinstance(part, dict)}
+        level = below
+    return found
 
 
-def check_pre_logits(stored: Mapping[str, Any], task: str) -> None:
-    """Refuse a classifier with a layer before its head: dropping that layer would silently change every answer.
-
-    Raises:
-        ValueError: there is such a layer and the task is not "features".
-    """
-    if task != "features" and any(name.startswith(f"{names.PRE_LOGITS}.") for name in stored):
-        raise ValueError(
-            f"There is a layer {names.PRE_LOGITS} before the head, which no DeiT has: only task='features' can be "
-            "read, and then it is the pooler."
-        )
+def _has_patch_embedding(state: dict[Any, Any]) -> bool:
+    return any(isinstance(name, str) and name.endswith(tuple(names.ANCHORS)) for name in state)
 
 
-def _square_root(number: int, what: str) -> int:
-    side = math.isqrt(max(number, 0))
-    if side < 1 or side * side != number:
-        raise ValueError(f"{what.format(number)}, which is no square: pass config=deit_ref.DeiTConfig(...).")
-    return side
+def _chosen(file: Path, parts: Mapping[str, dict[Any, Any]], revision: str | None) -> dict[Any, Any]:
+    """The part that the revision means: what is averaged for "ema", what is not for None, or the one of that name."""
+    averaged = [place for place in parts if "ema" in re.split(r"[^a-z]+", place.lower())]
+    if revision is None:
+        places = [place for place in parts if place not in averaged]
+    else:
+        places = averaged if revision == "ema" else [place for place in parts if place == revision]
+    if len(places) == 1:
+        return parts[places[0]]
+    has = checks.some(place or "a bare state_dict" for place in parts) or "no weights of a ViT"
+    if revision == "ema" and not averaged:
+        wanted = "no averaged weights (model_ema)"
+    elif revision is not None and not places:
+        wanted = f"no weights called {checks.one_line(repr(revision), most=80)}"
+    else:
+        wanted = "several models" if places else "no weights but averaged ones"
+    raise ValueError(f"{file} has {wanted}; there is {has}: choose with revision= (None, 'ema' or a name).")

@@ -58,6 +58,11 @@ class Dialect(NamedTuple):
     most_opcodes: int | None = None
 
 
+# What writers hand over to a call they have written down for it, in eight bytes an item or more. A list that is written
+# once and handed over again and again would take the square of the file's size.
+ITEMS_PER_BYTE = 1
+
+
 def interpret(stream: io.BytesIO, dialect: Dialect) -> Any:
     """The value that one pickle describes.
 
@@ -69,6 +74,7 @@ def interpret(stream: io.BytesIO, dialect: Dialect) -> Any:
         ValueError: the pickle is damaged, or asks for what the dialect does not know.
         IndexError, KeyError: its stack or its memo holds less than it takes out.
     """
+    items_left = ITEMS_PER_BYTE * len(stream.getbuffer())
     stack: list[Any] = []
     marks: list[int] = []
     memo: dict[int, Any] = {}
@@ -123,6 +129,9 @@ def interpret(stream: io.BytesIO, dialect: Dialect) -> Any:
             arguments, function = stack.pop(), stack.pop()
             if not isinstance(function, Global) or not isinstance(arguments, tuple):
                 raise ValueError("something is called that is no function: do not trust this file.")
+            items_left -= len(arguments) + sum(len(item) for item in arguments if isinstance(item, list))
+            if items_left < 0:
+                raise ValueError("it gathers the same items again and again: do not trust this file.")
             stack.append(dialect.call(function, arguments))
         elif name == "BUILD":
             state = stack.pop()

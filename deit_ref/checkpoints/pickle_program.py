@@ -11,7 +11,7 @@ import math
 from typing import Any, NamedTuple
 
 from deit_ref.checkpoints import pickle_machine
-from deit_ref.checkpoints.pickle_machine import Dialect, Global, set_items
+from deit_ref.checkpoints.pickle_machine import Dialect, Global
 
 # Storage classes: dtype in safetensors' words, and bytes per element.
 STORAGES = {
@@ -117,10 +117,9 @@ def _call(function: Global, arguments: tuple[Any, ...]) -> Any:
         result: dict[Any, Any] = {}
         if arguments:  # protocols 0 and 1 hand over a list of pairs
             pairs = arguments[0]
-            if not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) for pair in pairs):
+            if not isinstance(pairs, list) or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
                 raise ValueError("an OrderedDict is not made of pairs: this pickle is damaged.")
-            for pair in pairs:
-                set_items(result, list(pair), _DIALECT)
+            result |= {_key(key): value for key, value in pairs}
         return result
     if function.name == "torch.Size" and arguments and isinstance(arguments[0], tuple):
         return arguments[0]

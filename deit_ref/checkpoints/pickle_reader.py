@@ -21,6 +21,7 @@ import numpy as np
 from deit_ref import checks
 from deit_ref.checkpoints.files import DTYPES, StoredArray, naming, widen_bfloat16
 from deit_ref.checkpoints.pickle_program import Storage, Tensor, interpret
+from deit_ref.checkpoints.strangers import what_it_is
 
 if TYPE_CHECKING:
     import zipfile
@@ -33,6 +34,12 @@ ZIP_STORED = 0  # zipfile.ZIP_STORED
 
 # Tensors may share a storage; but a small file must not become large arrays by naming one storage again and again.
 MAX_SHARING = 4
+
+# What reading a damaged file raises.
+DAMAGES = (
+    *(ValueError, NotImplementedError, RuntimeError, EOFError, OSError, OverflowError, struct.error),
+    *(KeyError, IndexError),
+)
 
 LEGACY_MAGIC, LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 
@@ -83,6 +90,7 @@ def _opened(file: Path) -> Iterator[tuple[Any, Callable[[Storage], bytes], str]]
     """What the file holds, the way to read a storage, and the byte order of the storages."""
     import zipfile  # as pickletools, only when a pickle is read: import deit_ref stays light
 
+    damages = (zipfile.BadZipFile, *DAMAGES)
     remedy = "download it again, or save model.state_dict() with torch.save"
     try:
         with naming(file), open(file, "rb") as opened, warnings.catch_warnings():
@@ -92,13 +100,13 @@ def _opened(file: Path) -> Iterator[tuple[Any, Callable[[Storage], bytes], str]]
                     yield _read_zip(archive, os.path.getsize(file))
             else:
                 yield _read_legacy(opened)
-    # What zipfile and struct raise on damaged files, besides ValueError.
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, OverflowError) as error:
-        raise ValueError(f"{file} is not a whole file of torch.save ({checks.one_line(error)}): {remedy}.") from error
-    except (struct.error, KeyError, IndexError) as error:
-        raise ValueError(
-            f"{file} is not a whole file of torch.save ({checks.one_line(repr(error))}): {remedy}."
-        ) from error
+    except damages as error:
+        if what := what_it_is(file, expected=".pth"):
+            raise ValueError(f"{file} is no file of torch.save but {what}.") from error
+        if isinstance(error, ValueError):
+            raise
+        reason = repr(error) if isinstance(error, struct.error | LookupError) else error
+        raise ValueError(f"{file} is not a whole file of torch.save ({checks.one_line(reason)}): {remedy}.") from error
 
 
 def _read_zip(archive: "zipfile.ZipFile", file_size: int) -> tuple[Any, Callable[[Storage], bytes], str]:

@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 
 from deit_ref import checks
-from deit_ref.checkpoints.files import BUNDLED, locate, read_json
+from deit_ref.checkpoints.files import BUNDLED, RUN_STATE, locate, read_json
 from deit_ref.checkpoints.huggingface import CONFIG
 from deit_ref.checkpoints.inspection import CheckpointReport, inspect_weights
 from deit_ref.checkpoints.load import load_weights
+from deit_ref.checkpoints.sources import PICKLED
 from deit_ref.commands.survey import surveyed
 from deit_ref.commands.terminal import json_line, printable
 from deit_ref.commands.training import need
@@ -26,8 +27,7 @@ of a run, or the name of what is bundled; a copy is written to a temporary folde
 
 The exit code is 0 if all is well, 1 if something is wrong, and 2 if nothing could be looked at."""
 
-_RUN = "checkpoint.pt"
-_WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".pth.tar")
+_WEIGHTS = (".safetensors", *PICKLED)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def _of_photos(args: argparse.Namespace) -> Report:
 
 def _of_checkpoint(path: Path) -> CheckpointReport:
     """Of weights, a teacher or a run that has not ended; beside the first two the run that made them is looked at."""
-    run = _of_run(path) if path.is_dir() and (path / _RUN).exists() else None
+    run = _of_run(path) if path.is_dir() and (path / RUN_STATE).exists() else None
     if run is not None and not (path / CONFIG).exists():
         notes = (*run.notes, "the run has not ended: the command that began it goes on with --resume.")
         return CheckpointReport(run.facts, run.values, run.problems, notes)
@@ -147,8 +147,10 @@ def _of_run(path: Path) -> CheckpointReport:
         return CheckpointReport({}, problems=(str(error),))
     except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         reason = f"{type(error).__name__} {error}"
-        return CheckpointReport({}, problems=(f"{path / _RUN} is damaged, parts are missing ({reason}): {REMEDY}.",))
+        return CheckpointReport(
+            {}, problems=(f"{path / RUN_STATE} is damaged, parts are missing ({reason}): {REMEDY}.",)
+        )
     values = {"run": {"recipe": recipe, "seed": seed, "step": step, "epochs": epochs, "runs_on": runs_on}}
     if bad:
-        problems.append(f"values of {checks.some(bad)} in {path / _RUN} are NaN or infinite: {REMEDY}.")
+        problems.append(f"values of {checks.some(bad)} in {path / RUN_STATE} are NaN or infinite: {REMEDY}.")
     return CheckpointReport({"run": words}, values, tuple(problems))

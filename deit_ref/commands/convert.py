@@ -43,7 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--task", choices=TASKS, metavar="TASK", help=f"what to keep: {', '.join(TASKS)}")
     parser.add_argument("--seed", type=natural, metavar="N", help="draw a head that the task needs and SOURCE lacks")
-    parser.add_argument("--revision", help="version of a name on the hub; ema for a training file's averaged weights")
+    parser.add_argument(
+        "--revision",
+        help="version of a name on the hub; of a training file ema (averaged weights), or a part",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 from deit_ref import checks
+from deit_ref.checkpoints.files import RUN_STATE
 from deit_ref.training.fingerprint import differences
 from deit_ref.training.optimization import optimizers
 from deit_ref.training.recipe import Recipe
 
-NAME = "checkpoint.pt"
+NAME = RUN_STATE
 REMEDY = "delete the folder and train again, or take the checkpoint from a backup"
 _VERSION = 2
 

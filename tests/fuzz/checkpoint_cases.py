@@ -18,6 +18,7 @@ import numpy as np
 from mutations import EDGES, mutate
 
 import deit_ref
+from deit_ref.weights import named_arrays
 
 Files = dict[str, bytes]
 
@@ -93,6 +94,19 @@ def seeds() -> list[Files]:
         deit_ref.save_weights(deit_ref.init_weights(lone, "classification", seed=1), folder)
         lone_files = _folder_files(Path(folder))
     found.append({"alone.safetensors": lone_files["model.safetensors"]})
+    # A DeiT III as timm writes it: layer scale, positions of patches alone, and a config.json of timm's own.
+    plain = deit_ref.DeiTConfig(64, 1, 1, 16, image_size=16, patch_size=8, num_labels=2, distilled=False)
+    deit3 = dict(named_arrays(deit_ref.init_weights(plain, "classification", seed=1)))
+    deit3 |= {"pos_embed": deit3["pos_embed"][:, 1:].copy()}
+    deit3 |= {f"blocks.0.ls{branch}.gamma": np.ones(64, np.float32) for branch in (1, 2)}
+    settings = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center"}
+    timm = {"architecture": "deit3_small_patch16_224", "num_classes": 2, "global_pool": "token", "act_layer": "gelu"}
+    timm |= {
+        "model_args": {"num_heads": 1, "img_size": [16, 16]},
+        "pretrained_cfg": settings,
+        "label_names": ["a", "b"],
+    }
+    found.append({"config.json": json.dumps(timm).encode(), "model.safetensors": save(deit3)})
     if HAS_TORCH:
         found += _torch_seeds(arrays, jsons, load(lone_files["model.safetensors"]))
     return found

@@ -274,6 +274,11 @@ def of_plots() -> list[Argument]:
     maps, rollout, panel = map(drawn, (plots.attention_maps, plots.rollout_overlay, plots.reconstruction_panel))
     steps = {"pixel_values": PIXELS, "image_processing": STEPS}
     of_pixels = {"takes": {"pixel_values": "numbers nan"}, "values": arrays(PIXELS, "numbers")}
+    relevance, pull = drawn(plots.relevance_overlay), drawn(plots.saliency_overlay)
+    of_gradient = {
+        "takes": {"dpixel_values": "numbers"},
+        "values": arrays(np.ones((1, 3, 16, 24), np.float32), "numbers"),
+    }
     of_counts = {"takes": {"counts": "numbers"}, "values": arrays(np.eye(2), "numbers")}
     table, two = drawn(plots.confusion_matrix), {"class_names": ["a", "b"]}
     return [
@@ -283,6 +288,8 @@ def of_plots() -> list[Argument]:
         *tried("attention_maps", maps, {"photo": ""}, seen, named="image"),
         *tried("attention_maps", maps, {"attentions": ""}, seen, values=arrays(attention, "")),
         *tried("rollout_overlay", rollout, {"attentions": ""}, seen),
+        *tried("relevance_overlay", relevance, {"dattentions": ""}, seen | {"dattentions": [attention]}),
+        *tried("saliency_overlay", pull, usual={"photo": small}, **of_gradient),
         *tried("hide_patches", plots.hide_patches, usual=hidden, **flags),
         *tried(
             "hide_patches",

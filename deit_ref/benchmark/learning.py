@@ -35,7 +35,9 @@ STEPS, BATCH, WARMUP = 400, 64, 40
 # Changes of the run: std is of new weights, "optimizer" takes AdamW's place, all else are arguments of `fit`.
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "as in the chapter": {},
+    "new weights of std 0.8": {"std": 0.8},
     "new weights of std 0.2": {"std": 0.2},
+    "new weights of std 0.08": {"std": 0.08},
     "new weights of std 0.0002": {"std": 0.0002},
     "no warm-up": {"warmup": 0},
     "no clipping": {"clip_norm": float("inf")},
@@ -58,8 +60,8 @@ def pictures(count: int, *, seed: int) -> tuple[Array, Array]:
 
 def accuracy(weights: DeiTWeights, pixel_values: Array, labels: Array) -> float:
     """The share of pictures whose class gets the largest logit."""
-    logits = TASKS[weights.task](weights, pixel_values).logits
-    return float((logits.argmax(axis=1) == labels).mean())
+    output: Any = TASKS[weights.task](weights, pixel_values)
+    return float((output.logits.argmax(axis=1) == labels).mean())
 
 
 def l2_in_adam(
@@ -87,9 +89,7 @@ def run(way: Mapping[str, Any], *, seed: int, steps: int = STEPS) -> dict[str, A
     changes = dict(way)
     config = DeiTConfig(**{**vars(CONFIG), "initializer_range": changes.pop("std", CONFIG.initializer_range)})
     optimizer = OPTIMIZERS[changes.pop("optimizer", "adamw")]
-    given = learning.batches(
-        *pictures(BATCH * 50, seed=2 * seed), batch_size=BATCH, epochs=-(-steps // 50), seed=seed
-    )
+    given = learning.batches(*pictures(BATCH * 50, seed=2 * seed), batch_size=BATCH, epochs=-(-steps // 50), seed=seed)
     unseen = pictures(1000, seed=2 * seed + 1)
     options = {"steps": steps, "learning_rate": 3e-3, "warmup": min(WARMUP, steps), **changes}
     losses, norms, accuracies, averages = [], [], [], []
@@ -157,8 +157,8 @@ def _record(found: Mapping[str, Any], steps: int) -> dict[str, Any]:
     return {
         "command": f"python -m deit_ref.benchmark.learning --seeds {seeds} --json FILE",
         "notes": [
-            f"Means of {seeds} seeds{', of fewer: ' if fewer else ''}{'; '.join(fewer)}; {steps} steps; losses are means "
-            "of ten steps, accuracies in percent of 1000 pictures that were not learned from."
+            f"Means of {seeds} seeds{', of fewer: ' if fewer else ''}{'; '.join(fewer)}; {steps} steps; losses are "
+            "means of ten steps, accuracies in percent of 1000 pictures that were not learned from."
         ],
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

@@ -34,7 +34,7 @@ CONFIG = DeiTConfig(48, 3, 4, 96, image_size=SIZE, patch_size=8, num_labels=10)
 STEPS, BATCH, WARMUP = 400, 64, 40
 # Changes of the run: std is of new weights, "optimizer" takes AdamW's place, all else are arguments of `fit`.
 WAYS: Mapping[str, Mapping[str, Any]] = {
-    "as in the chapter": {},
+    "the base run": {},
     "new weights of std 0.8": {"std": 0.8},
     "new weights of std 0.2": {"std": 0.2},
     "new weights of std 0.08": {"std": 0.08},

@@ -115,8 +115,8 @@ print(f"1000, -1000, 1000..: moved by {1 - walked(flipping)[-1]:.3f}")
 #
 # Weight decay shall make all weights a little smaller in each step, so that only those stay large that are needed. The
 # older way adds $\lambda w$ to the gradient ("L2"). In Adam it is then divided by $\sqrt s$ too: where gradients are
-# large, the decay fades. AdamW pulls directly at $w$. Two weights, both 1 at the start, one with gradients of ±1, one
-# with ±0.01 that flip and so say nothing. Which of them should decay?
+# large, the decay fades. AdamW pulls directly at $w$. Two weights, both 1 at the start, one with gradients of ±10, one
+# with ±0.1, that flip and so say nothing. Which of them should decay?
 
 # %% alt="Two weights over 1000 steps: decoupled, both fall alike; inside Adam, the one of small gradients falls faster"
 flips = (-1.0) ** np.arange(1000)
@@ -124,16 +124,16 @@ figure, panels = plt.subplots(1, 2, figsize=(8, 2.8), dpi=100, sharey=True, layo
 for axes, (name, way) in zip(
     panels, {"decoupled (AdamW)": optimizer.adamw, "inside Adam (L2)": l2_in_adam}.items(), strict=True
 ):
-    for size, color, line in ((1.0, ORANGE, "-"), (0.01, BLUE, "--")):
+    for size, color, line in ((10.0, ORANGE, "-"), (0.1, BLUE, "--")):
         axes.plot(walked(size * flips, decay=0.1, way=way), line, color=color, label=f"gradients of ±{size:g}")
     axes.set_title(name, fontsize=10)
     axes.set_xlabel("step")
 panels[0].set_ylabel("weight")
 panels[0].legend(fontsize=9)
 plt.show()
-large, small = (walked(size * flips, decay=0.1)[-1] for size in (1.0, 0.01))
+large, small = (walked(size * flips, decay=0.1)[-1] for size in (10.0, 0.1))
 assert abs(large - small) < 0.02
-large, small = (walked(size * flips, decay=0.1, way=l2_in_adam)[-1] for size in (1.0, 0.01))
+large, small = (walked(size * flips, decay=0.1, way=l2_in_adam)[-1] for size in (10.0, 0.1))
 assert large > small + 0.5
 
 # %% [markdown]

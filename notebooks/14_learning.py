@@ -319,7 +319,7 @@ assert results["hard"]["distillation"] > results["none"]["distillation"]
 #
 # ## What each part does
 #
-# Twelve changes of a run of 400 steps take longer than a notebook may. They were made by
+# Thirteen changes of a run of 400 steps take longer than a notebook may. They were made by
 # `python -m deit_ref.benchmark.learning`, which keeps every curve in a file; here they are replayed.
 
 # %% alt="Four panels of loss curves: new weights of five sizes; warm-up; clipping and rate; the optimizer"

@@ -48,8 +48,8 @@ backend = "numpy"
 # ## The formula
 #
 # $z$ is the logit of one class. **Saliency** is how strongly it hangs on each pixel,
-# $\max_c |\partial z / \partial x_c|$ over the channels $c$. **Relevance** follows attention $A_l$ through the layers, as
-# rollout does, but counts each share by what the logit gains from it, its gradient $dA_l$:
+# $\max_c |\partial z / \partial x_c|$, the largest of its channels. **Relevance** follows attention $A_l$ through the
+# layers, as rollout does, but counts each share by what the logit gains from it, its gradient $dA_l$:
 #
 # $$R_l = R_{l-1} + \bar A_l \, R_{l-1}, \qquad \bar A_l = \mathrm{mean}_h \big( (dA_l \odot A_l)^+ \big),
 #   \qquad R_0 = I$$

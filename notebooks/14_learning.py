@@ -312,7 +312,9 @@ assert results["hard"]["distillation"] > results["none"]["distillation"]
 
 # %% [markdown]
 # "none" means that both tokens learn from the labels. Compare the rows: does the second head gain by its teacher, and
-# does the first, which was told the same wrong labels, gain through the body that they share?
+# does the first, which was told the same wrong labels, gain through the body that they share? A soft teacher has less to
+# say here: his term is divided by images *times classes*, so with ten classes it pulls a tenth as hard, and 150 steps
+# are few.
 #
 # With right labels there is nothing to see at this size: the teacher then says what the labels say. What a hard teacher
 # adds is an answer about *this* crop, and *this* picture, where the label is about another.

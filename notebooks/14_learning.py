@@ -312,7 +312,7 @@ assert results["hard"]["distillation"] > results["none"]["distillation"]
 
 # %% [markdown]
 # "none" means that both tokens learn from the labels. Compare the rows: does the second head gain by its teacher, and
-# does the first, which was told the same wrong labels, gain through the body that they share? A soft teacher has less to
+# does the first, told the same wrong labels, gain through the body that they share? A soft teacher has less to
 # say here: his term is divided by images *times classes*, so with ten classes it pulls a tenth as hard, and 150 steps
 # are few.
 #

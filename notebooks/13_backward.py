@@ -307,7 +307,7 @@ parts = ["pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "bl
 parts += ["blocks.5.mlp.fc1.weight", "norm.weight", "head.weight", "head_dist.weight"]
 for name, array in named_arrays(model):
     if name in parts:
-        print(f"{name:<26} {array.shape!s:<16} weights {np.linalg.norm(as_numpy(array)):7.2f}", end="")
+        print(f"{name:<26} {tuple(array.shape)!s:<16} weights {np.linalg.norm(as_numpy(array)):7.2f}", end="")
         print(f"   gradient {np.linalg.norm(gradient[name]):8.4f}")
 
 # %% [markdown]

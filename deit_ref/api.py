@@ -155,8 +155,8 @@ def gradients(
     """How much one number, a loss or a class's logit, grows with every weight, pixel, attention or head.
 
     Args:
-        weights, images, pixel_values, backend, device, dtype, image_processing, bool_masked_pos, head_mask,
-            attention_mask, interpolate_pos_encoding, generator, trace: as in `forward`.
+        weights, images, pixel_values, backend, device, dtype, image_processing: as in `forward`.
+        bool_masked_pos, head_mask, attention_mask, interpolate_pos_encoding, generator, trace: as in `forward`.
         labels: the number is the loss. As in `forward`; with two heads class numbers (batch,), or shares (batch,
             num_labels) that sum to 1. Masked image modeling has a loss without labels, given `bool_masked_pos`.
         teacher_logits: (batch, num_labels), for distillation.

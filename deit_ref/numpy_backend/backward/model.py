@@ -58,8 +58,9 @@ def encode_vjp(
     """Pixels to tokens that have seen each other, and back.
 
     Args:
-        weights, pixel_values, bool_masked_pos, head_mask, attention_mask, interpolate_pos_encoding,
-            output_hidden_states, output_attentions, drop_path, generator, trace: as in the forward function.
+        weights, pixel_values, bool_masked_pos, head_mask, attention_mask: as in the forward function.
+        interpolate_pos_encoding, output_hidden_states, output_attentions: as there.
+        drop_path, generator, trace: as there.
 
     Returns:
         The encoded tokens, and `back(dx, used, trace=None)`, which returns `Inputs`. `used` are the gradients of the

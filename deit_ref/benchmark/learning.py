@@ -157,7 +157,8 @@ def _record(found: Mapping[str, Any], steps: int) -> dict[str, Any]:
     return {
         "command": f"python -m deit_ref.benchmark.learning --seeds {seeds} --json FILE",
         "notes": [
-            f"Means of {seeds} seeds{', of fewer: ' if fewer else ''}{'; '.join(fewer)}; {steps} steps; losses are "
+            f"{'One seed' if seeds == 1 else f'Means of {seeds} seeds'}{', of fewer: ' if fewer else ''}"
+            f"{'; '.join(fewer)}; {steps} steps; losses are "
             "means of ten steps, accuracies in percent of 1000 pictures that were not learned from."
         ],
         "date": datetime.date.today().isoformat(),

@@ -81,8 +81,9 @@ def scaled_dot_product_attention_vjp(
 ) -> tuple[Float[Array, "batch heads tokens head_dim"], Back]:
     r"""$P = \mathrm{softmax}(S)$ of $S = Q K^\top / \sqrt d$, and $Y = P V$. Back:
 
-    $$dP = dY \, V^\top, \quad dV = P^\top dY, \qquad dS = P \odot (dP - \textstyle\sum_j dP_{\cdot j} P_{\cdot j}),
-      \qquad dQ = \tfrac{1}{\sqrt d} \, dS \, K, \quad dK = \tfrac{1}{\sqrt d} \, dS^\top Q$$
+    $$\begin{gathered} dP = dY \, V^\top, \qquad dV = P^\top dY \\
+      dS = P \odot (dP - \textstyle\sum_j dP_{\cdot j} P_{\cdot j}) \\
+      dQ = \tfrac{1}{\sqrt d} \, dS \, K, \qquad dK = \tfrac{1}{\sqrt d} \, dS^\top Q \end{gathered}$$
 
     The rows of dS sum to 0: the same number added to all keys' scores changes nothing. A bias of the keys adds just
     that, so it has gradient 0 and never learns. Where attention_mask forbids a token, its share is 0 and so is dS.

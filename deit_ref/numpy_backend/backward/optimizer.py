@@ -45,8 +45,9 @@ def adamw(
 ) -> tuple[DeiTWeights, Moments]:
     r"""One step of AdamW: every number moves by about the learning rate, however large its gradients are.
 
-    $$m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad s \leftarrow \beta_2 s + (1 - \beta_2) g^2, \qquad
-      w \leftarrow (1 - \eta \lambda) w - \eta \, \frac{m / (1 - \beta_1^t)}{\sqrt{s / (1 - \beta_2^t)} + \epsilon}$$
+    $$\begin{gathered} m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad s \leftarrow \beta_2 s + (1 - \beta_2) g^2 \\
+      w \leftarrow (1 - \eta \lambda) w - \eta \, \frac{m / (1 - \beta_1^t)}{\sqrt{s / (1 - \beta_2^t)} + \epsilon}
+      \end{gathered}$$
 
     m is where the gradient has pointed lately; the root of s is how large it has been. Their quotient is near 1 or -1
     where gradients agree, and near 0 where they contradict each other. Both means start at 0, and are too small by the

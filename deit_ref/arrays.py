@@ -78,12 +78,12 @@ def _of_tensor(tensor: Any) -> int:
 
 
 def _folded(words: Any, odd: Any, product: Callable[..., Any], join: Callable[..., Any]) -> Any:
-    while len(words) > 1:
+    while len(words) > len(odd):
         whole = len(words) // len(odd) * len(odd)
         rows = product(words[:whole].reshape(-1, len(odd)), odd)
         rest = product(words[None, whole:], odd[: len(words) - whole])
         words = join([rows, rest])
-    return words.sum()
+    return product(words, odd[: len(words)])
 
 
 def same_memory(one: Any, other: Any) -> bool:

@@ -10,7 +10,7 @@ from deit_ref.commands.shared import prepared, write_picture
 
 EXAMPLES = """examples:
   deit-ref attention cat.jpg --out attention.png
-  deit-ref attention cat.jpg --out last.png --layer 11 --head 0 --weights my_checkpoint/
+  deit-ref attention cat.jpg --out last.png --layer 11 --head 0 --weights mine/
   deit-ref attention street.jpg --out wide.png --size 224x448
 
 The picture shows, for the class token and in distilled models the distillation token: attention rollout, and a grid of

@@ -269,6 +269,8 @@ def _rescaled_already(photos: list[Any], processing: ImageProcessing) -> tuple[l
     Source: `resize` of transformers' slow processor, which undoes afterwards what it multiplies by.
     """
     if any(photo.dtype == np.uint8 for photo in photos):
+        if not any(photo.any() for photo in photos if photo.dtype != np.uint8):  # black is 0 of 1 and 0 of 255
+            return [photo.astype(np.uint8) for photo in photos], processing
         raise ValueError(
             "images must be floats in 0..1 or values in 0..255 where do_rescale=False leaves them as they are, got "
             "both: divide the others by 255, or leave do_rescale on."

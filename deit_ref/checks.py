@@ -183,6 +183,21 @@ def size(height: int, width: int) -> str:
     return f"{brief(height)}x{brief(width)}"
 
 
+def install(extra: str) -> str:
+    """How to get what an extra of this package names, as part of a message."""
+    words = (
+        f"pip install 'deit_ref[{extra}]', or pip install -c constraints.txt '.[{extra}]' in a copy of its repository"
+    )
+    if extra in ("torch", "train", "onnx"):
+        words += ", where there is no NVIDIA card after PyTorch's CPU build, of which its own page tells"
+    return words
+
+
+def amount(count: int, one: str, many: str | None = None) -> str:
+    """So many things, such as "1 photo", "2 photos" and, where `many` is not one and an s, "2 classes"."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def one_line(text: Any, *, most: int = 1500) -> str:
     """What a file says, as part of a message: no line breaks or control characters, and of long text not the middle."""
     line = str(text)

@@ -259,7 +259,7 @@ def objective(weights: DeiTWeights, pixel_values: Any, given: Mapping[str, Any])
     if given["alpha"] is not None:
         found["alpha"] = checks.fraction("alpha", given["alpha"])
     if given["tau"] is not None:
-        found["tau"] = checks.number("tau", given["tau"], low=0, high=np.inf, includes_low=False)
+        found["tau"] = checks.number("tau", given["tau"], low=0, high=2**16, includes_low=False)
     return found
 
 

@@ -116,9 +116,7 @@ def export_onnx(
 
 def _require_packages() -> None:
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
-        raise ValueError(
-            f"An ONNX file needs {', '.join(missing)}, not installed here: pip install -c constraints.txt '.[onnx]'."
-        )
+        raise ValueError(f"An ONNX file needs {', '.join(missing)}, not installed here: {checks.install('onnx')}.")
 
 
 def _require_place(path: Path) -> None:

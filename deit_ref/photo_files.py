@@ -116,7 +116,8 @@ def _register_heic(name: str) -> None:
         import pillow_heif
     except ImportError as error:
         raise ValueError(
-            f"{name} is a HEIC photo, which Pillow alone cannot read: pip install pillow-heif, or save it as JPEG."
+            f"{name} is a HEIC photo, which Pillow alone cannot read: pip install pillow-heif (the extra heic), or "
+            "save it as JPEG."
         ) from error
     pillow_heif.register_heif_opener()
 

@@ -6,8 +6,9 @@ larger than Pillow's limit for decompression bombs. Only this file and photo_fil
 
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def load_image(
             and PIL images are always channels last.
         apply_exif: whether to turn a file or PIL image as its EXIF orientation says. HEIC photos are always upright:
             their format says itself how to turn them, and their decoder does.
-        keep_fractions: whether floats in 0..1 stay as they are, as float32, and are not made bytes.
+        keep_fractions: whether floats in 0..1 stay as they are, as float32, and are not made bytes; then 1 is white.
 
     Raises:
         ValueError: the file is missing, not an image, broken or too large, or the array is no image.
@@ -197,8 +198,8 @@ def _from_pil(
         if apply_exif and image.format != HEIF:
             image = ImageOps.exif_transpose(image)
     if image.mode in _DEEP_MODES:
-        gray = _from_deep(image, name, keep_fractions)[:, :, None]  # (height, width, 1)
-        return gray.repeat(3, axis=2) if do_convert_rgb else gray  # (height, width, channels)
+        channels = 3 if do_convert_rgb else 1
+        return _from_deep(image, name, channels=channels, keep_fractions=keep_fractions)
     if image.mode == "La":
         image = image.convert("LA")  # the only mode that Pillow makes of it
     with pillow_errors(name):
@@ -212,52 +213,97 @@ def _pixels(image: "Image.Image", *, do_convert_rgb: bool) -> Array:
     channels = 3 if do_convert_rgb else len(image.getbands())
     wanted = "RGB" if do_convert_rgb else "L" if image.mode == "1" else image.mode
     array = np.empty((image.height, image.width, channels), np.uint8)
-    # In strips, because each step of the largest image takes hundreds of MB.
-    for top in range(0, image.height, 256):
-        bottom = min(top + 256, image.height)
-        strip = image.crop((0, top, image.width, bottom)) if image.height > 256 else image
+    for place, tile in _tiles(image):
         if do_convert_rgb and image.has_transparency_data:
-            white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
-            strip = Image.alpha_composite(white, strip.convert("RGBA"))
-        if strip.mode != wanted:
-            strip = strip.convert(wanted)
-        array[top:bottom] = np.asarray(strip).reshape(strip.height, strip.width, channels)
+            white = Image.new("RGBA", tile.size, (255, 255, 255, 255))
+            tile = Image.alpha_composite(white, tile.convert("RGBA"))
+        if tile.mode != wanted:
+            tile = tile.convert(wanted)
+        array[place] = np.asarray(tile).reshape(tile.height, tile.width, channels)
     return array
 
 
-def _from_deep(image: "Image.Image", name: str, keep_fractions: bool) -> Array:
-    """Bytes (height, width) of a gray PIL image with more than 8 bits."""
-    values = np.asarray(image)
+def _tiles(image: "Image.Image") -> Iterator[tuple[tuple[slice, slice], "Image.Image"]]:
+    """Where each part of an image lies, and the part: each step of all of the largest takes hundreds of MB."""
+    for top in range(0, image.height, 1024):
+        for left in range(0, image.width, 1024):
+            right, bottom = min(left + 1024, image.width), min(top + 1024, image.height)
+            yield (slice(top, bottom), slice(left, right)), image.crop((left, top, right, bottom))
+
+
+def _from_deep(image: "Image.Image", name: str, *, channels: int, keep_fractions: bool) -> Array:
+    """Bytes, or fractions, (height, width, channels) of a gray PIL image with more than 8 bits."""
+
+    def values() -> Iterator[Array]:
+        return (np.asarray(tile) for _, tile in _tiles(image))
+
+    deep = next(values()).dtype.itemsize == 2
+    rule = Rule(np.uint8, _from_16_bits) if deep else _rule(values, name, keep_fractions)
+    white = np.array(255 if rule.dtype == np.uint8 else 1, rule.dtype)
     transparent = image.info.get("transparency")
-    gray = np.rint(values / 257.0).astype(np.uint8) if values.dtype.itemsize == 2 else None
-    gray = _as_bytes(values, name, keep_fractions) if gray is None else gray
-    # A PNG may name one gray as see-through; it lies on white, as alpha does.
-    return gray if transparent is None else np.where(values == transparent, np.uint8(255), gray)
+    array = np.empty((image.height, image.width, channels), rule.dtype)
+    for place, tile in _tiles(image):
+        gray = rule.convert(np.asarray(tile))
+        # A PNG may name one gray as see-through; it lies on white, as alpha does.
+        gray = gray if transparent is None else np.where(np.asarray(tile) == transparent, white, gray)
+        array[place] = gray[:, :, None]
+    return array
+
+
+def _from_16_bits(values: Array) -> Array:
+    return np.rint(values / 257.0).astype(np.uint8)
 
 
 def _as_bytes(array: Array, name: str, keep_fractions: bool = False) -> Array:
     """Numbers as uint8, or fractions as float32, by the rule of `load_image`; or a ValueError that says what came."""
     if array.dtype == np.uint8:
         return array
-    if array.dtype == np.bool_:
-        return array * np.uint8(255)
-    low, high = array.min(), array.max()
-    expected = f"Expected {name} to hold whole numbers in 0..255, or floats in 0..1; got {array.dtype} in {low}..{high}"
+    # Of all at once, float64 would take 8 times the memory.
+    flags: Any = ("external_loop", "buffered")
+
+    def values() -> Iterator[Array]:
+        with np.nditer([array], flags, [["readonly"]], buffersize=2**20) as parts:
+            yield from parts
+
+    rule = _rule(values, name, keep_fractions)
+    found = np.empty_like(array, rule.dtype, subok=False)
+    with np.nditer((array, found), flags, [["readonly"], ["writeonly"]], buffersize=2**20) as both:
+        for part, place in both:
+            place[...] = rule.convert(part)
+    return found
+
+
+class Rule(NamedTuple):
+    """How numbers become pixels, and of which dtype."""
+
+    dtype: Any
+    convert: Callable[[Array], Array]
+
+
+def _rule(parts: Callable[[], Iterable[Array]], name: str, keep_fractions: bool) -> Rule:
+    """The rule of `load_image` for the numbers of an array, whose parts come as often as asked."""
+    dtype = next(iter(parts())).dtype
+    if dtype == np.bool_:
+        return Rule(np.uint8, lambda values: values * np.uint8(255))
+    low, high = np.min([values.min() for values in parts()]), np.max([values.max() for values in parts()])
+    expected = f"Expected {name} to hold whole numbers in 0..255, or floats in 0..1; got {dtype} in {low}..{high}"
     if not (low >= 0 and high <= 255):
         remedy = "Scale them first (16 bits: divide by 257 and round), or pass what is normalized as pixel_values."
         raise ValueError(f"{expected}. {remedy}")
-    if array.dtype.kind != "f":
-        return array.astype(np.uint8)
-    if np.allclose(array, np.trunc(array)):
+    if dtype.kind != "f":
+        return Rule(np.uint8, lambda values: values.astype(np.uint8))
+    if keep_fractions and high <= 1:
+        return Rule(np.float32, lambda values: values.astype(np.float32))
+    if all(np.allclose(values, np.trunc(values)) for values in parts()):
         if high == 1:
             raise ValueError(
                 f"{expected}, which could be white or 1 of 255. Pass booleans or multiply by 255 if 1 is white, and "
                 "convert to uint8 if not."
             )
-        return array.astype(np.uint8)
+        return Rule(np.uint8, lambda values: values.astype(np.uint8))
     if high > 1:
         raise ValueError(f"{expected}, not all whole. Round them and convert to uint8, or divide by 255.")
-    return array.astype(np.float32) if keep_fractions else bytes_of(array)
+    return Rule(np.uint8, bytes_of)
 
 
 def bytes_of(fractions: Array) -> Array:

@@ -5,7 +5,7 @@ A notebook shows it after `%matplotlib inline`, `figure.savefig("attention.png")
 pixels. The attentions are those of `forward(..., output_attentions=True)`, or
 `trace.matching("blocks.*.attention.probabilities")`, of one image.
 
-matplotlib is imported inside the functions: pip install matplotlib.
+matplotlib is imported inside the functions; it is in the extra plots.
 """
 
 from collections.abc import Mapping, Sequence
@@ -508,7 +508,7 @@ def _matplotlib(name: str) -> ModuleType:
         import matplotlib.patheffects
         import matplotlib.ticker
     except ImportError as error:
-        raise ValueError("Figures need matplotlib, which is not installed: pip install matplotlib.") from error
+        raise ValueError(f"Figures need matplotlib, which is not installed: {checks.install('plots')}.") from error
     module: Any = matplotlib
     for part in name.split("."):
         module = getattr(module, part)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from deit_ref.training.answers import Answers, confusion, interval, shares, worst_mistakes
+from deit_ref.training.answers import Answers, confusion, details, interval, shares, worst_mistakes
 
 NAMES = ("ant", "bee", "cat", "dog")
 
@@ -46,3 +46,23 @@ def test_the_interval_is_wilsons(photos, share):
     expected = binomtest(right, photos).proportion_ci(0.95, method="wilson")
     # 1.96 is the rounded quantile
     assert interval(right, photos) == pytest.approx((expected.low, expected.high), abs=1e-4)
+
+
+def test_details_by_hand():
+    """Most photos are of one class, most answers are another, and one class is answered and never photographed."""
+    found = answers([0, 0, 0, 1, 2], [1, 1, 0, 1, 3], [0.9, 0.6, 0.8, 0.7, 0.95])
+    told = details(found, NAMES, [f"{i}.jpg" for i in range(5)], mistakes=2)
+    assert told["right"] == 2
+    assert told["interval"] == list(interval(2, 5))
+    assert told["most_frequent"] == {"class": NAMES[0], "share": 0.6}
+    assert told["confusion"] == {
+        "classes": list(NAMES[:4]),
+        "counts": [[1, 2, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]],
+    }
+    assert told["mistakes"] == [
+        {"photo": "4.jpg", "class": NAMES[2], "answer": NAMES[3], "probability": 0.95},
+        {"photo": "0.jpg", "class": NAMES[0], "answer": NAMES[1], "probability": 0.9},
+    ]
+    alone = details(answers([1], [1]), NAMES, ["a.jpg"])
+    assert alone["confusion"] == {"classes": [NAMES[1]], "counts": [[1]]}
+    assert alone["mistakes"] == []

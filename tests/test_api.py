@@ -657,6 +657,30 @@ def test_a_fingerprint_sees_every_single_bit(dtype, layout):
     assert fingerprint([tensor]) != before
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("size", [6, 4096, 20_000])
+def test_a_fingerprint_sees_changes_that_could_cancel(dtype, size):
+    """Signs are the highest bits, which a sum of odd multiples takes in pairs; halves change one bit everywhere."""
+    values = torch.from_numpy(np.random.default_rng(0).standard_normal(size)).to(getattr(torch, dtype))
+    changed = {"as it was": values}
+    for name, places in {"all": slice(None), "two": [1, 5], "every fourth": slice(3, None, 4)}.items():
+        for factor in (-1, 0.5):
+            changed[f"{name} times {factor}"] = values.clone()
+            changed[f"{name} times {factor}"][places] *= factor
+    found = [fingerprint([tensor]) for tensor in changed.values()]
+    assert len(set(found)) == len(changed)
+    assert found == [(arrays._of_tensor(tensor),) for tensor in changed.values()]
+
+
+def test_a_fingerprint_sees_words_that_change_places():
+    """Word (i, j) of a table is not counted as word (j, i) is."""
+    square = torch.from_numpy(np.random.default_rng(0).standard_normal((8, 4096)))
+    before = fingerprint([square])
+    for i, j in ((0, 1), (2, 5), (3, 7)):
+        square[i, j], square[j, i] = square[j, i].clone(), square[i, j].clone()
+        assert fingerprint([square]) != before
+
+
 def test_what_shares_its_memory_is_not_looked_at(monkeypatch):
     """NumPy weights on torch in float32 are the same memory: no time is spent on a fingerprint."""
     chosen = random_weights()
@@ -771,8 +795,8 @@ def test_without_torch_the_message_says_what_to_do():
     lines = "\n".join(line[8:] for line in code.splitlines())
     result = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     first, second = result.stdout.splitlines()
-    assert re.search(r"needs PyTorch, .*pip install torch, or use backend='numpy'", first)
-    assert re.search(r"needs PyTorch, .*pip install torch", second)
+    assert re.search(r"needs PyTorch, .*use backend='numpy', or pip install 'deit_ref\[torch\]'", first)
+    assert re.search(r"needs PyTorch, .*pip install 'deit_ref\[torch\]'.*CPU build", second)
 
 
 # --- preprocess
@@ -890,3 +914,44 @@ def test_compare_chooses_backends_and_traces_itself(weights, option):
     (name,) = option
     with pytest.raises(ValueError, match=rf"compare runs both backends .*: leave {name} out"):
         deit_ref.compare(weights["classification"], pixel_values=PIXELS, **option)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_how_photos_are_read_is_the_processings_to_say(backend, tmp_path):
+    """Turned or not, converted or not, and which axis holds the channels, through preprocess and forward alike."""
+    from PIL import Image
+
+    photo = np.random.default_rng(0).integers(0, 256, (3, 4, 3), np.uint8)
+    exif = Image.Exif()
+    exif[274] = 8
+    Image.fromarray(photo).save(tmp_path / "turned.png", exif=exif)
+    as_it_is = {"do_resize": False, "do_center_crop": False, "do_normalize": False, "do_rescale": False}
+    options = {"backend": backend, "data_format": "channels_last"}
+
+    def seen(image, **changes):
+        return as_numpy(deit_ref.preprocess(image, ImageProcessing(**as_it_is, **changes), **options))[0]
+
+    np.testing.assert_array_equal(seen(tmp_path / "turned.png"), photo)
+    np.testing.assert_array_equal(seen(tmp_path / "turned.png", apply_exif=True), np.rot90(photo))
+    np.testing.assert_array_equal(seen(photo, input_data_format="channels_last"), photo)
+    np.testing.assert_array_equal(
+        seen(photo[:, :3], input_data_format="channels_first"), photo[:, :3].transpose(1, 2, 0)
+    )
+    np.testing.assert_array_equal(seen(photo[:, :, 0], do_convert_rgb=False), photo[:, :, :1])
+    model = random_weights(dataclasses.replace(TINY, image_size=(4, 3), patch_size=1))
+    processing = ImageProcessing(do_resize=False, do_center_crop=False, apply_exif=True)
+    upright = deit_ref.forward(model, np.rot90(photo).copy(), image_processing=dataclasses.replace(
+        processing, input_data_format="channels_last"), backend=backend)  # fmt: skip
+    turned = deit_ref.forward(model, tmp_path / "turned.png", image_processing=processing, backend=backend)
+    assert (as_numpy(turned.logits) == as_numpy(upright.logits)).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_attention_mask_is_as_long_as_the_tokens_of_these_images(backend):
+    model, pixels = random_weights(), random_pixels(dataclasses.replace(TINY, image_size=(40, 48)))
+    options = {"pixel_values": pixels, "backend": backend, "interpolate_pos_encoding": True}
+    plain = deit_ref.forward(model, **options)
+    masked = deit_ref.forward(model, attention_mask=np.ones((2, 2 + 5 * 6)), **options)
+    np.testing.assert_allclose(as_numpy(masked.logits), as_numpy(plain.logits), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"attention_mask must have the shape \(2, 32\)"):
+        deit_ref.forward(model, attention_mask=np.ones((2, 18)), **options)

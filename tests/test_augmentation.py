@@ -393,3 +393,50 @@ def test_what_a_resized_crop_refuses(options, message):
     image = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match=message):
         random_resized_crop(image, options.pop("size", (4, 4)), generator=np.random.default_rng(0), **options)
+
+
+def test_each_operation_hands_bytes_to_the_next():
+    """As Pillow's do: what is between two bytes, or beyond them, is rounded or cut before the next one sees it."""
+    images = torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    together, one_by_one = (torch.Generator().manual_seed(3) for _ in range(2))
+    expected = images
+    for _ in range(3):
+        expected = rand_augment(expected, num_ops=1, magnitude=9, generator=one_by_one)
+    assert torch.equal(rand_augment(images, num_ops=3, magnitude=9, generator=together), expected)
+
+
+def test_of_two_mixings_each_draws_by_its_own_alpha():
+    """Mixup by shares that hardly leave 0 and 1, cutmix by half of the photo, but for what the border cuts off."""
+    images, targets = torch.stack([torch.zeros(3, 64, 64), torch.ones(3, 64, 64)]), torch.eye(2)
+    for switch in (0.0, 1.0):
+        for seed in range(20):
+            draw = torch.Generator().manual_seed(seed)
+            _, mixed = mix(images, targets, mixup=1e-3, cutmix=1e5, switch=switch, generator=draw)
+            share = float(mixed[0, 0])
+            assert 0.45 < share < 0.9 if switch else min(share, 1 - share) < 0.02
+
+
+def test_a_rectangle_is_smaller_than_a_photo_that_is_not_square():
+    """Of a wide photo and of a tall one; where none of ten fits, the photo stays."""
+    for shape in ((8, 64), (64, 8)):
+        gone = (erase(torch.zeros(400, 1, *shape), probability=1.0, generator=seeded()) != 0)[:, 0]
+        assert gone.any(dim=2).sum(dim=1).max() < shape[0]
+        assert gone.any(dim=1).sum(dim=1).max() < shape[1]
+        assert gone.flatten(1).any(dim=1).float().mean() > 0.9
+
+
+def test_contrast_moves_from_a_whole_mean():
+    """Pillow's degenerate image is of one byte: 100 here, where the mean is 100.25."""
+    gray = torch.tensor([100.0, 100, 100, 101]).reshape(1, 1, 2, 2).expand(1, 3, 2, 2)
+    out = OPERATIONS["contrast"](gray, torch.ones(1, 1, 1, 1), -torch.ones(1, 1, 1, 1))
+    torch.testing.assert_close(out, 0.9 * 100 + 0.1 * gray)
+
+
+def test_between_two_pixels_four_have_a_say():
+    """torch's cubic kernel half way between two pixels, along a line that is bright in one place."""
+    photo = torch.zeros(1, 3, 5, 20)
+    photo[:, :, :, 10] = 64.0
+    half = torch.full((1, 1, 1, 1), 0.5 / (0.45 * 20))
+    out = OPERATIONS["translate_x"](photo, half, torch.ones(1, 1, 1, 1))[0, 0, 2]
+    assert out[8:12].tolist() == pytest.approx([-6, 38, 38, -6], abs=1e-3)
+    assert out[3:8].abs().max() < 1e-3

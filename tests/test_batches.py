@@ -12,7 +12,12 @@ from tiny_data import EVERYTHING, PLAIN, write_photos
 
 import deit_ref
 from deit_ref.data.opening import open_images
-from deit_ref.training.batches import Batches, epoch_order, mean_and_std, step_seed
+from deit_ref.image_processing import ImageProcessing
+from deit_ref.training.augmentation import erase, padded_crop, random_flip, random_resized_crop
+from deit_ref.training.batches import Batch, Batches, epoch_order, mean_and_std, step_seed
+from deit_ref.training.mixing import mix, smooth_labels
+from deit_ref.training.prepared import kept, of_channels, prepared
+from deit_ref.training.randaugment import rand_augment
 from deit_ref.training.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -173,3 +178,86 @@ def test_parts_of_larger_photos_differ_within_a_batch(photos):
     batch = one(0)
     assert one.indices(0)[0] == one.indices(0)[1]
     assert not torch.equal(batch.pixel_values[0], batch.pixel_values[1])
+
+
+# No value is a default of a function or of a recipe, and no two are alike: what does not arrive shows.
+UNUSUAL = {
+    "padding": 3,
+    "flip": 0.7,
+    "rand_augment": 1,
+    "magnitude": 3,
+    "erasing": 0.6,
+    "label_smoothing": 0.2,
+    "mixup": 0.3,
+    "cutmix": 2.5,
+    "mix_probability": 0.8,
+    "mix_switch": 0.7,
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("crop", ["padded", "resized", "none"])
+def test_a_batch_is_its_photos_after_all_that_the_recipe_says_and_nothing_else(photos, crop, channels):
+    """Step by step, in the order of the original, from the run's seed, the step and the process alone."""
+    images = photos["small"]
+    images = dataclasses.replace(images, read=lambda i: photos["small"].read(i)[:, :, :channels])
+    recipe, processing = (
+        Recipe(**{**EVERYTHING, **UNUSUAL, "crop": crop}),
+        ImageProcessing(image_mean=0.25, image_std=2.0),
+    )
+    one = Batches(images, recipe, processing, channels=channels, seed=5, device=CPU, rank=1, world=2)
+    if crop != "resized":  # photos of 16 x 16 stay as they are
+        one.images = images
+    for step in range(8):
+        order = np.repeat(np.random.default_rng([5, step // 2]).permutation(15), 2)[:15]
+        indices = order[6 * (step % 2) : 6 * (step % 2) + 6][1::2]
+        seed = step_seed(5, 1, step, 1)
+        generator = torch.Generator().manual_seed(seed)
+        found = [images.read(i) for i in indices]
+        if crop == "resized":
+            draws = [np.random.default_rng([seed, place]) for place in range(3)]
+            found = [random_resized_crop(x, (16, 16), generator=draw) for x, draw in zip(found, draws, strict=True)]
+        x = torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
+        if crop == "padded":
+            x = padded_crop(x, padding=3, generator=generator)
+        x = random_flip(x, probability=0.7, generator=generator)
+        colors = x.expand(-1, 3, -1, -1).contiguous()
+        x = rand_augment(colors, num_ops=1, magnitude=3, generator=generator)[:, :channels]
+        x = erase((x.float() / 255 - 0.25) / 2.0, probability=0.6, generator=generator)
+        targets = smooth_labels(torch.from_numpy(images.labels[indices]), num_classes=3, smoothing=0.2)
+        expected = mix(x, targets, mixup=0.3, cutmix=2.5, probability=0.8, switch=0.7, generator=generator)
+        assert same(one(step), Batch(*expected)), step
+
+
+def test_a_last_batch_that_is_not_full_is_left_out(photos):
+    one = batches(photos["small"], PLAIN, batch_size=4)
+    assert one.steps_per_epoch == 3
+    assert [len(one.indices(step)) for step in range(6)] == [4] * 6
+
+
+@pytest.mark.parametrize("size", [20, 24])
+def test_photos_made_ready_beforehand_end_as_those_that_are_not(photos, size):
+    """Bit for bit, where a crop takes something away and where it adds something; and cut once, not again."""
+    images = photos["mixed"]
+    processing = ImageProcessing(size=(size, 26), crop_size=22, image_mean=(0.1, 0.2, 0.3))
+    ready, values = prepared(images, processing)
+    expected = deit_ref.preprocess([images.read(i) for i in range(len(images))], processing)
+    found = [ready.read(i) for i in range(len(images))]
+    assert {(x.shape, x.dtype.name) for x in found} == {((22, 22, 3), "uint8")}
+    np.testing.assert_array_equal(deit_ref.preprocess(found, values), expected)
+    assert (values.do_resize, values.do_center_crop) == (False, False)
+
+
+def test_photos_are_kept_as_long_as_all_of_them_fit(photos):
+    images, size = photos["small"], 15 * 16 * 16 * 3
+    for most, reads_again in ((size, False), (size - 1, True)):
+        calls = []
+        counted = dataclasses.replace(images, read=lambda i, calls=calls: calls.append(i) or images.read(i))
+        ready = kept(counted, most=most)
+        calls.clear()
+        np.testing.assert_array_equal(ready.read(14), images.read(14))
+        assert bool(calls) == reads_again
+    np.testing.assert_array_equal(of_channels(images, 3).read(1), images.read(1))
+    for channels in (1, 4):
+        with pytest.raises(ValueError, match=f"has 3 channels, the weights want {channels}"):
+            of_channels(images, channels).read(0)

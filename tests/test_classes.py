@@ -42,8 +42,15 @@ def test_no_shared_name_is_taken_in_order_and_said():
 def test_unknown_classes_are_named_with_a_hint():
     with pytest.raises(ValueError, match=r"know 3 classes \(cat, dog, frog\), and not toad: expected .* names\.$"):
         labelled_as(photos("cat", "toad"), KNOWN, 3)
-    with pytest.raises(ValueError, match="know 5 classes, and not x, y: expected"):
+    with pytest.raises(
+        ValueError,
+        match=r"know 5 classes by their places alone, .* are x, y: call each by its place, LABEL_0 to LABEL_4, or",
+    ):
         labelled_as(photos("x", "y"), None, 5)
+    found, said = labelled_as(photos("LABEL_1", "LABEL_4"), None, 5)
+    assert [found.class_names[label] for label in found.labels] == ["LABEL_4", "LABEL_1"]
+    assert found.labels.tolist() == [4, 1]
+    assert "2 of the 5 classes" in said
     # Sorted names of another spelling need not stand in the same order.
     with pytest.raises(ValueError, match="Only the spelling differs of 'Dog' and 'dog', 'FROG' and 'frog': rename"):
         labelled_as(photos("Dog", "FROG", "cat"), KNOWN, 3)
@@ -89,3 +96,16 @@ def test_classes_that_differ():
         check_same_classes(photos("a", "b"), photos("b", "a"))
     with pytest.raises(ValueError, match="Only the spelling differs of 'Red fox' and 'red_fox': rename"):
         check_same_classes(photos("cat", "red_fox"), photos("Red fox", "cat"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Straße", "STRASSE"), ("ｃａｔ", "cat"), ("tabby-cat", "Tabby cat"), ("tabby_cat", "tabbycat")]
+)
+def test_names_of_one_spelling_are_told(one, other):
+    assert (
+        spelled_alike((one,), (other,)) == f" Only the spelling differs of {one!r} and {other!r}: rename the folders."
+    )
+    assert alike_among((one, "dog", other)).startswith(
+        f"only the spelling differs of the classes {one!r} and {other!r}"
+    )
+    assert spelled_alike((one,), (one, other)) == alike_among((one, "dog")) == ""

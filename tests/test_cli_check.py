@@ -266,7 +266,7 @@ def test_exif_turns_photos_upright(command, capsys, tmp_path, weights):
 
     def answer(name, *words):
         out = tmp_path / f"out{pictures.get(command, '')}"
-        words = (*words, *(("--out", out) if command in pictures else ()))
+        words = (*words, *(("--out", out, "--force") if command in pictures else ()))
         code, printed, err = run(capsys, command, tmp_path / f"{name}.png", "--weights", weights, *words)
         assert code == 0
         return (out.read_bytes() if command in pictures else printed.replace("turned", "upright")), err

@@ -111,6 +111,17 @@ def test_photos_of_some_of_the_classes_are_judged(capsys, photos, tuned, tmp_pat
     for wrong in found["mistakes"]:
         assert wrong["class"] in wrong["photo"]
         assert wrong["class"] != wrong["answer"]
+    shutil.rmtree(tmp_path / "test" / "mug")
+    code, text, err = run(capsys, *words)
+    assert code == 0
+    assert "of 1 of the 3 classes that the weights know: shoe." in err
+    assert text.startswith("7 photos, split test\n")
+    for path in list((tmp_path / "test" / "shoe").iterdir())[1:]:
+        path.unlink()
+    assert run(capsys, *words)[1].startswith("1 photo, split test\n")
+    code, text, err = run(capsys, "evaluate", tmp_path / "test", "--split", "test", "--weights", tuned[0])
+    assert (code, text.splitlines()[0]) == (0, "1 photo, split test")
+    assert "deit-ref: test: 1 photo of 1 class (shoe 1) in " in err
     (tmp_path / "test" / "shoe").rename(tmp_path / "test" / "Shoe")
     assert_one_line_error(run(capsys, *words), "Only the spelling differs of 'Shoe' and 'shoe': rename the folders")
 

@@ -64,6 +64,9 @@ def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+UNTOLD = {"preprocessor_config.json", "lock", ".lock"}  # of the weights, and of the run while it runs
+
+
 @pytest.mark.parametrize("name", ["teacher", "student", "simmim", "classic", "both"])
 def test_a_run_prints_each_epoch_and_what_to_do_next(runs, name):
     home, found = runs
@@ -80,6 +83,9 @@ def test_a_run_prints_each_epoch_and_what_to_do_next(runs, name):
             assert f"accuracy {line['accuracy']:.2%}, test top-1 {test['top1']:.2%}" in text
     following = {"teacher": "--teacher", "simmim": "--weights"}.get(name, "classify photo.jpg --weights")
     assert f"{following} {home / name}" in found[name].stdout
+    (last,) = (line for line in printed if line.startswith(f"{home / name}: the "))
+    told = {*last.removesuffix(".").replace(" and ", ", ").split(", ")[1:]}
+    assert told == {path.name for path in (home / name).iterdir()} - {"config.json", "model.safetensors"} - UNTOLD
     assert "step/s" not in found[name].stderr  # a progress bar is for terminals
     with Image.open(home / name / "metrics.png") as picture:
         assert picture.size[0] == (780 if name == "simmim" else 1560)
@@ -127,6 +133,14 @@ def test_evaluate_of_the_other_split_and_of_hidden_patches(capsys, data, runs):
     found = json.loads(run(capsys, *words, "--json")[1])
     for name in ("masked_l1", "mean_color", "neighbors"):
         assert found[name] == pytest.approx(last[name], rel=1e-4)
+    for option, value in (("--mask-ratio", 0.5), ("--block", 1)):
+        result = run(capsys, "evaluate", data, "--weights", home / "student", option, value)
+        assert_one_line_error(result, f"{option} is of weights that guess hidden patches, and these classify")
+    for name in ("student", "simmim"):
+        result = run(capsys, "evaluate", data, "--weights", home / name, "--seed", 0)
+        assert_one_line_error(
+            result, "--seed chooses what --val-split holds out: add --val-split R, or leave out --seed"
+        )
     out = run(capsys, *words, "--mask-ratio", 0.25)[1]
     assert out.startswith("12 photos, split test, 25% hidden in squares of 2x2 patches\n")
     assert f"{found['masked_l1']:.4f}" not in out  # another share hidden is another number

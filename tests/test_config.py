@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import TINY, configs
 
+from deit_ref import checks
 from deit_ref.config import DeiTConfig
 from deit_ref.image_processing import MAX_PIXELS, RESAMPLING, ImageProcessing
 from deit_ref.variants import VARIANTS
@@ -486,3 +487,57 @@ def test_configs_are_frozen():
     for value in (TINY, ImageProcessing()):
         with pytest.raises(dataclasses.FrozenInstanceError):
             value.size = 3
+
+
+def test_null_in_a_file_is_what_is_not_there():
+    """Of every field, for models and for both processors; and what is not null is taken, false and 0 too."""
+    for kind in ("deit", "vit"):
+        names = {field.name for field in dataclasses.fields(DeiTConfig)} - {"distilled"}
+        nulls = dict.fromkeys([*names, "id2label", "label2id", "chunk_size_feed_forward"])
+        assert DeiTConfig.from_dict({**nulls, "model_type": kind}) == DeiTConfig(distilled=kind == "deit")
+    fields = [field.name for field in dataclasses.fields(ImageProcessing)]
+    for kind in ("DeiTImageProcessor", "ViTImageProcessor", "ViTFeatureExtractor"):
+        bare = ImageProcessing.from_dict({"image_processor_type": kind})
+        assert ImageProcessing.from_dict({**dict.fromkeys(fields), "image_processor_type": kind}) == bare
+        assert ImageProcessing.from_dict({"feature_extractor_type": kind, "image_processor_type": None}) == bare
+    off = ImageProcessing.from_dict({"image_processor_type": "ViTImageProcessor", "do_resize": False, "image_mean": 0})
+    assert (off.do_resize, off.image_mean) == (False, 0)
+    assert DeiTConfig.from_dict({"num_hidden_layers": 0, "qkv_bias": False}).num_hidden_layers == 0
+
+
+@pytest.mark.parametrize("name", ["size", "crop_size"])
+def test_limits_of_size_are_what_is_still_taken(name):
+    side = 4096
+    for value in (side, (1, side * side), {"height": side * side, "width": 1}):
+        ImageProcessing(**{name: value})
+    for value in (side + 1, (2, side * side), {"height": 1, "width": side * side + 1}):
+        with pytest.raises(ValueError, match=f"^{name} must ask for at most 16,777,216 pixels"):
+            ImageProcessing(**{name: value})
+    wide = ImageProcessing(size={"shortest_edge": 64})
+    assert wide.resized_shape(1, 4096) == (64, 64 * 4096)
+    with pytest.raises(ValueError, match="more than 16,777,216 pixels"):
+        wide.resized_shape(1, 4097)
+
+
+@pytest.mark.parametrize("value", [0, 0.999999])
+def test_dropout_lies_in_0_up_to_1(value):
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "layer_norm_eps"):
+        assert getattr(DeiTConfig(**{name: value}), name) == value
+        for wrong in (1, -1e-9):
+            with pytest.raises(ValueError, match=rf"{name} must lie in \[0, 1\)"):
+                DeiTConfig(**{name: wrong})
+
+
+def test_checks_take_what_lies_on_their_limits():
+    assert [checks.fraction("x", value) for value in (0, 0.5, 1)] == [0.0, 0.5, 1.0]
+    for wrong in (-5e-324, 1.0000000000000002):
+        with pytest.raises(ValueError, match=r"x must lie in \[0, 1"):
+            checks.fraction("x", wrong)
+    assert checks.number("x", 2, low=2, high=3) == 2
+    for value, includes_low in ((2, False), (3, True), (3, False), (float("nan"), True)):
+        with pytest.raises(ValueError, match="x must lie in"):
+            checks.number("x", value, low=2, high=3, includes_low=includes_low)
+    assert (checks.integer("x", 1), checks.integer("x", 0, minimum=0), checks.pair("x", 1)) == (1, 0, (1, 1))
+    for minimum in (0, 1, 7):
+        with pytest.raises(ValueError, match=f"x must be at least {minimum}"):
+            checks.integer("x", minimum - 1, minimum=minimum)

@@ -354,3 +354,35 @@ def test_helpers_stand_in_the_notebook_before_the_task_that_needs_them():
         "split_heads", "try_split_heads", "test_split_heads",
         "given_multi_head_attention", "encoder_block", "try_encoder_block", "test_encoder_block",
     ]  # fmt: skip
+
+
+def test_points_of_an_assignment_are_those_of_its_tasks():
+    for assignment in assignments():
+        assert assignment.points == sum(task.points for task in assignment.tasks) > len(assignment.tasks)
+    assert ASSIGNMENT.points == 20
+
+
+def test_a_wrong_result_that_no_known_mistake_gives_is_not_called_one():
+    for task in ASSIGNMENT.tasks:
+        for case in task.cases(seeded(3, task)):
+            expected = check.answers(reference(task.function), case)
+            verdict = judge(task, case, Answer(arrays=tuple(1.0001 * array for array in expected)))
+            assert not verdict.right
+            assert "It looks like" not in verdict.message
+            assert "numbers are wrong" in verdict.message
+
+
+def test_what_is_cut_begins_with_its_comments_and_decorators(tmp_path, monkeypatch):
+    text = "import math\n\n# Two lines\n# of words.\nX = 3\n\n\n@wrapped\n@twice\ndef f(x):\n    return X * x\n"
+    (tmp_path / "patches.py").write_text(text)
+    monkeypatch.setattr(cut, "files", lambda package: tmp_path)
+    found = cut.chapter.__wrapped__("patches")
+    assert found.imports == {"math": "import math"}
+    assert found.items["X"].text == "# Two lines\n# of words.\nX = 3"
+    assert found.items["f"].text == "@wrapped\n@twice\ndef f(x):\n    return X * x"
+
+
+def test_of_several_wrong_numbers_the_first_is_shown():
+    expected, got = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(2, 3)
+    got[0, 2], got[1, 1] = 7.0, 9.0
+    assert difference((expected,), (got,), 1e-6) == ("2 of 6 numbers are wrong; first, at [0, 2], expected 2, got 7.")

@@ -756,3 +756,109 @@ def test_the_students_notebook_runs_up_to_the_first_task(course, tmp_path):
     )
     with pytest.raises(CellExecutionError, match="assignment 3, task 1: softmax"):
         client.execute()
+
+
+def test_a_decorator_goes_with_what_it_decorates():
+    text = "def twice(f):\n    return lambda: 2 * f()\n\n@twice\n@twice  # again\ndef g():\n    return 5\n"
+    for cells in ([text], [text + "x = 1; y = 2"], text.split("\n\n")):
+        assert code(*cells)[1]["g"]() == 20
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "if True:\n    {}\nelse:\n    call()",
+        "try:\n    {}\nexcept ImportError:\n    call()",
+        "try:\n    {}\nexcept ImportError:\n    pass\nexcept OSError:\n    call()",
+        "try:\n    {}\nexcept ImportError:\n    pass\nelse:\n    call()",
+        "try:\n    {}\nfinally:\n    call()",
+        "if True:\n    {}\n    if True:\n        call()",
+    ],
+)
+def test_of_a_block_all_that_would_run_must_be_a_definition(block):
+    """A call anywhere in it leaves all of it out; without, what it defines stays."""
+    found, names = code(block.format("import math"), "def call():\n    raise SystemExit")
+    assert "math" not in names
+    assert found.names == {"call"}
+    found, names = code(block.replace("call()", "x = 1").format("import math"), "def f():\n    return math.pi")
+    assert 3 < names["f"]() < 4
+
+
+def test_a_total_is_the_sum_of_hundredths(solution, monkeypatch):
+    monkeypatch.setattr(grade, "points_of", lambda task, right, cases: 0.1 if task.name in TASKS[:3] else 1.15)
+    assert graded(solution)["total"] == 3.75
+    monkeypatch.setattr(grade, "points_of", lambda task, right, cases: 0.1 if task.name in TASKS[:3] else 0.0)
+    assert graded(solution)["total"] == 0.3  # in binary their sum is a little more
+
+
+def test_what_is_remembered_belongs_to_one_submission_and_one_plan():
+    """A grade comes back only if all that it came from is the same: each part of it, changed alone, makes another."""
+    one = Submission("ann", NAME, "student.py", b"x = 1")
+    same = [grade._key(PLAN, one), grade._key(plan(ASSIGNMENT, seed=SEED, limits=PLAN.limits), one._replace())]
+    plans = {"seed": SEED + 1, "isolated": False, "limits": Limits(seconds=3.0), "assignment": find_assignment("a1")}
+    parts = {"student": "bea", "place": "a.py", "content": b"x = 2", "problem": "none", "others": ("b.py",)}
+    others = [grade._key(PLAN._replace(**{name: value}), one) for name, value in plans.items()]
+    others += [grade._key(PLAN, one._replace(**{name: value})) for name, value in parts.items()]
+    assert len({*same}) == 1
+    assert len({same[0], *others}) == 1 + len(plans) + len(parts)
+
+
+def test_students_may_hand_in_different_assignments(tmp_path, solution, empty):
+    """One table of what anybody handed in; who did not has 0 points, and what nobody handed in is not there."""
+    others = find_assignment("a5")
+    put(tmp_path, f"class/ann/{NAME}/student.py", solution)
+    put(tmp_path, f"class/bea/{others.name}/student.py", cut.release(messages(others), solved=True).student)
+    plans = [plan(each, seed=SEED) for each in (find_assignment("a1"), ASSIGNMENT, others)]
+    count, results = grade_all(tmp_path / "class", tmp_path / "grades.csv", plans, jobs=2)
+    done = list(results)
+    write_table(done, tmp_path / "grades.csv")
+    totals = {(each["student"], each["assignment"]): each["total"] for each in done}
+    assert count == len(done) == 4
+    assert totals == {("ann", NAME): 20, ("bea", NAME): 0, ("ann", others.name): 0, ("bea", others.name): others.points}
+    with open(tmp_path / "grades.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [*rows[0]] == [
+        "student",
+        "assignment",
+        *TASKS,
+        *(task.name for task in others.tasks),
+        "total",
+        "out of",
+        "note",
+    ]
+    for row in rows:
+        own = TASKS if row["assignment"] == NAME else [task.name for task in others.tasks]
+        assert {
+            name for name in row if row[name] and name not in ("student", "assignment", "total", "out of", "note")
+        } == {*own}
+        assert float(row["total"]) == pytest.approx(sum(float(row[name]) for name in own))
+
+
+def test_a_folder_goes_before_a_zip_of_the_same_student_and_may_be_called_like_one(tmp_path):
+    put(tmp_path, "ann/student.py", "x = 1")
+    put(tmp_path, "ann.zip", packed({"student.py": "x = 2"}))
+    put(tmp_path, "bea.zip/student.py", "x = 3")
+    found = {name: read(name, path, NAME) for name, path in students(tmp_path).items()}
+    assert {name: one.content for name, one in found.items()} == {"ann": b"x = 1", "bea": b"x = 3"}
+
+
+def test_of_two_depths_of_a_zip_the_upper_is_taken_and_the_other_named(tmp_path):
+    put(tmp_path, "ann.zip", packed({"old/deep/student.py": "x = 1", "new/student.py": "x = 2"}))
+    assert read("ann", tmp_path / "ann.zip", NAME).content == b"x = 2"
+    put(tmp_path, "bea.zip", packed({f"{NAME}.py": "x = 3", f"{NAME}/student.py": "x = 4"}))
+    found = read("bea", tmp_path / "bea.zip", NAME)
+    assert (found.place, found.content, found.others) == (f"{NAME}.py", b"x = 3", (f"{NAME}/student.py", "student.py"))
+
+
+def test_many_cells_are_too_long_together(monkeypatch):
+    monkeypatch.setattr(submission, "CODE_BYTES", 100)
+    script = "# %%\n" + "# %%\n".join(["x = 1\n" * 8] * 2)  # 48 letters each
+    assert module(Submission("ann", NAME, "x.py", script.encode())).problems == ()
+    with pytest.raises(ValueError, match="at most 100 letters of code, got 144"):
+        module(Submission("ann", NAME, "x.py", (script + "# %%\n" + "x = 1\n" * 8).encode()))
+
+
+def test_utf16_of_either_byte_order():
+    for order, mark in (("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff")):
+        found = module(Submission("ann", NAME, "x.py", mark + "def f():\n    return 'é'\n".encode(order)))
+        assert found.names == {"f"}

@@ -1,5 +1,6 @@
 """Every layout of labelled photos, and every way it can be wrong; hostile pickles that must not run."""
 
+import dataclasses
 import io
 import os
 import shutil
@@ -17,9 +18,11 @@ from tiny_data import write_photos
 
 from deit_ref import photo_names, photos
 from deit_ref.data import images as image_sets
+from deit_ref.data import zips
 from deit_ref.data.layout import SPLITS
 from deit_ref.data.opening import look, open_images, open_splits
 from deit_ref.data.sources import ARCHIVES
+from deit_ref.image_processing import ImageProcessing
 
 
 def pixels(seed, shape=(6, 5, 3)):
@@ -517,3 +520,66 @@ def test_photos_outside_the_splits_are_counted(tmp_path):
         count, example = images.skipped["photos outside the splits"]
         assert count == 3
         assert example in ("loose.png", "more_cats/1.png")
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 33, 47])
+def test_all_photos_come_into_memory_and_the_first_other_size_is_found(count):
+    photo = np.random.default_rng(count).integers(0, 256, (count, 5, 4, 3), np.uint8)
+    images = image_sets.ImageSet(
+        np.arange(count) % 2, ("a", "b"), [f"photo {i}" for i in range(count)], lambda i: photo[i]
+    )
+    np.testing.assert_array_equal(image_sets.in_memory(images), photo)
+    for place in {count - 1, count // 2} - {0}:
+        other = dataclasses.replace(images, read=lambda i, place=place: photo[i][: 5 - (i == place)])
+        with pytest.raises(ValueError, match=f"one size, 5 x 4 as photo 0; photo {place} has 4 x 4"):
+            image_sets.in_memory(other)
+
+
+def test_files_and_orientations_go_with_the_photos(tmp_path):
+    """Of a set and of a part in another order: what is opened is the photo's own file, and it is turned if asked."""
+    photo = np.random.default_rng(0).integers(0, 256, (4, 3, 3), np.uint8)
+    exif = Image.Exif()
+    exif[274] = 8
+    for name in ("a/1.png", "a/2.png", "b/3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(photo + np.uint8(int(name[2]))).save(tmp_path / name, exif=exif)
+    stored, upright = (
+        open_images(tmp_path, "train", ImageProcessing(apply_exif=apply_exif)) for apply_exif in (False, True)
+    )
+    part = image_sets.subset(upright, [2, 0])
+    for images, numbers in ((upright, (1, 2, 3)), (part, (3, 1))):
+        for i, number in enumerate(numbers):
+            np.testing.assert_array_equal(images.read(i), np.rot90(photo + np.uint8(number)))
+            with images.open(i) as file:
+                assert file.read() == (tmp_path / f"{'aab'[number - 1]}/{number}.png").read_bytes()
+    np.testing.assert_array_equal(stored.read(0), photo + np.uint8(1))
+    digests = {images.digest for images in (upright, part, image_sets.subset(upright, [0, 2]))}
+    assert len(digests) == 3
+
+
+def test_a_digest_is_of_names_sizes_and_their_order():
+    rows = [("a/1.png", 10), ("b/2.png", 20)]
+    others = [[("a/1.png", 11), rows[1]], [("a/2.png", 10), rows[1]], rows[::-1], rows[:1], [("a/1.png", 1), ("0b", 2)]]
+    assert len({image_sets.digest_of(each) for each in (rows, *others)}) == 1 + len(others)
+    assert image_sets.digest_of(iter(rows)) == image_sets.digest_of(rows)
+
+
+def test_labelled_photos_keep_their_channels_if_they_are_not_converted(tmp_path):
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("L", (4, 5), 7).save(tmp_path / name)
+    kept = open_images(tmp_path, "train", ImageProcessing(do_convert_rgb=False))
+    assert (kept.read(0).shape, open_images(tmp_path, "train").read(0).shape) == ((5, 4, 1), (5, 4, 3))
+
+
+def test_a_photo_in_a_zip_may_have_exactly_the_limits_bytes(tmp_path, monkeypatch):
+    files = {"a/1.png": encoded(1), "b/2.png": encoded(2)}
+    write_zip(tmp_path / "d.zip", files)
+    largest = max(map(len, files.values()))
+    monkeypatch.setattr(zips, "MAX_BYTES", largest)
+    images = open_images(tmp_path / "d.zip", "train")
+    assert (len(images), images.skipped) == (2, {})
+    assert [images.read(i).shape for i in range(2)] == [(6, 5, 3)] * 2
+    monkeypatch.setattr(zips, "MAX_BYTES", largest - 1)
+    with pytest.raises(ValueError, match="larger than 64 MiB"):
+        open_images(tmp_path / "d.zip", "train")

@@ -177,3 +177,42 @@ def test_numpy_equals_torch(config, seed, dtype, masked):
     assert list(traces[0]) == list(traces[1])
     for name, value in traces[0].items():
         assert_close(traces[1][name], value, dtype, name)
+
+
+@both_backends
+def test_dropout_stands_on_the_probabilities_and_behind_each_branch(backend):
+    """Written out, with the same draws in the same order: attention, its branch, the mlp's branch, and nowhere else."""
+    config = dataclasses.replace(TINY, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.4)
+    block = random_weights(config, "features", std=0.3, dtype=np.float64).to(backend).blocks[0]
+    x = array(backend, normal(1, 2, 5, 32), "float64")
+    layers, attention, encoder = (chapter(backend, name) for name in ("layers", "attention", "encoder"))
+    draw = generator(backend, 3)
+    normed = layers.layer_norm(block.norm1, x, eps=config.layer_norm_eps)
+    branch = attention.multi_head_attention(block.attn, normed, num_heads=4, dropout_probability=0.4, generator=draw)
+    middle = x + layers.dropout(branch, probability=0.3, generator=draw)
+    normed = layers.layer_norm(block.norm2, middle, eps=config.layer_norm_eps)
+    branch = encoder.mlp(block.mlp, normed, activation=config.hidden_act)
+    expected = middle + layers.dropout(branch, probability=0.3, generator=draw)
+    for trace in (None, Trace()):  # who watches draws the same
+        out = encoder.encoder_block(block, x, config=config, generator=generator(backend, 3), trace=trace)
+        assert (as_numpy(out) == as_numpy(expected)).all()
+
+
+@both_backends
+def test_stochastic_depth_draws_after_the_dropout_of_its_branch(backend):
+    config = dataclasses.replace(TINY, hidden_dropout_prob=0.3)
+    block = random_weights(config, "features", std=0.3, dtype=np.float64).to(backend).blocks[0]
+    x = array(backend, normal(1, 6, 5, 32), "float64")
+    layers, attention, encoder = (chapter(backend, name) for name in ("layers", "attention", "encoder"))
+    draw = generator(backend, 3)
+
+    def added(z, branch):
+        branch = layers.dropout(branch, probability=0.3, generator=draw)
+        return z + layers.drop_path(branch, probability=0.4, generator=draw)
+
+    normed = layers.layer_norm(block.norm1, x, eps=config.layer_norm_eps)
+    middle = added(x, attention.multi_head_attention(block.attn, normed, num_heads=4))
+    normed = layers.layer_norm(block.norm2, middle, eps=config.layer_norm_eps)
+    expected = added(middle, encoder.mlp(block.mlp, normed, activation=config.hidden_act))
+    options = {"config": config, "drop_path_probability": 0.4, "generator": generator(backend, 3)}
+    assert (as_numpy(encoder.encoder_block(block, x, **options)) == as_numpy(expected)).all()

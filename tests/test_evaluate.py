@@ -126,3 +126,31 @@ def test_reconstruction_error_is_a_mean_over_hidden_pixels():
     assert 0.2 < found[0]["mean_color"] < 0.3  # a uniform number and its mean differ by a quarter
     for other in found[1:]:
         assert other == pytest.approx(found[0], rel=1e-5)
+
+
+def test_at_the_border_the_photo_goes_on_as_it_ends():
+    """A photo of one color is guessed, also where a corner is hidden, and beyond the border there is no black."""
+    x = torch.full((1, 1, 8, 8), 4.0)
+    mask = torch.zeros(1, 16, dtype=torch.bool)
+    mask[0, [0, 1, 7, 15]] = True
+    for guess in baselines(x, mask, patch_shape=(2, 2)):
+        torch.testing.assert_close(guess, x)
+
+
+def test_what_is_hidden_for_an_error_is_what_the_recipe_says():
+    seen = []
+
+    def model(pixel_values, *, bool_masked_pos):
+        seen.append(bool_masked_pos)
+        return MaskedImageOutput(pixel_values)
+
+    processing = ImageProcessing(size=32, crop_size=32)
+    for block, ratio, hidden in ((1, 0.25, 4), (2, 0.5, 8), (4, 0.1, 16)):
+        seen.clear()
+        recipe = Recipe(task="masked-image-modeling", mask_ratio=ratio, mask_block=block)
+        reconstruction_error(model, images(2), processing, recipe, TINY, device=CPU, batch_size=2)
+        masks = torch.cat(seen)
+        assert masks.sum(dim=1).tolist() == [hidden] * 2
+        squares = masks.reshape(2, 4 // block, block, 4 // block, block)
+        assert torch.equal(squares.any(dim=4).any(dim=2), squares.all(dim=4).all(dim=2))
+        assert len({tuple(mask.tolist()) for mask in masks}) > 1 or block > 1  # each photo has its own

@@ -43,6 +43,14 @@ def test_an_average_of_few_steps_forgets_the_weights_it_began_with():
     assert not fitted(Recipe(ema_decay=None), 90)[0].ema_warmup
 
 
+def test_an_average_may_remember_a_fifth_of_the_steps_and_a_batch_be_all_photos():
+    steps = DISTILLED.epochs * (50_000 // DISTILLED.batch_size)
+    for memory, warmed in ((steps / 5 - 1, False), (steps / 5 + 1, True)):
+        slow = DISTILLED.with_changes(ema_decay=1 - 1 / memory, ema_warmup=False)
+        assert fitted(slow, 50_000)[0].ema_warmup == warmed
+    assert fitted(DISTILLED.with_changes(batch_size=90), 90, given={"batch_size"})[0].batch_size == 90
+
+
 def test_what_was_given_is_not_changed():
     own = DISTILLED.with_changes(batch_size=90, epochs=1, warmup_epochs=0.5)
     assert fitted(own, 90, given={"batch_size", "epochs", "warmup_epochs"}) == (own, ())

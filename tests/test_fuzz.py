@@ -198,3 +198,27 @@ def test_many_pixels_do_not_fill_the_memory():
         code = script.format(*shape, backend)
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert int(result.stdout) < 1024 + 512 * (backend == "torch"), (shape, backend)
+
+
+@linux_only
+def test_deep_gray_photos_do_not_fill_the_memory():
+    """89 million pixels are 340 MiB in Pillow and 256 MiB as bytes of three channels; a copy of all of them is seen."""
+    script = (
+        "import re, numpy as np\n"
+        "from PIL import Image\n"
+        "from deit_ref.photos import load_image\n"
+        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1]) // 1024\n"
+        "before = peak()\n"
+        "image = {}\n"
+        "assert load_image(image)[-1, -1].tolist() == [{}] * 3\n"
+        "print(peak() - before)\n"
+    )
+    for image, value, limit in (
+        ("Image.new('I;16', (9459, 9459), 257)", 1, 550),
+        ("Image.new('F', (1100000, 80), 0.5)", 127, 720),
+        ("Image.new('RGBA', (1100000, 80), (9, 9, 9, 255))", 9, 720),
+        ("np.full((3, 5000, 6000), 0.5, np.float32)", 127, 550),  # 343 MiB
+    ):
+        code = script.format(image, value)
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert int(result.stdout) < limit, (image, result.stdout)

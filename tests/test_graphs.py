@@ -17,6 +17,7 @@ from strategies import TINY
 import deit_ref
 from deit_ref.torch_backend import graphs
 from deit_ref.torch_backend.model import TASKS
+from deit_ref.weights import map_weights
 
 PLAIN = {
     "interpolate_pos_encoding": False,
@@ -282,3 +283,22 @@ def test_forward_of_the_package_replays_and_converts_once(recorded):
     assert recorded == [tuple(x.shape)]
     assert deit_ref.forward(weights, pixel_values=x, backend="torch", output_attentions=True).attentions is not None
     assert len(recorded) == 1
+
+
+def test_weights_that_learn_are_captured_where_nothing_is_learned(recorded):
+    weights = new()
+    learning = map_weights(lambda array: array.clone().requires_grad_(), weights)
+    assert graphs.may_capture(weights, pixels(), PLAIN)
+    assert not graphs.may_capture(learning, pixels(), PLAIN)
+    assert not graphs.may_capture(weights, pixels().requires_grad_(), PLAIN)
+    with torch.no_grad():
+        assert graphs.may_capture(learning, pixels().requires_grad_(), PLAIN)
+
+
+def test_what_was_captured_with_interpolation_is_no_answer_without(recorded):
+    weights, x = new(), torch.randn(1, 3, 40, 48)
+    for _ in range(3):
+        deit_ref.forward(weights, pixel_values=x, backend="torch", interpolate_pos_encoding=True)
+    assert len(recorded) == 1
+    with pytest.raises(ValueError, match="made for 32x32 pixels, got 40x48"):
+        deit_ref.forward(weights, pixel_values=x, backend="torch")

@@ -473,3 +473,20 @@ def test_bad_input_is_refused_with_the_reason(backend, wrap):
         crop(image, (2, 0))
     with pytest.raises(ValueError, match=r"rounding must be one of floor, truncate, round; got 'ceil'"):
         crop(image, (2, 2), rounding="ceil")
+
+
+@pytest.mark.parametrize(("arithmetic", "row", "column"), [("pillow", 3, 2), ("torchvision", 2, 1)])
+def test_the_two_processors_pad_the_two_halves_of_an_odd_rest(arithmetic, row, column):
+    """9 x 12 pixels become 14 x 15: the slow processor begins with the larger half, the fast one with the smaller."""
+    photo = np.full((9, 12, 3), 255, np.uint8)
+    plain = {"do_resize": False, "do_normalize": False, "crop_size": (14, 15), "arithmetic": arithmetic}
+    processing = ImageProcessing(**plain)
+    for images, preprocess in (([photo], book.preprocess), ([torch.from_numpy(photo)], mirror.preprocess)):
+        seen = np.asarray(preprocess(images, processing))[0, 0] > 0
+        assert (seen.any(axis=1).argmax(), seen.any(axis=0).argmax()) == (row, column)
+        assert (seen.any(axis=1).sum(), seen.any(axis=0).sum()) == (9, 12)
+    larger = ImageProcessing(**{**plain, "crop_size": (4, 5)})  # of what is cut away both begin with the smaller half
+    rows = np.arange(9, dtype=np.uint8)[:, None, None] * np.ones((1, 12, 3), np.uint8)
+    columns = np.arange(12, dtype=np.uint8)[None, :, None] * np.ones((9, 1, 3), np.uint8)
+    places = [round(float(np.asarray(book.preprocess([x], larger))[0, 0, 0, 0]) * 255) for x in (rows, columns)]
+    assert places == [2, 3]

@@ -30,11 +30,12 @@ def house():
 HOUSE = house()
 # In `commands`, what is no command; all commands may import it, and none of them another command.
 FOR_COMMANDS = {
-    "__init__": ["arguments", "terminal"],
+    "__init__": ["arguments", "process", "terminal"],
+    "process": [],
     "terminal": [],
     "arguments": ["terminal"],
-    "shared": ["terminal"],
-    "pipeline": [],
+    "shared": ["arguments", "terminal"],
+    "pipeline": ["process"],
     "recipes": [],
     "survey": ["terminal"],
     "labelled": ["arguments", "survey"],

@@ -263,3 +263,14 @@ def test_numpy_equals_torch(seed, dtype, dim):
 
     for a, b in zip(run("numpy", ours), run("torch", mirror), strict=True):
         assert_close(a, b, dtype)
+
+
+@both_backends
+def test_softplus_is_exact_where_others_take_x_itself(backend):
+    """Above 20 torch's own is x; the difference, e^-x, is one that float64 can tell up to 36."""
+    softplus = chapter(backend, "layers").softplus
+    x = np.array([-800.0, -30, 0, 19, 21, 25, 30, 800])
+    expected = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    found = as_numpy(softplus(array(backend, x, "float64")))
+    np.testing.assert_allclose(found - np.maximum(x, 0), expected - np.maximum(x, 0), rtol=1e-2, atol=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-15)

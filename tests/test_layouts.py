@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from layouts import PIXELS, vit, wrapped
+from safetensors.torch import load_file
 from tolerances import assert_close
 
 import deit_ref
@@ -61,6 +62,29 @@ def test_any_prefix(tmp_path, prefix, suffix):
     save = torch.save if suffix == ".pth" else layouts.save_file
     save(wrapped(state, prefix), file)
     assert_close(answer(deit_ref.load_weights(file), "numpy"), layouts.run(state), "float64")
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod.", "_checkpoint_wrapped_module._orig_mod.", "_fsdp_wrapped_module."])
+@pytest.mark.parametrize("where", ["blocks.0.", "patch_embed.", "blocks.1.mlp.", "head."])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_parts_that_torch_has_wrapped(tmp_path, wrapper, where, suffix):
+    """torch.compile, FSDP and activation checkpointing of parts put their own word into the middle of names."""
+    state, file = vit(), tmp_path / f"a{suffix}"
+    save = torch.save if suffix == ".pth" else layouts.save_file
+    inside = {name.replace(where, where + wrapper): tensor for name, tensor in state.items()}
+    save(wrapped(inside, "module.") | {"module.blocks.1.norm1.bias": state["blocks.1.norm1.bias"]}, file)
+    assert_close(answer(deit_ref.load_weights(file), "numpy"), layouts.run(state), "float64")
+    torch.save(inside | state, tmp_path / "both.pth")
+    with pytest.raises(ValueError, match=r"two spellings of one tensor|There are 2 models"):
+        deit_ref.load_weights(tmp_path / "both.pth")
+
+
+def test_transformers_blocks_that_torch_has_wrapped(tmp_path):
+    source, _, expected = layouts.of_transformers("ViTModel", num_attention_heads=2)(tmp_path)
+    state = load_file(source / "model.safetensors")
+    torch.save({name.replace("layer.0.", "layer.0._orig_mod."): state[name] for name in state}, tmp_path / "a.pth")
+    weights = deit_ref.load_weights(tmp_path / "a.pth")
+    assert_close(answer(weights, "numpy"), expected, "float64")
 
 
 @pytest.mark.parametrize("key", ["model", "state_dict", "model_state_dict", "net", "module", "ema", "weights.inner"])

@@ -7,6 +7,7 @@ import pickle
 import resource
 import signal
 import socket
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,9 +15,10 @@ from tiny_data import EVERYTHING, PLAIN, metrics, send_at, start, write_photos
 
 from deit_ref.data.opening import open_images
 from deit_ref.training import loop, state
+from deit_ref.training import metrics as told
 from deit_ref.training.batches import Batches
 from deit_ref.training.objectives import Goal
-from deit_ref.training.optimization import update_average
+from deit_ref.training.optimization import learning_rate, set_learning_rate, update_average
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.run import train
 
@@ -135,8 +137,11 @@ def test_what_differs_is_named_when_a_run_is_resumed(tmp_path, photos):
         fit(photos, tmp_path / "empty", resume=True)
     assert (tmp_path / "checkpoint.pt").read_bytes() == content
     assert len(metrics(tmp_path)) == 2
-    fit(photos, tmp_path, resume=True)  # there is nothing left to do
+    calls = []
+    more = {"assess": lambda _: calls.append(0) or {}, "report": calls.append}
+    fit(photos, tmp_path, resume=True, more=more)  # there is nothing left to do, and nothing is told again
     assert len(metrics(tmp_path)) == 2
+    assert calls == []
 
 
 class Touch:
@@ -315,6 +320,114 @@ def test_checkpoints_within_an_epoch(tmp_path, photos):
     assert steps == [None, 1, 2, 3, 4, 5]
 
 
+def test_a_step_by_hand_clips_the_gradient_as_a_whole():
+    """Two steps of Nesterov's momentum down a slope that is the same everywhere, and the average behind them."""
+    slope = torch.arange(9.0).reshape(3, 3)
+    for clip_norm, gradient in ((None, slope), (0.5, 0.5 * slope / slope.norm()), (99.0, slope)):
+        recipe = Recipe(optimizer="sgd", weight_decay=0.0, clip_norm=clip_norm, ema_decay=0.75)
+        now = state.State(Tiny(), recipe, seed=0)
+        set_learning_rate(now.optimizers, 0.1)
+        weights = [torch.ones(3, 3)]
+        for _ in range(2):
+            loop.step(now, (now.module.weight * slope).sum())
+            weights.append(now.module.weight.detach().clone())
+        first, second = 1 + 0.85, 1 + 0.85 * (1 + 0.85)
+        torch.testing.assert_close(weights[1], 1 - 0.1 * first * gradient)
+        torch.testing.assert_close(weights[2], 1 - 0.1 * (first + second) * gradient)
+        average = 0.75 * (0.75 * weights[0] + 0.25 * weights[1]) + 0.25 * weights[2]
+        torch.testing.assert_close(now.average["weight"], average)
+        assert now.step == 2
+
+
+def test_without_an_average_the_modules_own_weights_are_learned():
+    for ema_decay, expected in ((None, 0.0), (0.75, 0.75)):
+        now = state.State(Tiny(), Recipe(optimizer="sgd", weight_decay=0.0, ema_decay=ema_decay), seed=0)
+        set_learning_rate(now.optimizers, 1 / 1.85)
+        loop.step(now, now.module.weight.sum())
+        torch.testing.assert_close(now.learned["weight"], torch.full((3, 3), expected))
+
+
+def test_dropout_and_masks_differ_from_step_to_step_and_between_processes(tmp_path, photos):
+    recipe, images, seeds = Recipe(**PLAIN), open_images(photos, "train"), []
+
+    def objective(module, batch, generator):
+        seeds.append(generator.initial_seed())
+        return square(module, batch, generator)
+
+    for rank in range(2):
+        batches = Batches(images, recipe, recipe.image_processing, seed=0, device=CPU, rank=rank)
+        loop.fit(Tiny(), objective, batches, recipe, folder=tmp_path / str(rank), seed=7)
+    assert len(seeds) == len(set(seeds)) == 12
+
+
+def test_a_module_learns_in_training_and_is_assessed_as_it_is_used(tmp_path, photos):
+    module, learning, assessing = Tiny(), [], []
+
+    def objective(module, batch, generator):
+        learning.append(module.training)
+        return square(module, batch, generator)
+
+    def assess(_):
+        assessing.append(module.training)
+        return {}
+
+    fit(photos, tmp_path, objective, module=module, more={"assess": assess})
+    assert (learning, assessing) == ([True] * 6, [False] * 2)
+
+
+def test_seconds_are_those_of_steps_alone_and_the_rate_is_that_of_the_last(tmp_path, photos, monkeypatch, caplog):
+    """A step takes two seconds of this clock, a look at the test photos a hundred; the run stops once on its way."""
+    clock, steps = [1000.0], []
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(told, "_EVERY", -1.0)  # a line for each step, where no terminal is
+
+    def objective(module, batch, generator):
+        clock[0] += 2
+        steps.append(0)
+        if len(steps) == 5:
+            raise ValueError("the power is gone")
+        return square(module, batch, generator)
+
+    def assess(_):
+        clock[0] += 100
+        return {}
+
+    more = {"assess": assess, "save_every": -1.0}
+    with caplog.at_level("INFO", "deit_ref"):
+        with pytest.raises(ValueError, match="the power is gone"):
+            fit(photos, tmp_path, objective, more=more)
+        fit(photos, tmp_path, objective, resume=True, more=more)
+    recipe, lines = Recipe(**PLAIN), metrics(tmp_path, timed=True)
+    assert [line["seconds"] for line in lines] == [6.0, 6.0]
+    assert [line["learning_rate"] for line in lines] == [learning_rate(recipe, step / 3) for step in (2, 5)]
+    assert [line["accuracy"] for line in lines] == [0.5, 0.5]
+    assert lines[0]["loss"] > lines[1]["loss"] > 0
+    kept = state.load_state(tmp_path, device=CPU)
+    assert (kept["seconds"], kept["epoch_seconds"]) == (12.0, 6.0)
+    shown = [record.message for record in caplog.records if "photos/s" in record.message]
+    assert len(shown) == 6
+    assert all(line.endswith(", accuracy 50.0%, 3 photos/s") for line in shown)
+    assert [line.split(",")[0] for line in shown[2:5]] == ["epoch 1.00/2", "epoch 1.33/2", "epoch 1.67/2"]
+
+
+def test_the_rate_moves_within_an_epoch_and_autocast_reaches_the_module(tmp_path, photos):
+    rates, kinds, module = [], [], Tiny()
+
+    def objective(module, batch, generator):
+        kinds.append((module.weight @ module.weight).dtype)
+        return square(module, batch, generator)
+
+    def keep(found, value):
+        rates.append(value)
+        set_learning_rate(found, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "set_learning_rate", keep)
+        fit(photos, tmp_path, objective, module=module, more={"autocast": True}, warmup_epochs=1)
+    assert rates == [learning_rate(Recipe(**{**PLAIN, "warmup_epochs": 1}), step / 3) for step in range(6)]
+    assert {*kinds} == {torch.bfloat16}
+
+
 def in_two_processes(**job):
     """What each printed."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -336,6 +449,7 @@ def test_two_processes_learn_what_one_learns(tmp_path, photos):
     outputs = in_two_processes(data=photos, out=tmp_path / "two", changes=SHARED)
     one, two = (state.load_state(tmp_path / name, device=CPU) for name in ("one", "two"))
     assert one["step"] == two["step"] == 6
+    assert [run["runs_on"]["numerics"]["processes"] for run in (one, two)] == [1, 2]
     for part in ("module", "average"):
         for name, value in one[part].items():
             assert float((two[part][name] - value).norm() / value.norm().clamp(1e-3)) < 1e-5, name

@@ -261,3 +261,15 @@ def test_numpy_equals_torch(seed, dtype, tau):
     np.testing.assert_allclose(
         *(np.array([float(x) for x in v]) for v in values), rtol=1e-5 if dtype == "float32" else 1e-10
     )
+
+
+@both_backends
+def test_one_logit_is_a_regression_also_for_whole_numbers(backend):
+    losses = chapter(backend, "losses")
+    logits = array(backend, [[1.0], [4.0]], "float64")
+    for labels in (array(backend, [3, 4], "int64"), array(backend, [[3], [4]], "int64")):
+        assert float(losses.classification_loss(logits, labels)) == 2.0
+    yes_or_no = array(backend, [0, 1], "int64")
+    expected = np.mean([np.log1p(np.exp(1.0)), np.log1p(np.exp(-4.0))])
+    found = losses.classification_loss(logits, yes_or_no, problem_type="multi_label_classification")
+    assert float(found) == pytest.approx(expected, rel=1e-12)

@@ -318,3 +318,107 @@ def test_patches_are_exported_for_a_batch_of_any_size():
 
     program = exported(there_and_back, pixels)
     assert torch.equal(program(pixels[:1]), pixels[:1])
+
+
+DTYPES = [
+    ("numpy", "float32"),
+    ("numpy", "float64"),
+    *(("torch", f"{kind}") for kind in ("float16", "bfloat16", "float32", "float64")),
+]
+
+
+@pytest.mark.parametrize(("backend", "dtype"), DTYPES)
+@pytest.mark.parametrize("task", deit_ref.config.TASKS)
+def test_every_step_and_every_result_has_the_dtype_that_was_asked_for(backend, dtype, task):
+    """Interpolated positions, masks, dropout and labels on the way: none of them widens or narrows what follows."""
+    config = dataclasses.replace(TINY, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    weights, pixels = random_weights(config, task), random_pixels(dataclasses.replace(TINY, image_size=(40, 48)))
+    options = {"head_mask": [1, 0.5, 1, 1], "attention_mask": np.ones((2, 32), np.int64)}
+    options |= {"labels": [1, 2]} if task == "classification" else {}
+    options |= {"bool_masked_pos": random_mask((2, 30))} if task == "masked-image-modeling" else {}
+    draw = np.random.default_rng(0) if backend == "numpy" else torch.Generator().manual_seed(0)
+    for generator in (None, draw):
+        trace = Trace()
+        output = deit_ref.forward(
+            weights, pixel_values=pixels, backend=backend, dtype=dtype, interpolate_pos_encoding=True,
+            output_hidden_states=True, output_attentions=True, generator=generator, trace=trace, **options
+        )  # fmt: skip
+        kinds = {name: str(value.dtype).removeprefix("torch.") for name, value in trace.items()}
+        assert kinds == dict.fromkeys(trace, dtype)
+        arrays = [value for value in vars(output).values() if hasattr(value, "dtype")]
+        arrays += [*output.hidden_states, *output.attentions]
+        assert {str(value.dtype).removeprefix("torch.") for value in arrays} == {dtype}
+
+
+@both_backends
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_decoder_draws_every_channel_of_its_own_patch(backend, channels):
+    """One step before the image the decoder's rows are those of patches: channel, row, column."""
+    config = dataclasses.replace(
+        TINY, num_channels=channels, image_size=(16, 24), patch_size=(8, 4), encoder_stride=(8, 4)
+    )
+    weights, pixels = random_weights(config, "masked-image-modeling"), random_pixels(config)
+    trace = Trace()
+    output = deit_ref.forward(weights, pixel_values=pixels, backend=backend, trace=trace)
+    assert output.reconstruction.shape == (2, channels, 16, 24)
+    rows = trace["decoder"]
+    assert tuple(rows.shape) == (2, 12, channels * 8 * 4)
+    expected = chapter(backend, "patches").unpatchify(rows, patch_shape=(8, 4), grid=(2, 6))
+    assert (as_numpy(output.reconstruction) == as_numpy(expected)).all()
+
+
+@both_backends
+@pytest.mark.parametrize("task", deit_ref.config.TASKS)
+def test_every_task_hands_the_generator_to_embeddings_and_encoder(backend, task):
+    config = dataclasses.replace(TINY, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
+    weights, pixels = random_weights(config, task).to(backend), array(backend, random_pixels())
+    model, tokens, encoder = (chapter(backend, name) for name in ("model", "tokens", "encoder"))
+
+    def draw():
+        return np.random.default_rng(1) if backend == "numpy" else torch.Generator().manual_seed(1)
+
+    generator = draw()
+    embedded = tokens.embed(weights, pixels, generator=generator)
+    expected = as_numpy(encoder.encoder(weights, embedded, generator=generator))
+    assert (as_numpy(model.encode(weights, pixels, generator=draw()).x) == expected).all()
+    whole = model.TASKS[task](weights, pixels, generator=draw(), output_hidden_states=True)
+    assert (as_numpy(whole.hidden_states[0]) == as_numpy(embedded)).all()
+
+
+@both_backends
+@pytest.mark.parametrize("problem_type", deit_ref.config.PROBLEM_TYPES)
+def test_the_loss_is_that_of_the_configs_problem(backend, problem_type):
+    """Also where the labels would be taken for another one."""
+    weights = random_weights(dataclasses.replace(TINY, problem_type=problem_type)).to(backend)
+    single = problem_type == "single_label_classification"
+    labels = array(backend, [1, 4], "int64") if single else array(backend, np.eye(5)[[1, 4]], "float32")
+    output = chapter(backend, "model").classification(weights, array(backend, random_pixels()), labels=labels)
+    losses = chapter(backend, "losses")
+    function = {
+        "regression": losses.mean_squared_error,
+        "single_label_classification": losses.cross_entropy,
+        "multi_label_classification": losses.binary_cross_entropy,
+    }[problem_type]
+    assert float(output.loss) == float(function(output.logits, labels))
+    assert output.problem_type == problem_type
+
+
+@both_backends
+@pytest.mark.parametrize("task", ["classification", "classification-with-teacher"])
+def test_answers_carry_the_names_and_the_problem_of_their_weights(backend, task):
+    config = dataclasses.replace(TINY, problem_type="multi_label_classification")
+    weights = dataclasses.replace(random_weights(config, task), class_names=tuple("abcde")).to(backend)
+    output = chapter(backend, "model").TASKS[task](weights, array(backend, random_pixels()))
+    assert (output.class_names, output.problem_type) == (tuple("abcde"), "multi_label_classification")
+    assert {name for name, _ in output.top(1)[0]} <= {*"abcde"}
+
+
+@both_backends
+def test_attention_records_each_part_under_its_own_name(backend):
+    """Of the first block, from its input on: what is called q is q, and so are k and v."""
+    weights, trace = random_weights().to(backend), Trace()
+    chapter(backend, "model").encode(weights, array(backend, random_pixels()), trace=trace)
+    block, attention, layers = weights.blocks[0], chapter(backend, "attention"), chapter(backend, "layers")
+    parts = attention.split_heads(layers.linear(block.attn.qkv, trace["blocks.0.norm1"]), num_heads=4)
+    for name, expected in zip("qkv", parts, strict=True):
+        assert (as_numpy(trace[f"blocks.0.attention.{name}"]) == as_numpy(expected)).all()

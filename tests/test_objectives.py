@@ -1,5 +1,7 @@
 """Objectives: the golden values of the original repository, and who learns from whom."""
 
+import dataclasses
+
 import pytest
 import torch
 from strategies import TINY, random_weights
@@ -138,6 +140,19 @@ def test_masks_follow_from_the_generators_seed():
     assert not torch.equal(first, masks(4))
     assert first.shape == (5, 16)
     assert first.sum(dim=1).tolist() == [8] * 5  # half of the four squares
+    squares = first.reshape(5, 2, 2, 2, 2).permute(0, 1, 3, 2, 4).flatten(3)  # (batch, rows, columns, patches of one)
+    assert torch.equal(squares.any(dim=3), squares.all(dim=3))
+    one_hidden = dataclasses.replace(recipe, mask_ratio=0.25, mask_block=1)
+    masked_image_modeling(one_hidden, TINY)(stub, batch(torch.eye(5)), torch.Generator())
+    assert stub.options["bool_masked_pos"].sum(dim=1).tolist() == [4] * 5
+
+
+def test_drop_path_and_the_generator_reach_the_painter():
+    stub = Stub(MaskedImageOutput(None, torch.tensor(1.5)))
+    generator = torch.Generator().manual_seed(5)
+    masked_image_modeling(Recipe(task="masked-image-modeling", drop_path=0.3), TINY)(stub, batch(), generator)
+    assert stub.options["drop_path"] == 0.3
+    assert stub.options["generator"] is generator
 
 
 def test_only_hidden_pixels_teach_the_painter():

@@ -107,6 +107,54 @@ def test_one_step_of_adamw_by_hand():
     torch.testing.assert_close(bias.detach(), torch.full((2,), 2.0 + 0.1))
 
 
+def test_steps_of_adamw_by_hand():
+    """Gradients as small as eps, and another one in the second step."""
+    weight = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+    (adamw,) = optimizers([("head.bias", weight)], Recipe())
+    set_learning_rate([adamw], 0.1)
+    value, mean, square = torch.ones(2, dtype=torch.float64), 0.0, 0.0
+    gradients = [torch.tensor([1e-8, 0.5], dtype=torch.float64), torch.tensor([-3e-8, 0.1], dtype=torch.float64)]
+    for step, gradient in enumerate(gradients, start=1):
+        weight.grad = gradient
+        adamw.step()
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        value = value - 0.1 * (mean / (1 - 0.9**step)) / ((square / (1 - 0.999**step)).sqrt() + 1e-8)
+        torch.testing.assert_close(weight.detach(), value, rtol=1e-9, atol=0)
+
+
+def test_steps_of_sgd_by_hand():
+    """Nesterov's momentum of 0.85, and a decay that is part of the gradient."""
+    weight = torch.nn.Parameter(torch.full((2, 2), 2.0))
+    (sgd,) = optimizers([("head.weight", weight)], Recipe(optimizer="sgd", weight_decay=0.25))
+    set_learning_rate([sgd], 0.1)
+    value, momentum = torch.full((2, 2), 2.0), 0.0
+    for gradient in (0.3, -0.1, 0.7):
+        weight.grad = torch.full((2, 2), gradient)
+        sgd.step()
+        slope = gradient + 0.25 * value
+        momentum = 0.85 * momentum + slope
+        value = value - 0.1 * (slope + 0.85 * momentum)
+        torch.testing.assert_close(weight.detach(), value)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (12, 4), (4, 12)])
+def test_a_step_of_muon_by_hand(shape):
+    """The gradient's own directions, all of nearly one length, which is that of AdamW's usual steps; decay is apart."""
+    generator = torch.Generator().manual_seed(0)
+    before = torch.randn(shape, generator=generator)
+    weight = torch.nn.Parameter(before.clone())
+    _, muon = optimizers([("norm.bias", torch.nn.Parameter(torch.ones(2))), ("blocks.0.mlp.fc1.weight", weight)],
+                         Recipe(optimizer="muon", weight_decay=0.5))  # fmt: skip
+    set_learning_rate([muon], 0.1)
+    weight.grad = torch.randn(shape, generator=generator)
+    u, _, v = torch.linalg.svd(weight.grad, full_matrices=False)
+    muon.step()
+    moved = (before * (1 - 0.1 * 0.5) - weight.detach()) / (0.1 * 0.2 * max(shape) ** 0.5)
+    lengths = u.T @ moved @ v.T  # nearly diagonal: torch makes the lengths equal in five rounds of bfloat16
+    assert ((lengths.diagonal() > 0.6) & (lengths.diagonal() < 1.3)).all()
+    assert (lengths - lengths.diagonal().diag()).abs().max() < 0.1
+
+
 def test_the_average_by_hand():
     average = {"w": torch.tensor([1.0]), "count": torch.tensor(3)}
     for step in range(5):

@@ -464,6 +464,6 @@ def test_only_what_is_needed_is_fetched(monkeypatch, tmp_path):
 def test_without_huggingface_hub(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(
-        ValueError, match=r"no folder or file 'owner/name', and .* missing: pip install huggingface_hub"
+        ValueError, match=r"no folder or file 'owner/name', and .* missing: pip install 'deit_ref\[hub\]'"
     ):
         deit_ref.load_weights("owner/name")

@@ -6,6 +6,7 @@ import torch
 from both import BACKENDS, array, chapter, normal
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import random_weights
 from tolerances import assert_close
 
 from deit_ref.arrays import as_numpy
@@ -58,3 +59,15 @@ def test_a_wrong_number_of_channels_is_refused(backend):
     weights = PatchEmbed(Linear(array(backend, np.zeros((4, 3, 8, 8))), array(backend, np.zeros(4))))
     with pytest.raises(ValueError, match=r"images of 3 channels, got 1 .*expected \(batch, channels"):
         chapter(backend, "patches").patch_embed(weights, array(backend, np.zeros((1, 1, 8, 8))))
+
+
+@both_backends
+def test_each_side_and_the_channels_must_fit(backend):
+    patches = chapter(backend, "patches")
+    for height, width in ((9, 8), (8, 9)):
+        with pytest.raises(ValueError, match=f"{height}x{width} pixels are no multiple of 4x2"):
+            patches.patch_grid(height, width, patch_shape=(4, 2))
+    weights = random_weights().to(backend)
+    for channels in (1, 2, 4):
+        with pytest.raises(ValueError, match=f"reads images of 3 channels, got {channels} "):
+            patches.patch_embed(weights.patch_embed, array(backend, normal(0, 1, channels, 32, 32), "float32"))

@@ -232,6 +232,28 @@ def test_floats_in_0_to_1_stay_without_rescale(backend, steps, channels):
         np.testing.assert_array_equal(ours[0], image.transpose(2, 0, 1))  # to the last bit
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("do_resize", [True, False])
+def test_white_and_black_are_fractions_too_without_rescale(backend, do_resize):
+    """1 is white there, also where a photo holds nothing else; alone and among others it is the same."""
+    import deit_ref
+
+    processing = deit_ref.ImageProcessing(
+        size=9, crop_size=9, do_rescale=False, do_normalize=False, do_resize=do_resize
+    )
+    some = np.random.default_rng(0).random((9, 9, 3))
+    photos = [some, np.zeros((9, 9, 3)), np.ones((9, 9, 3)), (some > 0.5).astype(np.float32)]
+    together = as_numpy(deit_ref.preprocess(photos, processing, backend=backend))
+    for photo, prepared in zip(photos, together, strict=True):
+        (alone,) = as_numpy(deit_ref.preprocess(photo, processing, backend=backend))
+        np.testing.assert_array_equal(alone, prepared)
+        np.testing.assert_allclose(alone, photo.transpose(2, 0, 1), rtol=0, atol=1 / 255 if do_resize else 1e-7)
+    # Black is black among photos of 0..255 as well.
+    whole = drawn_bytes((9, 9, 3), 0)
+    _, kept = as_numpy(deit_ref.preprocess([np.zeros((9, 9, 3)), whole], processing, backend=backend))
+    np.testing.assert_array_equal(kept, whole.transpose(2, 0, 1))
+
+
 def test_bytes_without_rescale_stay_bytes_and_are_not_mixed_with_fractions():
     import deit_ref
 
@@ -268,6 +290,33 @@ def test_deep_gray_images(tmp_path):
     Image.fromarray(values).save(tmp_path / "key.png", transparency=257)
     expected[0][3] = [255]
     np.testing.assert_array_equal(photos.load_image(tmp_path / "key.png"), np.repeat(expected, 3, axis=2))
+
+
+def test_large_photos_are_converted_in_parts_without_a_seam():
+    """1030 x 1050 pixels are four tiles; each pixel is what a formula says, and the rule is found in all of them."""
+    rng = np.random.default_rng(0)
+    deep = rng.integers(0, 65536, (1030, 1050)).astype(np.uint16)
+    whole = rng.integers(0, 256, (1030, 1050))
+    shares = rng.uniform(0, 1, (1030, 1050)).astype(np.float32)
+    for values, expected in (
+        (deep, np.rint(deep / 257)),
+        (whole.astype(np.int32), whole),
+        (whole.astype(np.float32), whole),
+        (shares, np.trunc((shares.astype(np.float64) * 255).astype(np.float32))),
+    ):
+        for image in (Image.fromarray(values), *([] if values.dtype == np.uint16 else [values, values.T.copy().T])):
+            loaded = photos.load_image(image, do_convert_rgb=False)
+            np.testing.assert_array_equal(loaded[:, :, 0], expected)
+    color = rng.integers(0, 256, (1030, 1050, 3), np.uint8)
+    np.testing.assert_array_equal(photos.load_image(Image.fromarray(color)), color)
+    whole[-1, -1] = 256
+    with pytest.raises(ValueError, match=r"got int32 in 0\.\.256"):
+        photos.load_image(Image.fromarray(whole.astype(np.int32)))
+    whole[-1, -1], floats = 255, whole.astype(np.float32)
+    floats[-1, -1] = 0.5
+    for image in (floats, Image.fromarray(floats)):
+        with pytest.raises(ValueError, match="not all whole"):
+            photos.load_image(image)
 
 
 @pytest.mark.parametrize(
@@ -512,3 +561,68 @@ def test_a_folder_is_told_by_what_is_in_it(tmp_path, photo):
         photos.load_image(tmp_path / "empty")
     with pytest.raises(ValueError, match=r"name one of the 1 in it, such as .*photo.png"):
         photos.load_image(tmp_path)
+
+
+@pytest.mark.parametrize("orientation", [None, *range(10)])
+def test_every_orientation_by_hand(tmp_path, orientation):
+    """What a camera means by each number, of a file and of a PIL image; numbers that mean nothing leave it alone."""
+    turned = {
+        2: SMALL[:, ::-1],
+        3: SMALL[::-1, ::-1],
+        4: SMALL[::-1],
+        5: SMALL.transpose(1, 0, 2),
+        6: np.rot90(SMALL, -1),
+        7: SMALL.transpose(1, 0, 2)[::-1, ::-1],
+        8: np.rot90(SMALL),
+    }
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[274] = orientation
+    path = tmp_path / "photo.png"
+    Image.fromarray(SMALL).save(path, exif=exif)
+    assert photos.exif_orientation(path) == (orientation if orientation in turned else 1)
+    upright = turned.get(orientation, SMALL)
+    np.testing.assert_array_equal(photos.load_image(path, apply_exif=True), upright)
+    np.testing.assert_array_equal(photos.load_image(path), SMALL)
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(photos.load_image(opened, apply_exif=True), upright)
+        np.testing.assert_array_equal(photos.load_image(opened), SMALL)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("height", [255, 256, 257, 600])
+def test_photos_that_are_taken_in_strips_are_whole(tmp_path, channels, height):
+    pixels = np.random.default_rng(height).integers(0, 256, (height, 3, channels), np.uint8)
+    expected = pixels.repeat(3, axis=2) if channels == 1 else pixels[:, :, :3]
+    if channels == 4:
+        pixels[:, :, 3] = 255
+    Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).save(tmp_path / "photo.png")
+    np.testing.assert_array_equal(photos.load_image(tmp_path / "photo.png"), expected)
+    np.testing.assert_array_equal(photos.load_image(pixels), expected)
+
+
+@pytest.mark.parametrize(("suffix", "share"), [("png", 1), ("webp", 2 / 5)])
+def test_an_image_of_exactly_the_limit_is_read(tmp_path, monkeypatch, suffix, share):
+    """10 x 20 pixels, by a decoder and by one that holds several copies."""
+    path = tmp_path / f"photo.{suffix}"
+    Image.new("RGB", (20, 10)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", round(200 / share))
+    assert photos.load_image(path).shape == (10, 20, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", round(200 / share) - 3)
+    with pytest.raises(ValueError, match="is too large: expected at most"):
+        photos.load_image(path)
+
+
+def test_a_format_that_this_pillow_cannot_read_is_passed_over(tmp_path, monkeypatch):
+    """Its plugin accepts the file with a text that says why not, as that of AVIF does without its library."""
+    Image.fromarray(SMALL).save(tmp_path / "photo.png")
+    Image.init()
+    for name in ("JPEG", "PNG"):
+        monkeypatch.setitem(Image.OPEN, name, (Image.OPEN[name][0], lambda start: "this is not supported here"))
+    with pytest.raises(ValueError, match="is not an image that can be read"):
+        photos.load_image(tmp_path / "photo.png")
+
+
+def test_a_device_is_no_file():
+    with pytest.raises(ValueError, match="'/dev/null' is a pipe or a device, expected an image file"):
+        photos.load_image("/dev/null")

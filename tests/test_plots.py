@@ -358,7 +358,7 @@ def test_matplotlib_is_imported_late_and_pyplot_never():
 def test_matplotlib_that_is_not_installed_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     photo = np.zeros((8, 8, 3), np.uint8)
-    with pytest.raises(ValueError, match="pip install matplotlib"):
+    with pytest.raises(ValueError, match=r"pip install 'deit_ref\[plots\]'"):
         plots.reconstruction_panel(photo, photo, np.ones(1), patch_shape=(8, 8))
 
 

@@ -476,3 +476,11 @@ def test_bad_input_is_refused_with_the_reason(backend, wrap):
         resize(image, (2, 2), pass_order="pillow-11")
     with pytest.raises(ValueError, match=r"resample must be one of box, .*got 'nearest'"):
         backend.resample_coefficients(4, 2, resample="nearest")
+
+
+def test_more_pixels_than_are_taken_at_once_have_the_same_bytes_as_pillow():
+    """Lines are resampled in strips of some million pixels: the last of several is there, too."""
+    image = noise(0, 60_001, 40, 1)
+    theirs = np.asarray(Image.fromarray(image[:, :, 0]).resize((30, 60_001), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(book.resize(image, (60_001, 30))[:, :, 0], theirs)
+    np.testing.assert_array_equal(mirror.resize(torch.from_numpy(image), (60_001, 30))[:, :, 0], theirs)

@@ -1,5 +1,6 @@
 """Whole runs on tiny photos: every kind of training, and that its result is read everywhere."""
 
+import dataclasses
 import logging
 import unicodedata
 
@@ -12,8 +13,9 @@ import deit_ref
 from deit_ref.checkpoints.load import load_weights
 from deit_ref.data.opening import open_images
 from deit_ref.torch_backend.model import TASKS
+from deit_ref.training import run as runs
 from deit_ref.training.evaluate import evaluate
-from deit_ref.training.recipe import Recipe
+from deit_ref.training.recipe import MODELS, Recipe
 from deit_ref.training.run import teach_from, train
 from deit_ref.training.teacher import is_teacher, load_teacher, new_teacher, save_teacher
 from deit_ref.weights import named_arrays
@@ -234,3 +236,72 @@ def test_what_does_not_go_together(tmp_path, photos, teacher, distilled):
     with pytest.raises(ValueError, match="A teacher begins with random weights"):
         run(photos, tmp_path / "b", TEACHER, more={"start": load_weights(distilled)})
     assert not (tmp_path / "b").exists()
+
+
+class Stop(Exception):
+    """What comes before it is all that a test wants to see."""
+
+
+def handed(monkeypatch, name, photos, out, recipe=LEARN, **options):
+    """What `train` hands to a function of its module, which then is not called."""
+    seen = []
+
+    def stop(*arguments, **named):
+        seen.append((arguments, named))
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, name, stop)
+        with pytest.raises(Stop):
+            train(Recipe(**recipe), photos, out, device="cpu", **options)
+    return seen[0]
+
+
+def test_what_a_run_was_asked_for_reaches_the_loop(tmp_path, photos, monkeypatch):
+    (tmp_path / "checkpoint.pt").touch()
+    told = {"seed": 5, "resume": True, "bfloat16": True, "held_out": 0.25, "assess_every": 3, "report": print}
+    (module, _, batches, recipe), named = handed(monkeypatch, "fit", photos, tmp_path, **told)
+    assert recipe == Recipe(**LEARN)
+    assert {name: named[name] for name in ("seed", "resume", "assess_every", "report", "autocast", "folder")} == {
+        "seed": 5, "resume": True, "assess_every": 3, "report": print, "autocast": True, "folder": tmp_path
+    }  # fmt: skip
+    assert named["runs_on"]["held_out"] == 0.25
+    assert named["runs_on"]["numerics"] == {"bfloat16": True, "device": "cpu", "processes": 1}
+    assert (batches.seed, batches.channels, batches.rank, batches.world) == (5, 3, 0, 1)
+    again = handed(monkeypatch, "fit", photos, tmp_path, seed=6)
+    assert again[1]["resume"] is False
+    assert not torch.equal(again[0][0].weights.head.weight, module.weights.head.weight)
+
+
+def test_photos_are_opened_as_the_weights_to_begin_with_see_them(tmp_path, photos, monkeypatch):
+    config = dataclasses.replace(MODELS["cifar10-small"], num_channels=1, num_labels=3)
+    start = deit_ref.init_weights(config, "classification", seed=0)
+    gray = dataclasses.replace(
+        start.image_processing, do_convert_rgb=False, apply_exif=True, image_mean=0.3, image_std=0.7
+    )
+    start = dataclasses.replace(start, image_processing=gray)
+    (_, processing), _ = handed(monkeypatch, "open_splits", photos, tmp_path, start=start)
+    assert (processing.do_convert_rgb, processing.apply_exif) == (False, True)
+    opened = {"train": open_images(photos, "train", processing)}
+    opened["train"] = dataclasses.replace(opened["train"], read=lambda i: np.full((16, 16, 1), i, np.uint8))
+    (module, _, batches, _), _ = handed(monkeypatch, "fit", opened, tmp_path, start=start)
+    assert batches.channels == 1
+    assert (module.image_processing.image_mean, module.image_processing.image_std) == (0.3, 0.7)
+    assert (float(batches.mean), float(batches.std)) == pytest.approx((0.3, 0.7))
+
+
+def test_a_new_teacher_knows_the_photos_colors_before_the_first_step(tmp_path, photos, monkeypatch):
+    (module, *_), _ = handed(monkeypatch, "fit", photos, tmp_path, TEACHER)
+    images = open_images(photos, "train")
+    x = torch.from_numpy(np.stack([images.read(i) for i in range(30)])).permute(0, 3, 1, 2).float() / 255
+    seen = module.whiten(x).transpose(0, 1).flatten(1).double()[:12]
+    torch.testing.assert_close(torch.cov(seen), torch.eye(12).double(), atol=0.05, rtol=0)
+    torch.testing.assert_close(seen.mean(dim=1), torch.zeros(12).double(), atol=1e-3, rtol=0)
+
+
+def test_a_teacher_is_asked_about_gray_photos_in_three_equal_colors():
+    gray = deit_ref.ImageProcessing(size=16, crop_size=16, image_mean=0.25, image_std=2.0)
+    ask, digest = teach_from(lambda x: x, ("a", "b"), gray, Recipe(**LEARN), device=torch.device("cpu"))
+    pixels = torch.rand(2, 1, 16, 16)
+    torch.testing.assert_close(ask((pixels - 0.25) / 2), pixels.expand(-1, 3, -1, -1))
+    assert digest == "a function"

@@ -69,3 +69,19 @@ def test_the_shifted_slice_of_transformers_4(backend):
     """The distillation token (1) draws the first patch; plain ViT models never had the mistake."""
     assert drawing(backend, distilled=True, shifted_slice=True) == [[1, 2, 3], [4, 5, 6]]
     assert drawing(backend, distilled=False, shifted_slice=True) == [[1, 2, 3], [4, 5, 6]]
+
+
+@both_backends
+def test_a_decoder_may_draw_other_squares_than_the_patches(backend):
+    """A grid of 2 x 3 tokens, and tiles of 3 x 5 pixels for each: the image is as large as the tiles make it."""
+    config = DeiTConfig(
+        hidden_size=8, num_attention_heads=1, num_hidden_layers=0, intermediate_size=8,
+        image_size=(4, 6), patch_size=2, encoder_stride=(3, 5), num_channels=2,
+    )  # fmt: skip
+    weights = init_weights(config, "masked-image-modeling", seed=0).to(backend)
+    x = array(backend, normal(0, 4, 8, 8))
+    simmim, layers = chapter(backend, "simmim"), chapter(backend, "layers")
+    image = as_numpy(simmim.reconstruct(weights, x, grid=(2, 3)))
+    assert image.shape == (4, 2, 6, 15)
+    last = as_numpy(layers.linear(weights.decoder, x[:, -1]))  # of the token at the lower right
+    np.testing.assert_allclose(image[:, :, 3:, 10:], last.reshape(4, 2, 3, 5), rtol=1e-6, atol=1e-7)

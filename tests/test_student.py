@@ -14,7 +14,7 @@ from deit_ref.training.batches import Batch
 from deit_ref.training.objectives import classification
 from deit_ref.training.optimization import optimizers
 from deit_ref.training.recipe import Recipe
-from deit_ref.training.student import Student, adapted, new_weights
+from deit_ref.training.student import Student, adapted, new_weights, processing_of
 from deit_ref.weights import array_shapes, named_arrays
 
 TASKS = ("features", "classification", "classification-with-teacher", "masked-image-modeling")
@@ -185,3 +185,34 @@ def test_one_step_helps_and_two_hundred_learn_64_images_by_heart():
     assert losses[1] < losses[0]
     assert losses[0] == pytest.approx(np.log(5), rel=0.2)
     assert losses[-1] < 0.05
+
+
+def test_what_is_new_is_drawn_from_the_seed():
+    """Heads, and what a plain checkpoint lacks: a distillation token and its own position, not the class token's."""
+    start = named("classification", config=dataclasses.replace(TINY, distilled=False))
+    other = ("x", "y", "z")
+    first, again, second = (
+        arrays_of(adapted(start, RECIPE, task="classification-with-teacher", class_names=other, seed=seed))
+        for seed in (1, 1, 2)
+    )
+    for name in ("head.weight", "head_dist.weight", "dist_token"):
+        np.testing.assert_array_equal(first[name], again[name])
+        assert (first[name] != second[name]).all()
+    assert (first["pos_embed"][:, 1] != second["pos_embed"][:, 1]).all()
+    assert np.abs(first["pos_embed"][:, 1] - start.pos_embed[:, 0]).max() > 0.01
+    np.testing.assert_array_equal(first["pos_embed"][:, 2:], second["pos_embed"][:, 2:])
+
+
+@pytest.mark.parametrize("asked", [None, False, True])
+@pytest.mark.parametrize("learned", [False, True])
+def test_photos_are_seen_as_the_weights_have_learned_them_unless_a_recipe_says_otherwise(asked, learned):
+    recipe = dataclasses.replace(RECIPE, apply_exif=asked)
+    assert processing_of(recipe, None) == recipe.image_processing
+    assert recipe.image_processing.apply_exif is bool(asked)
+    old = deit_ref.ImageProcessing(
+        image_mean=0.1, image_std=(0.2, 0.3, 0.4), do_convert_rgb=False, apply_exif=learned, resample="nearest", size=99
+    )
+    found = processing_of(recipe, dataclasses.replace(random_weights(), image_processing=old))
+    expected = {"image_mean": 0.1, "image_std": (0.2, 0.3, 0.4), "do_convert_rgb": False}
+    expected["apply_exif"] = learned if asked is None else asked
+    assert found == dataclasses.replace(recipe.image_processing, **expected)

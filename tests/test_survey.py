@@ -1,5 +1,6 @@
 """The report before any work: what it counts, what it finds wrong, and that it is all of it."""
 
+import io
 import json
 import sys
 
@@ -10,6 +11,8 @@ from test_cifar import cifar_files
 from test_data import below, both, contents, encoded, write_folder, write_zip
 from test_one_reader import turned_photos
 
+from deit_ref.data.examine import content, examine
+from deit_ref.data.images import ImageSet
 from deit_ref.data.opening import open_images
 from deit_ref.data.survey import look_at_both, readable, report_on
 from deit_ref.image_processing import ImageProcessing
@@ -98,7 +101,7 @@ def test_photos_in_both_splits_and_in_two_classes(tmp_path):
     assert two_classes.startswith(
         f"the same photos are in two classes, 2 of them, such as {path}/train/cat/0.png and {path}/train/dog/other.png"
     )
-    assert report.notes[-1] == "1 photos are there a second time, in the same class and split."
+    assert report.notes[-1] == "1 photo is there a second time, in the same class and split."
 
 
 def test_splits_of_other_classes_and_of_none(tmp_path):
@@ -244,3 +247,37 @@ def test_many_photos_are_reported_in_order(tmp_path):
     assert short.count("broken: '") == 5
     assert f"broken: 15 more in {tmp_path}/d, which deit-ref check names.\n" in short
     np.testing.assert_array_equal(sorted(places), places)
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 64, 65])
+def test_every_photo_is_examined_once_and_in_its_place(count):
+    """However many there are: they are read by 32 at a time."""
+    images = ImageSet(
+        np.zeros(count, np.int64), ("a", "b"), [str(i) for i in range(count)],
+        lambda i: np.full((i + 1, 2, 3), i, np.uint8),
+    )  # fmt: skip
+    told = []
+    found = examine(images, progress=told.append)
+    assert [one.shape for one in found] == [(i + 1, 2) for i in range(count)]
+    assert len({one.content for one in found}) == sum(told) == count
+
+
+@pytest.mark.parametrize("size", [2**20 - 1, 2**20, 2**20 + 1, 2**21 + 1])
+def test_files_are_told_apart_to_their_last_byte(size):
+    files = [b"x" * (size - 1) + end for end in (b"a", b"b", b"a")]
+    images = ImageSet(
+        np.zeros(3, np.int64), ("a", "b"), list("012"), lambda i: None, open=lambda i: io.BytesIO(files[i])
+    )
+    found = [content(images, i) for i in range(3)]
+    assert found[0] == found[2] != found[1]
+
+
+def test_sizes_are_told_by_area_and_small_is_what_is_too_low_or_too_narrow():
+    shapes = [(10, 40), (20, 10), (50, 50), (15, 15), (100, 30)]
+    images = ImageSet(
+        np.array([0, 1, 0, 1, 0]), ("a", "b"), list("01234"), lambda i: np.full((*shapes[i], 3), i, np.uint8)
+    )
+    report = report_on({"train": images}, image_shape=(15, 15)).splits["train"]
+    assert (report.smallest, report.largest, report.small) == ((20, 10), (100, 30), 2)
+    assert report_on({"train": images}, image_shape=(16, 11)).splits["train"].small == 3
+    assert report_on({"train": images}).splits["train"].small == 0

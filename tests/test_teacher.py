@@ -145,3 +145,25 @@ def test_the_bundled_teacher_is_named(tmp_path, monkeypatch):
     assert is_teacher("cifar10-teacher")
     assert class_names[3] == "cat"
     assert teacher(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
+def test_every_channel_answers_with_its_brightest_place():
+    """The head sees the largest value of each channel, wherever it stands."""
+    teacher = small().eval()
+    teacher.stages = torch.nn.Identity()
+    teacher.head = torch.nn.Linear(24, 3)
+    x = photos(2)
+    with torch.no_grad():
+        looks = [F.gelu(teacher.whiten(image)).amax(dim=(2, 3)) for image in (x, x.flip(3))]
+        torch.testing.assert_close(teacher(x), teacher.head(sum(looks) / 2))
+
+
+def test_new_weights_keep_the_size_of_signals():
+    """Variance 2 / inputs before a GELU, which halves it, and 1 / inputs in the head, behind which there is none."""
+    state = new_teacher(500, seed=5).state_dict()
+    for name, inputs, gain in (
+        ("head.weight", 256, 1),
+        ("stages.2.0.weight", 256 * 9, 2),
+        ("stages.0.4.weight", 576, 2),
+    ):
+        assert float(state[name].std()) == pytest.approx((gain / inputs) ** 0.5, rel=0.02), name

@@ -1,10 +1,15 @@
 """Chapter 6: mask_tokens, prepend_tokens, split_tokens."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 from both import BACKENDS, array, chapter, normal
+from strategies import TINY, random_mask, random_pixels, random_weights
 
 from deit_ref.arrays import as_numpy
+from deit_ref.trace import Trace
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)
 
@@ -43,3 +48,22 @@ def test_splitting_inverts_prepending(backend):
     assert second is None
     assert (as_numpy(first) == values[0][0]).all()
     assert (as_numpy(patches) == values[2]).all()
+
+
+@both_backends
+def test_embeddings_are_dropped_out_last_and_only_they(backend):
+    config = dataclasses.replace(TINY, hidden_dropout_prob=0.3)
+    weights = random_weights(config, "masked-image-modeling").to(backend)
+    tokens, layers = chapter(backend, "tokens"), chapter(backend, "layers")
+    pixels, mask = array(backend, random_pixels()), array(backend, random_mask((2, 16)), "bool")
+
+    def draw():
+        return np.random.default_rng(5) if backend == "numpy" else torch.Generator().manual_seed(5)
+
+    still = tokens.embed(weights, pixels, bool_masked_pos=mask)
+    expected = as_numpy(layers.dropout(still, probability=0.3, generator=draw()))
+    trace = Trace()
+    out = as_numpy(tokens.embed(weights, pixels, bool_masked_pos=mask, generator=draw(), trace=trace))
+    assert (out == expected).all()
+    assert (as_numpy(trace["embeddings"]) == expected).all()
+    assert 0.2 < (out == 0).mean() < 0.4

@@ -180,3 +180,13 @@ def test_numpy_attention_runs_head_by_head_unless_watched(monkeypatch):
     seen.clear()
     book.features(weights, pixels, trace=Trace(["blocks.*.probabilities"]))
     assert seen == [4, 4]
+
+
+def test_matching_takes_whole_names_by_their_pattern():
+    trace = Trace()
+    for name in ("blocks.0.output", "blocks.0.mlp.fc1", "blocks.10.output", "output", "blocks.1.output.more"):
+        record(trace, name, name)
+    assert trace.matching("blocks.*.output") == ("blocks.0.output", "blocks.10.output")
+    assert trace.matching("output") == ("output",)
+    assert trace.matching("blocks.?.*") == ("blocks.0.output", "blocks.0.mlp.fc1", "blocks.1.output.more")
+    assert trace.matching("nothing") == ()

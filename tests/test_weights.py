@@ -10,6 +10,7 @@ from PIL import Image
 from strategies import TINY, configs, random_weights, seeds
 
 import deit_ref
+from deit_ref.arrays import as_numpy, digest_of_arrays
 from deit_ref.config import TASKS, DeiTConfig
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.variants import VARIANTS
@@ -441,3 +442,31 @@ def test_read_only_arrays_are_copied():
 def test_bad_arguments_of_to(arguments, message):
     with pytest.raises(ValueError, match=message):
         random_weights().to(**arguments)
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "int32", "int64", "bool", "float16", "float32", "float64"])
+def test_tensors_become_arrays_of_their_own_dtype(kind):
+    """But for float16, which is widened as bfloat16 is, so that NumPy computes with what it is good at."""
+    found = as_numpy(torch.tensor([0, 1], dtype=getattr(torch, kind)))
+    assert found.dtype == ("float32" if kind == "float16" else kind)
+    assert as_numpy(torch.tensor([0.5], dtype=torch.bfloat16)).dtype == "float32"
+
+
+def test_a_digest_tells_names_shapes_dtypes_and_values_apart():
+    x = np.arange(6, dtype=np.float32)
+    one = digest_of_arrays([("w", x)])
+    others = [[("v", x)], [("w", x.reshape(2, 3))], [("w", x.reshape(3, 2))], [("w", x.astype(np.float64))],
+              [("w", x + 1)], [("w", x), ("b", x)], [("w", x.view(np.int32))]]  # fmt: skip
+    assert len({one, *map(digest_of_arrays, others)}) == 8
+    assert digest_of_arrays([("w", torch.from_numpy(x))]) == one
+
+
+def test_to_keeps_the_dtype_unless_another_is_asked_for():
+    for dtype in (np.float32, np.float64):
+        weights = random_weights(dtype=dtype)
+        for there in ("numpy", "torch"):
+            back = weights.to(there).to("numpy")
+            assert {array.dtype for _, array in named_arrays(back)} == {np.dtype(dtype)}
+            np.testing.assert_array_equal(back.head.weight, weights.head.weight)
+            for asked in ("float32", "float64"):
+                assert str(weights.to(there, dtype=asked).pos_embed.dtype).endswith(asked)

@@ -144,7 +144,9 @@ def machine(plan: Plan) -> dict[str, Any]:
     found: dict[str, Any] = {**processor(), "threads": plan.threads or os.cpu_count(), "gpu": None}
     if find_spec("torch") is None:
         if plan.device != "cpu":
-            raise ValueError(f"device {plan.device!r} needs PyTorch, which is not installed: pip install torch.")
+            raise ValueError(
+                f"device {plan.device!r} needs PyTorch, which is not installed: {checks.install('torch')}."
+            )
         return found
     with worker(plan.threads) as probe:
         answer = probe.ask(do="machine", device=plan.device)

@@ -56,7 +56,7 @@ def arrays_of(
         assert seed is not None
         drawn = draw_arrays(new, std=config.initializer_range, seed=seed)
         arrays |= {name: array.astype(dtype, copy=False) for name, array in drawn.items()}
-        logger().warning("New weights, drawn from seed %d and not yet trained: %s.", seed, ", ".join(new))
+        logger().warning("New weights, drawn from seed %s and not yet trained: %s.", checks.brief(seed), ", ".join(new))
     return arrays
 
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from deit_ref import checks
 from deit_ref.checkpoints.huggingface import CONFIG, PROCESSING, SHARDS, WEIGHT_FILES
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -36,7 +37,7 @@ def download(name: str, revision: str | None) -> Path:
     except ImportError as error:
         raise ValueError(
             f"There is no folder or file {name!r}, and to look for it on the hub huggingface_hub is needed, which is "
-            "missing: pip install huggingface_hub, or download the checkpoint and pass its folder."
+            f"missing: {checks.install('hub')}. Or download the checkpoint and pass its folder."
         ) from error
     safetensors = [file for file in (*WEIGHT_FILES, *SHARDS) if ".safetensors" in file]
     pickles = [file for file in (*WEIGHT_FILES, *SHARDS) if file not in safetensors]

@@ -8,7 +8,8 @@
   with a head put "deit.", "vit." or "dinov2." before everything but the head.
 
 The prefix is whatever stands before the patch embedding, of which every model has one: "module.", "_orig_mod.",
-"model.", "teacher.backbone." and the like need no list.
+"model.", "teacher.backbone." and the like need no list. Behind it torch puts words of its own, where blocks alone are
+compiled, say: `_WRAPPERS`.
 
 Source: transformers, models/deit/modeling_deit.py of 4.57 and 5.23, models/dinov2/modeling_dinov2.py of 5.23;
 facebookresearch/deit, models.py; facebookresearch/dinov2, models/vision_transformer.py; timm, vision_transformer.py.
@@ -60,6 +61,10 @@ _IN_BLOCK = re.compile(r"(?:encoder\.layer|layers|blocks)\.(\d+)\.(.+)\.(weight|
 # DINOv2 trains its blocks in chunks: blocks.<chunk>.<block>, where the block's number counts through all chunks.
 _CHUNK = re.compile(r"blocks\.\d+\.(\d+\.)")
 
+# What torch.compile, FSDP and activation checkpointing call a part that they have wrapped.
+_WRAPPERS = r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+_WRAPPED = re.compile(rf"(?<![^.]){_WRAPPERS}")
+
 # A linear map and tanh between the class token and the head, in old files of timm: what transformers calls a pooler.
 # No DeiT has one before its head.
 PRE_LOGITS = "pre_logits.fc"
@@ -90,12 +95,7 @@ def layout_of(file_names: Iterable[str]) -> tuple[Layout, str]:
         ValueError: there is no such name, or more than one.
     """
     listed = list(file_names)
-    found = [
-        (layout, name.removesuffix(anchor))
-        for name in listed
-        for anchor, layout in ANCHORS.items()
-        if name == anchor or name.endswith(f".{anchor}")
-    ]
+    found = [place for name in listed if (place := anchored(name))]
     if not found:
         raise ValueError(
             f"No tensor is called {' or '.join(ANCHORS)}, as in every ViT that is read here; there are "
@@ -107,6 +107,30 @@ def layout_of(file_names: Iterable[str]) -> tuple[Layout, str]:
     return found[0]
 
 
+def anchored(name: str) -> tuple[Layout, str] | None:
+    """The layout and the prefix of a patch embedding; None for all other names.
+
+    >>> anchored("model._orig_mod.patch_embed._orig_mod.proj.weight")[1]
+    'model._orig_mod.'
+    """
+    bare = unwrapped(name)
+    for anchor, layout in ANCHORS.items():
+        if bare.endswith(anchor):
+            pattern = rf"\.(?:{_WRAPPERS})*".join(map(re.escape, anchor.split(".")))
+            if match := re.fullmatch(rf"(.*\.|){pattern}", name, re.DOTALL):
+                return layout, match[1]
+    return None
+
+
+def unwrapped(name: str) -> str:
+    """The name without what torch puts between its parts.
+
+    >>> unwrapped("blocks.3._orig_mod.norm1.weight")
+    'blocks.3.norm1.weight'
+    """
+    return _WRAPPED.sub("", name) if "_mod" in name else name  # a file may have a million names
+
+
 def without_prefix(name: str, prefix: str, layout: Layout) -> str | None:
     """The name behind the prefix; of a head, which transformers puts beside the model. None belongs to neither.
 
@@ -116,7 +140,7 @@ def without_prefix(name: str, prefix: str, layout: Layout) -> str | None:
     True
     """
     if name.startswith(prefix):
-        return name.removeprefix(prefix)
+        return unwrapped(name.removeprefix(prefix))
     outer = prefix[: prefix[:-1].rfind(".") + 1]
     beside = name.removeprefix(outer)
     return beside if layout is HUGGINGFACE and name.startswith(outer) and heads_of([beside]) else None

@@ -74,7 +74,7 @@ def _dictionaries(values: dict[Any, Any]) -> dict[str, dict[Any, Any]]:
 
 
 def _has_patch_embedding(state: dict[Any, Any]) -> bool:
-    return any(isinstance(name, str) and name.endswith(tuple(names.ANCHORS)) for name in state)
+    return any(isinstance(name, str) and names.anchored(name) for name in state)
 
 
 def _chosen(file: Path, parts: Mapping[str, dict[Any, Any]], revision: str | None) -> dict[Any, Any]:

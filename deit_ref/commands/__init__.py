@@ -9,15 +9,14 @@ the backends do not agree; 2 the command could not be carried out; 130 and 141 i
 """
 
 import argparse
-import io
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 import deit_ref
-from deit_ref.commands.arguments import OneLineParser, add_command
-from deit_ref.commands.terminal import plain_messages, say
+from deit_ref.commands.arguments import HelpText, OneLineParser, add_command, add_commands
+from deit_ref.commands.process import complete_streams, ended_in_order, let_go_of_output, write_out
+from deit_ref.commands.terminal import error_in_words, plain_messages, say
 
 COMMANDS = {
     "classify": "the most probable classes of images",
@@ -37,7 +36,7 @@ COMMANDS = {
 }
 
 EXAMPLES = """examples:
-  deit-ref classify                        the photo that comes with the package
+  deit-ref classify                      the photo that comes with the package
   deit-ref classify cat.jpg photos/ --top 3 --json
   deit-ref inspect cat.jpg --backend torch
   deit-ref compare cat.jpg --weights my_checkpoint/
@@ -45,8 +44,8 @@ EXAMPLES = """examples:
   deit-ref convert deit_tiny.pth my_checkpoint/
   deit-ref convert my_checkpoint/ my_model.onnx
   deit-ref check photos/
-  deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher cifar10-teacher --out my_checkpoint/
-  deit-ref evaluate --data cifar10/ --weights my_checkpoint/
+  deit-ref finetune photos/ --out mine/
+  deit-ref evaluate photos/ --weights mine/
   deit-ref course build --out course/
   deit-ref benchmark
 
@@ -62,23 +61,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of classes and photos may be in any script
+    complete_streams()
     args = _parsed(sys.argv[1:] if argv is None else argv)
     try:
-        with plain_messages():
+        with plain_messages(), ended_in_order():
             code: int = args.run(args)
-            sys.stdout.flush()
+            write_out()
             return code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # What is still in the buffer must go somewhere when Python exits, or it would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
-        say(f"error: {error or type(error).__name__}")
+        say(f"error: {error_in_words(error)}")
         return 2
+    finally:
+        let_go_of_output()
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
@@ -86,10 +84,10 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
         prog="deit-ref",
         description="DeiT image classification, step by step, in NumPy or torch.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
     )
     parser.add_argument("--version", action="version", version=f"deit-ref {deit_ref.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    commands = add_commands(parser, "command")
     for name, summary in COMMANDS.items():
         command = add_command(commands, name, summary)
         if name in words:

@@ -2,19 +2,58 @@
 
 import argparse
 import os
-from collections.abc import Callable
+import re
+import textwrap
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from deit_ref import checks
 from deit_ref.commands.terminal import say
 from deit_ref.photos import bundled_photo
 
 
+class HelpText(argparse.RawDescriptionHelpFormatter):
+    """Wraps what is said around the options to the width of the terminal; lines that begin with a space stay."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        prose = re.compile(r"^\S.*(?:\n\S.*)*", re.MULTILINE)  # lines up to one that is empty or begins with a space
+        return prose.sub(lambda found: textwrap.fill(" ".join(found[0].split()), width), text)
+
+
 class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage above it."""
+    """Says what is wrong in one line, without the usage above it, and which word may have been meant."""
 
     def error(self, message: str) -> NoReturn:
         say(f"error: {message} (see {self.prog} --help)")
         self.exit(2)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, strange = super().parse_known_args(args, namespace)
+        if strange:  # not left to the parser above, which knows neither these options nor this command's name
+            self.error(f"unrecognized arguments: {' '.join(strange)}.{self._meant(strange[0])}")
+        return found, strange
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(word) for word in action.choices]
+            words = f"expected one of {', '.join(known)}; got {value!r}.{checks.did_you_mean(value, known)}"
+            raise argparse.ArgumentError(action, words)
+
+    def _meant(self, word: str) -> str:
+        names = [option.lstrip("-") for option in self._option_string_actions]
+        close = checks.did_you_mean(word.partition("=")[0].lstrip("-"), names) if word.startswith("--") else ""
+        return close.replace("'", "'--", 1)
+
+
+def add_commands(parser: argparse.ArgumentParser, dest: str) -> Any:
+    """What `add_command` adds to; where no command is named, the help is shown."""
+
+    def show_help(args: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    parser.set_defaults(run=show_help)
+    return parser.add_subparsers(title="commands", metavar="COMMAND", dest=dest)
 
 
 def add_command(parsers: Any, name: str, summary: str, examples: str | None = None) -> argparse.ArgumentParser:
@@ -24,7 +63,7 @@ def add_command(parsers: Any, name: str, summary: str, examples: str | None = No
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
     )
     return added
 
@@ -62,6 +101,7 @@ def add_picture(parser: argparse.ArgumentParser) -> None:
         metavar="HxW",
         help="resize to this height and width instead of the weights' resize and crop; positions are interpolated",
     )
+    add_force(parser)
     add_model(parser)
 
 
@@ -101,6 +141,21 @@ def new_file(*suffixes: str) -> Callable[[str], str]:
         return text
 
     return checked
+
+
+def add_force(parser: argparse.ArgumentParser, *, help: str = "replace a file that is there") -> None:
+    """Whether `refuse_to_replace` lets what is there be lost."""
+    parser.add_argument("--force", action="store_true", help=help)
+
+
+def refuse_to_replace(out: str | None, *, force: bool, images: Sequence[str | os.PathLike[str]] = ()) -> None:
+    """Raise a ValueError if the file to write is there and would be lost without --force, or if a photo would."""
+    if out is None or not os.path.exists(out):
+        return
+    if any(os.path.exists(image) and os.path.samefile(image, out) for image in images):
+        raise ValueError(f"{out} is the image itself, which would be lost: choose another name.")
+    if not force:
+        raise ValueError(f"{out} is there already: choose another name, or add --force to replace it.")
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from deit_ref.weights import DeiTWeights
 
 EXAMPLES = """examples:
   deit-ref attention cat.jpg --out attention.png
-  deit-ref attention cat.jpg --out last.png --layer 11 --head 0 --weights my_checkpoint/
+  deit-ref attention cat.jpg --out last.png --layer 11 --head 0 --weights mine/
   deit-ref attention street.jpg --out wide.png --size 224x448
   deit-ref attention cat.jpg --out why.png --method relevance --class dog
 

@@ -5,18 +5,22 @@ import datetime
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from deit_ref import checks
 from deit_ref.benchmark import side_by_side
-from deit_ref.commands.arguments import count, new_file
+from deit_ref.commands.arguments import add_force, count, new_file, refuse_to_replace
 from deit_ref.commands.terminal import say
 
 EXAMPLES = """examples:
   deit-ref benchmark
-  deit-ref benchmark --models base --batch 1,8 --dtype float32,bfloat16 --threads 2 --json mine.json
-  deit-ref benchmark --device cuda --batch 1,8,64,256 --dtype float32,tf32,float16
-  deit-ref benchmark --preset deit-docs    the table of DeiT's page in transformers' documentation
+  deit-ref benchmark --models base --batch 1,8 --dtype float32,bfloat16 \\
+      --threads 2 --json mine.json
+  deit-ref benchmark --device cuda --batch 1,8,64 --dtype float32,tf32,float16
+  deit-ref benchmark --preset deit-docs
 
 Each peer runs in a process of its own, in turns, on the same random weights. Peers that are not installed are left out,
 and so is, with the reason, what cannot run. A peer whose logits disagree is not timed, and the exit code is then 1.
+The preset deit-docs makes the table of DeiT's page in transformers' documentation.
+
 FILE.json gets all figures, with versions, machine and plan."""
 
 _LISTS = ("models", "batch", "dtype", "peers")  # what a preset sets
@@ -35,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=count, metavar="N", help="of each peer (default: what torch takes by itself)")
     parser.add_argument("--preset", choices=("deit-docs",), help="sets models, batches, dtype and peers")
     parser.add_argument("--json", type=new_file(".json"), metavar="FILE.json", help="gets everything that was measured")
+    add_force(parser, help="replace FILE.json if it is there")
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -47,6 +52,7 @@ def _counts(text: str) -> tuple[int, ...]:
 
 def run(args: argparse.Namespace) -> int:
     plan, command = _plan(args)
+    refuse_to_replace(args.json, force=args.force)
     found = side_by_side.machine(plan)
     before = side_by_side.rooflines(plan, found["threads"])
     records = []
@@ -80,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
             "records": records,
         }
         side_by_side.write_strictly(Path(args.json), kept)
+        say(f"{args.json}: {checks.amount(len(records), 'record')}.")
     wrong = [record for record in records if record.get("agrees") is False]
     for record in wrong:
         say(f"error: {record['peer']} ({record['model']}, batch {record['batch']}, {record['dtype']}) does not agree.")

@@ -17,13 +17,14 @@ from deit_ref.data.report import Report
 from deit_ref.data.survey import look_at_both
 
 EXAMPLES = """examples:
-  deit-ref check photos/                     classes, counts, what is left out, turned, broken or there twice
-  deit-ref check photos.zip --weights mine/  and what that model makes of their sizes and turns
-  deit-ref check mine/                       what is inside a checkpoint, and whether its numbers are finite
+  deit-ref check photos/                     classes, counts, what is wrong
+  deit-ref check photos.zip --weights mine/  and what that model makes of them
+  deit-ref check mine/                       what is inside a checkpoint
   deit-ref check mine/ --json
 
-Photos: in class folders, as train takes them; each is read once. A checkpoint: a folder or file, a teacher, the folder
-of a run, or the name of what is bundled; a copy is written to a temporary folder and read back.
+Photos: in class folders, as train takes them; each is read once, and you are told which are left out, turned, broken
+or there twice. A checkpoint: a folder or file, a teacher, the folder of a run, or the name of what is bundled; whether
+its numbers are finite is said, and a copy is written to a temporary folder and read back.
 
 The exit code is 0 if all is well, 1 if something is wrong, and 2 if nothing could be looked at."""
 

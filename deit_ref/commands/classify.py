@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from deit_ref.commands.arguments import add_model, count, natural, new_file
+from deit_ref import checks
+from deit_ref.commands.arguments import add_force, add_model, count, natural, new_file, refuse_to_replace
 from deit_ref.commands.pipeline import MANY, Answer, Pace, classify_files, default_workers
 from deit_ref.commands.shared import chosen_weights, warn_of_turned
 from deit_ref.commands.terminal import json_line, printable, progress, say
@@ -18,10 +19,12 @@ from deit_ref.photos import bundled_photo, exif_orientation
 
 EXAMPLES = """examples:
   deit-ref classify cat.jpg                five most probable classes
-  deit-ref classify photos/ 'more/*.png'   every image in a folder and below it, and of a pattern
+  deit-ref classify photos/ 'more/*.png'   all below a folder, of a pattern
   deit-ref classify photos/ --json | head  one JSON object per line
-  deit-ref classify photos/ --out answers.jsonl --backend torch --device cuda --dtype float16
-  torchrun --nproc-per-node 4 -m deit_ref classify photos/ --out answers.jsonl --backend torch --device cuda
+  deit-ref classify photos/ --out answers.jsonl --backend torch \\
+      --device cuda --dtype float16
+  torchrun --nproc-per-node 4 -m deit_ref classify photos/ \\
+      --out answers.jsonl --backend torch --device cuda
 
 A file that cannot be read is reported and the rest goes on; the exit code is then 1, except under torchrun. Of many
 files, processes decode some ahead, and at the end you are told the pace and what sets it. Under torchrun each process
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=new_file(".jsonl"), metavar="FILE.jsonl", help="write these lines to a file instead"
     )
+    add_force(parser, help="replace FILE.jsonl if it is there")
     parser.add_argument("--batch-size", type=count, metavar="N", help="photos at a time (default: 8; 64 on a GPU)")
     parser.add_argument(
         "--workers",
@@ -48,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    refuse_to_replace(args.out, force=args.force)
     names = find_images(args.images)
     if not names:
         names = [str(bundled_photo())]
@@ -55,7 +60,10 @@ def run(args: argparse.Namespace) -> int:
     if not any(os.path.isfile(name) for name in names):
         exif_orientation(names[0])  # raises the error that says what this name is, before weights are loaded
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        return 1 if _classify(args, names, args.out) else 0
+        failed = _classify(args, names, args.out)
+        if args.out is not None:
+            say(f"{args.out}: {checks.amount(len(names), 'answer')}, {failed} of them errors.")
+        return 1 if failed else 0
     if args.out is None:
         raise ValueError("several processes need --out FILE.jsonl, into which their answers are merged.")
     from deit_ref.training.processes import gathered, processes
@@ -70,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             with _new_text(args.out) as file:
                 file.writelines(f"{line}\n" for line in lines)
             failed = sum("error" in json.loads(line) for line in lines)
-            say(f"{args.out}: {len(lines)} answers of {world} processes, {failed} of them errors.")
+            say(f"{args.out}: {checks.amount(len(lines), 'answer')} of {world} processes, {failed} of them errors.")
         os.remove(share)
     return 0  # to torchrun anything else is a crash
 

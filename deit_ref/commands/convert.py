@@ -9,7 +9,7 @@ from deit_ref import checks
 from deit_ref.checkpoints.files import locate, read_json
 from deit_ref.checkpoints.huggingface import CONFIG
 from deit_ref.checkpoints.inspection import differences
-from deit_ref.commands.arguments import natural, new_file
+from deit_ref.commands.arguments import add_force, natural, new_file, refuse_to_replace
 from deit_ref.commands.shared import warn_of_weights
 from deit_ref.commands.terminal import printable, say
 from deit_ref.config import TASKS
@@ -33,11 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", type=_target, metavar="FOLDER|FILE.onnx", help="where to write; a folder is made if it is not there"
     )
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="replace FILE.onnx, or write into a folder that is not empty; files of other names stay",
-    )
+    add_force(parser, help="replace FILE.onnx, or write into a folder that is not empty; files of other names stay")
     parser.add_argument(
         "--attentions", action="store_true", help="FILE.onnx gives back the attentions of every layer too"
     )
@@ -52,8 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     target = Path(args.target)
     if to_onnx := _is_onnx(args.target):
-        if target.exists() and not args.force:
-            raise ValueError(f"{target} is there already: choose another name, or add --force to replace it.")
+        refuse_to_replace(args.target, force=args.force)
     elif args.attentions:
         raise ValueError(f"--attentions goes with FILE.onnx, got the folder {target}: leave it out.")
     elif target.is_dir() and any(target.iterdir()) and not args.force:

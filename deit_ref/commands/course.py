@@ -3,8 +3,16 @@
 import argparse
 from pathlib import Path
 
-from deit_ref.commands.arguments import add_command, count, natural, new_file
-from deit_ref.commands.terminal import progress, say
+from deit_ref.commands.arguments import (
+    add_command,
+    add_commands,
+    add_force,
+    count,
+    natural,
+    new_file,
+    refuse_to_replace,
+)
+from deit_ref.commands.terminal import printable, progress, say
 from deit_ref.course.assignments import assignments, find_assignment
 from deit_ref.course.task import Assignment
 
@@ -14,14 +22,15 @@ EXAMPLES = """examples:
 
 _BUILD_EXAMPLES = """examples:
   deit-ref course build --out course/ --seed 2027
-  deit-ref course build --out third_week/ --assignment a3
+  deit-ref course build --out third_week/ --assignment a3 --seed 2027
 
 OUT gets student/ to hand out, teacher/ with solutions, rubrics and notes, and nbgrader/ with notebooks to release.
 Choose a seed of your own and keep it: it draws the numbers of the hidden tests, and `grade` needs the same."""
 
 _GRADE_EXAMPLES = """examples:
   deit-ref course grade submissions/ --out grades.csv --seed 2027
-  deit-ref course grade submissions/ --out third_week/grades.csv --assignment a3 --jobs 8
+  deit-ref course grade submissions/ --out third_week/grades.csv \\
+      --assignment a3 --jobs 8 --seed 2027
 
 SUBMISSIONS holds a folder per student with a3_attention/student.py, a3_attention.py, a3_attention.ipynb or
 a3_attention/a3_attention.ipynb in it, or a zip of these instead. Reports for students are written beside the table, to
@@ -34,13 +43,15 @@ The exit code is 1 if the grader itself failed on a submission; the others have 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="course_command", required=True)
+    commands = add_commands(parser, "course_command")
     build = add_command(commands, "build", "what students, teachers and nbgrader get", _BUILD_EXAMPLES)
     build.add_argument("--out", required=True, metavar="DIR", help="a new or an empty folder")
     grade = add_command(commands, "grade", "points and feedback for what students handed in", _GRADE_EXAMPLES)
     grade.add_argument("submissions", metavar="SUBMISSIONS", help="a folder with a folder or a zip per student")
     grade.add_argument("--out", type=new_file(".csv"), required=True, metavar="FILE.csv", help="the table to write")
+    add_force(grade, help="replace the table if it is there, to grade again")
     for added in (build, grade):
+        added.set_defaults(run=run)
         added.add_argument("--seed", type=natural, default=0, metavar="N", help="of the hidden tests (default: 0)")
     build.add_argument("--assignment", metavar="A", help="only this one, such as a3 (default: all)")
     grade.add_argument("--assignment", metavar="A", help="only this one, such as a3 (default: all that came in)")
@@ -59,8 +70,9 @@ def _build(args: argparse.Namespace) -> int:
     chosen = _chosen(args)
     written = build(Path(args.out), chosen, seed=args.seed)
     print(
-        f"{args.out}: {len(written)} files of {', '.join(one.name for one in chosen)}. Hand out what is in student/, "
-        "or release it with nbgrader as nbgrader/README.md says; keep teacher/ and nbgrader/source to yourself."
+        f"{printable(args.out)}: {len(written)} files of {', '.join(one.name for one in chosen)}. Hand out what "
+        "is in student/, or release it with nbgrader as nbgrader/README.md says; keep teacher/ and nbgrader/source to "
+        "yourself."
     )
     return 0
 
@@ -71,6 +83,7 @@ def _grade(args: argparse.Namespace) -> int:
     from deit_ref.course.grading.grade import grade_all, plan, write_table
     from deit_ref.course.grading.sandbox import isolation_problem
 
+    refuse_to_replace(args.out, force=args.force)
     if args.seed == PUBLIC_SEED:
         raise ValueError(f"The seed {args.seed} is that of the tests that students see: choose another one.")
     chosen = _chosen(args)
@@ -96,7 +109,7 @@ def _grade(args: argparse.Namespace) -> int:
         most = next(result["out_of"] for result in done if result["assignment"] == name)
         print(f"{name}: {len(totals)} graded, {sum(totals) / len(totals):.2f} of {most} points on average.")
     note = "" if isolated else " Graded without isolation, which the reports say, too."
-    print(f"{args.out}, and reports in {out.parent / 'feedback'}.{note}")
+    print(printable(f"{out}, and reports in {out.parent / 'feedback'}.{note}"))
     return 1 if failed else 0
 
 

@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from deit_ref.commands.arguments import count, natural, new_file, share
+from deit_ref import checks
+from deit_ref.commands.arguments import add_force, count, natural, new_file, refuse_to_replace, share
 from deit_ref.commands.evaluation import chosen_device, in_words, judged, torch_model, watched, write_confusion
 from deit_ref.commands.labelled import DATA, add_data, given_data, part
 from deit_ref.commands.learned import Run, run_of
@@ -23,7 +24,7 @@ from deit_ref.training.recipe import Recipe
 EXAMPLES = f"""examples:
   deit-ref evaluate cifar10/ --weights my_checkpoint/
   deit-ref evaluate cifar10/ --weights my_checkpoint/ --confusion confusion.png
-  deit-ref evaluate photos/ --weights my_checkpoint/ --val-split 0.2   what finetune held out of photos/
+  deit-ref evaluate photos/ --weights mine/ --val-split 0.2   what was held out
   deit-ref evaluate cifar10/ --weights my_teacher/ --json
   deit-ref evaluate cifar10/ --weights my_simmim/ --block 2
 
@@ -45,15 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--val-split", type=part, metavar="R", help="instead of a split: the share that finetune held out of train"
     )
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="that finetune had (default: 0)")
+    parser.add_argument("--seed", type=natural, metavar="N", help="of --val-split: that finetune had (default: 0)")
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
     parser.add_argument("--batch-size", type=count, default=256, metavar="N", help="photos at a time (default: 256)")
     words = "of masked-image-modeling:"
-    parser.add_argument(
-        "--mask-ratio", type=share, default=0.6, metavar="R", help=f"{words} share hidden (default: 0.6)"
-    )
-    parser.add_argument("--block", type=count, default=1, metavar="N", help=f"{words} in NxN patches (default: 1)")
+    parser.add_argument("--mask-ratio", type=share, metavar="R", help=f"{words} share hidden (default: 0.6)")
+    parser.add_argument("--block", type=count, metavar="N", help=f"{words} in NxN patches (default: 1)")
     parser.add_argument("--confusion", type=new_file(".png"), metavar="FILE.png", help="draw what was taken for what")
+    add_force(parser, help="replace FILE.png if it is there")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -66,13 +66,17 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("evaluate needs DATA, photos in class folders (see deit-ref evaluate --help)")
     if args.val_split is not None and args.split is not None:
         raise ValueError("--val-split judges by a share of the split train: leave out --split.")
+    if args.seed is not None and args.val_split is None:
+        raise ValueError("--seed chooses what --val-split holds out: add --val-split R, or leave out --seed.")
     if args.val_split == 0:
         raise ValueError("--val-split 0 holds out no photo to judge by: give the share that finetune held out, as 0.2.")
+    refuse_to_replace(args.confusion, force=args.force)
     is_one = args.weights is not None and is_teacher(args.weights)
     found = _of_teacher(args) if is_one else _of_weights(args)
     found = {"weights": args.weights, "data": args.data, **found}
     if args.confusion is not None:
         write_confusion(args.confusion, found["confusion"])
+        say(f"{args.confusion}: what was taken for what.")
     print(json_line(found) if args.json else _report(found))
     return 0
 
@@ -80,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
 def _of_teacher(args: argparse.Namespace) -> dict[str, Any]:
     from deit_ref.training.teacher import load_teacher
 
+    _refuse_masks(args)
     teacher, names = load_teacher(args.weights)
     teacher.apply_exif = teacher.apply_exif if args.exif is None else args.exif
     where, processing = chosen_device(args), teacher.image_processing
@@ -97,6 +102,7 @@ def _of_weights(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("evaluate needs weights that classify or guess hidden patches, got the task 'features'.")
     model = torch_model(weights.to("torch", device=where))
     if weights.task != "masked-image-modeling":
+        _refuse_masks(args)
         if config.problem_type == "regression":
             raise ValueError("evaluate needs weights that classify, got the problem_type 'regression'.")
         part, images = _photos(args, processing, config.image_shape, (weights.class_names, config.num_labels))
@@ -106,12 +112,19 @@ def _of_weights(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"--confusion is of weights that classify, got the task {weights.task!r}: leave it out.")
     part, images = _photos(args, processing, config.image_shape)
     images = of_channels(images, config.num_channels)
-    recipe = Recipe(task=weights.task, mask_ratio=args.mask_ratio, mask_block=args.block)
+    ratio, block = 0.6 if args.mask_ratio is None else args.mask_ratio, args.block or 1
+    recipe = Recipe(task=weights.task, mask_ratio=ratio, mask_block=block)
     with counting(len(images)) as done:
         found = reconstruction_error(
             model, watched(images, done), processing, recipe, config, device=where, batch_size=args.batch_size
         )
-    return {"split": part, **found, "mask_ratio": args.mask_ratio, "block": args.block}
+    return {"split": part, **found, "mask_ratio": ratio, "block": block}
+
+
+def _refuse_masks(args: argparse.Namespace) -> None:
+    for name, value in (("--mask-ratio", args.mask_ratio), ("--block", args.block)):
+        if value is not None:
+            raise ValueError(f"{name} is of weights that guess hidden patches, and these classify: leave it out.")
 
 
 def _photos(
@@ -131,14 +144,14 @@ def _photos(
     split = args.split or ("test" if args.val_split is None else "train")
     missing = None
     try:
-        images = open_images(args.data, split, processing)
+        images = open_images(args.data, split, processing, one_class=known is not None)
     except MissingSplit as error:
         if split == "train" or args.split is not None:
             raise
         if run is None:
             raise ValueError(f"{error} Or judge by --split train, or by a share of it, --val-split 0.2.") from error
         split, missing = "train", error
-        images = open_images(args.data, split, processing)
+        images = open_images(args.data, split, processing, one_class=known is not None)
     if known is not None:
         labelled_as(images, *known)  # what is wrong with the classes is said before the photos are read
     images = looked_over({split: images}, args, apply_exif=processing.apply_exif, image_shape=image_shape)[split]
@@ -159,7 +172,7 @@ def _not_learned_from(
     A share is of the photos that are there: if there are others than the run was given, it holds out others.
     """
     learned = None if run is None else run.learned_from(images)
-    share, seed = args.val_split, args.seed
+    share, seed = args.val_split, args.seed or 0
     if run is not None and missing is not None:
         if learned is None:
             say(
@@ -186,7 +199,7 @@ def _not_learned_from(
 
 
 def _report(found: Mapping[str, Any]) -> str:
-    first = f"{found['photos']} photos, split {found['split']}"
+    first = f"{checks.amount(found['photos'], 'photo')}, split {found['split']}"
     if "masked_l1" not in found:
         return f"{first}\n{in_words(found)}"
     names = {"masked_l1": "masked L1", "mean_color": "by the mean color", "neighbors": "by the neighbors"}

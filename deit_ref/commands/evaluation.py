@@ -68,7 +68,7 @@ def write_confusion(path: Any, confusion: Mapping[str, Any]) -> None:
 def in_words(found: Mapping[str, Any]) -> str:
     """What `judged` found, over several lines; the classes' own shares stand beside their rows of the table."""
     (low, high), frequent, classes = found["interval"], found["most_frequent"], found["confusion"]["classes"]
-    lines = [f"  {'top-1':<20} {found['top1']:8.2%}  {found['right']} of {found['photos']} photos"]
+    lines = [f"  {'top-1':<20} {found['top1']:8.2%}  {found['right']} of {checks.amount(found['photos'], 'photo')}"]
     lines.append(f"  {'95% interval':<20} {low:8.2%}  to {high:.2%}: so few photos say no more")
     lines.append(
         f"  {'without looking':<20} {frequent['share']:8.2%}  always {printable(checks.one_line(frequent['class']))}"

@@ -10,15 +10,19 @@ from deit_ref.commands.training import OUT, OWN_PHOTOS, add_training, train
 TASKS = ("classification",)
 
 EXAMPLES = f"""examples:
-  deit-ref finetune photos/ --out mine/        from the bundled weights, with a folder per class in photos/
-  deit-ref finetune photos/ --out mine/ --weights facebook/deit-tiny-distilled-patch16-224
-  deit-ref finetune cifar10/ --weights my_simmim/ --recipe cifar10-finetune --out tuned/
-  deit-ref finetune flowers/ --weights my_checkpoint/ --recipe cifar10-finetune --distillation hard \\
-      --teacher my_teacher/ --out tuned/ --image-size 48
+  deit-ref finetune photos/ --out mine/      a folder per class in photos/
+  deit-ref finetune photos/ --out mine/ \\
+      --weights facebook/deit-tiny-distilled-patch16-224
+  deit-ref finetune cifar10/ --weights my_simmim/ --recipe cifar10-finetune \\
+      --out tuned/
+  deit-ref finetune flowers/ --weights my_checkpoint/ \\
+      --recipe cifar10-finetune --distillation hard --teacher my_teacher/ \\
+      --out tuned/ --image-size 48
 
-Without test photos a fifth is held out to judge by. Batch size, epochs and warm-up are fitted to the number of photos
-unless they are given. Without a teacher the class token alone learns, with one both tokens do. Other classes than those
-of the weights get new heads, another size gets interpolated positions. All of this is said.
+It begins with the bundled weights, or with others. Without test photos a fifth is held out to judge by. Batch size,
+epochs and warm-up are fitted to the number of photos unless they are given. Without a teacher the class token alone
+learns, with one both tokens do. Other classes than those of the weights get new heads, another
+size gets interpolated positions. All of this is said.
 
 {listed_recipes(TASKS)}
 

@@ -6,7 +6,6 @@ from the first to the second.
 """
 
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 from deit_ref.api import forward
+from deit_ref.commands.process import follow_parent
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.photos import exif_orientation, load_image
 from deit_ref.weights import DeiTWeights
@@ -167,10 +167,8 @@ def decode(name: str, processing: ImageProcessing) -> Photo:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    # Not by fork: torch's threads do not survive one. Ctrl-C is the parent's to answer.
-    return ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    )
+    # Not by fork: torch's threads do not survive one.
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=follow_parent)
 
 
 def _answers(weights: DeiTWeights, batch: Sequence[Photo], *, backend: str, top: int) -> list[Answer]:

@@ -16,12 +16,11 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
 def listed_recipes(tasks: Sequence[str]) -> str:
     """The recipes of some tasks, a line each, for the end of a help text."""
     lines = (
-        f"  {name:<20} {recipe.task}, {recipe.image_size} pixels, epochs: {recipe.epochs}, "
-        f"distillation: {recipe.distillation}"
+        f"  {name:<20}{recipe.task:<22}{recipe.image_size:>6}{recipe.epochs:>8}  {recipe.distillation}"
         for name, recipe in RECIPES.items()
         if recipe.task in tasks
     )
-    return "\n".join(["recipes:", *lines])
+    return "\n".join(["recipes:", f"  {'name':<20}{'task':<22}{'pixels':>6}{'epochs':>8}  distillation", *lines])
 
 
 def changed_recipe(name: str, changes: Iterable[tuple[str, str]]) -> Recipe:

@@ -14,7 +14,8 @@ from deit_ref.training.masking import random_masks
 
 EXAMPLES = """examples:
   deit-ref reconstruct cat.jpg --out guess.png
-  deit-ref reconstruct cat.jpg --out guess.png --weights my_simmim/ --mask-ratio 0.5 --block 2 --seed 1
+  deit-ref reconstruct cat.jpg --out guess.png --weights my_simmim/ \\
+      --mask-ratio 0.5 --block 2 --seed 1
 
 The weights must be of the task masked-image-modeling (default: the bundled cifar10-simmim)."""
 

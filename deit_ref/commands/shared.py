@@ -10,6 +10,7 @@ import numpy as np
 
 import deit_ref
 from deit_ref.arrays import as_numpy
+from deit_ref.commands.arguments import refuse_to_replace
 from deit_ref.commands.terminal import say
 from deit_ref.photos import exif_orientation, write_png
 from deit_ref.weights import DeiTWeights, named_arrays
@@ -52,17 +53,11 @@ def warn_of_turned(turned: Sequence[str | os.PathLike[str]], count: int) -> None
         )
 
 
-def refuse_to_replace(image: str | os.PathLike[str], out: str) -> None:
-    """Raise a ValueError if the picture to write is the photo to read."""
-    if os.path.exists(out) and os.path.exists(image) and os.path.samefile(image, out):
-        raise ValueError(f"--out {out} is the image itself, which would be lost: choose another name.")
-
-
 def prepared(args: argparse.Namespace, *, task: str | None = None) -> tuple[DeiTWeights, Any, Any]:
     """The weights, the image's pixel_values, and the same as a photo of bytes; --size is in the weights' processing."""
     from deit_ref import plots
 
-    refuse_to_replace(args.image, args.out)
+    refuse_to_replace(args.out, force=args.force, images=[args.image])
     exif_orientation(args.image)  # raises the error that says what this name is, before weights are loaded
     weights = chosen_weights(args)
     if task not in (None, weights.task):
@@ -79,4 +74,4 @@ def prepared(args: argparse.Namespace, *, task: str | None = None) -> tuple[DeiT
 def write_picture(out: str, picture: Any) -> None:
     """Write a PNG and say so."""
     write_png(out, picture)
-    say(f"{out}: a picture of {picture.shape[0]}x{picture.shape[1]} pixels.")
+    say(f"{out}: a picture of {picture.shape[1]}x{picture.shape[0]} pixels, width x height.")

@@ -20,6 +20,13 @@ def say(message: Any) -> None:
     print(printable(f"deit-ref: {' '.join(str(message).split())}"), file=sys.stderr)
 
 
+def error_in_words(error: Exception) -> str:
+    """What went wrong, for people: the system's errors without their numbers."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{'a file or stream' if error.filename is None else error.filename}: {error.strerror}."
+    return str(error) or type(error).__name__
+
+
 def printable(text: str) -> str:
     """File and class names may hold anything; what is no text, or would steer the terminal, is shown by its code."""
     return checks.one_line(text, most=100_000)

@@ -9,9 +9,12 @@ from deit_ref.commands.training import OUT, add_training, train
 TASKS = ("classification", "masked-image-modeling")
 
 EXAMPLES = f"""examples:
-  deit-ref train --recipe cifar10-distilled --data cifar10/ --teacher cifar10-teacher --out my_checkpoint/
-  deit-ref train --recipe cifar10-distilled --distillation none --data cifar10/ --out plain/
-  deit-ref train --recipe cifar10-simmim --data cifar10/ --out my_simmim/ --set mask_ratio=0.5 clip_norm=none
+  deit-ref train --recipe cifar10-distilled --data cifar10/ \\
+      --teacher cifar10-teacher --out my_checkpoint/
+  deit-ref train --recipe cifar10-distilled --distillation none \\
+      --data cifar10/ --out plain/
+  deit-ref train --recipe cifar10-simmim --data cifar10/ --out my_simmim/ \\
+      --set mask_ratio=0.5 clip_norm=none
   deit-ref train --recipe deit-300 --show      every field of a recipe
 
 {listed_recipes(TASKS)}

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import deit_ref
+from deit_ref import checks
 from deit_ref.commands.arguments import count, natural
 from deit_ref.commands.evaluation import chosen_device, in_words, judged, torch_model, write_confusion
 from deit_ref.commands.labelled import add_data, add_val_split, given_data, opened
 from deit_ref.commands.recipes import changed_recipe, recipe_table
-from deit_ref.commands.terminal import json_line, say
+from deit_ref.commands.terminal import json_line, printable, say
 from deit_ref.data.images import ImageSet
 from deit_ref.photos import write_png
 from deit_ref.training.recipe import DISTILLATIONS, RECIPES, Recipe
@@ -196,12 +197,12 @@ def _finish(args: argparse.Namespace, recipe: Recipe, out: Path, test: ImageSet 
     from deit_ref import plots
     from deit_ref.training.metrics import read_metrics
 
-    drawn = find_spec("matplotlib") is not None
+    drawn, files = find_spec("matplotlib") is not None, ["metrics.jsonl", "checkpoint.pt"]
     if drawn:
+        files.insert(1, "metrics.png")
         write_png(out / "metrics.png", plots.rendered(plots.training_curves(read_metrics(out))))
     else:
         say("the run is not drawn: matplotlib is not installed.")
-    files = ["metrics.jsonl", "checkpoint.pt"]
     if recipe.task == "classification" and test is not None:
         # What was written is judged, not what was trained.
         where = chosen_device(args)
@@ -212,7 +213,7 @@ def _finish(args: argparse.Namespace, recipe: Recipe, out: Path, test: ImageSet 
         if drawn:
             write_confusion(out / "confusion.png", found["confusion"])
             files.insert(1, "confusion.png")
-        print(f"{len(test)} photos that were not learned from\n{in_words(found)}")
+        print(f"{checks.amount(len(test), 'photo that was', 'photos that were')} not learned from\n{in_words(found)}")
     folder, data = shlex.quote(str(out)), shlex.quote(str(args.data))
     unseen = "NEW" if test is None else data
     by_the_same = f" --val-split {held_out} --seed {args.seed}" if held_out else ""
@@ -227,10 +228,9 @@ def _finish(args: argparse.Namespace, recipe: Recipe, out: Path, test: ImageSet 
             f"evaluate {unseen} --weights {folder}{by_the_same}",
         ],
     }[recipe.task]
-    print(
-        f"{out}: the {'teacher' if recipe.task == 'teacher' else 'weights'}, {', '.join(files[:-1])} and {files[-1]}."
-    )
-    print("\n".join(f"  deit-ref {words}" for words in following))
+    what = "teacher" if recipe.task == "teacher" else "weights"
+    print(printable(f"{out}: the {what}, {', '.join(files[:-1])} and {files[-1]}."))
+    print("\n".join(printable(f"  deit-ref {words}") for words in following))
 
 
 def _line(line: Mapping[str, Any], recipe: Recipe) -> str:
@@ -263,9 +263,7 @@ def need(*packages: str) -> None:
     """Raise a ValueError that says how to install what is not there."""
     for name in packages:
         if find_spec(name) is None:
-            raise ValueError(
-                f"This command needs {name}, which is not installed: pip install -c constraints.txt '.[train]'."
-            )
+            raise ValueError(f"This command needs {name}, which is not installed: {checks.install('train')}.")
 
 
 def _is_first_process() -> bool:

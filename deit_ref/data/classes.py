@@ -22,7 +22,7 @@ def labelled_as(images: ImageSet, names: tuple[str, ...] | None, count: int) -> 
 
     Args:
         images: labelled by their folders.
-        names: of the weights' classes; None means they have none.
+        names: of the weights' classes; None means they have none, and folders may be called LABEL_0, LABEL_1, ...
         count: how many classes the weights know.
 
     Returns:
@@ -34,6 +34,9 @@ def labelled_as(images: ImageSet, names: tuple[str, ...] | None, count: int) -> 
     folders = composed_names(images.class_names)
     if names == images.class_names:
         return images, ""
+    by_place = tuple(f"LABEL_{i}" for i in range(count))
+    if names is None and {*folders} <= {*by_place}:
+        names = by_place
     if names is not None:
         names = composed_names(names)
     if names is not None and {*folders} <= {*names}:
@@ -43,11 +46,17 @@ def labelled_as(images: ImageSet, names: tuple[str, ...] | None, count: int) -> 
         return relabelled, said if len(folders) < count else ""
     alike = spelled_alike(folders, names or ())
     if count != len(folders) or alike or (names is not None and {*names} & {*folders}):
-        known = "" if names is None else f" ({checks.some(names)})"
-        strange = [folder for folder in folders if folder not in (names or ())]
+        known = checks.amount(count, "class", "classes")
+        if names is None:
+            raise ValueError(
+                f"The weights know {known} by their places alone, the class folders are {checks.some(folders)}: call "
+                f"each by its place, LABEL_0 to LABEL_{count - 1}, or write the names into the weights' config.json as "
+                "id2label."
+            )
+        strange = [folder for folder in folders if folder not in names]
         raise ValueError(
-            f"The weights know {count} classes{known}, and not {checks.some(strange)}: expected class folders of the "
-            f"same names.{alike}"
+            f"The weights know {known} ({checks.some(names)}), and not {checks.some(strange)}: expected class folders "
+            f"of the same names.{alike}"
         )
     first = "the weights' first class" if names is None else repr(names[0])
     said = f"warning: classes are compared by their order, not by name: {folders[0]!r} is taken for {first}."

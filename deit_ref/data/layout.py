@@ -78,8 +78,8 @@ def _problems(tree: Tree, root: Parts, place: str, below: list[Parts], class_nam
     depth = len(root)
     if not class_names:
         yield (
-            f"There are no class folders in {place}, only {len(below)} photos, such as {below[0][-1]}: make a folder "
-            "per class, named like it, and move them in."
+            f"There are no class folders in {place}, only {checks.amount(len(below), 'photo')}, such as "
+            f"{below[0][-1]}: make a folder per class, named like it, and move them in."
         )
         return
     if beside := [parts[depth] for parts in below if len(parts) == depth + 1]:
@@ -110,8 +110,6 @@ def _problems(tree: Tree, root: Parts, place: str, below: list[Parts], class_nam
             f"The class folders in {place} are called like splits ({checks.some(class_names)}) and hold no folders: "
             "make a folder per class in each, and move their photos in."
         )
-    if len(class_names) < 2:
-        yield f"Expected at least 2 class folders in {place}, got {class_names[0]} alone."
 
 
 def named_like(split: str, names: Iterable[str], *, stem: Callable[[str], str] = str) -> list[str]:

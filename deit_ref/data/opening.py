@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -23,7 +23,9 @@ OUTSIDE = "photos outside the splits"  # among what is skipped, the same for eac
 Look: TypeAlias = Callable[[str], tuple[ImageSet, tuple[str, ...]]]
 
 
-def open_images(path: str | os.PathLike[str], split: str, processing: ImageProcessing | None = None) -> ImageSet:
+def open_images(
+    path: str | os.PathLike[str], split: str, processing: ImageProcessing | None = None, *, one_class: bool = False
+) -> ImageSet:
     """The photos of one split. Only names are read yet, except of CIFAR's archive and of packed tars.
 
     Files without an image's suffix are left out and counted; hidden ones and what systems leave behind are not even
@@ -38,22 +40,32 @@ def open_images(path: str | os.PathLike[str], split: str, processing: ImageProce
             a class folder that holds only folders is refused, because it is mostly something else.
         split: "train" or "test".
         processing: its `do_convert_rgb` and `apply_exif` say how photos are read; None means the defaults.
+        one_class: whether a class alone will do: to learn there must be two, to be judged need not.
 
     Raises:
         ValueError: there is no such split (`layout.MissingSplit`), no image, fewer than two classes, a class without
             images or with folders alone, or a photo beside the class folders.
     """
     checks.choice("split", split, tuple(SPLITS))
-    return _without_problems(*look(path, processing)(split))
+    images, problems = look(path, processing)(split)
+    return _without_problems(images, problems if one_class else (*problems, *lone_class(images)))
 
 
 def open_splits(path: str | os.PathLike[str], processing: ImageProcessing | None = None) -> dict[str, ImageSet]:
     """The photos of "train", and of "test" where there is that split."""
-    opened = look(path, processing)
-    found = {"train": _without_problems(*opened("train"))}
-    with suppress(MissingSplit):
-        found["test"] = _without_problems(*opened("test"))
+    opened, found = look(path, processing), {}
+    for split in SPLITS:
+        with suppress(MissingSplit) if split == "test" else nullcontext():
+            images, problems = opened(split)
+            found[split] = _without_problems(images, (*problems, *lone_class(images)))
     return found
+
+
+def lone_class(images: ImageSet) -> tuple[str, ...]:
+    """What is wrong with photos of one class, among which there is nothing to tell apart; empty if there are more."""
+    if len(images.class_names) > 1:
+        return ()
+    return (f"Expected at least 2 class folders in {images.place}, got {checks.some(images.class_names)} alone.",)
 
 
 def _without_problems(images: ImageSet, problems: tuple[str, ...]) -> ImageSet:

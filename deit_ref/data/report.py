@@ -85,8 +85,11 @@ class Report:
         lines: list[str] = []
         for split, found in self.splits.items():
             counts = checks.some((f"{name} {count}" for name, count in found.classes.items()), most=12)
-            what = f"{found.photos} photos of {len(found.classes)} classes ({counts})"
-            lines.append(f"{split}: {what} in {found.place}{found.sizes}")
+            photos, classes = (
+                checks.amount(found.photos, "photo"),
+                checks.amount(len(found.classes), "class", "classes"),
+            )
+            lines.append(f"{split}: {photos} of {classes} ({counts}) in {found.place}{found.sizes}")
         return [*lines, *self._broken(most=5), *self._sentences()]
 
     def _broken(self, *, most: int | None = None) -> Iterator[str]:

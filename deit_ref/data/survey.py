@@ -11,7 +11,7 @@ from deit_ref.data.classes import alike_among, check_same_classes
 from deit_ref.data.examine import Doubles, Examined, doubles, examine
 from deit_ref.data.images import ImageSet, subset
 from deit_ref.data.layout import SPLITS, MissingSplit
-from deit_ref.data.opening import OUTSIDE, look
+from deit_ref.data.opening import OUTSIDE, lone_class, look
 from deit_ref.data.report import Broken, Report, SplitReport
 from deit_ref.image_processing import ImageProcessing
 
@@ -40,7 +40,7 @@ def look_at_both(
         except ValueError as error:
             failed.append(error)
         else:
-            problems += wrong
+            problems += (*wrong, *lone_class(sets[split]))
     serious = [error for error in failed if not isinstance(error, MissingSplit)]
     if not sets:
         raise (serious or failed)[0]
@@ -154,6 +154,7 @@ def _notes(
         yield f"{small} photos have less than the {high}x{wide} pixels that the model sees, and are enlarged."
     if turned := sum(found.turned for found in splits.values()):
         total = sum(found.photos for found in splits.values())
-        yield f"{turned} of {total} photos are stored turned: {_TURNING[apply_exif]}."
+        yield f"{turned} of {checks.amount(total, 'photo is', 'photos are')} stored turned: {_TURNING[apply_exif]}."
     if twice.again:
-        yield f"{twice.again} photos are there a second time, in the same class and split."
+        again = checks.amount(twice.again, "photo is", "photos are")
+        yield f"{again} there a second time, in the same class and split."

@@ -71,11 +71,10 @@ def gradients(
     **options: Any,
 ) -> Gradients:
     """Mirror of numpy_backend.backward.gradients.gradients; autograd follows what was asked for alone."""
-    # A gradient of every step reaches as far as the pixels. Attentions are on the path only if something before them is
-    # followed.
-    followed = {*with_respect_to, *(("weights", "pixel_values") if gradient_trace is not None else ())}
-    if "attentions" in followed:
-        followed.add("pixel_values")
+    # Steps are followed if something before them is: attentions from the pixels on, the patches from the weights too.
+    followed = {*with_respect_to}
+    followed |= {"pixel_values"} if "attentions" in followed else set()
+    followed |= {"weights", "pixel_values"} if gradient_trace is not None else set()
     if "weights" in followed:
         weights = _map(_leaf, weights)
     if "pixel_values" in followed:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection
 from typing import Any
 
+from deit_ref import checks
 from deit_ref.training.recipe import Recipe
 
 LEAST_STEPS = 300  # fewer do not move weights far enough, however often a photo is seen
@@ -43,10 +44,16 @@ def fitted(
             changes[name], reasons[name] = value, reason
 
     if "batch_size" in given and recipe.batch_size > photos:
-        raise ValueError(f"batch_size {recipe.batch_size} is more than the {photos} photos: choose a smaller one.")
+        raise ValueError(
+            f"batch_size {recipe.batch_size} is more than the {checks.amount(photos, 'photo')}: choose a smaller one."
+        )
     most = max(photos // (_STEPS_PER_EPOCH * processes), 1)
     if recipe.batch_size > most * processes:
-        change("batch_size", 2 ** int(math.log2(most)) * processes, f"there are {photos} photos")
+        change(
+            "batch_size",
+            2 ** int(math.log2(most)) * processes,
+            f"{'there is' if photos == 1 else 'there are'} {checks.amount(photos, 'photo')}",
+        )
     steps_per_epoch = max(photos // changes.get("batch_size", recipe.batch_size), 1)
     if recipe.epochs * steps_per_epoch < LEAST_STEPS:
         enough = math.ceil(LEAST_STEPS / steps_per_epoch)

@@ -105,7 +105,7 @@ def adapted(weights: DeiTWeights, recipe: Recipe, *, task: str, class_names: tup
         logger.warning("the classes are others, %s: their heads are made anew.", checks.some(class_names, most=10))
         arrays = {name: array for name, array in arrays.items() if name not in heads}
     if new := [name for name in expected if name not in arrays and not name.startswith("dist_token")]:
-        logger.warning("%s: drawn from seed %d.", ", ".join(new), seed)
+        logger.warning("%s: drawn from seed %s.", ", ".join(new), checks.brief(seed))
     chosen = {name: np.asarray(arrays.get(name, drawn[name])) for name in expected}
     # The checkpoint's mean and std, which its first layer was trained with, at the recipe's size.
     processing = processing_of(recipe, weights)

@@ -1,0 +1,21 @@
+"""All mutants, by area; an area is a file."""
+
+from collections.abc import Mapping, Sequence
+
+from .. import Mutant
+from . import batches, chapters, course, data, inputs, learning, photos, traps
+from .later import LATER
+
+_FIRST = {
+    "traps": traps.MUTANTS,
+    "chapters": chapters.MUTANTS,
+    "photos": photos.MUTANTS,
+    "inputs": inputs.MUTANTS,
+    "batches": batches.MUTANTS,
+    "learning": learning.MUTANTS,
+    "data": data.MUTANTS,
+    "course": course.MUTANTS,
+    "checkpoints": [],
+    "commands": [],
+}
+AREAS: Mapping[str, Sequence[Mutant]] = {area: [*first, *LATER.get(area, [])] for area, first in _FIRST.items()}

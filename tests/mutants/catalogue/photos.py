@@ -1,0 +1,91 @@
+"""From files to what the model sees: reading, resampling, processing."""
+
+# ruff: noqa: E501
+# fmt: off
+from .. import planted
+
+MUTANTS = [
+    *planted(
+        "numpy_backend/resize.py", "test_resize::test_more_pixels_than_are_taken_at_once_have_the_same_bytes_as_pillow test_resize",
+        ("(x > -0.5) & (x <= 0.5)", "(x >= -0.5) & (x < 0.5)", "box, a tie"),
+        ("np.array([0.54, 0.46], np.float32).astype(np.float64)", "np.array([0.54, 0.46])", "hamming, last bits"),
+        ("np.sinc(x) * np.sinc(x / 3)", "np.sinc(x) * np.sinc(x / 2)", "lanczos"),
+        ('"lanczos": (lanczos, 3.0)', '"lanczos": (lanczos, 2.0)', "lanczos"),
+        ("stretch = max(scale, 1.0)", "stretch = 1.0", "shrinking"),
+        ("np.cumsum(weights, axis=1)[:, -1:]", "weights.sum(axis=1, keepdims=True)", "last bits"),
+        ("    p = 22\n", "    p = 16\n", "last bits"),
+        ("np.trunc(weights * 2**p + np.copysign(0.5, weights))", "np.rint(weights * 2**p)", "halves"),
+        ("np.array_split(window, 1 + window[0].size // 2**20, axis=1)", "np.array_split(window, 1 + window[0].size // 2**20, axis=1)[:1]", "more than a million pixels"),
+    ),
+    *planted(
+        "torch_backend/resize.py", "test_resize::test_more_pixels_than_are_taken_at_once_have_the_same_bytes_as_pillow test_resize",
+        ("(x > -0.5) & (x <= 0.5)", "(x >= -0.5) & (x < 0.5)", "box, a tie"),
+        ("window.tensor_split(1 + window[0].numel() // 2**20, dim=1)", "window.tensor_split(1 + window[0].numel() // 2**20, dim=1)[:1]", "more than a million pixels"),
+        ("torch.trunc(weights * 2**p + halves)", "torch.round(weights * 2**p)", "halves"),
+    ),
+    *planted(
+        "numpy_backend/pixels.py", "test_resize",
+        ("product = color * alpha + 128", "product = color * alpha + 127", "alpha"),
+        ("np.minimum(255 * color // np.maximum(alpha, 1), 255)", "255 * color // np.maximum(alpha, 1)", "alpha, an edge"),
+        ("(alpha == 0) | (alpha == 255), color, divided", "(alpha == 255), color, divided", "alpha of 0"),
+        ('if resample == "nearest" or image.shape[:2]', "if image.shape[:2]", "alpha, nearest"),
+        ("np.trunc(sums + np.copysign(0.5, sums))", "np.rint(sums)", "deep pixels, halves"),
+        ('if dtype == "uint16":', "if False:", "I;16 nearest, a tie"),
+        ("np.clip(whole, limits.min, limits.max)", "whole", "I;16, an edge"),
+    ),
+    *planted(
+        "torch_backend/pixels.py", "test_resize",
+        ("product = color * alpha.int() + 128", "product = color * alpha.int()", "alpha"),
+        ("(alpha == 0) | (alpha == 255)", "alpha == 255", "alpha of 0"),
+        (".clamp(low, high)", "", "I;16, an edge"),
+    ),
+    *planted(
+        "numpy_backend/image.py", "test_image",
+        ("row, column = max(-top, 0), max(-left, 0)", "row, column = max(-left, 0), max(-top, 0)", "a crop larger than one side"),
+        ("return (image - means) / stds", "return (image - means) * (1 / stds)", "last bits"),
+        ("inverse = np.float32(1 / factor)", "inverse = 1 / np.float32(factor)", "torchvision, another factor"),
+        ('processing.do_normalize and arithmetic == "torchvision"', "processing.do_normalize", "last bits"),
+        ("        pixels = image.astype(np.float32)\n", "        pixels = image / np.float32(255)\n", "no rescale"),
+        ("rounding=processing.crop_rule", "rounding=processing.crop_rounding", "torchvision, an odd padding"),
+        ("np.ascontiguousarray(np.moveaxis(batch, -1, 1))", "np.ascontiguousarray(np.swapaxes(batch, -1, 1))", "photos that are not square"),
+        ("if processing.alpha:", "if False:", "alpha"),
+    ),
+    *planted(
+        "torch_backend/image.py", "test_image",
+        ("key = (*image.shape, i if processing.alpha else -1)", "key = (*image.shape, -1)", "two images with alpha"),
+        ("return [found[i] for i in range(len(images))]", "return list(found.values())", "images of two sizes, mixed"),
+        ("return (image.float() - means.to(image.device)) / stds.to(image.device)", "return (image.float() / 255 - means.to(image.device)) / stds.to(image.device)", "torchvision"),
+    ),
+    *planted(
+        "image_processing.py", "test_config",
+        ("if long / short * edge > longest:", "if edge > longest:", "shortest and longest edge"),
+        ("edge = round(exact)", "edge = int(exact)", "shortest and longest edge"),
+        ("return (edge, other) if height <= width else (other, edge)", "return (edge, other)", "a portrait"),
+        ("scale = min(self.size", "scale = max(self.size", "max_height and max_width"),
+        ("if new_height * new_width > MAX_PIXELS:", "if new_height * new_width >= MAX_PIXELS:", "exactly so many pixels"),
+        ('{"size": 224, "resample": "bilinear", "do_center_crop": False}', '{"size": 224, "resample": "bilinear"}', "a ViT file without crop"),
+        ("for name, value in values.items() if value is not None}\n        known", "for name, value in values.items()}\n        known", "a ViT file with null"),
+        ("max(size.values()) > MAX_PIXELS", "max(size.values()) >= MAX_PIXELS", "exactly so many pixels"),
+        ('kept["resample"] = RESAMPLING[self.resample]', 'kept["resample"] = 3', "resample other than bicubic"),
+    ),
+    *planted(
+        "photos.py", "test_photos",
+        ("return orientation if orientation in range(2, 9) else 1", "return orientation if orientation in range(2, 8) else 1", "orientation 8"),
+        ("ImageOps.exif_transpose(image, in_place=True)", "image = image.rotate(-90, expand=True)", "orientations other than 6"),
+        ("            image = ImageOps.exif_transpose(image)\n", "            pass\n", "an open image that lies turned"),
+        ("for top in range(0, array.shape[0], 256):", "for top in range(0, array.shape[0] - 1, 256):", "257 rows with alpha"),
+        ("np.rint(values / 257.0)", "(values / 257.0)", "I;16"),
+        ("        if high == 1:\n", "        if False:\n", "0.0 and 1.0"),
+        ("array.transpose(1, 2, 0)", "array.transpose(2, 1, 0)", "channels first"),
+        ("shape[2] in (1, 3, 4)\n", "shape[2] in (1, 3)\n", "RGBA arrays"),
+        ("if first == last:", "if first and last:", "an array of five channels"),
+        ("if not (low >= 0 and high <= 255):", "if not (low >= 0 and high < 255):", "255"),
+        ('"L" if image.mode == "1" else image.mode', "image.mode", "a file of one bit, not converted"),
+    ),
+    *planted(
+        "photo_files.py", "test_photos test_heic",
+        ("limit * 2 // 5 if image.format in _COPYING else limit", "limit", "a large WEBP"),
+        ("if limit and pixels > (", "if limit and pixels >= (", "exactly so many pixels"),
+        ("if not accepted or isinstance(accepted, str):", "if not accepted:", "a format that this Pillow cannot read"),
+    ),
+]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from jaxtyping import install_import_hook
 
 # Chapters are checked against their axis strings; the hook must stand before their first import.
@@ -19,6 +19,8 @@ install_import_hook(["deit_ref.numpy_backend", "deit_ref.torch_backend"], "beart
 _common = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 settings.register_profile("ci", max_examples=15, derandomize=True, **_common)
 settings.register_profile("thorough", max_examples=2000, **_common)
+# The same cases as "ci"; whether one fails is all that is asked, and not which is the smallest that does.
+settings.register_profile("unshrunk", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
 settings.load_profile(os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE", "ci"))
 
 CHROMIUM = "/usr/bin/chromium"

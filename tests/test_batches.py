@@ -261,3 +261,12 @@ def test_photos_are_kept_as_long_as_all_of_them_fit(photos):
     for channels in (1, 4):
         with pytest.raises(ValueError, match=f"has 3 channels, the weights want {channels}"):
             of_channels(images, channels).read(0)
+
+
+def test_a_photo_of_other_channels_than_the_weights_want_is_named(photos):
+    recipe = Recipe(**{**PLAIN, "crop": "resized"})
+    one = Batches(
+        photos["small"], recipe, ImageProcessing(image_mean=0.5, image_std=0.5), channels=1, seed=0, device=CPU
+    )
+    with pytest.raises(ValueError, match=r"\.png has 3 channels, the weights want 1: convert it"):
+        one(0)

@@ -17,9 +17,10 @@ from test_cli import assert_one_line_error, run
 
 import deit_ref
 from deit_ref.commands.evaluation import confusion_table
-from deit_ref.commands.learned import run_of
+from deit_ref.commands.learned import Run, run_of
 from deit_ref.commands.terminal import counting
 from deit_ref.commands.training import _epochs_per_line
+from deit_ref.data.images import ImageSet
 from deit_ref.training.recipe import RECIPES
 
 NAMES = ("mug", "plant", "shoe")
@@ -115,7 +116,7 @@ def test_photos_of_some_of_the_classes_are_judged(capsys, photos, tuned, tmp_pat
     code, text, err = run(capsys, *words)
     assert code == 0
     assert "of 1 of the 3 classes that the weights know: shoe." in err
-    assert text.startswith("7 photos, split test\n")
+    assert text.startswith("6 photos, split test\n")
     for path in list((tmp_path / "test" / "shoe").iterdir())[1:]:
         path.unlink()
     assert run(capsys, *words)[1].startswith("1 photo, split test\n")
@@ -384,3 +385,12 @@ def test_reading_is_told_now_and_then(capsys):
         for _ in range(7):
             done()
     assert capsys.readouterr().err == "deit-ref: 3 of 7 photos\ndeit-ref: 6 of 7 photos\n"
+
+
+def test_photos_were_learned_from_only_if_their_digest_says_so():
+    labels, names = np.zeros(4, np.int64), [str(i) for i in range(4)]
+    images = ImageSet(labels, ("a", "b"), names, lambda i: None, digest="one")
+    run = Run(held_out=0.0, seed=0, photos=4, digest="one", tests=0)
+    assert run.learned_from(images) is images
+    assert run.learned_from(dataclasses.replace(images, digest="two")) is None
+    assert run._replace(photos=5).learned_from(images) is None

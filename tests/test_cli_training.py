@@ -64,9 +64,6 @@ def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-UNTOLD = {"preprocessor_config.json", "lock", ".lock"}  # of the weights, and of the run while it runs
-
-
 @pytest.mark.parametrize("name", ["teacher", "student", "simmim", "classic", "both"])
 def test_a_run_prints_each_epoch_and_what_to_do_next(runs, name):
     home, found = runs
@@ -85,7 +82,8 @@ def test_a_run_prints_each_epoch_and_what_to_do_next(runs, name):
     assert f"{following} {home / name}" in found[name].stdout
     (last,) = (line for line in printed if line.startswith(f"{home / name}: the "))
     told = {*last.removesuffix(".").replace(" and ", ", ").split(", ")[1:]}
-    assert told == {path.name for path in (home / name).iterdir()} - {"config.json", "model.safetensors"} - UNTOLD
+    weights = {"config.json", "preprocessor_config.json", "model.safetensors"}
+    assert told == {path.name for path in (home / name).iterdir()} - weights - {".lock"}
     assert "step/s" not in found[name].stderr  # a progress bar is for terminals
     with Image.open(home / name / "metrics.png") as picture:
         assert picture.size[0] == (780 if name == "simmim" else 1560)

@@ -386,3 +386,15 @@ def test_of_several_wrong_numbers_the_first_is_shown():
     expected, got = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(2, 3)
     got[0, 2], got[1, 1] = 7.0, 9.0
     assert difference((expected,), (got,), 1e-6) == ("2 of 6 numbers are wrong; first, at [0, 2], expected 2, got 7.")
+
+
+def test_a_release_imports_what_it_names_and_nothing_else():
+    for assignment in assignments():
+        tree = ast.parse(cut.release(messages(assignment), solved=True).student)
+        imported = {
+            (alias.asname or alias.name).partition(".")[0]
+            for node in tree.body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        }
+        assert imported <= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}, assignment.name

@@ -23,7 +23,8 @@ from deit_ref.course.grading.check import PUBLIC_SEED
 from deit_ref.course.grading.grade import grade_all, grade_one, plan, report, write_table
 from deit_ref.course.grading.sandbox import Limits
 from deit_ref.course.grading.submission import Submission, module, read, students
-from deit_ref.course.release.build import build
+from deit_ref.course.release.build import build, student_files
+from deit_ref.course.release.source import source
 from deit_ref.course.task import messages
 
 SEED = 7
@@ -791,7 +792,7 @@ def test_a_total_is_the_sum_of_hundredths(solution, monkeypatch):
     assert graded(solution)["total"] == 0.3  # in binary their sum is a little more
 
 
-def test_what_is_remembered_belongs_to_one_submission_and_one_plan():
+def test_what_is_remembered_belongs_to_one_submission_and_one_plan(monkeypatch):
     """A grade comes back only if all that it came from is the same: each part of it, changed alone, makes another."""
     one = Submission("ann", NAME, "student.py", b"x = 1")
     same = [grade._key(PLAN, one), grade._key(plan(ASSIGNMENT, seed=SEED, limits=PLAN.limits), one._replace())]
@@ -800,7 +801,9 @@ def test_what_is_remembered_belongs_to_one_submission_and_one_plan():
     others = [grade._key(PLAN._replace(**{name: value}), one) for name, value in plans.items()]
     others += [grade._key(PLAN, one._replace(**{name: value})) for name, value in parts.items()]
     assert len({*same}) == 1
-    assert len({same[0], *others}) == 1 + len(plans) + len(parts)
+    monkeypatch.setattr(grade, "_version", lambda: "another")
+    others.append(grade._key(PLAN, one))
+    assert len({same[0], *others}) == 2 + len(plans) + len(parts)
 
 
 def test_students_may_hand_in_different_assignments(tmp_path, solution, empty):
@@ -832,6 +835,7 @@ def test_students_may_hand_in_different_assignments(tmp_path, solution, empty):
             name for name in row if row[name] and name not in ("student", "assignment", "total", "out of", "note")
         } == {*own}
         assert float(row["total"]) == pytest.approx(sum(float(row[name]) for name in own))
+        assert float(row["out of"]) == find_assignment(row["assignment"]).points
 
 
 def test_a_folder_goes_before_a_zip_of_the_same_student_and_may_be_called_like_one(tmp_path):
@@ -862,3 +866,19 @@ def test_utf16_of_either_byte_order():
     for order, mark in (("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff")):
         found = module(Submission("ann", NAME, "x.py", mark + "def f():\n    return 'é'\n".encode(order)))
         assert found.names == {"f"}
+
+
+def test_of_a_notebook_only_code_is_taken():
+    cells = [{"cell_type": kind, "source": f"def {kind}():\n    return 1"} for kind in ("markdown", "code", "raw")]
+    found = module(Submission("ann", NAME, "x.ipynb", json.dumps({"cells": cells}).encode()))
+    assert found.names == {"code"}
+
+
+def test_what_is_for_teachers_alone_is_not_among_a_students_files():
+    for assignment in assignments():
+        cells = source(assignment)
+        readme = student_files(assignment, cells)["README.md"]
+        hidden = [cell.text for cell in cells if not cell.for_students]
+        assert hidden
+        assert not [text for text in hidden if text in readme]
+        assert all(cell.text in readme for cell in cells if cell.for_students and cell.markdown)

@@ -583,3 +583,11 @@ def test_a_photo_in_a_zip_may_have_exactly_the_limits_bytes(tmp_path, monkeypatc
     monkeypatch.setattr(zips, "MAX_BYTES", largest - 1)
     with pytest.raises(ValueError, match="larger than 64 MiB"):
         open_images(tmp_path / "d.zip", "train")
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("Train", "VAL"), ("Training", "Dev")])
+def test_splits_without_class_folders_are_told_whatever_their_letters(names, tmp_path):
+    write_folder(tmp_path / "d", {f"{name}/1.png": encoded(1) for name in names})
+    with pytest.raises(ValueError, match=r"are called like splits \(.*\) and hold no folders") as caught:
+        open_images(tmp_path / "d", "train")
+    assert all(name in str(caught.value) for name in names)

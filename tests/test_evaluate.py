@@ -154,3 +154,20 @@ def test_what_is_hidden_for_an_error_is_what_the_recipe_says():
         squares = masks.reshape(2, 4 // block, block, 4 // block, block)
         assert torch.equal(squares.any(dim=4).any(dim=2), squares.all(dim=4).all(dim=2))
         assert len({tuple(mask.tolist()) for mask in masks}) > 1 or block > 1  # each photo has its own
+
+
+def test_each_of_the_four_neighbors_has_a_quarter():
+    """One hidden pixel between four that differ; and a ramp in either direction goes on."""
+    x = torch.zeros(1, 1, 3, 3)
+    x[0, 0, 0, 1], x[0, 0, 2, 1], x[0, 0, 1, 0], x[0, 0, 1, 2] = 1.0, 10.0, 100.0, 1000.0
+    mask = torch.zeros(1, 9, dtype=torch.bool)
+    mask[0, 4] = True
+    _, smooth = baselines(x, mask, patch_shape=(1, 1))
+    assert float(smooth[0, 0, 1, 1]) == pytest.approx(1111 / 4)
+    for ramp in (
+        torch.linspace(-1, 1, 16).expand(1, 1, 16, 16),
+        torch.linspace(-1, 1, 16)[:, None].expand(1, 1, 16, 16),
+    ):
+        hidden = torch.zeros(1, 16, dtype=torch.bool)
+        hidden[0, 5] = True
+        assert (baselines(ramp, hidden, patch_shape=(4, 4))[1] - ramp).abs().max() < 1e-2

@@ -21,6 +21,12 @@ def test_ninety_photos_by_hand():
     )
 
 
+def test_ninety_photos_in_several_processes_by_hand():
+    """A quarter of the photos at most, whole powers of two in each process."""
+    for processes, batch_size in ((1, 16), (2, 16), (3, 12), (5, 20), (30, 30)):
+        assert fitted(DISTILLED, 90, processes=processes)[0].batch_size == batch_size
+
+
 def test_what_fits_stays():
     for name, photos in (("cifar10-distilled", 50_000), ("cifar10-finetune", 5_000), ("deit-300", 1_281_167)):
         assert fitted(RECIPES[name], photos) == (RECIPES[name], ())

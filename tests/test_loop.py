@@ -347,6 +347,30 @@ def test_without_an_average_the_modules_own_weights_are_learned():
         torch.testing.assert_close(now.learned["weight"], torch.full((3, 3), expected))
 
 
+def test_what_a_run_returns_is_what_it_has_learned(tmp_path, photos):
+    for name, ema_decay in (("own", None), ("average", 0.9)):
+        module = Tiny()
+        result = fit(photos, tmp_path / name, module=module, ema_decay=ema_decay)
+        assert torch.equal(result["weight"], module.weight) == (ema_decay is None)
+        assert (result["weight"] < 1).all()
+
+
+def test_a_step_moves_what_each_optimizer_has():
+    """With Muon there are two: both get their gradients, step, and start the next from nothing."""
+    module = torch.nn.Module()
+    for name, shape in (("blocks/0/mlp/fc1/weight", (4, 4)), ("blocks/0/mlp/fc1/bias", (4,)), ("head/weight", (3, 4))):
+        module.register_parameter(name, torch.nn.Parameter(torch.ones(shape)))
+    now = state.State(module, Recipe(optimizer="muon", weight_decay=0.0, ema_decay=None), seed=0)
+    assert len(now.optimizers) == 2
+    set_learning_rate(now.optimizers, 0.01)
+    for _ in range(2):
+        before = [parameter.detach().clone() for parameter in module.parameters()]
+        loop.step(now, sum(parameter.sum() for parameter in module.parameters()))
+        for old, parameter in zip(before, module.parameters(), strict=True):
+            assert (parameter < old).all()
+            assert torch.equal(parameter.grad, torch.ones_like(old))
+
+
 def test_dropout_and_masks_differ_from_step_to_step_and_between_processes(tmp_path, photos):
     recipe, images, seeds = Recipe(**PLAIN), open_images(photos, "train"), []
 

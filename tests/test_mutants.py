@@ -40,3 +40,6 @@ def test_there_are_enough_of_them_and_of_new_ones():
     assert len(mutants) >= 400
     assert sum(mutant.after for mutant in mutants) >= 100
     assert len(AREAS["traps"]) >= 27
+    said = " ".join(text("README.md").split())
+    assert f"plants {len(mutants)} of them" in said
+    assert f"of the {sum(mutant.after for mutant in mutants)} that were written" in said

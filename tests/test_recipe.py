@@ -206,3 +206,10 @@ def test_photos_are_turned_in_evaluation_as_the_recipe_says():
         processing = Recipe(image_size=size).image_processing
         assert processing.size == {"shortest_edge": edge}
         assert processing.crop_rounding == ("floor" if size < 224 else "round")
+
+
+def test_models_by_their_sizes():
+    sizes = {name: (c.hidden_size, c.num_hidden_layers, c.num_attention_heads, c.intermediate_size, c.layer_norm_eps)
+             for name, c in MODELS.items() if name.startswith("cifar")}  # fmt: skip
+    assert sizes == {"cifar10": (128, 6, 4, 512, 1e-6), "cifar10-small": (64, 4, 2, 256, 1e-6)}
+    assert {MODELS[name].grid for name in sizes} == {(8, 8)}

@@ -471,6 +471,7 @@ def test_the_command(capsys, fixed, tmp_path):
         "deit-ref: tiny, batch 2, float32, timm: not installed: pip install no_such_package",
         "deit-ref: tiny, batch 2, float32, numpy: 1000.00 ms per image",
         "deit-ref: tiny, batch 2, float32, torch: 500.00 ms per image",
+        f"deit-ref: {file}: 3 records.",
     ]
     lines = out.splitlines()
     assert lines[1].split()[:5] == ["tiny", "2", "float32", "numpy", "1000.00"]

@@ -167,3 +167,20 @@ def test_new_weights_keep_the_size_of_signals():
         ("stages.0.4.weight", 576, 2),
     ):
         assert float(state[name].std()) == pytest.approx((gain / inputs) ** 0.5, rel=0.02), name
+
+
+@pytest.mark.parametrize("apply_exif", [False, True])
+def test_what_a_teacher_knows_of_photos_is_read_again(tmp_path, apply_exif):
+    teacher = new_teacher(3, seed=0, image_size=40, widths=(4, 6), apply_exif=apply_exif)
+    save_teacher(teacher, tmp_path, class_names=NAMES)
+    loaded, _ = load_teacher(tmp_path)
+    assert loaded.image_processing == teacher.image_processing
+    assert (loaded.image_processing.apply_exif, loaded.image_size, loaded.widths) == (apply_exif, 40, (4, 6))
+
+
+def test_new_biases_are_0_and_new_norms_leave_alone():
+    for name, value in new_teacher(3, seed=0, widths=(4, 6)).state_dict().items():
+        if name.endswith("bias"):
+            assert not value.any(), name
+        elif value.ndim == 1 and name.endswith("weight"):
+            assert (value == 1).all(), name

@@ -6,6 +6,8 @@ Source: the magic numbers in each format's documentation; git-lfs, docs/spec.md.
 import os
 from pathlib import Path
 
+from deit_ref import checks
+
 _AGAIN = "download it again"
 _SAVE = "load it in the library that wrote it and save model.state_dict() by torch.save or safetensors"
 
@@ -22,9 +24,12 @@ _STARTS = (
     (b"\x1f\x8b", "compressed by gzip", "unpack it (gunzip, or tar xzf)"),
     (b"\xfd7zXZ", "compressed by xz", "unpack it (unxz, or tar xJf)"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it (zstd -d)"),
+    (b"BZh", "compressed by bzip2", "unpack it (bunzip2, or tar xjf)"),
     (b"7z\xbc\xaf", "a 7z archive", "unpack it"),
+    (b"Rar!", "a RAR archive", "unpack it"),
     (b"\xff\xd8\xff", "a photo (JPEG)", "photos are classified, not loaded as weights"),
     (b"\x89PNG", "a picture (PNG)", "photos are classified, not loaded as weights"),
+    (b"GIF8", "a picture (GIF)", "photos are classified, not loaded as weights"),
     (b"%PDF", "a PDF", _AGAIN),
 )
 
@@ -49,7 +54,10 @@ def what_it_is(file: Path, *, expected: str = "") -> str | None:
             and only damaged, gives None. Under another's name it needs another one.
     """
     found = _found(file)
-    return None if expected and found and found.startswith(_OWN[expected]) else found
+    if expected:
+        found = found or _text(file)
+        return None if found and found.startswith(_OWN[expected]) else found
+    return found
 
 
 def _found(file: Path) -> str | None:
@@ -65,7 +73,7 @@ def _found(file: Path) -> str | None:
         if start.startswith(magic):
             return f"{what}: {remedy}"
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head", b"<body")):
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head", b"<body", b"<!--")):
         return "a web page (perhaps an error or a login): download the file itself, not the page about it (hf download)"
     if start[4:8] == b"TFL3":
         return f"a TensorFlow Lite model: {_SAVE}"
@@ -82,6 +90,19 @@ def _found(file: Path) -> str | None:
     if not any(start):
         return f"nothing but zeros at its start, as a download that was broken off leaves: {_AGAIN}"
     return None
+
+
+def _text(file: Path) -> str | None:
+    """What servers answer in place of a file: "Entry not found", "Access denied"."""
+    try:
+        with open(file, "rb") as opened:
+            start = opened.read(512)
+        words = " ".join(start.decode().split())
+    except (OSError, UnicodeDecodeError):
+        return None
+    if not words.isprintable():
+        return None
+    return f"text that begins with {checks.brief(words[:60])}: {_AGAIN} (hf download)"
 
 
 def _zip(file: Path) -> str | None:

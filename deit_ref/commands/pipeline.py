@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 from deit_ref.api import forward
-from deit_ref.commands.process import follow_parent
+from deit_ref.commands.process import ctrl_c_later, follow_parent
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.photos import exif_orientation, load_image
 from deit_ref.weights import DeiTWeights
@@ -133,7 +133,7 @@ def decoded(
     try:
         while True:
             for name in islice(remaining, ahead - len(waiting)):
-                waiting.append((name, pool.submit(decode, name, processing)))
+                waiting.append((name, _submitted(pool, name, processing)))
             if not waiting:
                 return
             name, future = waiting.popleft()
@@ -143,14 +143,14 @@ def decoded(
                 pool.shutdown()
                 pool = _pool(workers)
                 try:
-                    photo = pool.submit(decode, name, processing).result()
+                    photo = _submitted(pool, name, processing).result()
                 except BrokenProcessPool:
                     photo = Photo(
                         name, problem=f"{name} ended the process that read it: it may be too large or broken."
                     )
                     pool.shutdown()
                     pool = _pool(workers)
-                waiting = deque((other, pool.submit(decode, other, processing)) for other, _ in waiting)
+                waiting = deque((other, _submitted(pool, other, processing)) for other, _ in waiting)
             yield photo
     finally:
         pool.shutdown(cancel_futures=True)
@@ -169,6 +169,11 @@ def decode(name: str, processing: ImageProcessing) -> Photo:
 def _pool(workers: int) -> ProcessPoolExecutor:
     # Not by fork: torch's threads do not survive one.
     return ProcessPoolExecutor(workers, get_context("spawn"), initializer=follow_parent)
+
+
+def _submitted(pool: ProcessPoolExecutor, name: str, processing: ImageProcessing) -> Future[Photo]:
+    with ctrl_c_later():  # this starts processes, which take a second before they can say what they do about it
+        return pool.submit(decode, name, processing)
 
 
 def _answers(weights: DeiTWeights, batch: Sequence[Photo], *, backend: str, top: int) -> list[Answer]:

@@ -13,7 +13,7 @@ from pathlib import Path
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 from . import Mutant
-from .bench import Bench, import_heavy, outcomes
+from .bench import LATE, Bench, import_heavy, outcomes
 from .catalogue import AREAS
 
 package = sys.modules[__package__ or ""]
@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="which, with --share")
     parser.add_argument("--after", action="store_true", help="only those that were written after the tests")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
-    parser.add_argument("--limit", type=float, default=120.0, help="seconds for each; who runs longer counts as killed")
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds for each; who runs longer counts as killed")
     parser.add_argument("--trust", action="store_true", help="the tests pass without mutants: do not look first")
     parser.add_argument("--verbose", action="store_true", help="tell of each which test killed it")
     arguments = parser.parse_args()
@@ -65,7 +65,7 @@ def main() -> int:
         benches = [Bench(Path(folder) / f"bench{i}") for i in range(arguments.jobs)]
         if arguments.share == 1 and not arguments.trust:  # tests that fail by themselves would kill everything
             sets = sorted({mutant.tests for _, mutant in mutants})
-            for number, outcome in outcomes([(None, tests) for tests in sets], benches, limit=10 * arguments.limit):
+            for number, outcome in outcomes([(None, tests) for tests in sets], benches, limit=4 * arguments.limit):
                 if outcome.ended != "lived":
                     print(f"Without any mutant, {' '.join(sets[number])} does not pass: {outcome.what}")
                     return 2
@@ -74,7 +74,7 @@ def main() -> int:
         for number, outcome in outcomes([(m, m.tests) for _, m in mutants], benches, limit=arguments.limit):
             area, mutant = mutants[number]
             found.append((area, mutant, outcome.ended))
-            if outcome.ended != "killed" or arguments.verbose:
+            if outcome.ended != "killed" or outcome.what == LATE or arguments.verbose:
                 print(f"{outcome.ended} {area} {mutant.file} {outcome.seconds:.1f} s: {mutant.differs}")
                 print(f"    {mutant.old.strip()!r} -> {mutant.new.strip()!r}\n    {outcome.what}", flush=True)
     report(found)

@@ -22,6 +22,8 @@ hypothesis.strategies beartype jaxtyping matplotlib.pyplot kornia.enhance jupyte
 transformers.models.deit.modeling_deit transformers.models.vit.modeling_vit transformers.image_transforms
 transformers.models.deit.image_processing_deit transformers.models.deit.image_processing_pil_deit tqdm""".split()
 
+LATE = "past its time"  # an endless loop, it is to be hoped, and not a slow machine
+
 
 class Outcome(NamedTuple):
     """How it ended: "killed", "lived", or "error" when the tests did not run at all. `what` is pytest's last line."""
@@ -86,6 +88,9 @@ def _run(folder: Path, output: Path, tests: Sequence[str]) -> None:
         for name in ("PYTEST_ADDOPTS", "PYTHONDONTWRITEBYTECODE"):
             os.environ.pop(name, None)
         os.environ["PYTHONPATH"] = str(folder)
+        os.environ["DEIT_REF_HYPOTHESIS_PROFILE"] = "unshrunk"
+        # As in an environment that is activated: tests start programs that were installed with this Python.
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         import pytest
 
         options = "-x -q --tb=line --disable-warnings -p no:cacheprovider".split()
@@ -140,7 +145,7 @@ def _end(group: int) -> None:
 def _outcome(bench: Bench, status: int, late: bool) -> Outcome:
     seconds = time.monotonic() - bench.began
     if late or os.WIFSIGNALED(status):
-        return Outcome(bench.mutant, "killed", seconds, "past its time" if late else f"signal {os.WTERMSIG(status)}")
+        return Outcome(bench.mutant, "killed", seconds, LATE if late else f"signal {os.WTERMSIG(status)}")
     lines = bench.output.read_text(errors="replace").strip().splitlines() or [""]
     what = next((line for line in lines if line.startswith(("FAILED", "ERROR"))), lines[-1])
     # pytest: 0 all passed, 1 some failed, 2 could not be imported; all else says nothing about the mutant.

@@ -5,6 +5,11 @@
 from .. import planted
 
 # The quick ones of a file first.
+SUBMISSION = """test_course_grading::test_of_a_notebook_only_code_is_taken test_course_grading::test_a_decorator_goes_with_what_it_decorates
+test_course_grading::test_of_a_block_all_that_would_run_must_be_a_definition
+test_course_grading::test_many_cells_are_too_long_together test_course_grading::test_utf16_of_either_byte_order
+test_course_grading::test_a_folder_goes_before_a_zip_of_the_same_student_and_may_be_called_like_one
+test_course_grading::test_of_two_depths_of_a_zip_the_upper_is_taken_and_the_other_named test_course_grading"""
 GRADE = """test_course_grading::test_a_total_is_the_sum_of_hundredths
 test_course_grading::test_what_is_remembered_belongs_to_one_submission_and_one_plan
 test_course_grading::test_students_may_hand_in_different_assignments test_course_grading::test_a_missing_function_is_named
@@ -51,7 +56,7 @@ MUTANTS = [
         ("before=plan.before)", "before=\"\")", "lost imports"),
     ),
     *planted(
-        "course/grading/submission.py", "test_course_grading",
+        "course/grading/submission.py", SUBMISSION,
         ("first = min([node.lineno, *(one.lineno for one in getattr(node, \"decorator_list\", []))]) - 1", "first = node.lineno - 1", "a decorator"),
         ("[*node.body, *handlers, *node.orelse, *getattr(node, \"finalbody\", [])]", "[*node.body]", "calls after else and except"),
         ("*node.orelse, *getattr(node, \"finalbody\", [])]", "*node.orelse]", "calls after finally"),
@@ -76,14 +81,15 @@ MUTANTS = [
         ("or needs(place) & set(messages)}", "}", "a helper that calls a student's function"),
     ),
     *planted(
-        "course/grading/sandbox.py", "test_sandbox",
+        "course/grading/sandbox.py", "test_sandbox::test_a_forged_answer_is_no_array test_sandbox::test_a_forged_size_is_refused "
+        "test_sandbox::test_an_answer_of_more_arrays_than_anybody_needs_is_none test_sandbox",
         ("            if call.function != broken:\n                break\n", "", "another function after a crash"),
         ("if size > limits.answer_bytes:", "if False:", "a forged size"),
         ("dtype.kind not in \"biufc\" or", "", "an answer of text"),
         ("if len(arrays) > most:", "if len(arrays) >= most:", "exactly so many arrays"),
     ),
     *planted(
-        "course/release/build.py", "test_course test_course_grading",
+        "course/release/build.py", "test_course_grading::test_what_is_for_teachers_alone_is_not_among_a_students_files test_course_grading",
         ("if seed == PUBLIC_SEED:", "if False:", "the visible seed"),
         ("seeded(PUBLIC_SEED, task)", "seeded(0, task)", "what students see"),
         ("if not cell.for_students:", "if False:", "rubrics"),

@@ -5,7 +5,7 @@
 from functools import partial
 
 from .. import planted as _planted
-from .course import GRADE
+from .course import GRADE, SUBMISSION
 
 planted = partial(_planted, after=True)
 
@@ -192,7 +192,8 @@ LATER = {
     ],
     "learning": [
         *planted(
-            "training/loop.py", "test_loop::test_numbers_of_an_epoch test_loop::test_the_average_is_what_is_assessed_and_returned test_loop",
+            "training/loop.py", "test_loop::test_numbers_of_an_epoch test_loop::test_what_a_run_returns_is_what_it_has_learned test_loop::test_a_step_moves_what_each_optimizer_has "
+            "test_loop::test_the_average_is_what_is_assessed_and_returned test_loop",
             ("return state.learned\n", "return state.average\n", "no average"),
             ("    state.step += 1\n", "    state.step += 1 + (state.step == 1)\n", "the second step"),
             ("    for optimizer in state.optimizers:\n        optimizer.step()", "    for optimizer in state.optimizers[:1]:\n        optimizer.step()", "Muon and AdamW"),
@@ -216,7 +217,7 @@ LATER = {
             ("if teacher_logits.shape != cls_logits.shape:", "if teacher_logits.shape[0] != cls_logits.shape[0]:", "a teacher of other classes"),
         ),
         *planted(
-            "training/state.py", "test_loop test_run_safety",
+            "training/state.py", "test_loop::test_what_differs_is_named_when_a_run_is_resumed test_loop::test_seconds_are_those_of_steps_alone_and_the_rate_is_that_of_the_last test_loop::test_a_step_by_hand_clips_the_gradient_as_a_whole test_loop",
             ("if names := [name for name in mine if mine[name] != theirs.get(name)]:", "if names := []:", "resumed with another recipe"),
             ("value.detach().clone() for name, value", "value.detach() for name, value", "an average"),
             ("self.seconds + seconds, self.epoch_seconds + seconds", "self.seconds + seconds, seconds", "an epoch of several steps"),
@@ -244,7 +245,7 @@ LATER = {
             ("kind=\"stable\")][:most]", "kind=\"stable\")]", "more mistakes than asked for"),
         ),
         *planted(
-            "training/recipe.py", "test_recipe",
+            "training/recipe.py", "test_cli_own_photos::test_a_recipe_for_own_photos_takes_the_size_of_the_weights test_recipe",
             ("if k not in given})", "})", "a padding that was given"),
             ("with_changes(epochs=10, learning_rate=5e-4, warmup_epochs=1)", "with_changes(epochs=10, warmup_epochs=1)", "cifar10-finetune"),
             ("num_attention_heads=dim // 32", "num_attention_heads=dim // 64", "the small models"),
@@ -323,7 +324,7 @@ LATER = {
             ("isolated=plan.isolated) if calls else []", "isolated=False) if calls else []", "a hostile submission"),
         ),
         *planted(
-            "course/grading/submission.py", "test_course_grading",
+            "course/grading/submission.py", SUBMISSION,
             ("sorted(folder.iterdir())", "sorted(folder.iterdir())[1:]", "the first student"),
             ("if not names and packed in files and path.is_dir():", "if False:", "a zip in a student's folder"),
             ("if cell[\"cell_type\"] == \"code\":", "if True:", "a notebook with text"),
@@ -363,7 +364,7 @@ LATER = {
     ],
     "commands": [
         *planted(
-            "commands/training.py", "test_cli_training",
+            "commands/training.py", "test_cli_own_photos::test_short_epochs_are_told_together test_cli_training",
             ("min(25 * recipe.batch_size // photos, recipe.epochs // 10)", "1", "a run of many short epochs"),
             ("if args.resume:\n        checkpoint_of(out)\n", "if args.resume:\n        pass\n", "a run to resume that is not there"),
             ("given=given, processes", "processes", "a value that was given"),
@@ -375,7 +376,7 @@ LATER = {
             ("divided(splits[\"train\"], share=held, seed=args.seed)", "divided(splits[\"train\"], share=held, seed=0)", "another seed"),
         ),
         *planted(
-            "commands/learned.py", "test_cli_own_photos",
+            "commands/learned.py", "test_cli_own_photos::test_photos_were_learned_from_only_if_their_digest_says_so test_cli_own_photos",
             ("(len(images), images.digest) == (self.photos, self.digest)", "len(images) == self.photos", "other photos, as many"),
             ("share=self.held_out, seed=self.seed)[0]", "share=self.held_out, seed=self.seed)[1]", "photos held out"),
         ),

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from deit_ref import checks, inputs
+from deit_ref import checks, inputs, objective
 from deit_ref.arrays import (
     BACKENDS,
     all_finite,
@@ -191,8 +191,8 @@ def gradients(
         head_mask=head_mask,
         attention_mask=attention_mask,
     )
-    asked = inputs.with_respect_to(with_respect_to)
-    number = inputs.objective(
+    asked = objective.with_respect_to(with_respect_to)
+    number = objective.number(
         weights,
         pixel_values,
         {

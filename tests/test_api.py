@@ -603,6 +603,14 @@ def test_trained_weights_are_never_stale(dtype):
         np.testing.assert_allclose(after, before[backend] + 1, rtol=1e-6)
 
 
+def test_what_was_computed_without_gradients_does_not_cut_later_ones():
+    chosen = map_weights(lambda tensor: tensor.requires_grad_(), random_weights().to("torch"))
+    with torch.no_grad():
+        logits_of(chosen, backend="torch", dtype="float64")
+    logits_of(chosen, backend="torch", dtype="float64").sum().backward()
+    assert float(chosen.head.bias.grad[0]) == 2  # one for each image
+
+
 @pytest.mark.parametrize("kept", BACKENDS)
 @pytest.mark.parametrize(
     ("backend", "dtype"),

@@ -103,6 +103,27 @@ def test_alpha_is_laid_on_white():
     np.testing.assert_array_equal(photos.load_image(gray_alpha, do_convert_rgb=False), rgba[:, :, 2:])
 
 
+def test_premultiplied_gray_is_laid_on_white():
+    """A gray of 100 with half of its light, stored as 50: what is missing is white."""
+    image = Image.frombytes("La", (1, 1), bytes([50, 128]))
+    gray = round(50 * 255 / 128 * (128 / 255) + 255 * (1 - 128 / 255))
+    np.testing.assert_allclose(photos.load_image(image), np.full((1, 1, 3), gray, np.uint8), atol=1)
+
+
+def test_alpha_of_arrays_of_more_rows_than_one_strip():
+    array = drawn_bytes((257, 2, 4), 0)
+    expected = [photos.load_image(row[None])[0] for row in array]
+    np.testing.assert_array_equal(photos.load_image(array), expected)
+
+
+def test_only_one_of_several_images_has_a_number():
+    wrong = np.full((2, 2, 3), 300)
+    with pytest.raises(ValueError, match=r"^Expected"):
+        photos.load_images(wrong)
+    with pytest.raises(ValueError, match=r"^images\[1\]: Expected"):
+        photos.load_images([drawn_bytes((2, 2, 3), 0), wrong])
+
+
 def test_a_transparent_color_of_a_png_becomes_white(tmp_path):
     Image.fromarray(SMALL).save(tmp_path / "key.png", transparency=(3, 4, 5))
     expected = SMALL.copy()

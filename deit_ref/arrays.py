@@ -203,8 +203,9 @@ def numpy_dtype(dtype: Any) -> Any:
     if dtype is None:
         return None
     try:
-        # Of other things NumPy reads what they hold, such as an array's own dtype.
-        wanted = np.dtype(dtype) if isinstance(dtype, str | type | np.dtype) else np.dtype(object)
+        # Of other things NumPy reads what they hold, such as an array's own dtype; "float" is float32 for torch.
+        known = dtype in ("float32", "float64") if isinstance(dtype, str) else isinstance(dtype, type | np.dtype)
+        wanted = np.dtype(dtype if known else object)
     except (TypeError, ValueError):
         wanted = np.dtype(object)
     if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
@@ -221,7 +222,7 @@ def as_dtype(dtype: Any) -> "torch.dtype | None":
     dtypes = {name: getattr(torch, name) for name in TORCH_DTYPES}
     if dtype is None or (isinstance(dtype, torch.dtype) and dtype in dtypes.values()):
         return dtype
-    of_numpy = isinstance(dtype, np.dtype) or (isinstance(dtype, type) and issubclass(dtype, np.generic))
+    of_numpy = isinstance(dtype, np.dtype) or (isinstance(dtype, type) and issubclass(dtype, np.generic | float))
     name = np.dtype(dtype).name if of_numpy else dtype
     if not isinstance(name, str) or name not in dtypes:
         raise ValueError(f"dtype must be one of {', '.join(dtypes)}; got {brief(dtype)}.{did_you_mean(name, dtypes)}")
@@ -248,12 +249,21 @@ def as_device(device: Any) -> "torch.device | None":
     )
 
 
+def _broken(error: Exception) -> ValueError:
+    reason = one_line(error, most=300)
+    return ValueError(f"PyTorch is installed and cannot be imported ({reason}): use backend='numpy', or reinstall it.")
+
+
 def import_torch() -> ModuleType:
     """torch, or a ValueError that says how to get it."""
     try:
         import torch
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise _broken(error) from error
         raise ValueError(
             f"backend='torch' needs PyTorch, which is not installed: use backend='numpy', or {install('torch')}."
         ) from error
+    except (ImportError, OSError) as error:
+        raise _broken(error) from error
     return torch

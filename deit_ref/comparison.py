@@ -77,8 +77,13 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether every difference is within its bound."""
+        """Whether every difference is within its bound; of a bound of 1 or more, see `unproven`, that says nothing."""
         return self.worst.excess <= 1
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """Steps that may differ by as much as they hold: rounding in this dtype leaves nothing of them to compare."""
+        return tuple(row.name for row in self.rows if row.bound >= 1)
 
     def __str__(self) -> str:
         width = max(len(row.name) for row in self.rows)
@@ -92,6 +97,11 @@ class Comparison:
             f"NumPy and torch {verdict}: largest difference {self.worst.difference:.1e} of the largest value, at "
             f"{self.worst.name}; bound {self.worst.bound:.0e}."
         )
+        if self.unproven:
+            lines.append(
+                f"Nothing is proven of {len(self.unproven)} of {len(self.rows)} steps, from {self.unproven[0]} on: "
+                "the scores are so large that rounding alone could change all of them; compare in a wider dtype."
+            )
         return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import itertools
 import re
 import subprocess
 import sys
+import types
 import warnings
 import weakref
 
@@ -423,6 +424,7 @@ def test_bad_input(weights, backend, chosen, options, message):
         ({"backend": torch}, r"backend must be one of numpy, torch; got <module 'torch'"),
         ({"device": "cpu"}, r"NumPy has no devices, got device='cpu': leave it out or use backend='torch'"),
         ({"dtype": "float16"}, r"NumPy backend computes in float32 or float64, got dtype='float16': choose one"),
+        ({"dtype": "float"}, r"NumPy backend computes in float32 or float64, got dtype='float'"),
         ({"dtype": torch.float32}, r"NumPy backend computes in float32 or float64, got dtype=torch\.float32"),
         ({"backend": "torch", "device": "gpu"}, r"device must name a device that torch finds .*got 'gpu'"),
         ({"backend": "torch", "device": "cuda:99"}, r"device must name a device that torch finds .*got 'cuda:99'"),
@@ -784,6 +786,21 @@ def test_inputs_are_left_alone(weights):
         np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
+@pytest.mark.parametrize("error", [OSError("libgomp.so.1: no such file"), ImportError("libgomp.so.1"), "typing_ext"])
+def test_a_torch_that_cannot_be_imported_is_not_called_absent(monkeypatch, error):
+    if isinstance(error, str):  # what torch itself needs
+        error = ModuleNotFoundError(f"No module named {error!r}", name=error)
+
+    def find_spec(name, *_):
+        if name == "torch":
+            raise error
+
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(sys, "meta_path", [types.SimpleNamespace(find_spec=find_spec), *sys.meta_path])
+    with pytest.raises(ValueError, match=r"PyTorch is installed and cannot be imported \(.*(libgomp|typing_ext)"):
+        arrays.import_torch()
+
+
 def test_without_torch_the_message_says_what_to_do():
     code = """
         import sys
@@ -805,6 +822,12 @@ def test_without_torch_the_message_says_what_to_do():
     first, second = result.stdout.splitlines()
     assert re.search(r"needs PyTorch, .*use backend='numpy', or pip install 'deit_ref\[torch\]'", first)
     assert re.search(r"needs PyTorch, .*pip install 'deit_ref\[torch\]'.*CPU build", second)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_python_floats_are_float64(weights, backend):
+    for dtype in (float, np.float64, np.dtype(float), "float64"):
+        assert as_numpy(logits_of(weights["classification"], backend=backend, dtype=dtype)).dtype == np.float64
 
 
 # --- preprocess

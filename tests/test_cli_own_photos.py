@@ -328,6 +328,9 @@ def test_weights_of_another_size_keep_it(capsys, photos, tmp_path):
     assert tuned.image_processing.crop_size == {"height": 48, "width": 48}
     assert tuned.image_processing.apply_exif
     assert "warmup_epochs 0.1 instead of 3 (a tenth of the epochs)" in err
+    code, _, err = run(capsys, "evaluate", photos, "--weights", tmp_path / "tuned", "--no-check")
+    assert code == 0, err
+    assert "judged by the 0.2 that the run of these weights has held out" in err  # with the run's seed, and no other
     code, _, err = run(capsys, *words, "--out", tmp_path / "small", "--image-size", 24, "--no-exif")
     assert code == 0, err
     tuned = deit_ref.load_weights(tmp_path / "small")

@@ -34,6 +34,18 @@ def test_sharp_attention_agrees(dtype):
         assert comparison.agrees, str(comparison)
 
 
+def test_what_rounding_leaves_unproven_is_said():
+    pixels = random_pixels()
+    narrow, wide = (deit_ref.compare(sharp(), pixel_values=pixels, dtype=dtype) for dtype in ("bfloat16", "float32"))
+    assert narrow.unproven[0] == "blocks.0.attention.probabilities"
+    said = str(narrow).splitlines()[-1]
+    assert said.startswith(
+        f"Nothing is proven of {len(narrow.unproven)} of {len(narrow.rows)} steps, from blocks.0.atten"
+    )
+    assert wide.unproven == ()
+    assert str(wide).splitlines()[-1].startswith("NumPy and torch agree: ")
+
+
 def test_the_old_bound_is_too_small_for_it():
     """In float32 some step after a softmax differs by more than 1e-5, and by less than its own bound."""
     rows = [

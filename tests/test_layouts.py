@@ -313,6 +313,13 @@ def test_without_a_config_the_assumptions_are_said(tmp_path, caplog):
         ("config.md", b"# A model", r"config.md is no weight file by its name; what is read is a folder"),
         ("a.ckpt", b"BZh91AY&SY", r"but compressed by bzip2: unpack it"),
         ("a.bin", b"<!-- a page --><html>", r"but a web page \("),
+        (
+            "a.pth",
+            b"RIFF\x24\x00\x00\x00WEBPVP8 ",
+            r"no file of torch.save but a picture \(WebP\) or a sound: photos are",
+        ),
+        ("a.pth", b"II*\x00", r"no file of torch.save but a picture \(TIFF\)"),
+        ("a.pth", b"MM\x00*", r"no file of torch.save but a picture \(TIFF\)"),
         ("a.onnx", b"\x08\x0a", r"a.onnx is no weight file by its name; what is read is a folder"),
         ("a.gguf", b"GGUF\x03", r"a.gguf is no weight file by its name, but a GGUF file"),
         ("a.tflite", bytes(4) + b"TFL3", r"a.tflite is no weight file by its name, but a TensorFlow Lite model"),

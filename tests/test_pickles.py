@@ -6,6 +6,7 @@ import copyreg
 import io
 import pickle
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def tensors(dtype):
         permuted=base.reshape(2, 3, 4).permute(2, 0, 1),
         scalar=base[5],
         empty=base[:0].reshape(0, 3),
+        expanded=base[2:3].expand(7),
         parameter=torch.nn.Parameter(base[:6].clone()) if dtype.is_floating_point else base[:6].clone(),
     )
 
@@ -326,6 +328,24 @@ def test_views_that_leave_their_storage(tmp_path, offset, shape, strides, messag
         archive.writestr("archive/data/0", bytes(24))
     with pytest.raises(ValueError, match=rf"a.pth: .*{message}"):
         read_program(tmp_path / "a.pth")
+
+
+@containers
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda x: x.numpy(), r"a NumPy array, which is not read here: save torch.as_tensor\(array\) in its place"),
+        (lambda x: x.to(torch.float8_e4m3fn), r"a dtype such as float8, .*: save tensor.float\(\)"),
+        (lambda x: x.to_sparse(), r"a sparse tensor, .*: save tensor.to_dense\(\)"),
+        (lambda x: x.to_sparse_csr(), r"a sparse tensor, .*: save tensor.to_dense\(\)"),
+    ],
+)
+def test_other_tensors_are_named(tmp_path, container, other, message):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, that its sparse layout is in beta
+        value = other(torch.ones(2, 3))
+    with pytest.raises(ValueError, match=message):
+        read_program(saved(tmp_path / "a.pth", {"head.weight": value}, container))
 
 
 def repacked(file, change, method=zipfile.ZIP_STORED):

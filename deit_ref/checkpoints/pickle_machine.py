@@ -40,7 +40,7 @@ class Dialect(NamedTuple):
     Attributes:
         writer: who writes such files, for messages.
         names: the classes and functions that may be named.
-        refuse: what the error about another name says after it.
+        refuse: another name -> what the error about it says after it.
         call: a name and a tuple of arguments -> what calling it would give, without calling it.
         build: an object and its state, which is given to it or dropped.
         storage: an identity -> the storage that it stands for.
@@ -50,7 +50,7 @@ class Dialect(NamedTuple):
 
     writer: str
     names: frozenset[str]
-    refuse: str
+    refuse: Callable[[str], str]
     call: Callable[[Global, tuple[Any, ...]], Any]
     build: Callable[[Any, Any], None]
     storage: Callable[[Any], Any]
@@ -167,5 +167,5 @@ def _opcodes(stream: io.BytesIO) -> Iterator[tuple["pickletools.OpcodeInfo", Any
 
 def _named(name: str, dialect: Dialect) -> Global:
     if name not in dialect.names:
-        raise ValueError(f"it asks for {name[:200]}, {dialect.refuse}")
+        raise ValueError(f"it asks for {name[:200]}, {dialect.refuse(name)}")
     return Global(name)

@@ -53,6 +53,22 @@ OPAQUE = {
 }
 
 
+# What may stand in a state_dict and is not read: the beginning of its name, what it is, and what to save in its place.
+_OTHER_TENSORS = (
+    (
+        ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"),
+        "a NumPy array",
+        "torch.as_tensor(array)",
+    ),
+    (("torch._utils._rebuild_tensor_v3",), "a tensor of a dtype such as float8", "tensor.float()"),
+    (("torch._utils._rebuild_sparse",), "a sparse tensor", "tensor.to_dense()"),
+    (("torch._utils._rebuild_qtensor",), "a quantized tensor", "tensor.dequantize()"),
+    (("torch.distributed.",), "a tensor in shards", "tensor.full_tensor()"),
+)
+# So many elements may be seen in a storage that has fewer of them, such as one zero that was expanded to a bias.
+MOST_EXPANDED = 2**20
+
+
 class Opaque(NamedTuple):
     """A value that was not built: the name of what it would be."""
 
@@ -144,14 +160,14 @@ def _storage(identity: Any) -> Storage:
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> Tensor:
-    """A view that stays within its storage and is not larger than it."""
+    """A view that stays within its storage and, beyond `MOST_EXPANDED`, is not larger than it."""
     described = isinstance(storage, Storage) and isinstance(shape, tuple) and isinstance(strides, tuple)
     if not described or len(shape) != len(strides) or len(shape) > 8:
         raise ValueError("a tensor is not described as torch.save does: do not trust this checkpoint.")
     if not all(_is_size(number) for number in (offset, *shape, *strides)):
         raise ValueError("offset, shape and strides of a tensor must not be negative or huge: do not trust this file.")
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    if 0 not in shape and (last >= storage.size or math.prod(shape) > storage.size):
+    if 0 not in shape and (last >= storage.size or math.prod(shape) > max(storage.size, MOST_EXPANDED)):
         raise ValueError(
             f"a tensor of shape {shape} with strides {strides} at {offset} does not fit its storage of {storage.size} "
             "elements: do not trust this checkpoint."
@@ -163,11 +179,20 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**48
 
 
+def _refuse(name: str) -> str:
+    for starts, what, instead in _OTHER_TENSORS:
+        if name.startswith(starts):
+            return f"{what}, which is not read here: save {instead} in its place."
+    return (
+        "which is no part of a state_dict; nothing of the file was run. If you trust whoever made it, load it where it "
+        "was made and save model.state_dict()."
+    )
+
+
 _DIALECT = Dialect(
     writer="torch.save",
     names=frozenset(TENSOR_PARTS | OPAQUE),
-    refuse="which is no part of a state_dict; nothing of the file was run. If you trust whoever made it, load it where "
-    "it was made and save model.state_dict().",
+    refuse=_refuse,
     call=_call,
     build=_build,
     storage=_storage,

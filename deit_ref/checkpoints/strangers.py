@@ -9,6 +9,7 @@ from pathlib import Path
 from deit_ref import checks
 
 _AGAIN = "download it again"
+_PHOTO = "photos are classified, not loaded as weights"
 _SAVE = "load it in the library that wrote it and save model.state_dict() by torch.save or safetensors"
 
 # The first bytes, what they are the first of, and the remedy.
@@ -27,9 +28,12 @@ _STARTS = (
     (b"BZh", "compressed by bzip2", "unpack it (bunzip2, or tar xjf)"),
     (b"7z\xbc\xaf", "a 7z archive", "unpack it"),
     (b"Rar!", "a RAR archive", "unpack it"),
-    (b"\xff\xd8\xff", "a photo (JPEG)", "photos are classified, not loaded as weights"),
-    (b"\x89PNG", "a picture (PNG)", "photos are classified, not loaded as weights"),
-    (b"GIF8", "a picture (GIF)", "photos are classified, not loaded as weights"),
+    (b"\xff\xd8\xff", "a photo (JPEG)", _PHOTO),
+    (b"\x89PNG", "a picture (PNG)", _PHOTO),
+    (b"GIF8", "a picture (GIF)", _PHOTO),
+    (b"RIFF", "a picture (WebP) or a sound", _PHOTO),
+    (b"II*\x00", "a picture (TIFF)", _PHOTO),
+    (b"MM\x00*", "a picture (TIFF)", _PHOTO),
     (b"%PDF", "a PDF", _AGAIN),
 )
 

@@ -60,7 +60,7 @@ def _key(key: Any) -> str:
 _DIALECT = Dialect(
     writer="CIFAR-10",
     names=frozenset({*_MADE, "numpy.ndarray", "_codecs.encode"}),
-    refuse="which is no part of arrays and dictionaries",
+    refuse=lambda _: "which is no part of arrays and dictionaries",
     call=_call,
     build=_build,
     storage=_storage,

@@ -245,7 +245,7 @@ for (way, values), (color, style) in zip(curves.items(), styles, strict=True):
 axes.axhline(0, color="black", linewidth=0.8)
 axes.set_xlabel("patches hidden, of 64")
 axes.set_ylabel("share of the logit that is left")
-axes.legend(fontsize=9)
+axes.legend(fontsize=9, loc="upper left")
 plt.show()
 print(f"{'hidden first':<22}", *(f"{count:>7}" for count in counts))
 for way, values in curves.items():

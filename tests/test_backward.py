@@ -325,6 +325,17 @@ def test_against_autograd(name, seed):
             assert_close(one, other, f"gradients {dtype}", name) if largest else None
 
 
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_activation_has_torch_s_slope(name, dtype):
+    """At bends too, where there is none: at 0, and at the ends of hardswish (3), relu6 (6) and gelu_10 (10)."""
+    x = np.concatenate([np.linspace(-12, 12, 481), [1e-6, -1e-6, 30, -30]]).astype(dtype)
+    assert {0.0, -3.0, 3.0, 6.0, -10.0, 10.0} <= {*x.round(9).tolist()}
+    dy = normal(0, *x.shape).astype(dtype)
+    (expected,) = autograd.vjp(forward_of("torch", "activate_vjp"), torch.from_numpy(x), name=name)[1](in_torch(dy))
+    assert_close(VJPS["activate_vjp"](x, name=name)[1](dy), expected, f"gradients {dtype}", name)
+
+
 @each_part
 @given(seed=seeds)
 def test_against_central_differences(name, seed):

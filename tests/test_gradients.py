@@ -168,3 +168,37 @@ def test_tasks_without_labels():
         deit_ref.gradients(
             random_weights(several, "classification-with-teacher"), pixel_values=random_pixels(), labels=[1, 2]
         )
+
+
+@pytest.mark.parametrize("quiet", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_found_where_torch_follows_nothing(quiet):
+    """What is made there, the remembered copy of the weights included, has gradients afterwards too."""
+    pixels, given = random_pixels(), {"labels": [4, 0], "backend": "torch", "with_respect_to": EVERYTHING}
+    expected = deit_ref.gradients(random_weights(), pixel_values=pixels, **given)
+    weights = random_weights()
+    with quiet():
+        deit_ref.forward(weights, pixel_values=pixels, backend="torch")
+        made = torch.from_numpy(pixels) + 0, torch.tensor([4, 0]), weights.to("torch")
+        inside = deit_ref.gradients(weights, pixel_values=pixels, head_mask=[1.0] * 4, **given)
+    after = deit_ref.gradients(weights, pixel_values=made[0], **given)
+    of_tensors = deit_ref.gradients(made[2], pixel_values=made[0], **{**given, "labels": made[1]})
+    for found in (inside, after, of_tensors):
+        for name in EVERYTHING:
+            mine, theirs = (leaves(getattr(each, name)) for each in (found, expected))
+            assert_all_close([*map(as_numpy, mine)], theirs, "float32", name)
+    leaf = torch.from_numpy(pixels).requires_grad_()
+    deit_ref.forward(weights, pixel_values=leaf, backend="torch").logits.sum().backward()
+    assert leaf.grad is not None
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_images_of_other_channels_are_refused_as_by_forward(backend):
+    with pytest.raises(ValueError, match="reads images of 3 channels, got 1"):
+        deit_ref.gradients(random_weights(), pixel_values=random_pixels()[:, :1], target=1, backend=backend)
+
+
+@pytest.mark.parametrize("num_labels", [0, 1])
+def test_cross_entropy_of_two_heads_needs_two_classes(num_labels):
+    weights = random_weights(dataclasses.replace(TINY, num_labels=num_labels), "classification-with-teacher")
+    with pytest.raises(ValueError, match=f"at least 2 classes, and this model has num_labels={num_labels}"):
+        deit_ref.gradients(weights, pixel_values=random_pixels(), labels=[0, 0])

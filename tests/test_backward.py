@@ -444,6 +444,27 @@ def test_a_task_s_value_and_every_step_are_the_forward_s(task, config, seed, dro
         assert_close(np.asarray(one), np.asarray(other), "float64")
 
 
+PARTS_OF_OUTPUT = {
+    "features": ("last_hidden_state", "pooler_output"),
+    "classification": ("logits", "loss"),
+    "classification-with-teacher": ("logits", "cls_logits", "distillation_logits"),
+    "masked-image-modeling": ("reconstruction", "loss"),
+}
+
+
+@every_task
+def test_what_comes_back_from_all_parts_of_an_output_is_the_sum(task):
+    weights, pixels, labels = example(task)
+    options = {"classification": {"labels": labels}, "masked-image-modeling": {"bool_masked_pos": Draw(0).mask(3, 16)}}
+    output, back = TASK_VJPS[task](weights, pixels, **options.get(task, {}))
+    d = Draw(1)
+    given = {f"d{name}": d(*np.shape(getattr(output, name))) for name in PARTS_OF_OUTPUT[task]}
+    given = {name: value if np.ndim(value) else float(value) for name, value in given.items()}
+    each = [leaves(tuple(back(**{name: value})[:2])) for name, value in given.items()]
+    for whole, *parts in zip(leaves(tuple(back(**given)[:2])), *each, strict=True):
+        assert_close(sum(parts), whole, "float64", task)
+
+
 INPUTS = ("weights", "pixel_values", "attentions", "head_mask")
 
 

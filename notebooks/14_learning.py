@@ -183,7 +183,7 @@ judge(my_adam_step(*inputs, t=3, rate=0.01), before.head.weight)
 #
 # ## What there is to learn
 #
-# Ten kinds of shapes under noise, drawn by code: there is nothing to download. They are of any bright color, of 16 to 24
+# Ten kinds of shapes under noise, drawn by code: there is nothing to download. They have any bright color and 16 to 24
 # pixels, and lie near the middle before dark gray.
 
 # %% alt="Thirty noisy pictures of 32 by 32 pixels: three of each of the ten kinds of shapes, with their names above"

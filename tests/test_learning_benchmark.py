@@ -43,7 +43,13 @@ def test_runs_are_kept_and_gone_on_with(tmp_path, capsys, monkeypatch):
 
     def run(way, *, seed, steps):
         made.append((way, seed, steps))
-        return {"loss": [2.0 - seed] * 5, "norm": [1.0] * 5, "accuracy": [0.5 + 0.1 * seed], "average": [0.25], "seconds": 1.0}
+        return {
+            "loss": [2.0 - seed] * 5,
+            "norm": [1.0] * 5,
+            "accuracy": [0.5 + 0.1 * seed],
+            "average": [0.25],
+            "seconds": 1.0,
+        }
 
     monkeypatch.setattr(learning, "run", run)
     file = tmp_path / "learning.json"

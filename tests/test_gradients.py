@@ -157,6 +157,34 @@ def test_errors_of_two_heads(message, options):
         deit_ref.gradients(weights, pixel_values=random_pixels(), **options)
 
 
+def test_shares_are_not_negative_and_teachers_of_any_precision_are_heard():
+    weights, pixels = random_weights(TINY, "classification-with-teacher"), random_pixels()
+    with pytest.raises(ValueError, match="at least 0 and sum to 1"):
+        deit_ref.gradients(weights, pixel_values=pixels, labels=[[2.0, -1.0, 0, 0, 0]] * 2)
+    for backend in BACKENDS:
+        given = {"labels": [1, 2], "distillation": "soft", "teacher_logits": TEACHER.astype(np.float64)}
+        found = deit_ref.gradients(weights, pixel_values=pixels, backend=backend, **given)
+        assert as_numpy(found.value).dtype == np.float32
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_target_is_a_place_in_the_answer(backend):
+    """Which without a head, or of the features, is as long as a token or as the pooler's output."""
+    pixels, pooled = random_pixels(), dataclasses.replace(TINY, pooler_output_size=7)
+    for weights, answers in (
+        (random_weights(dataclasses.replace(TINY, num_labels=0)), 32),
+        (random_weights(TINY, "features", pooler=False), 32),
+        (random_weights(pooled, "features"), 7),
+    ):
+        output = deit_ref.forward(weights, pixel_values=pixels, backend=backend)
+        answer = output.logits if weights.task == "classification" else output.pooler_output
+        answer = as_numpy(output.last_hidden_state[:, 0] if answer is None else answer)
+        found = deit_ref.gradients(weights, pixel_values=pixels, target=answers - 1, backend=backend)
+        np.testing.assert_allclose(as_numpy(found.value), answer[:, answers - 1].sum(), rtol=1e-4)
+        with pytest.raises(ValueError, match=rf"target must lie in 0\.\.{answers - 1}, got {answers}"):
+            deit_ref.gradients(weights, pixel_values=pixels, target=answers, backend=backend)
+
+
 def test_tasks_without_labels():
     for task in ("features", "masked-image-modeling"):
         weights = random_weights(TINY, task)

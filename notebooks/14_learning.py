@@ -82,7 +82,7 @@ tiny = deit_ref.init_weights(deit_ref.DeiTConfig(8, 1, 2, 16, image_size=8, patc
 tiny = tiny.to("numpy", dtype="float64")
 generator = np.random.default_rng(0)
 steep = map_weights(lambda w: 10 ** generator.uniform(-3, 3, w.shape) * generator.choice([-1, 1], w.shape), tiny)
-moved, state = optimizer.adamw(tiny, steep, optimizer.moments(tiny), learning_rate=0.01, weight_decay=0)
+moved, state = optimizer.adamw(tiny, steep, optimizer.moments(tiny), learning_rate=0.01, weight_decay=0.0)
 steps = np.concatenate(
     [(after - before).ravel() for (_, after), (_, before) in zip(named_arrays(moved), named_arrays(tiny), strict=True)]
 )
@@ -162,8 +162,8 @@ def my_adam_step(w, g, m, s, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
 gradients = [map_weights(lambda w: generator.standard_normal(w.shape), tiny) for _ in range(3)]
 before, state = tiny, optimizer.moments(tiny)
 for tree in gradients:
-    earlier, before = (before, state), optimizer.adamw(before, tree, state, learning_rate=0.01, weight_decay=0)[0]
-    state = optimizer.adamw(*earlier[:1], tree, state, learning_rate=0.01, weight_decay=0)[1]
+    earlier, before = (before, state), optimizer.adamw(before, tree, state, learning_rate=0.01, weight_decay=0.0)[0]
+    state = optimizer.adamw(*earlier[:1], tree, state, learning_rate=0.01, weight_decay=0.0)[1]
 (last, remembered), tree = earlier, gradients[-1]
 inputs = last.head.weight, tree.head.weight, remembered.mean.head.weight, remembered.square.head.weight
 judge(my_adam_step(*inputs, t=3, rate=0.01), before.head.weight)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
@@ -17,6 +18,7 @@ from deit_ref.arrays import (
     as_device,
     as_dtype,
     fingerprint,
+    import_torch,
     numpy_dtype,
     same_memory,
     to_torch,
@@ -387,7 +389,9 @@ def _weights_for(weights: DeiTWeights, backend: str, device: Any, dtype: Any) ->
         return found.weights
     now = fingerprint(array for _, array in named_arrays(weights))
     if found is None or found.made_from != now:  # new, or changed in place since
-        copy = weights.to(backend, device=device, dtype=dtype)
+        # What is remembered must serve later calls too: made in inference_mode, it could never have a gradient.
+        with import_torch().inference_mode(False) if backend == "torch" else nullcontext():
+            copy = weights.to(backend, device=device, dtype=dtype)
         pairs = zip(named_arrays(weights), named_arrays(copy), strict=True)
         shared = all(same_memory(here, there) for (_, here), (_, there) in pairs)
         found = copies[key] = Converted(copy, None if shared else now)

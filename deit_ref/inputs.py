@@ -19,7 +19,9 @@ def check_source(images: Any, pixel_values: Any, image_processing: Any) -> None:
     """Either images, which may have a processing of their own, or pixel_values."""
     if (images is None) == (pixel_values is None):
         given = "neither" if images is None else "both"
-        raise ValueError(f"forward needs images (photos of any size) or pixel_values (prepared floats), got {given}.")
+        raise ValueError(
+            f"Expected images (photos of any size) or pixel_values (prepared floats), got {given}: give one."
+        )
     if images is None and image_processing is not None:
         raise ValueError("image_processing was given with pixel_values, which are already prepared: leave one out.")
 

@@ -84,6 +84,11 @@ def _shares(labels: Any, weights: DeiTWeights, pixel_values: Any) -> Any:
     """Labels of two heads: class numbers as in `labels`, or a share for each class."""
     like, shape = weights.pos_embed, (len(pixel_values), weights.config.num_labels)
     found = as_like("labels", labels, like)
+    if weights.config.num_labels < 2:
+        raise ValueError(
+            f"Two heads learn from cross entropy, which needs at least 2 classes, and this model has num_labels="
+            f"{weights.config.num_labels}: choose a target."
+        )
     if weights.config.problem_type not in (None, "single_label_classification"):
         raise ValueError(
             f"Two heads learn from cross entropy, and config.problem_type is {weights.config.problem_type!r}: choose a "

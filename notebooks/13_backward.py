@@ -137,7 +137,8 @@ def my_product_back(a, v, dy):
 
 
 a, v, dy = draw((2, 3)), draw((3, 4)), draw((2, 4))
-judge(my_product_back(a, v, dy), measured(lambda a: a @ v, a, dy))
+truth = measured(lambda a: a @ v, a, dy)
+judge(my_product_back(a, v, dy), truth)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -183,7 +184,8 @@ def my_softmax_back(p, dp):
 
 
 scores, dp = draw((4, 5)), draw((4, 5))
-judge(my_softmax_back(forward_layers.softmax(scores), dp), measured(forward_layers.softmax, scores, dp))
+truth = measured(forward_layers.softmax, scores, dp)
+judge(my_softmax_back(forward_layers.softmax(scores), dp), truth)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -213,7 +215,8 @@ def norm(x):
 
 
 x, dn = draw((3, 6)), draw((3, 6))
-judge(my_norm_back(norm(x), x.std(axis=-1, keepdims=True), dn), measured(norm, x, dn))
+truth = measured(norm, x, dn)
+judge(my_norm_back(norm(x), x.std(axis=-1, keepdims=True), dn.copy()), truth)
 
 # %% [markdown]
 # <details><summary>Solution</summary>

@@ -82,7 +82,7 @@ tiny = deit_ref.init_weights(deit_ref.DeiTConfig(8, 1, 2, 16, image_size=8, patc
 tiny = tiny.to("numpy", dtype="float64")
 generator = np.random.default_rng(0)
 steep = map_weights(lambda w: 10 ** generator.uniform(-3, 3, w.shape) * generator.choice([-1, 1], w.shape), tiny)
-moved, state = optimizer.adamw(tiny, steep, optimizer.moments(tiny), learning_rate=0.01, weight_decay=0)
+moved, state = optimizer.adamw(tiny, steep, optimizer.moments(tiny), learning_rate=0.01, weight_decay=0.0)
 steps = np.concatenate(
     [(after - before).ravel() for (_, after), (_, before) in zip(named_arrays(moved), named_arrays(tiny), strict=True)]
 )
@@ -162,8 +162,8 @@ def my_adam_step(w, g, m, s, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
 gradients = [map_weights(lambda w: generator.standard_normal(w.shape), tiny) for _ in range(3)]
 before, state = tiny, optimizer.moments(tiny)
 for tree in gradients:
-    earlier, before = (before, state), optimizer.adamw(before, tree, state, learning_rate=0.01, weight_decay=0)[0]
-    state = optimizer.adamw(*earlier[:1], tree, state, learning_rate=0.01, weight_decay=0)[1]
+    earlier, before = (before, state), optimizer.adamw(before, tree, state, learning_rate=0.01, weight_decay=0.0)[0]
+    state = optimizer.adamw(*earlier[:1], tree, state, learning_rate=0.01, weight_decay=0.0)[1]
 (last, remembered), tree = earlier, gradients[-1]
 inputs = last.head.weight, tree.head.weight, remembered.mean.head.weight, remembered.square.head.weight
 judge(my_adam_step(*inputs, t=3, rate=0.01), before.head.weight)
@@ -183,8 +183,8 @@ judge(my_adam_step(*inputs, t=3, rate=0.01), before.head.weight)
 #
 # ## What there is to learn
 #
-# Ten kinds of shapes in any color, size and place, under noise, drawn by code: there is nothing to download. A linear
-# map of the pixels cannot tell them apart, because a disk may be anywhere and of any color.
+# Ten kinds of shapes under noise, drawn by code: there is nothing to download. They have any bright color and 16 to 24
+# pixels, and lie near the middle before dark gray.
 
 # %% alt="Thirty noisy pictures of 32 by 32 pixels: three of each of the ten kinds of shapes, with their names above"
 shown, kinds = draw_shapes(200, seed=3)
@@ -197,6 +197,17 @@ for column, (label, name) in enumerate(zip(range(10), SHAPES, strict=True)):
 plt.show()
 
 # %% [markdown]
+# How hard is that? A linear map from pixels to classes, the best one by least squares (with some decay), needs no
+# training at all. This is what a transformer must beat:
+
+# %%
+train, unseen = pictures(3200, seed=0), pictures(1000, seed=1)
+rows, new = (pixels.reshape(len(pixels), -1) for pixels, _ in (train, unseen))
+matrix = np.linalg.solve(rows.T @ rows + 1000 * np.eye(rows.shape[1]), rows.T @ np.eye(10)[train[1]])
+linear = ((new @ matrix).argmax(axis=1) == unseen[1]).mean()
+print(f"a linear map is right on {linear:.1%} of 1000 unseen pictures")
+
+# %% [markdown]
 # ## From nothing
 #
 # A DeiT of three layers: 48 features, 4 heads, patches of 8 × 8, about 67 thousand weights. New weights are drawn with
@@ -207,7 +218,6 @@ plt.show()
 # classes?
 
 # %%
-train, unseen = pictures(3200, seed=0), pictures(1000, seed=1)
 config = replace(CONFIG, initializer_range=0.08)
 
 
@@ -224,7 +234,7 @@ print(f"first loss {run[0].loss:.2f}, log 10 is {np.log(10):.2f}; last loss {run
 right = accuracy(run[-1].average, *unseen)
 print(f"{right:.1%} of 1000 pictures that it never saw are right")
 assert abs(run[0].loss - np.log(10)) < 0.5
-assert right >= 0.95
+assert right >= 0.95 > linear
 
 # %% [markdown]
 # The loss of every step, the rate, and the length of the gradient before it is clipped at 1. And how often the model

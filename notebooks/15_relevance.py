@@ -101,8 +101,9 @@ def my_relevance(R, a, da):
 
 draw = np.random.default_rng(0).standard_normal
 a, da = np.abs(draw((2, 1, 3, 4, 4))), draw((2, 1, 3, 4, 4))  # (layers, batch, heads, tokens, tokens)
-first = relevance.attention_relevance(a[:1], da[:1])[0]
-judge(my_relevance(first, a[1, 0], da[1, 0]), relevance.attention_relevance([*a], [*da])[0])
+first = relevance.attention_relevance([a[0]], [da[0]])[0]
+truth = relevance.attention_relevance([*a], [*da])[0]
+judge(my_relevance(first, a[1, 0], da[1, 0]), truth)
 
 # %% [markdown]
 # <details><summary>Solution</summary>

@@ -325,6 +325,17 @@ def test_against_autograd(name, seed):
             assert_close(one, other, f"gradients {dtype}", name) if largest else None
 
 
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_activation_has_torch_s_slope(name, dtype):
+    """At bends too, where there is none: at 0, and at the ends of hardswish (3), relu6 (6) and gelu_10 (10)."""
+    x = np.concatenate([np.linspace(-12, 12, 481), [1e-6, -1e-6, 30, -30]]).astype(dtype)
+    assert {0.0, -3.0, 3.0, 6.0, -10.0, 10.0} <= {*x.round(9).tolist()}
+    dy = normal(0, *x.shape).astype(dtype)
+    (expected,) = autograd.vjp(forward_of("torch", "activate_vjp"), torch.from_numpy(x), name=name)[1](in_torch(dy))
+    assert_close(VJPS["activate_vjp"](x, name=name)[1](dy), expected, f"gradients {dtype}", name)
+
+
 @each_part
 @given(seed=seeds)
 def test_against_central_differences(name, seed):
@@ -431,6 +442,27 @@ def test_a_task_s_value_and_every_step_are_the_forward_s(task, config, seed, dro
         assert_close(recorded[1][step], recorded[0][step], "float64", step)
     for one, other in zip(leaves(outputs[1]), leaves(outputs[0]), strict=True):
         assert_close(np.asarray(one), np.asarray(other), "float64")
+
+
+PARTS_OF_OUTPUT = {
+    "features": ("last_hidden_state", "pooler_output"),
+    "classification": ("logits", "loss"),
+    "classification-with-teacher": ("logits", "cls_logits", "distillation_logits"),
+    "masked-image-modeling": ("reconstruction", "loss"),
+}
+
+
+@every_task
+def test_what_comes_back_from_all_parts_of_an_output_is_the_sum(task):
+    weights, pixels, labels = example(task)
+    options = {"classification": {"labels": labels}, "masked-image-modeling": {"bool_masked_pos": Draw(0).mask(3, 16)}}
+    output, back = TASK_VJPS[task](weights, pixels, **options.get(task, {}))
+    d = Draw(1)
+    given = {f"d{name}": d(*np.shape(getattr(output, name))) for name in PARTS_OF_OUTPUT[task]}
+    given = {name: value if np.ndim(value) else float(value) for name, value in given.items()}
+    each = [leaves(tuple(back(**{name: value})[:2])) for name, value in given.items()]
+    for whole, *parts in zip(leaves(tuple(back(**given)[:2])), *each, strict=True):
+        assert_close(sum(parts), whole, "float64", task)
 
 
 INPUTS = ("weights", "pixel_values", "attentions", "head_mask")

@@ -157,6 +157,34 @@ def test_errors_of_two_heads(message, options):
         deit_ref.gradients(weights, pixel_values=random_pixels(), **options)
 
 
+def test_shares_are_not_negative_and_teachers_of_any_precision_are_heard():
+    weights, pixels = random_weights(TINY, "classification-with-teacher"), random_pixels()
+    with pytest.raises(ValueError, match="at least 0 and sum to 1"):
+        deit_ref.gradients(weights, pixel_values=pixels, labels=[[2.0, -1.0, 0, 0, 0]] * 2)
+    for backend in BACKENDS:
+        given = {"labels": [1, 2], "distillation": "soft", "teacher_logits": TEACHER.astype(np.float64)}
+        found = deit_ref.gradients(weights, pixel_values=pixels, backend=backend, **given)
+        assert as_numpy(found.value).dtype == np.float32
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_target_is_a_place_in_the_answer(backend):
+    """Which without a head, or of the features, is as long as a token or as the pooler's output."""
+    pixels, pooled = random_pixels(), dataclasses.replace(TINY, pooler_output_size=7)
+    for weights, answers in (
+        (random_weights(dataclasses.replace(TINY, num_labels=0)), 32),
+        (random_weights(TINY, "features", pooler=False), 32),
+        (random_weights(pooled, "features"), 7),
+    ):
+        output = deit_ref.forward(weights, pixel_values=pixels, backend=backend)
+        answer = output.logits if weights.task == "classification" else output.pooler_output
+        answer = as_numpy(output.last_hidden_state[:, 0] if answer is None else answer)
+        found = deit_ref.gradients(weights, pixel_values=pixels, target=answers - 1, backend=backend)
+        np.testing.assert_allclose(as_numpy(found.value), answer[:, answers - 1].sum(), rtol=1e-4)
+        with pytest.raises(ValueError, match=rf"target must lie in 0\.\.{answers - 1}, got {answers}"):
+            deit_ref.gradients(weights, pixel_values=pixels, target=answers, backend=backend)
+
+
 def test_tasks_without_labels():
     for task in ("features", "masked-image-modeling"):
         weights = random_weights(TINY, task)
@@ -168,3 +196,37 @@ def test_tasks_without_labels():
         deit_ref.gradients(
             random_weights(several, "classification-with-teacher"), pixel_values=random_pixels(), labels=[1, 2]
         )
+
+
+@pytest.mark.parametrize("quiet", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_found_where_torch_follows_nothing(quiet):
+    """What is made there, the remembered copy of the weights included, has gradients afterwards too."""
+    pixels, given = random_pixels(), {"labels": [4, 0], "backend": "torch", "with_respect_to": EVERYTHING}
+    expected = deit_ref.gradients(random_weights(), pixel_values=pixels, **given)
+    weights = random_weights()
+    with quiet():
+        deit_ref.forward(weights, pixel_values=pixels, backend="torch")
+        made = torch.from_numpy(pixels) + 0, torch.tensor([4, 0]), weights.to("torch")
+        inside = deit_ref.gradients(weights, pixel_values=pixels, head_mask=[1.0] * 4, **given)
+    after = deit_ref.gradients(weights, pixel_values=made[0], **given)
+    of_tensors = deit_ref.gradients(made[2], pixel_values=made[0], **{**given, "labels": made[1]})
+    for found in (inside, after, of_tensors):
+        for name in EVERYTHING:
+            mine, theirs = (leaves(getattr(each, name)) for each in (found, expected))
+            assert_all_close([*map(as_numpy, mine)], theirs, "float32", name)
+    leaf = torch.from_numpy(pixels).requires_grad_()
+    deit_ref.forward(weights, pixel_values=leaf, backend="torch").logits.sum().backward()
+    assert leaf.grad is not None
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_images_of_other_channels_are_refused_as_by_forward(backend):
+    with pytest.raises(ValueError, match="reads images of 3 channels, got 1"):
+        deit_ref.gradients(random_weights(), pixel_values=random_pixels()[:, :1], target=1, backend=backend)
+
+
+@pytest.mark.parametrize("num_labels", [0, 1])
+def test_cross_entropy_of_two_heads_needs_two_classes(num_labels):
+    weights = random_weights(dataclasses.replace(TINY, num_labels=num_labels), "classification-with-teacher")
+    with pytest.raises(ValueError, match=f"at least 2 classes, and this model has num_labels={num_labels}"):
+        deit_ref.gradients(weights, pixel_values=random_pixels(), labels=[0, 0])

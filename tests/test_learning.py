@@ -11,6 +11,7 @@ from tolerances import assert_close, distance
 import deit_ref
 from deit_ref.data.shapes import SHAPES, draw_shapes
 from deit_ref.numpy_backend.backward import learning, optimizer
+from deit_ref.numpy_backend.backward.gradients import gradients
 from deit_ref.numpy_backend.model import TASKS
 from deit_ref.torch_backend.model import TASKS as TORCH_TASKS
 from deit_ref.training import loop
@@ -96,6 +97,7 @@ def test_the_schedule_is_that_of_training():
         mine = optimizer.cosine(step, steps=70, highest=0.3, warmup=20, lowest=0.01)
         assert mine == pytest.approx(learning_rate(recipe, step / 10), abs=1e-15)
     assert optimizer.cosine(0, steps=70, highest=0.3) == 0.3
+    assert optimizer.cosine(100, steps=70, highest=0.3, lowest=0.01) == pytest.approx(0.01)  # and does not rise again
 
 
 def test_the_average_is_that_of_training():
@@ -171,6 +173,23 @@ def test_learning_is_that_of_the_training_loop(tmp_path, distillation, alpha, ta
     assert_same(steps[-1].weights, {name.replace("/", "."): p for name, p in student.named_parameters()})
     assert_same(steps[-1].average, {name.replace("/", "."): p for name, p in learned.items()})
     assert losses[-1] < losses[0]
+
+
+def test_a_step_says_what_it_did_and_draws_anew():
+    """Dropout and drop path included; a rate of 0 keeps the weights, so that losses differ by what is drawn alone."""
+    config = dataclasses.replace(CONFIG, hidden_dropout_prob=0.2)
+    weights = random_weights(config, dtype=np.float64)
+    batch = learning.Batch(*shapes(8, 0, np.float64))
+    steps = [*learning.fit(weights, [batch] * 3, steps=3, learning_rate=0.0, warmup=0, drop_path=0.4, seed=6)]
+    for number, step in enumerate(steps):
+        drawn = {"drop_path": 0.4, "generator": np.random.default_rng([6, number])}
+        found = gradients(weights, batch.pixel_values, labels=batch.labels, **drawn)
+        assert step.number == number + 1
+        assert step.loss == found.value
+        assert step.norm == optimizer.clipped(found.weights, max_norm=1.0)[1]
+    assert len({step.loss for step in steps}) == 3
+    rates = [step.learning_rate for step in learning.fit(weights, [batch] * 3, steps=3, learning_rate=0.01, warmup=2)]
+    assert rates == [optimizer.cosine(number, steps=3, highest=0.01, warmup=2) for number in range(3)]
 
 
 def test_batches_show_every_picture_once_in_an_epoch():

@@ -43,7 +43,13 @@ def test_runs_are_kept_and_gone_on_with(tmp_path, capsys, monkeypatch):
 
     def run(way, *, seed, steps):
         made.append((way, seed, steps))
-        return {"loss": [2.0 - seed], "norm": [1.0], "accuracy": [0.5 + 0.1 * seed], "average": [0.25], "seconds": 1.0}
+        return {
+            "loss": [2.0 - seed] * 5,
+            "norm": [1.0] * 5,
+            "accuracy": [0.5 + 0.1 * seed],
+            "average": [0.25],
+            "seconds": 1.0,
+        }
 
     monkeypatch.setattr(learning, "run", run)
     file = tmp_path / "learning.json"
@@ -53,11 +59,16 @@ def test_runs_are_kept_and_gone_on_with(tmp_path, capsys, monkeypatch):
     assert learning.main([*words, "--seeds", "2"]) == 0
     assert made[2:] == [({}, 1, 50), ({"warmup": 0}, 1, 50)]
     found = json.loads(file.read_text(encoding="utf-8"))
+    assert found["command"].endswith("--seeds 2 --json FILE --steps 50")
     assert found["rows"][0] == ["the base run", "1.50", "1.500", "55.0 (50.0 to 60.0)", "25.0 (25.0 to 25.0)"]
     assert "| no warm-up | 1.50 |" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         learning.main([*words, "--steps", "75"])
     assert "a multiple of 50, got 75" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        learning.main([*words[:-1], "100", "--seeds", "3"])
+    assert "holds runs of 50 steps, got --steps 100: take another file" in capsys.readouterr().err
+    assert len(made) == 4
 
 
 def test_a_run_is_that_of_the_loop():

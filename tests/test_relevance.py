@@ -73,10 +73,10 @@ def test_importance_by_hand(backend):
 def test_other_numbers_of_layers_are_refused(backend):
     layers, gradients = ([array(backend, x, "float64") for x in part] for part in drawn(0))
     for function in (CHAPTERS[backend].attention_relevance, CHAPTERS[backend].head_importance):
-        with pytest.raises(ValueError, match=r"got 3(,| and) 2"):
+        with pytest.raises(ValueError, match="got 3 and 2"):
             function(layers, gradients[:2])
-    with pytest.raises(ValueError, match="at least one layer"):
-        CHAPTERS[backend].attention_relevance([], [])
+        with pytest.raises(ValueError, match="at least one layer"):
+            function([], [])
 
 
 def test_the_mirror_has_the_same_functions_and_arguments():

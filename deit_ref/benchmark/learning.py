@@ -130,6 +130,9 @@ def main(argv: list[str] | None = None) -> int:
     found: dict[str, list[dict[str, Any]]] = {}
     if args.json.exists():
         found = json.loads(args.json.read_text(encoding="utf-8"))["results"]
+        kept = {10 * len(each["loss"]) for runs in found.values() for each in runs}
+        if kept - {args.steps}:
+            parser.error(f"{args.json} holds runs of {max(kept)} steps, got --steps {args.steps}: take another file")
     for seed in range(args.seeds):
         for way in args.ways:
             runs = found.setdefault(way, [])
@@ -155,7 +158,8 @@ def _record(found: Mapping[str, Any], steps: int) -> dict[str, Any]:
     seeds = max(len(runs) for runs in found.values())
     fewer = [f"{way} ({len(runs)})" for way, runs in found.items() if len(runs) < seeds]
     return {
-        "command": f"python -m deit_ref.benchmark.learning --seeds {seeds} --json FILE",
+        "command": f"python -m deit_ref.benchmark.learning --seeds {seeds} --json FILE"
+        + (f" --steps {steps}" if steps != STEPS else ""),
         "notes": [
             f"{'One seed' if seeds == 1 else f'Means of {seeds} seeds'}{', of fewer: ' if fewer else ''}"
             f"{'; '.join(fewer)}; {steps} steps; losses are "

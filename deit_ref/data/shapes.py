@@ -1,6 +1,7 @@
 """Ten kinds of shapes, drawn by code: photos to learn from that need no download and no disk.
 
-Every picture has 32 x 32 pixels: one shape of any color, size and place, before another color, under noise.
+Every picture has 32 x 32 pixels: one shape of a bright color, of 16 to 24 pixels and near the middle, before dark gray,
+under noise.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ SIZE = 32
 
 
 def draw_shapes(count: int, *, seed: int, noise: float = 25.0) -> tuple[Array, Array]:
-    """Pictures and their classes, every class as often as the others but for one.
+    """Pictures and their classes, every class as often as the others, or once more.
 
     Args:
         count: how many.
@@ -43,12 +44,12 @@ def draw_shapes(count: int, *, seed: int, noise: float = 25.0) -> tuple[Array, A
     generator = np.random.default_rng(checks.integer("seed", seed, minimum=0))
     labels = generator.permutation(np.arange(count) % len(SHAPES))
     half = generator.uniform(8.0, 12.0, count)  # of a shape's width, in pixels
-    left, top = (SIZE / 2 + generator.uniform(-3.0, 3.0, count) for _ in range(2))
+    across, down = (SIZE / 2 + generator.uniform(-3.0, 3.0, count) for _ in range(2))  # of its center
     colors = generator.uniform(60, 255, (count, 3))
     colors[np.arange(count), generator.integers(0, 3, count)] = 255  # none is dark
     places = np.arange(SIZE) + 0.5
-    u = ((places - left[:, None]) / half[:, None])[:, None, :]  # (count, 1, width)
-    v = ((places - top[:, None]) / half[:, None])[:, :, None]  # (count, height, 1)
+    u = ((places - across[:, None]) / half[:, None])[:, None, :]  # (count, 1, width)
+    v = ((places - down[:, None]) / half[:, None])[:, :, None]  # (count, height, 1)
     inside = (np.abs(u) < 1) & (np.abs(v) < 1)  # (count, height, width)
     for label, belongs in enumerate(SHAPES.values()):
         rows = labels == label

@@ -54,6 +54,8 @@ def objective(
     return soft_distillation(*heads, teacher_logits, labels, alpha=alpha, tau=tau)
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def gradients(
     weights: DeiTWeights,
     pixel_values: Float[Array, "batch channels height width"],
@@ -70,7 +72,13 @@ def gradients(
     head_mask: Float[Array, "layers heads"] | None = None,
     **options: Any,
 ) -> Gradients:
-    """Mirror of numpy_backend.backward.gradients.gradients; autograd follows what was asked for alone."""
+    """Mirror of numpy_backend.backward.gradients.gradients; autograd follows what was asked for alone.
+
+    Where torch is told to follow nothing (no_grad, inference_mode), it does so here all the same.
+    """
+    weights, pixel_values, labels, teacher_logits, target, head_mask, options = _map(
+        _followable, (weights, pixel_values, labels, teacher_logits, target, head_mask, options)
+    )
     # Steps are followed if something before them is: attentions from the pixels on, the patches from the weights too.
     followed = {*with_respect_to}
     followed |= {"pixel_values"} if "attentions" in followed else set()
@@ -107,6 +115,7 @@ def gradients(
         [value],
         [value.new_ones(())],
         {**asked, "steps": {name: step for name, step in steps.items() if wants(gradient_trace, name)}},
+        once=True,
     )
     for name, gradient in reversed(found.pop("steps").items()):
         record(gradient_trace, name, gradient)
@@ -135,13 +144,16 @@ def vjp(function: Callable[..., Any], *inputs: Any, **options: Any) -> tuple[Any
     return value, back
 
 
-def _gradients(values: Sequence[Array], dvalues: Sequence[Array], tree: Any) -> Any:
-    """A tree like the given one, whose tensors the values were made from, of their gradients; 0 where unused."""
+def _gradients(values: Sequence[Array], dvalues: Sequence[Array], tree: Any, *, once: bool = False) -> Any:
+    """A tree like the given one, whose tensors the values were made from, of their gradients; 0 where unused.
+
+    What is asked once forgets the forward pass on its way back, which takes less memory.
+    """
     leaves = _leaves(tree)
     found = iter(
-        torch.autograd.grad(values, leaves, dvalues, retain_graph=True, allow_unused=True, materialize_grads=True)
+        torch.autograd.grad(values, leaves, dvalues, retain_graph=not once, allow_unused=True, materialize_grads=True)
     )
-    return _map(lambda _: next(found), tree)
+    return _map(lambda tensor: next(found) if tensor.is_floating_point() else tensor, tree)
 
 
 def _leaves(tree: Any) -> list[Array]:
@@ -149,7 +161,8 @@ def _leaves(tree: Any) -> list[Array]:
     found: list[Array] = []
 
     def kept(tensor: Array) -> Array:
-        found.append(tensor)
+        if tensor.is_floating_point():
+            found.append(tensor)
         return tensor
 
     _map(kept, tree)
@@ -157,13 +170,18 @@ def _leaves(tree: Any) -> list[Array]:
 
 
 def _leaf(tensor: Array) -> Array:
-    return tensor.detach().requires_grad_()
+    return tensor.detach().requires_grad_() if tensor.is_floating_point() else tensor
+
+
+def _followable(tensor: Array) -> Array:
+    """Autograd cannot follow tensors that were made in inference_mode; it can follow their copies."""
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def _map(function: Callable[[Array], Any], tree: Any) -> Any:
-    """The same tree with `function` applied to every tensor of real numbers."""
+    """The same tree with `function` applied to every tensor."""
     if isinstance(tree, torch.Tensor):
-        return function(tree) if tree.is_floating_point() else tree
+        return function(tree)
     if isinstance(tree, tuple):
         return tuple(_map(function, entry) for entry in tree)
     if isinstance(tree, dict):

@@ -37,7 +37,10 @@ def head_importance(
     dattentions: Sequence[Float[Array, "batch heads tokens tokens"]],
 ) -> Float[Array, "layers heads"]:
     """Mirror of numpy_backend.backward.relevance.head_importance."""
-    if len(attentions) != len(dattentions):
-        raise ValueError(f"head_importance needs a gradient for each layer, got {len(attentions)}, {len(dattentions)}.")
+    if len(attentions) == 0 or len(attentions) != len(dattentions):
+        raise ValueError(
+            "head_importance needs the attentions of at least one layer and a gradient for each, got "
+            f"{len(attentions)} and {len(dattentions)}: ask gradients for with_respect_to=('attentions',)."
+        )
     each = [(a * d).sum(dim=(2, 3)) for a, d in zip(attentions, dattentions, strict=True)]
     return torch.stack(each).abs().mean(dim=1)  # (layers, heads)

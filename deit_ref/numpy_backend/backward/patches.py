@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deit_ref.numpy_backend.backward.layers import Back, linear_vjp
-from deit_ref.numpy_backend.patches import patch_grid, patchify, unpatchify
+from deit_ref.numpy_backend.patches import patch_embed, patch_grid, patchify, unpatchify
 from deit_ref.trace import Trace, record
 from deit_ref.weights import Linear, PatchEmbed
 
@@ -64,7 +64,9 @@ def patch_embed_vjp(
         The tokens, and `back(dz, trace=None)`, which returns the gradients of weights and of pixel_values, and records
         that of patches.
     """
-    dim, _, *patch_shape = weights.proj.weight.shape
+    dim, channels, *patch_shape = weights.proj.weight.shape
+    if pixel_values.shape[1] != channels:
+        patch_embed(weights, pixel_values)  # raises, and says why
     patches, back_patchify = patchify_vjp(pixel_values, patch_shape=(patch_shape[0], patch_shape[1]))
     record(trace, "patches", patches)
     z, back_linear = linear_vjp(Linear(weights.proj.weight.reshape(dim, -1), weights.proj.bias), patches)

@@ -83,11 +83,14 @@ def head_importance(
         dattentions: the gradients of the sum of the images' losses or logits with respect to them.
 
     Raises:
-        ValueError: not as many gradients as attentions.
+        ValueError: no attentions, or not as many gradients.
 
     Source: Michel et al. 2019, equation 2.
     """
-    if len(attentions) != len(dattentions):
-        raise ValueError(f"head_importance needs a gradient for each layer, got {len(attentions)}, {len(dattentions)}.")
+    if len(attentions) == 0 or len(attentions) != len(dattentions):
+        raise ValueError(
+            "head_importance needs the attentions of at least one layer and a gradient for each, got "
+            f"{len(attentions)} and {len(dattentions)}: ask gradients for with_respect_to=('attentions',)."
+        )
     each = [np.einsum("bhij,bhij->bh", a, d) for a, d in zip(attentions, dattentions, strict=True)]
     return np.abs(np.stack(each)).mean(axis=1)  # (layers, heads)

@@ -371,8 +371,8 @@ for row in (stored["columns"], *stored["rows"]):
 
 # %%
 parameters = {name: torch.nn.Parameter(torch.from_numpy(array.copy())) for name, array in named_arrays(tiny)}
-pulled = [p for name, p in parameters.items() if optimizer.decays(name, p)]
-free = [p for name, p in parameters.items() if not optimizer.decays(name, p)]
+pulled = [p for name, p in parameters.items() if optimizer.decays(name, as_numpy(p))]
+free = [p for name, p in parameters.items() if not optimizer.decays(name, as_numpy(p))]
 theirs = torch.optim.AdamW([{"params": pulled, "weight_decay": 0.3}, {"params": free, "weight_decay": 0.0}], lr=0.01)
 ours, state = tiny, optimizer.moments(tiny)
 for tree in gradients:

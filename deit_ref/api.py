@@ -157,7 +157,7 @@ def gradients(
     """How much one number, a loss or a class's logit, grows with every weight, pixel, attention or head.
 
     Args:
-        weights, images, pixel_values, backend, device, dtype, image_processing: as in `forward`.
+        weights, images, pixel_values, backend, device, image_processing: as in `forward`.
         bool_masked_pos, head_mask, attention_mask, interpolate_pos_encoding, generator, trace: as in `forward`.
         labels: the number is the loss. As in `forward`; with two heads class numbers (batch,), or shares (batch,
             num_labels) that sum to 1. Masked image modeling has a loss without labels, given `bool_masked_pos`.
@@ -167,6 +167,8 @@ def gradients(
         tau: the temperature of soft distillation, 1 if left out.
         target: instead of labels: a class, or one for each image; the number is the sum of their logits, of both heads'
             mean. Of the task "features", an entry of the pooler's output or, without pooler, of the class token.
+        dtype: as in `forward`. In half precision the loss is computed in half precision too, as transformers does; the
+            loops of `deit_ref.training` raise it to float32, and so does `output.logits.float()` with autograd.
         with_respect_to: which of "weights", "pixel_values" (as the model sees them), "attentions" and "head_mask".
         gradient_trace: a new `Trace`, which then holds the gradient of every step of `trace` behind `pixel_values`, by
             the same name, in the order of the way back.

@@ -224,6 +224,18 @@ def test_drawn_shapes():
         draw_shapes(0, seed=0)
 
 
+def test_drawn_shapes_vary_in_place_and_size():
+    """A disk's middle lies up to 3 pixels from the picture's in each direction, and it is 16 to 24 pixels wide."""
+    pictures, labels = draw_shapes(600, seed=0, noise=0)
+    disks = (pictures[labels == [*SHAPES].index("disk")] != 60).any(axis=3)  # (60, height, width)
+    for axis in (1, 2):
+        along = disks.any(axis=axis)  # (60, side)
+        first, last = along.argmax(axis=1), 31 - along[:, ::-1].argmax(axis=1)
+        middles, widths = (first + last + 1) / 2 - 16, last + 1 - first
+        assert -3 <= middles.min() < -2 < 2 < middles.max() <= 3
+        assert 16 <= widths.min() < 18 < 22 < widths.max() <= 24
+
+
 def test_a_small_deit_learns_to_tell_shapes():
     """From nothing, in some seconds; the trained weights are as good in torch."""
     config = dataclasses.replace(

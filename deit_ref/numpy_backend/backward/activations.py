@@ -52,6 +52,11 @@ def _mish_slope(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return bend + x * (1 - bend**2) * sigmoid(x)
 
 
+def _sqrtsoftplus_slope(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    root = np.sqrt(softplus(x))
+    return np.divide(0.5 * sigmoid(x), root, out=np.zeros_like(x), where=root > 0)  # far below 0 both are 0
+
+
 # Each activation's slope; where it has none (relu at 0), the one that torch takes.
 SLOPES: Mapping[str, Activation] = {
     "gelu_10": lambda x: gelu_vjp(x)[1]((np.abs(gelu(x)) <= 10).astype(x.dtype)),
@@ -71,7 +76,7 @@ SLOPES: Mapping[str, Activation] = {
     "selu": lambda x: 1.0507009873554805 * np.where(x > 0, 1, 1.6732632423543772 * np.exp(np.minimum(x, 0))),
     "sigmoid": lambda x: sigmoid(x) * (1 - sigmoid(x)),
     "silu": _swish_slope,
-    "sqrtsoftplus": lambda x: 0.5 * sigmoid(x) / np.sqrt(softplus(x)),
+    "sqrtsoftplus": _sqrtsoftplus_slope,
     "swish": _swish_slope,
     "tanh": lambda x: 1 - np.tanh(x) ** 2,
 }

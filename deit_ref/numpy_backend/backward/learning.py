@@ -10,7 +10,7 @@ token learns from them.
 Source: Touvron et al. 2021, section 4 and table 9; engine.py of facebookresearch/deit.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -84,6 +84,7 @@ def fit(
     decay: float = 0.98,
     drop_path: float = 0.0,
     seed: int = 0,
+    optimizer: Callable[..., tuple[DeiTWeights, Any]] = adamw,
     **loss: Any,
 ) -> Iterator[Step]:
     """Learn, and hand out every step, so that whoever watches can draw, measure, or stop.
@@ -98,9 +99,11 @@ def fit(
         decay: of the average; see `optimizer.averaged`.
         drop_path: see `encoder.encoder`.
         seed: of dropout and drop path.
+        optimizer: what makes a step, of `adamw`'s form.
         loss: distillation, alpha and tau; see `gradients.gradients`.
     """
-    state, average = moments(weights), weights
+    state: Any = moments(weights)
+    average = weights
     for number, batch in enumerate(given):
         rate = cosine(number, steps=steps, highest=learning_rate, warmup=warmup)
         generator = np.random.default_rng([seed, number])
@@ -114,6 +117,6 @@ def fit(
             **loss,
         )
         clip, norm = clipped(found.weights, max_norm=clip_norm)
-        weights, state = adamw(weights, clip, state, learning_rate=rate, weight_decay=weight_decay)
+        weights, state = optimizer(weights, clip, state, learning_rate=rate, weight_decay=weight_decay)
         average = averaged(average, weights, decay=decay)
         yield Step(number + 1, float(found.value), norm, rate, weights, average)

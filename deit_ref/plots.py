@@ -19,6 +19,7 @@ from deit_ref import checks
 from deit_ref.arrays import as_like, as_numpy, real
 from deit_ref.image_processing import AN_IMAGE_PROCESSING, ImageProcessing
 from deit_ref.numpy_backend.attention import attention_rollout
+from deit_ref.numpy_backend.backward.relevance import attention_relevance, saliency
 from deit_ref.numpy_backend.resize import resample_coefficients, resize
 
 if TYPE_CHECKING:
@@ -159,21 +160,103 @@ def rollout_overlay(photo: Array, attentions: Sequence[Any], *, grid: Size, num_
         ValueError: shapes do not fit each other, or there are no attentions.
     """
     arrays = _checked_attentions(photo, attentions, grid, num_prefix_tokens)
-    rollout = attention_rollout(arrays)[0]  # (tokens, tokens)
-    size = photo.shape[0], photo.shape[1]
-    figure, panels = _figure_of_photos(size, 1 + num_prefix_tokens, gap=0.95, slot=3.6)
-    panels[0].imshow(photo)
-    panels[0].set_title(f"what the model sees, {size[0]} x {size[1]} pixels", fontsize=9, loc="left")
-    for row, (axes, name) in enumerate(zip(panels[1:], TOKENS.values(), strict=False)):
-        values = rollout[row, num_prefix_tokens:].reshape(grid)  # (rows, columns)
-        axes.imshow(_gray(photo))
-        image = axes.imshow(_enlarged(values, size), cmap=COLORS, vmin=values.min(), vmax=values.max(), alpha=0.5)
-        axes.set_title(f"rollout of the {name}, {grid[0]} x {grid[1]} patches", fontsize=9, loc="left")
-        bar = _color_bar(figure, axes, image)
-        bar.set_ticks(np.linspace(values.min(), values.max(), 5 if size[0] * 3 > size[1] else 2).tolist())
-        bar.ax.yaxis.set_major_formatter(_matplotlib("ticker").PercentFormatter(1))
+    figure = _overlays(
+        photo, _maps_of_tokens("rollout", attention_rollout(arrays)[0], grid, num_prefix_tokens), in_percent=True
+    )
     heads = arrays[0].shape[1]
     _title(figure, f"Attention rollout, layers: {len(arrays)}, heads: {heads}")
+    return figure
+
+
+def relevance_overlay(
+    photo: Array,
+    attentions: Sequence[Any],
+    dattentions: Sequence[Any],
+    *,
+    grid: Size,
+    num_prefix_tokens: int,
+    class_name: str | None = None,
+) -> "Figure":
+    """The photo, and what the class token and the distillation token draw on as far as it speaks for a class.
+
+    See `attention_relevance`; the colors go from the smallest to the largest value of a patch, in units of the logit.
+
+    Args:
+        photo, attentions, grid, num_prefix_tokens: as in `attention_maps`.
+        dattentions: the gradients of the class's logit with respect to the attentions, from
+            `gradients(..., target=..., with_respect_to=("attentions",))`.
+        class_name: stands in the title.
+
+    Raises:
+        ValueError: shapes do not fit each other, or there are no attentions.
+    """
+    arrays = _checked_attentions(photo, attentions, grid, num_prefix_tokens)
+    gradients = _checked_attentions(photo, dattentions, grid, num_prefix_tokens, name="dattentions")
+    shapes, others = ([array.shape for array in given] for given in (arrays, gradients))
+    if shapes != others:
+        raise ValueError(
+            f"dattentions must have a gradient for each of attentions, of its shape; got {len(others)} of "
+            f"{others[0]} for {len(shapes)} of {shapes[0]}: take both from one model and photo."
+        )
+    relevance = attention_relevance(arrays, gradients)[0]  # (tokens, tokens)
+    figure = _overlays(photo, _maps_of_tokens("relevance", relevance, grid, num_prefix_tokens))
+    _title(figure, f"Gradient x attention{_for_class(class_name)}, layers: {len(arrays)}, heads: {shapes[0][1]}")
+    return figure
+
+
+def saliency_overlay(photo: Array, dpixel_values: Any, *, class_name: str | None = None) -> "Figure":
+    """The photo, and how strongly each pixel pulls at a class's logit; see `saliency`.
+
+    Args:
+        photo: uint8 (height, width, 3), as the model saw it; see `to_photos`.
+        dpixel_values: (1, channels, height, width), from `gradients(..., target=...,
+            with_respect_to=("pixel_values",))`.
+        class_name: stands in the title.
+
+    Raises:
+        ValueError: not of one image of the photo's size, or NaN.
+    """
+    checks.image(photo)
+    gradient = as_numpy(real("dpixel_values", dpixel_values))
+    if gradient.ndim != 4 or (len(gradient), *gradient.shape[2:]) != (1, *photo.shape[:2]) or not gradient.shape[1]:
+        raise ValueError(
+            f"dpixel_values must have the shape (1, channels, {photo.shape[0]}, {photo.shape[1]}), for one image of "
+            f"the photo's size; got {gradient.shape}. Choose an image by [i : i + 1]."
+        )
+    if not np.isfinite(gradient).all():
+        raise ValueError("dpixel_values hold NaN or infinity and cannot be drawn: `deit-ref inspect` shows the cause.")
+    figure = _overlays(photo, {"saliency, the largest of the channels": saliency(gradient.astype(np.float64))[0]})
+    _title(figure, f"Gradient of the logit{_for_class(class_name)} by the pixels")
+    return figure
+
+
+def _for_class(class_name: str | None) -> str:
+    return "" if class_name is None else f" for {_drawable(class_name, instead='a class')}"
+
+
+def _maps_of_tokens(what: str, matrix: Array, grid: Size, num_prefix_tokens: int) -> dict[str, Array]:
+    """Rows of (tokens, tokens) as maps of the patches, by their titles."""
+    return {
+        f"{what} of the {name}, {grid[0]} x {grid[1]} patches": matrix[row, num_prefix_tokens:].reshape(grid)
+        for row, name in enumerate(list(TOKENS.values())[:num_prefix_tokens])
+    }
+
+
+def _overlays(photo: Array, maps: Mapping[str, Array], *, in_percent: bool = False) -> "Figure":
+    """The photo, and beside it each map over the gray photo, under its title and with its scale."""
+    size = photo.shape[0], photo.shape[1]
+    figure, panels = _figure_of_photos(size, 1 + len(maps), gap=0.95, slot=3.6)
+    panels[0].imshow(photo)
+    panels[0].set_title(f"what the model sees, {size[0]} x {size[1]} pixels", fontsize=9, loc="left")
+    ticker = _matplotlib("ticker")
+    for axes, (title, values) in zip(panels[1:], maps.items(), strict=True):
+        axes.imshow(_gray(photo))
+        image = axes.imshow(_enlarged(values, size), cmap=COLORS, vmin=values.min(), vmax=values.max(), alpha=0.5)
+        axes.set_title(title, fontsize=9, loc="left")
+        bar = _color_bar(figure, axes, image)
+        bar.set_ticks(np.linspace(values.min(), values.max(), 5 if size[0] * 3 > size[1] else 2).tolist())
+        form = ticker.PercentFormatter(1) if in_percent else ticker.FuncFormatter(lambda value, _: f"{value:.2g}")
+        bar.ax.yaxis.set_major_formatter(form)
     return figure
 
 
@@ -513,24 +596,27 @@ def _matplotlib(name: str) -> ModuleType:
     return module
 
 
-def _checked_attentions(photo: Array, attentions: Sequence[Any], grid: Size, num_prefix_tokens: int) -> list[Array]:
+def _checked_attentions(
+    photo: Array, attentions: Sequence[Any], grid: Size, num_prefix_tokens: int, *, name: str = "attentions"
+) -> list[Array]:
     checks.image(photo)
     rows, columns = checks.pair("grid", grid)
     num_prefix_tokens = checks.integer("num_prefix_tokens", num_prefix_tokens)
-    checks.instance("attentions", attentions, list | tuple, "a list of arrays, one per layer")
-    arrays = [as_numpy(real("attentions", attention)) for attention in attentions]
+    checks.instance(name, attentions, list | tuple, "a list of arrays, one per layer")
+    arrays = [as_numpy(real(name, attention)) for attention in attentions]
     tokens = num_prefix_tokens + rows * columns
     n, prefix, height, width = map(checks.brief, (tokens, num_prefix_tokens, rows, columns))
     if not arrays:
-        raise ValueError("attentions must be of at least one layer, got none: use output_attentions=True.")
+        source = "output_attentions=True" if name == "attentions" else 'with_respect_to=("attentions",)'
+        raise ValueError(f"{name} must be of at least one layer, got none: use {source}.")
     for array in arrays:
         if array.ndim != 4 or (len(array), *array.shape[2:]) != (1, tokens, tokens):
             raise ValueError(
-                f"attentions must have the shape (1, heads, {n}, {n}), for one image, {prefix} prefix tokens and "
+                f"{name} must have the shape (1, heads, {n}, {n}), for one image, {prefix} prefix tokens and "
                 f"{height} x {width} patches; got {array.shape}. Choose an image by [i : i + 1]."
             )
         if not np.isfinite(array).all():
-            raise ValueError("attentions hold NaN or infinity and cannot be drawn: `deit-ref inspect` shows the cause.")
+            raise ValueError(f"{name} hold NaN or infinity and cannot be drawn: `deit-ref inspect` shows the cause.")
     return arrays
 
 

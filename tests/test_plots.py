@@ -203,6 +203,51 @@ def test_attention_of_a_real_forward_pass():
     np.testing.assert_allclose(pages[2], pages[0], rtol=0.1)
 
 
+def test_relevance_lights_up_what_was_looked_at_and_speaks_for_the_class():
+    """Both tokens look at two patches alike; one of them has a gradient for, the other one against."""
+    grid, photo = (3, 4), np.full((36, 48, 3), 90, np.uint8)
+    attentions = [
+        (a + b) / 2 for a, b in zip(*(looking_at([place] * 2, grid) for place in ((0, 3), (2, 0))), strict=True)
+    ]
+    gradient = np.zeros_like(attentions[0])
+    gradient[..., 2 + 3], gradient[..., 2 + 8] = 0.5, -0.5
+    options = {"grid": grid, "num_prefix_tokens": 2}
+    figure = plots.relevance_overlay(photo, attentions, [torch.from_numpy(gradient)], class_name="a cat", **options)
+    seen, cls, dist = images_of(figure)[:3]
+    np.testing.assert_array_equal(seen[0][0], photo)
+    for _, (heat, extent) in (cls, dist):
+        assert extent == (-0.5, 47.5, 35.5, -0.5)
+        assert brightest(heat)[0] // 12 == 0
+        assert brightest(heat)[1] // 12 == 3
+        assert heat[0, 47] == pytest.approx(0.25)  # a share of 0.5, a gradient of 0.5
+        assert heat[35, 0] == 0  # spoke against
+    assert [axes.get_title(loc="left") for axes in figure.axes][1] == "relevance of the class token, 3 x 4 patches"
+    assert [text.get_text() for text in figure.texts] == ["Gradient x attention for a cat, layers: 1, heads: 1"]
+    with pytest.raises(ValueError, match=r"dattentions must have a gradient for each.*2 of \(1, 1, 14, 14\) for 1 of"):
+        plots.relevance_overlay(photo, attentions, [gradient] * 2, **options)
+    with pytest.raises(ValueError, match="dattentions must have the shape"):
+        plots.relevance_overlay(photo, attentions, [gradient[..., 1:]], **options)
+    with pytest.raises(ValueError, match="dattentions must be of at least one layer, got none: use with_respect_to"):
+        plots.relevance_overlay(photo, attentions, [], **options)
+    with pytest.raises(ValueError, match="dattentions hold NaN"):
+        plots.relevance_overlay(photo, attentions, [np.full_like(gradient, np.nan)], **options)
+
+
+def test_saliency_is_drawn_pixel_by_pixel():
+    photo, gradient = np.full((8, 12, 3), 90, np.uint8), np.zeros((1, 3, 8, 12), np.float32)
+    gradient[0, 1, 5, 7], gradient[0, 2, 5, 7] = -2, 1
+    figure = plots.saliency_overlay(photo, torch.from_numpy(gradient))
+    heat = images_of(figure)[1][1][0]
+    assert heat[5, 7] == 2
+    assert np.count_nonzero(heat) == 1
+    assert figure.texts[0].get_text() == "Gradient of the logit by the pixels"
+    for wrong in (gradient[0], gradient[:, :, 1:], gradient[:, :0], gradient.repeat(2, axis=0)):
+        with pytest.raises(ValueError, match=r"dpixel_values must have the shape \(1, channels, 8, 12\)"):
+            plots.saliency_overlay(photo, wrong)
+    with pytest.raises(ValueError, match="dpixel_values hold NaN"):
+        plots.saliency_overlay(photo, np.full_like(gradient, np.inf))
+
+
 def test_hidden_patches_are_gray_and_the_others_as_they_were():
     photo = np.random.default_rng(0).integers(0, 256, (4, 9, 3), np.uint8)
     hidden = plots.hide_patches(photo, torch.tensor([0, 1, 0, 0, 0, 1]), patch_shape=(2, 3))
@@ -255,6 +300,8 @@ def test_titles_stay_inside_and_apart_whatever_the_aspect(shape, grid):
     attentions = looking_at([(0, 0), (0, 0)], grid, layers=12, heads=2)
     figures = [
         plots.rollout_overlay(photo, attentions, grid=grid, num_prefix_tokens=2),
+        plots.relevance_overlay(photo, attentions, attentions, grid=grid, num_prefix_tokens=2, class_name="x" * 99),
+        plots.saliency_overlay(photo, np.zeros((1, 3, *shape)), class_name="x" * 99),
         plots.attention_maps(photo, attentions, grid=grid, num_prefix_tokens=2, token="dist"),
         plots.attention_maps(photo, attentions, grid=grid, num_prefix_tokens=2, token="dist", layers=[3]),
         plots.reconstruction_panel(photo, photo, np.ones(grid), patch_shape=(16, 16), loss=1.0),

@@ -32,7 +32,7 @@ Objective: TypeAlias = Callable[[torch.nn.Module, Batch, torch.Generator], Goal]
 
 def from_labels(module: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Goal:
     """Cross entropy of plain logits: how the teacher learns."""
-    logits = module(batch.pixel_values).float()  # (batch, classes)
+    logits = _wide(module(batch.pixel_values))  # (batch, classes)
     return Goal(cross_entropy(logits, batch.targets), _hits(logits, batch.targets))
 
 
@@ -64,10 +64,10 @@ def classification(recipe: Recipe, *, teach: Teach | None) -> Objective:
 
     def objective(module: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Goal:
         output = module(batch.pixel_values, drop_path=recipe.drop_path, generator=generator)
-        logits, targets = output.logits.float(), batch.targets
+        logits, targets = _wide(output.logits), batch.targets
         hits = _hits(logits, targets)
         if isinstance(output, TeacherOutput):
-            cls_logits, distillation_logits = output.cls_logits.float(), output.distillation_logits.float()
+            cls_logits, distillation_logits = _wide(output.cls_logits), _wide(output.distillation_logits)
         elif teach is None or recipe.shared_targets:
             cls_logits = distillation_logits = logits
         else:
@@ -79,7 +79,7 @@ def classification(recipe: Recipe, *, teach: Teach | None) -> Objective:
             loss = 0.5 * (cross_entropy(cls_logits, targets) + cross_entropy(distillation_logits, targets))
             return Goal(loss, hits)
         with torch.no_grad():
-            teacher_logits = teach(batch.pixel_values).float()
+            teacher_logits = _wide(teach(batch.pixel_values))
         if teacher_logits.shape != cls_logits.shape:
             raise ValueError(
                 f"The teacher's logits have shape {tuple(teacher_logits.shape)}, the student's "
@@ -106,9 +106,14 @@ def masked_image_modeling(recipe: Recipe, config: DeiTConfig) -> Objective:
         )
         hidden = torch.from_numpy(masks).to(batch.pixel_values.device)
         output = module(batch.pixel_values, bool_masked_pos=hidden, drop_path=recipe.drop_path, generator=generator)
-        return Goal(output.loss.float(), None)
+        return Goal(_wide(output.loss), None)
 
     return objective
+
+
+def _wide(values: torch.Tensor) -> torch.Tensor:
+    """Half precision as float32, in which losses are computed; float64 stays."""
+    return values.float() if values.dtype.itemsize == 2 else values
 
 
 def _hits(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -62,7 +62,10 @@ SOLUTION = re.compile(r"<summary>Solution</summary>\s+```python\n(def (\w+)\(.*?
 
 
 def solved(path, change=lambda solution: solution):
-    """The code of a notebook, its readers' functions replaced by the folded solutions; and those solutions' names."""
+    """The code of a notebook, its readers' functions replaced by the folded solutions; and those solutions' names.
+
+    Up to the last function that is judged: what follows, which may take long, is run where the site is built.
+    """
     jupytext = pytest.importorskip("jupytext")
     cells, names = jupytext.read(path).cells, []
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
@@ -71,7 +74,8 @@ def solved(path, change=lambda solution: solution):
             (stub,) = re.findall(rf"^def {name}\(.*?# your turn\n", code, flags=re.MULTILINE | re.DOTALL)
             code = code.replace(stub, change(solution))
             names.append(name)
-    return code, names
+    end = code.index("\n", code.rindex("judge(my_"))
+    return code[:end], names
 
 
 WITH_SOLUTIONS = [

@@ -229,6 +229,40 @@ def test_a_batch_is_its_photos_after_all_that_the_recipe_says_and_nothing_else(p
         assert same(one(step), Batch(*expected)), step
 
 
+def test_mirror_images_alternate(photos):
+    """In the first epoch by lot, from then on every other epoch: two epochs show both sides of every photo."""
+    one = batches(photos["small"], PLAIN, batch_size=5, flip=0.4, alternate_flip=True, label_smoothing=0.0)
+    straight = batches(photos["small"], PLAIN, batch_size=5, label_smoothing=0.0)
+    seen = np.zeros((4, 15), dtype=bool)
+    for step in range(4 * 3):
+        seen_photos, known = one(step).pixel_values, straight(step).pixel_values
+        for i, x, plain in zip(one.indices(step), seen_photos, known, strict=True):
+            assert torch.equal(x, plain) != torch.equal(x, plain.flip(-1))
+            seen[step // 3, i] = torch.equal(x, plain.flip(-1))
+    assert 0 < seen[0].sum() < 15
+    for epoch in range(3):
+        np.testing.assert_array_equal(seen[epoch], ~seen[epoch + 1])
+    at_first = [
+        batches(photos["small"], PLAIN, flip=0.4, alternate_flip=True, seed=seed)._mirrored(0) for seed in range(60)
+    ]
+    assert 0.35 < np.mean(at_first) < 0.45
+    for flip in (0.0, 1.0):
+        certain = batches(photos["small"], PLAIN, flip=flip, alternate_flip=True)
+        assert {*certain._mirrored(2)} == {bool(flip)}
+
+
+def test_photos_grow_in_the_epoch_that_the_share_names(photos):
+    one = batches(photos["small"], PLAIN, task="teacher", epochs=8, shrunk_share=0.375)
+    plain = batches(photos["small"], PLAIN, epochs=8)
+    assert one.steps_per_epoch == 2
+    assert [one(step).pixel_values.shape[2:] for step in (0, 5, 6, 15)] == [(12, 12)] * 2 + [(16, 16)] * 2
+    assert same(one(6), plain(6))
+    # Colors stay: a photo's mean is that of its larger self, as near as a border that weighs a little more allows.
+    small, large = one(3).pixel_values, plain(3).pixel_values
+    torch.testing.assert_close(small.mean(dim=(2, 3)), large.mean(dim=(2, 3)), rtol=0, atol=0.05)
+    assert small.std() < large.std()  # noise is averaged, not left out
+
+
 def test_a_last_batch_that_is_not_full_is_left_out(photos):
     one = batches(photos["small"], PLAIN, batch_size=4)
     assert one.steps_per_epoch == 3

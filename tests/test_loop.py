@@ -144,6 +144,17 @@ def test_what_differs_is_named_when_a_run_is_resumed(tmp_path, photos):
     assert calls == []
 
 
+def test_a_run_of_a_version_that_did_not_know_a_field_goes_on(tmp_path, photos):
+    """It did then as the paper's recipe does; a run that wants something else is another."""
+    fit(photos, tmp_path)
+    saved = state.load_state(tmp_path, device=CPU)
+    del saved["recipe"]["schedule"], saved["recipe"]["alternate_flip"]
+    state.save_state(tmp_path, saved)
+    with pytest.raises(ValueError, match=r"another recipe: schedule 'cosine', now 'line'\. Resume"):
+        fit(photos, tmp_path, resume=True, schedule="line")
+    fit(photos, tmp_path, resume=True)
+
+
 class Touch:
     def __init__(self, path):
         self.path = path

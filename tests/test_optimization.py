@@ -48,6 +48,27 @@ def test_the_rate_rises_falls_and_never_jumps():
     assert learning_rate(Recipe(warmup_epochs=0), 0) == 1e-3
 
 
+def test_a_line_falls_from_the_end_of_the_warm_up():
+    recipe = Recipe(schedule="line", epochs=20, warmup_epochs=4, learning_rate=2.0, learning_rate_batch=None,
+                    warmup_learning_rate=0.4, min_learning_rate=0.2)  # fmt: skip
+    rates = {0: 0.4, 2: 1.2, 4: 2.0, 8: 1.55, 12: 1.1, 20: 0.2, 21: 0.2}
+    for epoch, rate in rates.items():
+        assert learning_rate(recipe, epoch) == pytest.approx(rate), epoch
+    assert learning_rate(recipe.with_changes(warmup_epochs=20), 20) == pytest.approx(0.2)
+
+
+def test_biases_of_a_teachers_norms_learn_64_times_as_fast_under_sgd():
+    for module in modules():
+        for optimizer in ("adamw", "muon", "sgd"):
+            found = optimizers(named(module), Recipe(optimizer=optimizer))
+            set_learning_rate(found, 0.5)
+            rates = {id(p): group["lr"] for kind in found for group in kind.param_groups for p in group["params"]}
+            for name, parameter in named(module):
+                if parameter.requires_grad:
+                    fast = optimizer == "sgd" and name.startswith("stages.") and name.endswith("bias")
+                    assert rates[id(parameter)] == (32.0 if fast else 0.5), (optimizer, name)
+
+
 def test_what_decays():
     for module in modules():
         for name, parameter in named(module):
@@ -77,7 +98,7 @@ def test_every_trainable_parameter_is_in_one_group_and_frozen_ones_in_none(optim
             inside = name.startswith(("blocks.", "stages.")) and parameter.ndim == 2
             assert (kind == "Muon") == (optimizer == "muon" and inside), name
         set_learning_rate(found, 0.125)
-        assert {group["lr"] for _, group in groups} == {0.125}
+        assert {group["lr"] / group["share"] for _, group in groups} == {0.125}
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])

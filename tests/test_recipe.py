@@ -116,6 +116,7 @@ MEASURED = {
         "learning_rate_batch": 1024,
         "schedule": "line",
         "warmup_epochs": 6,
+        "warmup_learning_rate": 0.04,
         "weight_decay": 0.0013,
         "label_smoothing": 0.2,
         "drop_path": 0.0,

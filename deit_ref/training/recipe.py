@@ -252,6 +252,7 @@ RECIPES: Mapping[str, Recipe] = {
         learning_rate_batch=1024,
         schedule="line",
         warmup_epochs=6,
+        warmup_learning_rate=0.04,
         weight_decay=1.3e-3,
         clip_norm=None,
         label_smoothing=0.2,

@@ -246,6 +246,7 @@ def test_mirror_images_alternate(photos):
         batches(photos["small"], PLAIN, flip=0.4, alternate_flip=True, seed=seed)._mirrored(0) for seed in range(60)
     ]
     assert 0.35 < np.mean(at_first) < 0.45
+    assert len({tuple(mirrored) for mirrored in at_first}) == 60
     for flip in (0.0, 1.0):
         certain = batches(photos["small"], PLAIN, flip=flip, alternate_flip=True)
         assert {*certain._mirrored(2)} == {bool(flip)}

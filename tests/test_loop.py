@@ -475,7 +475,7 @@ def in_two_processes(**job):
     return [out for out, _ in outputs]
 
 
-# Muon rounds to bfloat16, and Adam divides tiny gradients by themselves: sums in another order would show.
+# Muon and Adam divide tiny gradients by themselves: sums in another order would show.
 SHARED = {**PLAIN, "optimizer": "sgd", "learning_rate": 0.05, "clip_norm": None}
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from strategies import TINY, random_weights
 
+from deit_ref.training.muon import Muon, equalized
 from deit_ref.training.optimization import decays, learning_rate, optimizers, set_learning_rate, update_average
 from deit_ref.training.recipe import RECIPES, Recipe
 from deit_ref.training.student import Student
@@ -171,9 +172,43 @@ def test_a_step_of_muon_by_hand(shape):
     u, _, v = torch.linalg.svd(weight.grad, full_matrices=False)
     muon.step()
     moved = (before * (1 - 0.1 * 0.5) - weight.detach()) / (0.1 * 0.2 * max(shape) ** 0.5)
-    lengths = u.T @ moved @ v.T  # nearly diagonal: torch makes the lengths equal in five rounds of bfloat16
+    lengths = u.T @ moved @ v.T
     assert ((lengths.diagonal() > 0.6) & (lengths.diagonal() < 1.3)).all()
-    assert (lengths - lengths.diagonal().diag()).abs().max() < 0.1
+    assert (lengths - lengths.diagonal().diag()).abs().max() < 1e-4
+
+
+def test_muon_is_torchs_but_for_its_rounding_to_bfloat16():
+    """Over some steps, with matrices of two shapes in one group, one of which has no gradient at first."""
+    generator = torch.Generator().manual_seed(0)
+    starts = [torch.randn(shape, generator=generator) for shape in ((12, 4), (4, 12), (12, 4), (4, 12))]
+    ours, theirs = ([torch.nn.Parameter(start.clone()) for start in starts] for _ in range(2))
+    group = {"lr": 0.1, "weight_decay": 0.5}
+    both = (
+        Muon([{"params": ours, **group}]),
+        torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **group),
+    )
+    for step in range(4):
+        for mine, other in zip(ours[step == 0 :], theirs[step == 0 :], strict=True):
+            mine.grad = torch.randn(mine.shape, generator=generator)
+            other.grad = mine.grad.clone()
+        for optimizer in both:
+            optimizer.step()
+    for start, mine, other in zip(starts, ours, theirs, strict=True):
+        assert (mine - other).detach().norm() < 0.02 * (other - start).detach().norm()
+    assert torch.equal(ours[0].grad, theirs[0].grad)
+    both[0].load_state_dict(both[1].state_dict())  # a run begun with torch's goes on
+
+
+def test_lengths_are_made_equal_in_each_matrix_by_itself():
+    matrices = (
+        torch.randn(3, 8, 5, generator=torch.Generator().manual_seed(1)) * torch.tensor([1e-3, 1, 1e3])[:, None, None]
+    )
+    found = equalized(matrices)
+    assert torch.equal(found[1:2], equalized(matrices[1:2]))
+    sizes = torch.linalg.svdvals(found)
+    assert ((sizes > 0.6) & (sizes < 1.3)).all()
+    torch.testing.assert_close(equalized(matrices.mT), found.mT)
+    assert not equalized(torch.zeros(1, 3, 4)).any()
 
 
 def test_the_average_by_hand():

@@ -12,6 +12,7 @@ Files, in reading order:
     teacher        a convolutional network to learn from
     student        a DeiT as torch parameters: new, or from a checkpoint of another size or task
     objectives     what each kind of training makes small
+    muon           an optimizer for matrices
     optimization   learning rates, parameter groups, averaged weights
     state          what the next step depends on, and checkpoints of it that survive a crash
     metrics        what a run tells about itself: metrics.jsonl, the progress bar

@@ -1,7 +1,7 @@
 """Optimization: how fast, which parameters, and the average of the weights.
 
 Source: section 6 and table 9 of Touvron et al. 2021; create_scheduler, param_groups and ModelEma of timm as main.py of
-facebookresearch/deit uses them; Jordan et al. 2024 for Muon, torch.optim.Muon for its code; Jordan 2024 ("94% on
+facebookresearch/deit uses them; Jordan 2024 ("94% on
 CIFAR-10 in 3.29 seconds on a single GPU") for SGD, the line and the biases of norms. The paper has none of these,
 and no `layer_decay`.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from deit_ref.training.muon import Muon
 from deit_ref.training.recipe import Recipe
 
 NORM_BIAS_SHARE = 64.0  # with SGD they lag behind the kernels, whose gradients a norm makes large
@@ -87,8 +88,7 @@ def optimizers(
         return [torch.optim.SGD(made(False), momentum=0.85, nesterov=True)]
     found: list[torch.optim.Optimizer] = [torch.optim.AdamW(made(False), eps=1e-8)]
     if matrices := made(True):
-        # Its steps are as long as AdamW's usual ones, so that both share one learning rate.
-        found.append(torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw"))
+        found.append(Muon(matrices))
     return found
 
 

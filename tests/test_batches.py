@@ -19,6 +19,7 @@ from deit_ref.training.mixing import mix, smooth_labels
 from deit_ref.training.prepared import kept, of_channels, prepared
 from deit_ref.training.randaugment import rand_augment
 from deit_ref.training.recipe import Recipe
+from deit_ref.training.surroundings import jitter, surround, to_gray
 
 CPU = torch.device("cpu")
 
@@ -186,6 +187,9 @@ UNUSUAL = {
     "flip": 0.7,
     "rand_augment": 1,
     "magnitude": 3,
+    "surround": 0.45,
+    "jitter": 0.35,
+    "gray": 0.15,
     "erasing": 0.6,
     "label_smoothing": 0.2,
     "mixup": 0.3,
@@ -223,10 +227,27 @@ def test_a_batch_is_its_photos_after_all_that_the_recipe_says_and_nothing_else(p
         x = random_flip(x, probability=0.7, generator=generator)
         colors = x.expand(-1, 3, -1, -1).contiguous()
         x = rand_augment(colors, num_ops=1, magnitude=3, generator=generator)[:, :channels]
-        x = erase((x.float() / 255 - 0.25) / 2.0, probability=0.6, generator=generator)
+        x = plain = x.float() / 255
+        x = surround(x, probability=0.45, generator=generator)
+        x = jitter(x, probability=0.35, generator=generator)
+        x = to_gray(x, probability=0.15, generator=generator)
+        x = erase((x - 0.25) / 2.0, probability=0.6, generator=generator)
         targets = smooth_labels(torch.from_numpy(images.labels[indices]), num_classes=3, smoothing=0.2)
-        expected = mix(x, targets, mixup=0.3, cutmix=2.5, probability=0.8, switch=0.7, generator=generator)
-        assert same(one(step), Batch(*expected)), step
+        how, state = {"mixup": 0.3, "cutmix": 2.5, "probability": 0.8, "switch": 0.7}, generator.get_state()
+        expected, found = Batch(*mix(x, targets, **how, generator=generator)), one(step)
+        assert same(found, expected), step
+        generator.set_state(state)
+        assert torch.equal(found.for_teacher, mix((plain - 0.25) / 2.0, targets, **how, generator=generator)[0]), step
+
+
+@pytest.mark.parametrize("name", ["surround", "jitter", "gray"])
+def test_a_teacher_sees_the_same_unless_something_is_varied(photos, name):
+    one = batches(photos["small"], erasing=1.0)
+    assert one(0).for_teacher is None
+    varied = batches(photos["small"], **{name: 1.0, "erasing": 1.0, "mix_probability": 0.0})(0)
+    usual = batches(photos["small"], erasing=0.0, mix_probability=0.0)(0)
+    assert torch.equal(varied.for_teacher, usual.pixel_values)
+    assert not torch.equal(varied.pixel_values, usual.pixel_values)
 
 
 def test_mirror_images_alternate(photos):

@@ -5,6 +5,7 @@ Files, in reading order:
     fitted         a recipe for few photos, or few epochs
     augmentation   crops, mirror images, erasing
     randaugment    RandAugment and its fifteen operations
+    surroundings   photos on other grounds, in other colors
     mixing         labels as probabilities, mixup, cutmix
     prepared       photos resized as they are read, and kept
     batches        which photos a step sees, and how they are prepared

@@ -9,6 +9,7 @@ from tiny_data import PLAIN, metrics, write_photos
 
 import deit_ref
 from deit_ref.benchmark import distillation
+from deit_ref.data.opening import open_images
 from deit_ref.training import bundle
 from deit_ref.training.recipe import RECIPES, Recipe
 from deit_ref.training.run import train
@@ -50,6 +51,12 @@ def test_a_run_becomes_half_precision_files_and_a_card_of_what_they_reach(kind, 
     assert f"Seed 5, 4 steps, {seconds / 60:.0f} minutes on an abacus." in card
     assert "| epochs | 2 |" in card
     assert ("| mask_block | 2 |" in card) == (kind == "masked")
+    for told in (
+        "expected calibration error, of 3 test photos",
+        "saved again as JPEG of quality 75",
+        "logits divided by",
+    ):
+        assert (told in card) == (kind != "masked")
     assert ("| alpha | 0.5 |" in card) == (kind == "student")
     if kind == "teacher":
         teacher, names = load_teacher(target)
@@ -66,6 +73,13 @@ def test_a_run_becomes_half_precision_files_and_a_card_of_what_they_reach(kind, 
     else:
         assert "guessing the mean color" in card
         assert "%" not in card.split("## Recipe")[0]
+
+
+def test_a_card_tells_of_cut_outs(runs, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "stamps", lambda folder: open_images(folder, "test"))
+    bundle.bundle(runs / "teacher", tmp_path, photos, hardware="h", pictures=photos)
+    told = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| top-1, 6 cut-outs on white (tuxpaint-stamps-default), not learned from | " in told
 
 
 def test_the_command_on_a_card_names_the_closest_recipe_and_every_change(runs):

@@ -19,7 +19,7 @@ def test_the_papers_recipe():
         "warmup_epochs": 5, "warmup_learning_rate": 1e-6, "min_learning_rate": 1e-5, "schedule": "cosine",
         "layer_decay": 1.0, "weight_decay": 0.05, "clip_norm": None,
         "label_smoothing": 0.1, "dropout": 0.0, "attention_dropout": 0.0, "drop_path": 0.1,
-        "ema_decay": 0.99996, "ema_warmup": False,
+        "ema_decay": None, "ema_warmup": False,
         "crop": "resized", "padding": 4, "flip": 0.5, "alternate_flip": False, "shrunk_share": 0.0,
         "repeats": 3, "rand_augment": 2, "magnitude": 9,
         "surround": 0.0, "jitter": 0.0, "gray": 0.0, "erasing": 0.25,

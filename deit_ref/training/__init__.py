@@ -20,6 +20,8 @@ Files, in reading order:
     loop           step after step, measured and saved
     answers        what a model answered: top-1, top-5, per class, what was taken for what
     evaluate       a model asked, photo by photo
+    calibration    whether a model is right as often as it says
+    measures       what a card tells
     processes      one program in several processes, and what ends them
     run            from a recipe and a folder of photos to a checkpoint
     bundle         from a finished run to a folder that ships with the package

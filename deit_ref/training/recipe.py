@@ -24,7 +24,7 @@ CROPS = ("resized", "padded", "none")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One way to train. The defaults are DeiT's own, for ImageNet.
+    """One way to train. The defaults are DeiT's own, for ImageNet; what the paper knows nothing of is off, and says so.
 
     Attributes:
         task: what is learned: "classification"; "masked-image-modeling" (SimMIM); or "teacher", the convolutional
@@ -49,7 +49,8 @@ class Recipe:
         label_smoothing: share of a label that is spread evenly over all classes.
         dropout, attention_dropout: probabilities, of hidden states and of attention.
         drop_path: probability that the last block's branch is left out (stochastic depth); earlier blocks less.
-        ema_decay: of the averaged weights, the ones that are evaluated; None keeps no average.
+        ema_decay: of the averaged weights, the ones that are evaluated; None keeps no average. The paper has none;
+            main.py keeps one of 0.99996 beside the model, and evaluates the model.
         ema_warmup: whether the average starts with a short memory, `min(ema_decay, (1 + step) / (10 + step))`.
         crop: "resized": a random part in a random shape, resized; "padded": shifted by up to `padding` pixels;
             "none": as in evaluation.
@@ -98,7 +99,7 @@ class Recipe:
     dropout: float = 0.0
     attention_dropout: float = 0.0
     drop_path: float = 0.1
-    ema_decay: float | None = 0.99996
+    ema_decay: float | None = None
     ema_warmup: bool = False
     crop: str = "resized"
     padding: int = 4

@@ -56,6 +56,8 @@ def error_of(logits, *labels, **options):
 def test_the_calibration_error_by_hand():
     # Two photos of confidence 0.9, one right: together off by 0.8. One of 0.65, which is wrong: off by 0.65.
     assert error_of(logits_of(0.9, 0.1, 0.65), 0, 0, 1) == pytest.approx((0.8 + 0.65) / 3)
+    # In two bins, what is not sure enough and what is too sure add up.
+    assert error_of(logits_of(0.9, 0.65), 0, 1) == pytest.approx((0.1 + 0.65) / 2)
     # In one bin, what is too sure and what is not sure enough make up for each other.
     assert error_of(logits_of(0.9, 0.91, 0.9, 0.89), 0, 0, 0, 1) == pytest.approx(abs(3 - 0.9 - 0.91 - 0.9 - 0.89) / 4)
     # 0.75 is the upper end of the third of four bins, which 0.6 and 0.7 share with it.

@@ -195,6 +195,8 @@ def test_muon_is_torchs_but_for_its_rounding_to_bfloat16():
             optimizer.step()
     for start, mine, other in zip(starts, ours, theirs, strict=True):
         assert (mine - other).detach().norm() < 0.02 * (other - start).detach().norm()
+        mean, expected = (o.state[p]["momentum_buffer"] for o, p in zip(both, (mine, other), strict=True))
+        torch.testing.assert_close(mean, expected)
     assert torch.equal(ours[0].grad, theirs[0].grad)
     both[0].load_state_dict(both[1].state_dict())  # a run begun with torch's goes on
 

@@ -85,6 +85,9 @@ def test_what_is_unlike_the_border_is_kept():
     outside[1:6, 1:6], outside[3:13, 3:13] = False, False
     assert float(mask[outside].max()) < 0.05
     assert 0 < float(mask[1, 3]) < 1
+    corner = torch.zeros(1, 1, 32, 32)
+    corner[:, :, :3, :3] = 1.0
+    assert float(unlike_border(corner)[0, 0, 0, 0]) == 1  # what lies beyond the border is not averaged
     # By hand: 0.14 from the border is half way from 0.08 to 0.2.
     plain = torch.zeros(1, 1, 32, 32)
     plain[:, :, 2:5, 2:5] = 0.14

@@ -75,11 +75,12 @@ def test_a_run_becomes_half_precision_files_and_a_card_of_what_they_reach(kind, 
         assert "%" not in card.split("## Recipe")[0]
 
 
-def test_a_card_tells_of_cut_outs(runs, photos, tmp_path, monkeypatch):
+def test_a_card_tells_of_cut_outs_and_the_codes_commit(runs, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle, "stamps", lambda folder: open_images(folder, "test"))
-    bundle.bundle(runs / "teacher", tmp_path, photos, hardware="h", pictures=photos)
+    bundle.bundle(runs / "teacher", tmp_path, photos, hardware="h", commit="0c90ac0", pictures=photos)
     told = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "| top-1, 6 cut-outs on white (tuxpaint-stamps-default), not learned from | " in told
+    assert "`, at commit 0c90ac0\n" in told
 
 
 def test_the_command_on_a_card_names_the_closest_recipe_and_every_change(runs):
@@ -89,6 +90,13 @@ def test_the_command_on_a_card_names_the_closest_recipe_and_every_change(runs):
     assert "--recipe cifar10-distilled --data cifar10 --out x --seed 0 --teacher cifar10-teacher" in text
     assert "--set epochs=7 --set erasing=0.0" in text
     assert "10 minutes on h" in text
+    for row in (
+        "| epochs | 7 | 300 |",
+        "| optimizer | muon | adamw |",
+        "| surround | 0.4 | 0.0 |",
+        "| padding | 4 |  |",
+    ):
+        assert row in text.splitlines()
 
 
 @pytest.fixture

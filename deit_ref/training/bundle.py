@@ -44,7 +44,9 @@ _LIMITS = {
 }
 
 
-def bundle(run: Path, target: Path, data: Path, *, hardware: str, pictures: Path | None = None) -> dict[str, Any]:
+def bundle(
+    run: Path, target: Path, data: Path, *, hardware: str, commit: str | None = None, pictures: Path | None = None
+) -> dict[str, Any]:
     """Write the weights as float16 and the card, and return what was measured on the test photos.
 
     Args:
@@ -52,6 +54,7 @@ def bundle(run: Path, target: Path, data: Path, *, hardware: str, pictures: Path
         target: the new folder.
         data: photos with a test part.
         hardware: what the run was made on, in words.
+        commit: of the code that made it, for the card.
         pictures: the folder of `data.stamps`, if what classifies shall be judged by them.
     """
     state = load_state(run, device=torch.device("cpu"))
@@ -71,12 +74,20 @@ def bundle(run: Path, target: Path, data: Path, *, hardware: str, pictures: Path
         asked = classifier(target)
         found = measured(asked, images, cut_outs=None if pictures is None else stamps(pictures))
         count = asked.parameters
-    write(target / "README.md", card(target.name, recipe, state, found, count=count, hardware=hardware).encode())
+    text = card(target.name, recipe, state, found, count=count, hardware=hardware, commit=commit)
+    write(target / "README.md", text.encode())
     return found
 
 
 def card(
-    name: str, recipe: Recipe, state: Mapping[str, Any], found: Mapping[str, Any], *, count: int, hardware: str
+    name: str,
+    recipe: Recipe,
+    state: Mapping[str, Any],
+    found: Mapping[str, Any],
+    *,
+    count: int,
+    hardware: str,
+    commit: str | None = None,
 ) -> str:
     """The model card, in Markdown."""
     base, changes = _closest(recipe)
@@ -87,7 +98,12 @@ def card(
         words += ["--set", f"{key}={value}"]
     unused = [] if recipe.task == "masked-image-modeling" else ["mask_ratio", "mask_block"]
     unused += [] if recipe.distillation != "none" else ["alpha", "tau"]
-    rows = [f"| {key} | {value} |" for key, value in dataclasses.asdict(recipe).items() if key not in unused]
+    papers = dataclasses.asdict(Recipe())
+    rows = [
+        f"| {key} | {value} | {'' if value == papers[key] else papers[key]} |"
+        for key, value in dataclasses.asdict(recipe).items()
+        if key not in unused
+    ]
     return "\n".join(
         [
             f"# {name}",
@@ -101,14 +117,14 @@ def card(
             "All numbers are of these very files, on photos that training did not see.",
             "",
             "- Data: CIFAR-10 (Krizhevsky 2009), 50,000 photos for training and 10,000 for the test, as JPEG files.",
-            f"- Command: `{shlex.join(words)}`",
+            f"- Command: `{shlex.join(words)}`{'' if commit is None else f', at commit {commit}'}",
             f"- Seed {state['seed']}, {state['step']:,} steps, {state['seconds'] / 60:.0f} minutes on {hardware}.",
             f"- Limits: {_LIMITS[recipe.task]}",
             "",
             "## Recipe",
             "",
-            "| field | value |",
-            "|---|---|",
+            "| field | value | the paper's, for ImageNet, where it differs |",
+            "|---|---|---|",
             *rows,
             "",
         ]
@@ -160,9 +176,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("target", type=Path, help="the folder to write")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos with a test part")
     parser.add_argument("--stamps", type=Path, metavar="DIR", help="of Debian's tuxpaint-stamps-default, for the card")
+    parser.add_argument("--commit", metavar="HASH", help="of the code that made the run, for the card")
     parser.add_argument("--hardware", required=True, help="what the run was made on, for the card")
     args = parser.parse_args(argv)
-    print(bundle(args.run, args.target, args.data, hardware=args.hardware, pictures=args.stamps))
+    print(bundle(args.run, args.target, args.data, hardware=args.hardware, commit=args.commit, pictures=args.stamps))
     return 0
 
 

@@ -70,7 +70,7 @@ def add_training(
         "--evaluate-every",
         type=count,
         metavar="N",
-        help="epochs between looks at the test photos (default: 1, or a tenth of many short ones)",
+        help="epochs between looks at the test photos (default: 1, or more of many short ones)",
     )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")

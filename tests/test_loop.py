@@ -21,6 +21,7 @@ from deit_ref.training.objectives import Goal
 from deit_ref.training.optimization import learning_rate, set_learning_rate, update_average
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.run import train
+from deit_ref.training.teacher import new_teacher
 
 CPU = torch.device("cpu")
 
@@ -500,3 +501,18 @@ def test_a_loss_that_is_no_number_in_one_process_stops_all(tmp_path, photos):
     outputs = in_two_processes(data=photos, out=tmp_path / "out", changes=SHARED, nan_rank=1)
     for out in outputs:
         assert "The loss became nan at step 2" in out
+
+
+def test_norms_of_a_teacher_remember_what_the_first_process_saw(tmp_path, photos):
+    """Nothing is learned, so that what they saw can be shown to them again."""
+    changes = {**SHARED, "task": "teacher", "learning_rate": 0.0, "weight_decay": 0.0, "ema_decay": None}
+    in_two_processes(data=photos, out=tmp_path, changes=changes)
+    kept = state.load_state(tmp_path, device=CPU)["module"]
+    recipe, images = Recipe(**changes), open_images(photos, "train")
+    teacher = new_teacher(3, seed=3, image_size=16)
+    teacher.load_state_dict({**teacher.state_dict(), **{n: v for n, v in kept.items() if n.startswith("whiten")}})
+    batches = Batches(images, recipe, teacher.image_processing, seed=3, device=CPU, rank=0, world=2)
+    for step in range(6):
+        teacher.train()(batches(step).pixel_values)
+    for name, value in teacher.state_dict().items():
+        torch.testing.assert_close(kept[name], value, rtol=1e-4, atol=1e-5)

@@ -505,7 +505,7 @@ def test_a_loss_that_is_no_number_in_one_process_stops_all(tmp_path, photos):
 
 def test_norms_of_a_teacher_remember_what_the_first_process_saw(tmp_path, photos):
     """Nothing is learned, so that what they saw can be shown to them again."""
-    changes = {**SHARED, "task": "teacher", "learning_rate": 0.0, "weight_decay": 0.0, "ema_decay": None}
+    changes = {**SHARED, "task": "teacher", "learning_rate": 0.0, "min_learning_rate": 0.0, "ema_decay": None}
     in_two_processes(data=photos, out=tmp_path, changes=changes)
     kept = state.load_state(tmp_path, device=CPU)["module"]
     recipe, images = Recipe(**changes), open_images(photos, "train")

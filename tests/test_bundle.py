@@ -9,6 +9,7 @@ from tiny_data import PLAIN, metrics, write_photos
 
 import deit_ref
 from deit_ref.benchmark import distillation
+from deit_ref.data.opening import open_images
 from deit_ref.training import bundle
 from deit_ref.training.recipe import RECIPES, Recipe
 from deit_ref.training.run import train
@@ -50,6 +51,12 @@ def test_a_run_becomes_half_precision_files_and_a_card_of_what_they_reach(kind, 
     assert f"Seed 5, 4 steps, {seconds / 60:.0f} minutes on an abacus." in card
     assert "| epochs | 2 |" in card
     assert ("| mask_block | 2 |" in card) == (kind == "masked")
+    for told in (
+        "expected calibration error, of 3 test photos",
+        "saved again as JPEG of quality 75",
+        "logits divided by",
+    ):
+        assert (told in card) == (kind != "masked")
     assert ("| alpha | 0.5 |" in card) == (kind == "student")
     if kind == "teacher":
         teacher, names = load_teacher(target)
@@ -68,6 +75,14 @@ def test_a_run_becomes_half_precision_files_and_a_card_of_what_they_reach(kind, 
         assert "%" not in card.split("## Recipe")[0]
 
 
+def test_a_card_tells_of_cut_outs_and_the_codes_commit(runs, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "stamps", lambda folder: open_images(folder, "test"))
+    bundle.bundle(runs / "teacher", tmp_path, photos, hardware="h", commit="0c90ac0", pictures=photos)
+    told = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| top-1, 6 cut-outs on white (tuxpaint-stamps-default), not learned from | " in told
+    assert "`, at commit 0c90ac0\n" in told
+
+
 def test_the_command_on_a_card_names_the_closest_recipe_and_every_change(runs):
     recipe = RECIPES["cifar10-distilled"].with_changes(epochs=7, erasing=0.0)
     text = bundle.card("x", recipe, {"seed": 0, "step": 1, "seconds": 600}, {"masked_l1": 1.0, "photos": 2,
@@ -75,6 +90,13 @@ def test_the_command_on_a_card_names_the_closest_recipe_and_every_change(runs):
     assert "--recipe cifar10-distilled --data cifar10 --out x --seed 0 --teacher cifar10-teacher" in text
     assert "--set epochs=7 --set erasing=0.0" in text
     assert "10 minutes on h" in text
+    for row in (
+        "| epochs | 7 | 300 |",
+        "| optimizer | muon | adamw |",
+        "| surround | 0.4 | 0.0 |",
+        "| padding | 4 |  |",
+    ):
+        assert row in text.splitlines()
 
 
 @pytest.fixture

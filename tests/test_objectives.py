@@ -114,6 +114,10 @@ def test_the_teacher_sees_the_students_photos_and_gets_no_gradient():
     assert all(photos is given.pixel_values for photos in (*seen, stub.asked))
     assert stub.options["drop_path"] == 0.3
     assert stub.options["generator"] is generator
+    shown = torch.ones(2, 3, 32, 32)
+    classification(Recipe(distillation="hard"), teach=teach)(stub, given._replace(for_teacher=shown), generator)
+    assert seen[-1] is shown
+    assert stub.asked is given.pixel_values
     assert gain.grad is None
     assert cls_logits.grad.abs().sum() > 0 < distillation_logits.grad.abs().sum()
 

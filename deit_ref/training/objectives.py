@@ -40,7 +40,8 @@ def classification(recipe: Recipe, *, teach: Teach | None) -> Objective:
     """A student's cross entropy, with or without a teacher.
 
     Without one, both heads of a student with two tokens learn from the labels. With one, the class token learns from
-    the labels and the distillation token from the teacher, who sees the same augmented, mixed photos.
+    the labels and the distillation token from the teacher, who sees the same augmented, mixed photos, unless the batch
+    has others for it.
 
     With `shared_targets` every head learns from both.
 
@@ -79,7 +80,7 @@ def classification(recipe: Recipe, *, teach: Teach | None) -> Objective:
             loss = 0.5 * (cross_entropy(cls_logits, targets) + cross_entropy(distillation_logits, targets))
             return Goal(loss, hits)
         with torch.no_grad():
-            teacher_logits = _wide(teach(batch.pixel_values))
+            teacher_logits = _wide(teach(batch.pixel_values if batch.for_teacher is None else batch.for_teacher))
         if teacher_logits.shape != cls_logits.shape:
             raise ValueError(
                 f"The teacher's logits have shape {tuple(teacher_logits.shape)}, the student's "

@@ -119,7 +119,7 @@ MUTANTS = [
     *planted(
         "numpy_backend/backward/learning.py",
         "test_learning",
-        ("optimizer(weights, clip, state", "adamw(weights, found.weights, state", "long gradients"),
+        ("optimizer(weights, clip, state", "optimizer(weights, found.weights, state", "long gradients"),
         ("order = generator.permutation(len(labels))", "order = np.arange(len(labels))", "the order"),
         ("teacher_logits=batch.teacher_logits,\n", "teacher_logits=batch.teacher_logits[::-1] if batch.teacher_logits is not None else None,\n", "a teacher"),
     ),

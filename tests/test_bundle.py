@@ -1,6 +1,4 @@
-"""The two programs around training: from a run to a bundled checkpoint with its card, and the distillation table."""
-
-import json
+"""From a run to a bundled checkpoint with its card."""
 
 import numpy as np
 import pytest
@@ -8,7 +6,6 @@ import torch
 from tiny_data import PLAIN, metrics, write_photos
 
 import deit_ref
-from deit_ref.benchmark import distillation
 from deit_ref.data.opening import open_images
 from deit_ref.training import bundle
 from deit_ref.training.recipe import RECIPES, Recipe
@@ -97,52 +94,3 @@ def test_the_command_on_a_card_names_the_closest_recipe_and_every_change(runs):
         "| padding | 4 |  |",
     ):
         assert row in text.splitlines()
-
-
-@pytest.fixture
-def tiny_table(monkeypatch):
-    monkeypatch.setitem(distillation.RECIPES, "cifar10-table", Recipe(**SHORT))
-
-
-def test_the_table_trains_each_way_for_each_seed_and_goes_on_where_it_was(tiny_table, runs, photos, tmp_path, capsys):
-    words = ["--data", str(photos), "--teacher", str(runs / "teacher"), "--out", str(tmp_path / "out")]
-    words += ["--json", str(tmp_path / "t.json"), "--png", str(tmp_path / "t.png"), "--epochs", "1", "--seeds", "2"]
-    assert distillation.main(words) == 0
-    printed = capsys.readouterr().out
-    record = json.loads((tmp_path / "t.json").read_text())
-    assert record["recipe"]["epochs"] == 1
-    assert record["ways"] == distillation.WAYS
-    assert record["rows"] == distillation.rows(record["results"])
-    assert "--seeds 2 --epochs 1" in record["command"]
-    assert {way: [run["seed"] for run in runs] for way, runs in record["results"].items()} == {
-        "no teacher": [0, 1],
-        "soft": [0, 1],
-        "hard": [0, 1],
-    }
-    for way, folder in (("soft", "soft-1"), ("no teacher", "no-teacher-1")):
-        test = metrics(tmp_path / "out" / folder)[-1]["test"]
-        run = record["results"][way][1]
-        assert (run["average"], run["class head"], run["distillation head"]) == (
-            test["top1"],
-            test["cls_top1"],
-            test["distillation_top1"],
-        )
-    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
-    changed = [(path, path.stat().st_mtime_ns) for path in sorted((tmp_path / "out").rglob("*.*"))]
-    assert distillation.main(words) == 0
-    assert capsys.readouterr().out == printed
-    assert json.loads((tmp_path / "t.json").read_text()) == record
-    assert [(path, path.stat().st_mtime_ns) for path in sorted((tmp_path / "out").rglob("*.*"))] == changed
-
-
-def test_the_table_gives_mean_and_deviation_in_percent():
-    def runs(*values):
-        return [{"class head": v, "distillation head": v + 0.1, "average": v + 0.2} for v in values]
-
-    text = distillation.table({"no teacher": runs(0.5), "hard": runs(0.6, 0.7)})
-    assert text.splitlines() == [
-        "| taught by | class head | distillation head | average |",
-        "| --- | --- | --- | --- |",
-        "| no teacher | 50.00 | 60.00 | 70.00 |",
-        "| hard | 65.00 ± 7.07 | 75.00 ± 7.07 | 85.00 ± 7.07 |",
-    ]

@@ -1,6 +1,8 @@
-"""forward, preprocess, compare: the one place that chooses a backend."""
+"""forward, gradients, preprocess, compare: the one place that chooses a backend."""
 
 import warnings
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
@@ -9,20 +11,21 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from deit_ref import checks, inputs
+from deit_ref import checks, inputs, objective
 from deit_ref.arrays import (
     BACKENDS,
     all_finite,
     as_device,
     as_dtype,
     fingerprint,
+    import_torch,
     numpy_dtype,
     same_memory,
     to_torch,
 )
 from deit_ref.comparison import Comparison, compared
 from deit_ref.image_processing import AN_IMAGE_PROCESSING, ImageProcessing
-from deit_ref.outputs import ClassificationOutput, Output, TeacherOutput
+from deit_ref.outputs import ClassificationOutput, Gradients, TeacherOutput
 from deit_ref.photos import bytes_of, load_images
 from deit_ref.trace import Trace
 from deit_ref.weights import DeiTWeights, named_arrays
@@ -97,42 +100,124 @@ def forward(
     Warns:
         UserWarning: the result is not finite; the message names the first cause. Or pixel_values look like a photo.
     """
-    checks.choice("backend", backend, BACKENDS)
-    inputs.check_source(images, pixel_values, image_processing)
-    trace = inputs.trace(trace)
-    weights = _weights_for(weights, backend, device, dtype)
-    if pixel_values is None:
-        pixel_values = preprocess(
-            images,
-            weights.image_processing if image_processing is None else image_processing,
-            backend=backend,
-            device=weights.pos_embed.device if backend == "torch" else None,
-            trace=trace,
-        )
-    pixel_values = inputs.pixel_values(pixel_values, weights)
-    options = {
-        "interpolate_pos_encoding": checks.boolean("interpolate_pos_encoding", interpolate_pos_encoding),
-        "output_hidden_states": inputs.switch("output_hidden_states", output_hidden_states, weights),
-        "output_attentions": inputs.switch("output_attentions", output_attentions, weights),
-        "generator": inputs.generator(generator, weights),
-        "trace": trace,
-        "bool_masked_pos": inputs.bool_masked_pos(bool_masked_pos, weights, pixel_values),
-        "head_mask": inputs.head_mask(head_mask, weights),
-        "attention_mask": inputs.attention_mask(attention_mask, weights, pixel_values),
-        "labels": inputs.labels(labels, weights, pixel_values),
-    }
-    given = {name: value for name, value in options.items() if value is not None}  # no task takes all of them
+    weights, pixel_values, given = _prepared(
+        weights,
+        images,
+        pixel_values,
+        image_processing,
+        Where(backend, device, dtype),
+        trace=trace,
+        generator=generator,
+        interpolate_pos_encoding=interpolate_pos_encoding,
+        bool_masked_pos=bool_masked_pos,
+        head_mask=head_mask,
+        attention_mask=attention_mask,
+    )
+    for name, value in (("output_hidden_states", output_hidden_states), ("output_attentions", output_attentions)):
+        given[name] = inputs.switch(name, value, weights)
+    if (labels := inputs.labels(labels, weights, pixel_values)) is not None:
+        given["labels"] = labels
     run = _chapter(backend, "model").TASKS[weights.task]
     if backend == "torch":
         output = _chapter("torch", "graphs").forward(run, weights, pixel_values, given)
     else:
         output = run(weights, pixel_values, **given)
-    _warn_unless_finite(output, weights, pixel_values)
+    _warn_unless_finite(next(iter(vars(output).values())), weights, pixel_values)
     if images is None:
         inputs.warn_of_bytes(pixel_values, weights)
     if isinstance(output, ClassificationOutput | TeacherOutput) and weights.config.num_labels == 0:
         return replace(output, class_names=())  # its logits are a token: `top` would take each number for a class
     return output
+
+
+def gradients(
+    weights: DeiTWeights,
+    images: Any = None,
+    *,
+    pixel_values: Any = None,
+    labels: Any = None,
+    teacher_logits: Any = None,
+    distillation: str = "none",
+    alpha: float | None = None,
+    tau: float | None = None,
+    target: Any = None,
+    with_respect_to: Sequence[str] = ("weights",),
+    backend: str = "numpy",
+    device: Any = None,
+    dtype: Any = None,
+    image_processing: ImageProcessing | None = None,
+    bool_masked_pos: Any = None,
+    head_mask: Any = None,
+    attention_mask: Any = None,
+    interpolate_pos_encoding: bool = False,
+    generator: Any = None,
+    trace: Trace | None = None,
+    gradient_trace: Trace | None = None,
+) -> Gradients:
+    """How much one number, a loss or a class's logit, grows with every weight, pixel, attention or head.
+
+    Args:
+        weights, images, pixel_values, backend, device, image_processing: as in `forward`.
+        bool_masked_pos, head_mask, attention_mask, interpolate_pos_encoding, generator, trace: as in `forward`.
+        labels: the number is the loss. As in `forward`; with two heads class numbers (batch,), or shares (batch,
+            num_labels) that sum to 1. Masked image modeling has a loss without labels, given `bool_masked_pos`.
+        teacher_logits: (batch, num_labels), for distillation.
+        distillation: "none", both heads learn from the labels; "soft" or "hard", the second from the teacher.
+        alpha: the teacher's share of the loss, 0.5 if left out.
+        tau: the temperature of soft distillation, 1 if left out.
+        target: instead of labels: a class, or one for each image; the number is the sum of their logits, of both heads'
+            mean. Of the task "features", an entry of the pooler's output or, without pooler, of the class token.
+        dtype: as in `forward`. In half precision the loss is computed in half precision too, as transformers does; the
+            loops of `deit_ref.training` raise it to float32, and so does `output.logits.float()` with autograd.
+        with_respect_to: which of "weights", "pixel_values" (as the model sees them), "attentions" and "head_mask".
+        gradient_trace: a new `Trace`, which then holds the gradient of every step of `trace` behind `pixel_values`, by
+            the same name, in the order of the way back.
+
+    Returns:
+        The number, and the gradients that were asked for, arrays of the backend that ran; the others are None.
+
+    Raises:
+        ValueError: as in `forward`; or it is not said, or said twice, what is to be differentiated.
+
+    Warns:
+        UserWarning: as in `forward`.
+    """
+    weights, pixel_values, given = _prepared(
+        weights,
+        images,
+        pixel_values,
+        image_processing,
+        Where(backend, device, dtype),
+        trace=trace,
+        generator=generator,
+        interpolate_pos_encoding=interpolate_pos_encoding,
+        bool_masked_pos=bool_masked_pos,
+        head_mask=head_mask,
+        attention_mask=attention_mask,
+    )
+    asked = objective.with_respect_to(with_respect_to)
+    number = objective.number(
+        weights,
+        pixel_values,
+        {
+            "labels": labels,
+            "teacher_logits": teacher_logits,
+            "distillation": distillation,
+            "alpha": alpha,
+            "tau": tau,
+            "target": target,
+            "bool_masked_pos": bool_masked_pos,
+        },
+    )
+    if "head_mask" in asked and head_mask is None:  # a head that is heard as it is is multiplied by 1
+        given["head_mask"] = inputs.head_mask([1.0] * weights.config.num_attention_heads, weights)
+    run = _chapter(backend, "backward.gradients" if backend == "numpy" else "gradients").gradients
+    steps = inputs.trace(gradient_trace, "gradient_trace")
+    found: Gradients = run(weights, pixel_values, with_respect_to=asked, gradient_trace=steps, **number, **given)
+    _warn_unless_finite(found.value, weights, pixel_values)
+    if images is None:
+        inputs.warn_of_bytes(pixel_values, weights)
+    return found
 
 
 def preprocess(
@@ -226,6 +311,52 @@ def compare(
     return compared(book, mirror, dtype=torch_dtype)
 
 
+class Where(NamedTuple):
+    """What computes."""
+
+    backend: str
+    device: Any
+    dtype: Any
+
+
+def _prepared(
+    weights: DeiTWeights,
+    images: Any,
+    pixel_values: Any,
+    image_processing: ImageProcessing | None,
+    where: Where,
+    *,
+    trace: Trace | None,
+    generator: Any,
+    interpolate_pos_encoding: bool,
+    **masks: Any,
+) -> tuple[DeiTWeights, Any, dict[str, Any]]:
+    """The weights where they are to compute, the pixels as they see them, and those of the options that were given."""
+    checks.choice("backend", where.backend, BACKENDS)
+    inputs.check_source(images, pixel_values, image_processing)
+    trace = inputs.trace(trace)
+    weights = _weights_for(weights, *where)
+    if pixel_values is None:
+        pixel_values = preprocess(
+            images,
+            weights.image_processing if image_processing is None else image_processing,
+            backend=where.backend,
+            device=weights.pos_embed.device if where.backend == "torch" else None,
+            trace=trace,
+        )
+    pixel_values = inputs.pixel_values(pixel_values, weights)
+    options = {
+        "interpolate_pos_encoding": checks.boolean("interpolate_pos_encoding", interpolate_pos_encoding),
+        "generator": inputs.generator(generator, weights),
+        "trace": trace,
+        "bool_masked_pos": inputs.bool_masked_pos(masks["bool_masked_pos"], weights, pixel_values),
+        "head_mask": inputs.head_mask(masks["head_mask"], weights),
+        "attention_mask": inputs.attention_mask(masks["attention_mask"], weights, pixel_values),
+    }
+    # No task takes all of them.
+    return weights, pixel_values, {name: value for name, value in options.items() if value is not None}
+
+
 def _chapter(backend: str, name: str) -> ModuleType:
     """A file of a backend, imported when it is first needed: torch takes a second, scipy a tenth."""
     return import_module(f"deit_ref.{backend}_backend.{name}")
@@ -260,16 +391,17 @@ def _weights_for(weights: DeiTWeights, backend: str, device: Any, dtype: Any) ->
         return found.weights
     now = fingerprint(array for _, array in named_arrays(weights))
     if found is None or found.made_from != now:  # new, or changed in place since
-        copy = weights.to(backend, device=device, dtype=dtype)
+        # What is remembered must serve later calls too: made in inference_mode, it could never have a gradient.
+        with import_torch().inference_mode(False) if backend == "torch" else nullcontext():
+            copy = weights.to(backend, device=device, dtype=dtype)
         pairs = zip(named_arrays(weights), named_arrays(copy), strict=True)
         shared = all(same_memory(here, there) for (_, here), (_, there) in pairs)
         found = copies[key] = Converted(copy, None if shared else now)
     return found.weights
 
 
-def _warn_unless_finite(output: Output, weights: DeiTWeights, pixel_values: Any) -> None:
+def _warn_unless_finite(result: Any, weights: DeiTWeights, pixel_values: Any) -> None:
     """Say where it went wrong; looking costs nothing while all is well."""
-    result = next(iter(vars(output).values()))
     if all_finite(result):
         return
     if not all_finite(pixel_values):

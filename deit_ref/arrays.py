@@ -195,7 +195,7 @@ def kind(array: Any) -> str:
 
 def all_finite(array: Any) -> bool:
     """Whether an array of either backend holds neither NaN nor infinity."""
-    return bool(np.isfinite(array).all() if isinstance(array, np.ndarray) else array.isfinite().all())
+    return bool(np.isfinite(array).all() if isinstance(array, np.ndarray | np.generic) else array.isfinite().all())
 
 
 def numpy_dtype(dtype: Any) -> Any:

@@ -11,6 +11,7 @@ from deit_ref import checks
 
 TASKS = ("features", "classification", "classification-with-teacher", "masked-image-modeling")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+SOFT_DIVISIONS = ("entries", "images")  # of soft distillation: see losses.soft_distillation
 
 # The parameter-free names of transformers' ACT2FN, and "selu", which its documentation names and its code refuses.
 ACTIVATION_NAMES = (

@@ -1,4 +1,4 @@
-"""What `forward` accepts beside images: one function per argument, which checks it and makes it what a task takes.
+"""What `forward` and `gradients` accept beside images: a function per argument, which makes it what a task takes.
 
 Arrays come in any form and leave as arrays of the weights' backend, on their device. None, which leaves an argument
 out, stays None. Every function raises a ValueError that says what was expected, what came and what to do.
@@ -19,15 +19,17 @@ def check_source(images: Any, pixel_values: Any, image_processing: Any) -> None:
     """Either images, which may have a processing of their own, or pixel_values."""
     if (images is None) == (pixel_values is None):
         given = "neither" if images is None else "both"
-        raise ValueError(f"forward needs images (photos of any size) or pixel_values (prepared floats), got {given}.")
+        raise ValueError(
+            f"Expected images (photos of any size) or pixel_values (prepared floats), got {given}: give one."
+        )
     if images is None and image_processing is not None:
         raise ValueError("image_processing was given with pixel_values, which are already prepared: leave one out.")
 
 
-def trace(trace: Any) -> Trace | None:
+def trace(trace: Any, name: str = "trace") -> Trace | None:
     """Where to record."""
     if trace is not None:
-        checks.instance("trace", trace, Trace, "a new Trace()")
+        checks.instance(name, trace, Trace, "a new Trace()")
     return trace
 
 
@@ -179,19 +181,7 @@ def labels(labels: Any, weights: DeiTWeights, pixel_values: Any) -> Any:
         problem_type = "regression" if num_labels == 1 else several
     shape = tuple(labels.shape)
     if problem_type == "single_label_classification":
-        if kind(labels) != "i" or shape not in ((batch,), (batch, 1)):
-            raise ValueError(
-                f"labels of {problem_type} must be integers of shape ({batch},), one class number per image; got "
-                f"{labels.dtype} of shape {shape}."
-            )
-        wrong = ((labels < 0) | (labels >= num_labels)) & (labels != -100)
-        if wrong.any():
-            raise ValueError(
-                f"labels must lie in 0..{num_labels - 1}, or be -100 to leave an image out; got {labels[wrong][0]}."
-            )
-        if (labels == -100).all():
-            raise ValueError("labels are -100 for every image: there is nothing left to take the mean of.")
-        return labels
+        return class_numbers(labels, weights, pixel_values)
     if shape != (batch, num_labels) and not (num_labels == 1 and shape == (batch,)):
         raise ValueError(
             f"labels of {problem_type} must be numbers of shape ({batch}, {num_labels}), one per image and label; got "
@@ -200,6 +190,24 @@ def labels(labels: Any, weights: DeiTWeights, pixel_values: Any) -> Any:
     if not all_finite(labels):
         raise ValueError("labels must be finite numbers, got NaN or infinity.")
     return cast(labels, like)
+
+
+def class_numbers(labels: Any, weights: DeiTWeights, pixel_values: Any) -> Any:
+    """Labels (batch,) or (batch, 1), integers; -100 for images that are left out."""
+    batch, num_labels, shape = len(pixel_values), weights.config.num_labels, tuple(labels.shape)
+    if kind(labels) != "i" or shape not in ((batch,), (batch, 1)):
+        raise ValueError(
+            f"labels of single_label_classification must be integers of shape ({batch},), one class number per image; "
+            f"got {labels.dtype} of shape {shape}."
+        )
+    wrong = ((labels < 0) | (labels >= num_labels)) & (labels != -100)
+    if wrong.any():
+        raise ValueError(
+            f"labels must lie in 0..{num_labels - 1}, or be -100 to leave an image out; got {labels[wrong][0]}."
+        )
+    if (labels == -100).all():
+        raise ValueError("labels are -100 for every image: there is nothing left to take the mean of.")
+    return labels
 
 
 def _num_patches(weights: DeiTWeights, pixel_values: Any) -> int:

@@ -113,6 +113,25 @@ class MaskedImageOutput:
     attentions: tuple[Any, ...] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """What `gradients` returns: how much a number grows with each input of the model; None where it was not asked.
+
+    Attributes:
+        value: the number: the loss, or the sum of the targets' logits.
+        weights: a `DeiTWeights` of gradients.
+        pixel_values: (batch, channels, height, width).
+        attentions: of each block's attention probabilities, (batch, heads, tokens, tokens) each.
+        head_mask: (layers, heads), of the numbers that the heads are multiplied by.
+    """
+
+    value: Any
+    weights: Any = None
+    pixel_values: Any = None
+    attentions: tuple[Any, ...] | None = None
+    head_mask: Any = None
+
+
 Output = FeaturesOutput | ClassificationOutput | TeacherOutput | MaskedImageOutput
 
 

@@ -8,6 +8,7 @@ pixels. The attentions are those of `forward(..., output_attentions=True)`, or
 matplotlib is imported inside the functions; it is in the extra plots.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,6 +19,7 @@ from deit_ref import checks
 from deit_ref.arrays import as_like, as_numpy, real
 from deit_ref.image_processing import AN_IMAGE_PROCESSING, ImageProcessing
 from deit_ref.numpy_backend.attention import attention_rollout
+from deit_ref.numpy_backend.backward.relevance import attention_relevance, saliency
 from deit_ref.numpy_backend.resize import resample_coefficients, resize
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ _CURVES: Mapping[str, Mapping[str, Any]] = {
 _HEADS: Mapping[str, Mapping[str, Any]] = {
     "class head": {"color": "#b4530a", "marker": "s"},
     "distillation head": {"color": "#6f42c1", "marker": "^"},
-    "average": {"color": "#222222", "marker": "o"},
+    "mean of logits": {"color": "#222222", "marker": "o"},
+    "mean of probabilities": {"color": "#0a7d8c", "marker": "D"},
 }
 
 
@@ -157,21 +160,103 @@ def rollout_overlay(photo: Array, attentions: Sequence[Any], *, grid: Size, num_
         ValueError: shapes do not fit each other, or there are no attentions.
     """
     arrays = _checked_attentions(photo, attentions, grid, num_prefix_tokens)
-    rollout = attention_rollout(arrays)[0]  # (tokens, tokens)
-    size = photo.shape[0], photo.shape[1]
-    figure, panels = _figure_of_photos(size, 1 + num_prefix_tokens, gap=0.95, slot=3.6)
-    panels[0].imshow(photo)
-    panels[0].set_title(f"what the model sees, {size[0]} x {size[1]} pixels", fontsize=9, loc="left")
-    for row, (axes, name) in enumerate(zip(panels[1:], TOKENS.values(), strict=False)):
-        values = rollout[row, num_prefix_tokens:].reshape(grid)  # (rows, columns)
-        axes.imshow(_gray(photo))
-        image = axes.imshow(_enlarged(values, size), cmap=COLORS, vmin=values.min(), vmax=values.max(), alpha=0.5)
-        axes.set_title(f"rollout of the {name}, {grid[0]} x {grid[1]} patches", fontsize=9, loc="left")
-        bar = _color_bar(figure, axes, image)
-        bar.set_ticks(np.linspace(values.min(), values.max(), 5 if size[0] * 3 > size[1] else 2).tolist())
-        bar.ax.yaxis.set_major_formatter(_matplotlib("ticker").PercentFormatter(1))
+    figure = _overlays(
+        photo, _maps_of_tokens("rollout", attention_rollout(arrays)[0], grid, num_prefix_tokens), in_percent=True
+    )
     heads = arrays[0].shape[1]
     _title(figure, f"Attention rollout, layers: {len(arrays)}, heads: {heads}")
+    return figure
+
+
+def relevance_overlay(
+    photo: Array,
+    attentions: Sequence[Any],
+    dattentions: Sequence[Any],
+    *,
+    grid: Size,
+    num_prefix_tokens: int,
+    class_name: str | None = None,
+) -> "Figure":
+    """The photo, and what the class token and the distillation token draw on as far as it speaks for a class.
+
+    See `attention_relevance`; the colors go from the smallest to the largest value of a patch, in units of the logit.
+
+    Args:
+        photo, attentions, grid, num_prefix_tokens: as in `attention_maps`.
+        dattentions: the gradients of the class's logit with respect to the attentions, from
+            `gradients(..., target=..., with_respect_to=("attentions",))`.
+        class_name: stands in the title.
+
+    Raises:
+        ValueError: shapes do not fit each other, or there are no attentions.
+    """
+    arrays = _checked_attentions(photo, attentions, grid, num_prefix_tokens)
+    gradients = _checked_attentions(photo, dattentions, grid, num_prefix_tokens, name="dattentions")
+    shapes, others = ([array.shape for array in given] for given in (arrays, gradients))
+    if shapes != others:
+        raise ValueError(
+            f"dattentions must have a gradient for each of attentions, of its shape; got {len(others)} of "
+            f"{others[0]} for {len(shapes)} of {shapes[0]}: take both from one model and photo."
+        )
+    relevance = attention_relevance(arrays, gradients)[0]  # (tokens, tokens)
+    figure = _overlays(photo, _maps_of_tokens("relevance", relevance, grid, num_prefix_tokens))
+    _title(figure, f"Gradient x attention{_for_class(class_name)}, layers: {len(arrays)}, heads: {shapes[0][1]}")
+    return figure
+
+
+def saliency_overlay(photo: Array, dpixel_values: Any, *, class_name: str | None = None) -> "Figure":
+    """The photo, and how strongly each pixel pulls at a class's logit; see `saliency`.
+
+    Args:
+        photo: uint8 (height, width, 3), as the model saw it; see `to_photos`.
+        dpixel_values: (1, channels, height, width), from `gradients(..., target=...,
+            with_respect_to=("pixel_values",))`.
+        class_name: stands in the title.
+
+    Raises:
+        ValueError: not of one image of the photo's size, or NaN.
+    """
+    checks.image(photo)
+    gradient = as_numpy(real("dpixel_values", dpixel_values))
+    if gradient.ndim != 4 or (len(gradient), *gradient.shape[2:]) != (1, *photo.shape[:2]) or not gradient.shape[1]:
+        raise ValueError(
+            f"dpixel_values must have the shape (1, channels, {photo.shape[0]}, {photo.shape[1]}), for one image of "
+            f"the photo's size; got {gradient.shape}. Choose an image by [i : i + 1]."
+        )
+    if not np.isfinite(gradient).all():
+        raise ValueError("dpixel_values hold NaN or infinity and cannot be drawn: `deit-ref inspect` shows the cause.")
+    figure = _overlays(photo, {"saliency, the largest of the channels": saliency(gradient.astype(np.float64))[0]})
+    _title(figure, f"Gradient of the logit{_for_class(class_name)} by the pixels")
+    return figure
+
+
+def _for_class(class_name: str | None) -> str:
+    return "" if class_name is None else f" for {_drawable(class_name, instead='a class')}"
+
+
+def _maps_of_tokens(what: str, matrix: Array, grid: Size, num_prefix_tokens: int) -> dict[str, Array]:
+    """Rows of (tokens, tokens) as maps of the patches, by their titles."""
+    return {
+        f"{what} of the {name}, {grid[0]} x {grid[1]} patches": matrix[row, num_prefix_tokens:].reshape(grid)
+        for row, name in enumerate(list(TOKENS.values())[:num_prefix_tokens])
+    }
+
+
+def _overlays(photo: Array, maps: Mapping[str, Array], *, in_percent: bool = False) -> "Figure":
+    """The photo, and beside it each map over the gray photo, under its title and with its scale."""
+    size = photo.shape[0], photo.shape[1]
+    figure, panels = _figure_of_photos(size, 1 + len(maps), gap=0.95, slot=3.6)
+    panels[0].imshow(photo)
+    panels[0].set_title(f"what the model sees, {size[0]} x {size[1]} pixels", fontsize=9, loc="left")
+    ticker = _matplotlib("ticker")
+    for axes, (title, values) in zip(panels[1:], maps.items(), strict=True):
+        axes.imshow(_gray(photo))
+        image = axes.imshow(_enlarged(values, size), cmap=COLORS, vmin=values.min(), vmax=values.max(), alpha=0.5)
+        axes.set_title(title, fontsize=9, loc="left")
+        bar = _color_bar(figure, axes, image)
+        bar.set_ticks(np.linspace(values.min(), values.max(), 5 if size[0] * 3 > size[1] else 2).tolist())
+        form = ticker.PercentFormatter(1) if in_percent else ticker.FuncFormatter(lambda value, _: f"{value:.2g}")
+        bar.ax.yaxis.set_major_formatter(form)
     return figure
 
 
@@ -296,24 +381,27 @@ def distillation_chart(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> "F
     """What students learned from whom: a mark for each seed and a line for the mean, side by side for the heads.
 
     Args:
-        results: as `benchmark.distillation` writes them: a way of teaching -> its runs, each with the accuracies
-            (0 to 1) of "class head", "distillation head" and "average".
+        results: a way of teaching -> its runs, each with the accuracies (0 to 1) of some of "class head",
+            "distillation head", "mean of logits" and "mean of probabilities".
 
     Raises:
         ValueError: a way has no runs.
     """
     if empty := [way for way, runs in results.items() if not runs]:
         raise ValueError(f"A chart needs a run of each way, got none of {checks.some(empty)}: train on.")
-    ticker = _matplotlib("ticker")
-    figure = _matplotlib("figure").Figure(figsize=(7.2, 3.9), dpi=DPI, facecolor="white")
-    axes = figure.add_axes((0.09, 0.1, 0.89, 0.74))
+    ticker, width = _matplotlib("ticker"), max(7.2, 1.35 * len(results))
+    figure = _matplotlib("figure").Figure(figsize=(width, 3.9), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0.65 / width, 0.14, 1 - 0.8 / width, 0.7))
+    labelled: set[str] = set()
     for j, (head, style) in enumerate(_HEADS.items()):
         for i, runs in enumerate(results.values()):
-            values, x = [float(run[head]) for run in runs], i + 0.25 * (j - 1)
-            label = head if i == 0 else "_"
+            values, x = [float(run[head]) for run in runs if head in run], i + 0.2 * (j - 1.5)
+            if not values:
+                continue
+            label, labelled = ("_", labelled) if head in labelled else (head, {*labelled, head})
             axes.plot([x] * len(values), values, linestyle="", alpha=0.7, label=label, **style)
-            axes.plot([x - 0.1, x + 0.1], [np.mean(values)] * 2, color=style["color"], linewidth=2, label="_mean")
-    axes.set_xticks(range(len(results)), list(results), fontsize=9)
+            axes.plot([x - 0.08, x + 0.08], [np.mean(values)] * 2, color=style["color"], linewidth=2, label="_mean")
+    axes.set_xticks(range(len(results)), [textwrap.fill(way, 18) for way in results], fontsize=9)
     axes.tick_params(labelsize=8)
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -321,6 +409,82 @@ def distillation_chart(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> "F
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
     axes.legend(fontsize=8, frameon=False, loc="best")
     _title(figure, "Accuracy on test photos, by teaching; a mark is a seed, a line the mean")
+    return figure
+
+
+def by_block(
+    curves: Mapping[str, Sequence[Sequence[float]]], places: Sequence[str], *, title: str, percent: bool = False
+) -> "Figure":
+    """Something that changes on the way through the blocks: a thin line for each seed, a strong one for the mean.
+
+    Args:
+        curves: name -> a row for each seed, of a number for each place; a lone curve may have the name "".
+        places: what stands below.
+        title: what is drawn.
+        percent: whether the numbers are shares.
+
+    Raises:
+        ValueError: a row has another length than the places, or a curve has no rows.
+    """
+    for name, rows in curves.items():
+        if not rows or any(len(row) != len(places) for row in rows):
+            raise ValueError(
+                f"Expected rows of {len(places)} numbers, one for each place, got of {name!r} "
+                f"{[len(row) for row in rows]}: give a row for each seed."
+            )
+    figure = _matplotlib("figure").Figure(figsize=(7.2, 3.9), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0.09, 0.13, 0.89, 0.73))
+    for i, (name, rows) in enumerate(curves.items()):
+        color = f"C{i}"
+        for row in rows if len(rows) > 1 else ():
+            axes.plot(range(len(places)), row, color=color, linewidth=0.7, alpha=0.5, label="_seed")
+        axes.plot(range(len(places)), np.mean(rows, axis=0), color=color, linewidth=2, marker=".", label=name)
+    axes.set_xticks(range(len(places)), list(places), fontsize=9)
+    axes.set_xlabel("after block", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if percent:
+        axes.yaxis.set_major_formatter(_matplotlib("ticker").PercentFormatter(1))
+    if any(curves):
+        axes.legend(fontsize=8, frameon=False, loc="best")
+    _title(figure, title)
+    return figure
+
+
+def by_head(values: Any, *, title: str, percent: bool = False) -> "Figure":
+    """A number for each layer (rows) and head (columns): the larger the darker.
+
+    Args:
+        values: (layers, heads).
+        title: what is drawn.
+        percent: whether the numbers are shares.
+
+    Raises:
+        ValueError: another shape.
+    """
+    table = as_like("values", values, np.empty(0))
+    if table.ndim != 2 or 0 in table.shape:
+        raise ValueError(
+            f"Expected a number for each layer and head, got the shape {table.shape}: give rows of layers."
+        )
+    layers, heads = table.shape
+    left, top, side = 0.75, 0.55, (0.7, 0.45)
+    width, height = max(left + side[0] * heads + 0.9, 5.0), top + side[1] * layers + 0.45
+    figure = _matplotlib("figure").Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((left / width, 0.45 / height, side[0] * heads / width, side[1] * layers / height))
+    image = axes.imshow(table, cmap="Blues", aspect="auto")
+    axes.set_xticks(range(heads), [f"head {head}" for head in range(heads)], fontsize=8)
+    axes.set_yticks(range(layers), [f"layer {layer}" for layer in range(layers)], fontsize=8)
+    axes.tick_params(length=0)
+    middle = (table.min() + table.max()) / 2
+    for (layer, head), value in np.ndenumerate(table):
+        text = f"{value:.1%}" if percent else f"{value:.2f}"
+        axes.text(head, layer, text, ha="center", va="center", fontsize=8, color="white" if value > middle else "black")
+    bar = _color_bar(figure, axes, image)
+    if percent:
+        bar.ax.yaxis.set_major_formatter(_matplotlib("ticker").PercentFormatter(1))
+    _title(figure, title)
     return figure
 
 
@@ -432,24 +596,27 @@ def _matplotlib(name: str) -> ModuleType:
     return module
 
 
-def _checked_attentions(photo: Array, attentions: Sequence[Any], grid: Size, num_prefix_tokens: int) -> list[Array]:
+def _checked_attentions(
+    photo: Array, attentions: Sequence[Any], grid: Size, num_prefix_tokens: int, *, name: str = "attentions"
+) -> list[Array]:
     checks.image(photo)
     rows, columns = checks.pair("grid", grid)
     num_prefix_tokens = checks.integer("num_prefix_tokens", num_prefix_tokens)
-    checks.instance("attentions", attentions, list | tuple, "a list of arrays, one per layer")
-    arrays = [as_numpy(real("attentions", attention)) for attention in attentions]
+    checks.instance(name, attentions, list | tuple, "a list of arrays, one per layer")
+    arrays = [as_numpy(real(name, attention)) for attention in attentions]
     tokens = num_prefix_tokens + rows * columns
     n, prefix, height, width = map(checks.brief, (tokens, num_prefix_tokens, rows, columns))
     if not arrays:
-        raise ValueError("attentions must be of at least one layer, got none: use output_attentions=True.")
+        source = "output_attentions=True" if name == "attentions" else 'with_respect_to=("attentions",)'
+        raise ValueError(f"{name} must be of at least one layer, got none: use {source}.")
     for array in arrays:
         if array.ndim != 4 or (len(array), *array.shape[2:]) != (1, tokens, tokens):
             raise ValueError(
-                f"attentions must have the shape (1, heads, {n}, {n}), for one image, {prefix} prefix tokens and "
+                f"{name} must have the shape (1, heads, {n}, {n}), for one image, {prefix} prefix tokens and "
                 f"{height} x {width} patches; got {array.shape}. Choose an image by [i : i + 1]."
             )
         if not np.isfinite(array).all():
-            raise ValueError("attentions hold NaN or infinity and cannot be drawn: `deit-ref inspect` shows the cause.")
+            raise ValueError(f"{name} hold NaN or infinity and cannot be drawn: `deit-ref inspect` shows the cause.")
     return arrays
 
 

@@ -185,19 +185,31 @@ def named_arrays(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", child
 
 
-def map_weights(function: Callable[[Any], Any], weights: DeiTWeights) -> DeiTWeights:
-    """The same tree with `function` applied to every array."""
+def map_weights(function: Callable[..., Any], weights: DeiTWeights, *others: DeiTWeights) -> DeiTWeights:
+    """The same tree with `function` applied to every array, and to those at its place in the others.
 
-    def mapped(tree: Any) -> Any:
+    Raises:
+        ValueError: another tree holds other arrays.
+    """
+    shapes, *rest = ({name: tuple(a.shape) for name, a in named_arrays(tree)} for tree in (weights, *others))
+    for others_shapes in rest:
+        check_shapes(shapes, others_shapes)
+
+    def mapped(tree: Any, *rest: Any) -> Any:
         if isinstance(tree, tuple):
-            return tuple(map(mapped, tree))
+            return tuple(map(mapped, tree, *rest))
         if not is_dataclass(tree):
-            return tree if tree is None else function(tree)
+            return tree if tree is None else function(tree, *rest)
         kind: Any = type(tree)
         parts = vars(tree).items()
-        return kind(**{name: child if name in NO_ARRAYS else mapped(child) for name, child in parts})
+        return kind(
+            **{
+                name: child if name in NO_ARRAYS else mapped(child, *(getattr(other, name) for other in rest))
+                for name, child in parts
+            }
+        )
 
-    found: DeiTWeights = mapped(weights)
+    found: DeiTWeights = mapped(weights, *others)
     return found
 
 

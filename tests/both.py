@@ -5,13 +5,19 @@ from importlib import import_module
 import numpy as np
 import torch
 
-from deit_ref.chapters import CHAPTERS
-
 BACKENDS = ("numpy", "torch")
 
-# Chapters that go on in a second file, which stands right behind them in the reading order.
-CONTINUED = {"resize": ["pixels"]}
-CHAPTER_FILES = [file for chapter in CHAPTERS for file in (chapter.name, *CONTINUED.get(chapter.name, []))]
+# The files that both backends have, in the order in which they import each other: each sees those before it.
+CHAPTER_FILES = (
+    "layers resize pixels image patches positions tokens attention encoder heads simmim losses model"
+).split()
+# The same of the way back; each sees the chapters and the files before it. Its mirror is autograd.
+BACKWARD_FILES = (
+    "layers activations patches positions tokens attention encoder heads simmim losses model tasks gradients optimizer "
+    "learning relevance"
+).split()
+# What torch has beside its chapters.
+TORCH_FILES = ["graphs", "gradients", "relevance"]
 
 
 def chapter(backend: str, name: str):

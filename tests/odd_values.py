@@ -275,7 +275,7 @@ def objects() -> list[Odd]:
         odd("object", object),
         odd("a class", lambda: Hostile),
         odd("int", lambda: int),
-        odd("float", lambda: float, "dtype"),
+        odd("float", lambda: float, "dtype torch-dtype"),
         odd("a function", lambda: generator),
         odd("builtin", lambda: len),
         odd("a module", lambda: np),

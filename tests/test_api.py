@@ -315,8 +315,8 @@ def test_labels_without_a_head():
 
 WEIGHTS = "classification"
 BAD_INPUT = [
-    (WEIGHTS, {"pixel_values": None}, r"forward needs images .* or pixel_values .*, got neither"),
-    (WEIGHTS, {"images": photo()}, r"forward needs images .* or pixel_values .*, got both"),
+    (WEIGHTS, {"pixel_values": None}, r"Expected images .* or pixel_values .*, got neither"),
+    (WEIGHTS, {"images": photo()}, r"Expected images .* or pixel_values .*, got both"),
     (
         WEIGHTS,
         {"pixel_values": PIXELS.astype(np.uint8)},

@@ -19,6 +19,7 @@ from deit_ref.training.mixing import mix, smooth_labels
 from deit_ref.training.prepared import kept, of_channels, prepared
 from deit_ref.training.randaugment import rand_augment
 from deit_ref.training.recipe import Recipe
+from deit_ref.training.surroundings import jitter, surround, to_gray
 
 CPU = torch.device("cpu")
 
@@ -186,6 +187,9 @@ UNUSUAL = {
     "flip": 0.7,
     "rand_augment": 1,
     "magnitude": 3,
+    "surround": 0.45,
+    "jitter": 0.35,
+    "gray": 0.15,
     "erasing": 0.6,
     "label_smoothing": 0.2,
     "mixup": 0.3,
@@ -223,10 +227,62 @@ def test_a_batch_is_its_photos_after_all_that_the_recipe_says_and_nothing_else(p
         x = random_flip(x, probability=0.7, generator=generator)
         colors = x.expand(-1, 3, -1, -1).contiguous()
         x = rand_augment(colors, num_ops=1, magnitude=3, generator=generator)[:, :channels]
-        x = erase((x.float() / 255 - 0.25) / 2.0, probability=0.6, generator=generator)
+        x = plain = x.float() / 255
+        x = surround(x, probability=0.45, generator=generator)
+        x = jitter(x, probability=0.35, generator=generator)
+        x = to_gray(x, probability=0.15, generator=generator)
+        x = erase((x - 0.25) / 2.0, probability=0.6, generator=generator)
         targets = smooth_labels(torch.from_numpy(images.labels[indices]), num_classes=3, smoothing=0.2)
-        expected = mix(x, targets, mixup=0.3, cutmix=2.5, probability=0.8, switch=0.7, generator=generator)
-        assert same(one(step), Batch(*expected)), step
+        how, state = {"mixup": 0.3, "cutmix": 2.5, "probability": 0.8, "switch": 0.7}, generator.get_state()
+        expected, found = Batch(*mix(x, targets, **how, generator=generator)), one(step)
+        assert same(found, expected), step
+        generator.set_state(state)
+        assert torch.equal(found.for_teacher, mix((plain - 0.25) / 2.0, targets, **how, generator=generator)[0]), step
+
+
+@pytest.mark.parametrize("name", ["surround", "jitter", "gray"])
+def test_a_teacher_sees_the_same_unless_something_is_varied(photos, name):
+    one = batches(photos["small"], erasing=1.0)
+    assert one(0).for_teacher is None
+    varied = batches(photos["small"], **{name: 1.0, "erasing": 1.0, "mix_probability": 0.0})(0)
+    usual = batches(photos["small"], erasing=0.0, mix_probability=0.0)(0)
+    assert torch.equal(varied.for_teacher, usual.pixel_values)
+    assert not torch.equal(varied.pixel_values, usual.pixel_values)
+
+
+def test_mirror_images_alternate(photos):
+    """In the first epoch by lot, from then on every other epoch: two epochs show both sides of every photo."""
+    one = batches(photos["small"], PLAIN, batch_size=5, flip=0.4, alternate_flip=True, label_smoothing=0.0)
+    straight = batches(photos["small"], PLAIN, batch_size=5, label_smoothing=0.0)
+    seen = np.zeros((4, 15), dtype=bool)
+    for step in range(4 * 3):
+        seen_photos, known = one(step).pixel_values, straight(step).pixel_values
+        for i, x, plain in zip(one.indices(step), seen_photos, known, strict=True):
+            assert torch.equal(x, plain) != torch.equal(x, plain.flip(-1))
+            seen[step // 3, i] = torch.equal(x, plain.flip(-1))
+    assert 0 < seen[0].sum() < 15
+    for epoch in range(3):
+        np.testing.assert_array_equal(seen[epoch], ~seen[epoch + 1])
+    at_first = [
+        batches(photos["small"], PLAIN, flip=0.4, alternate_flip=True, seed=seed)._mirrored(0) for seed in range(60)
+    ]
+    assert 0.35 < np.mean(at_first) < 0.45
+    assert len({tuple(mirrored) for mirrored in at_first}) == 60
+    for flip in (0.0, 1.0):
+        certain = batches(photos["small"], PLAIN, flip=flip, alternate_flip=True)
+        assert {*certain._mirrored(2)} == {bool(flip)}
+
+
+def test_photos_grow_in_the_epoch_that_the_share_names(photos):
+    one = batches(photos["small"], PLAIN, task="teacher", epochs=8, shrunk_share=0.375)
+    plain = batches(photos["small"], PLAIN, epochs=8)
+    assert one.steps_per_epoch == 2
+    assert [one(step).pixel_values.shape[2:] for step in (0, 5, 6, 15)] == [(12, 12)] * 2 + [(16, 16)] * 2
+    assert same(one(6), plain(6))
+    # Colors stay: a photo's mean is that of its larger self, as near as a border that weighs a little more allows.
+    small, large = one(3).pixel_values, plain(3).pixel_values
+    torch.testing.assert_close(small.mean(dim=(2, 3)), large.mean(dim=(2, 3)), rtol=0, atol=0.05)
+    assert small.std() < large.std()  # noise is averaged, not left out
 
 
 def test_a_last_batch_that_is_not_full_is_left_out(photos):

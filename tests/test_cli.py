@@ -271,6 +271,73 @@ def test_attention_writes_the_figures_of_the_forward_pass(capsys, folder, images
     assert np.array_equal(picture, expected)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize(
+    ("method", "named", "label"),
+    [("relevance", None, None), ("relevance", "bee", 4), ("gradient", None, None), ("gradient", "5", 5)],
+)
+def test_attention_of_a_class(capsys, folder, images, tmp_path, backend, method, named, label):
+    photo, out = images / "a.png", tmp_path / "why.png"
+    words = ("attention", photo, "--out", out, "--weights", folder, "--backend", backend, "--method", method)
+    code, printed, err = run(capsys, *words, *(() if named is None else ("--class", named)))
+    assert (code, printed) == (0, "")
+    assert err.startswith(f"deit-ref: {out}: a picture of")
+    weights = deit_ref.load_weights(folder).to(backend)
+    pixel_values = deit_ref.preprocess(photo, weights.image_processing, backend=backend)
+    output = deit_ref.forward(weights, pixel_values=pixel_values, output_attentions=True, backend=backend)
+    if label is None:
+        label = NAMES.index(output.top(1)[0][0][0])
+    asked = "attentions" if method == "relevance" else "pixel_values"
+    found = deit_ref.gradients(
+        weights, pixel_values=pixel_values, target=label, with_respect_to=(asked,), backend=backend
+    )
+    seen, size = plots.to_photos(pixel_values, weights.image_processing)[0], {"grid": (4, 4), "num_prefix_tokens": 2}
+    if method == "relevance":
+        options = {"class_name": NAMES[label], **size}
+        first = plots.relevance_overlay(seen, output.attentions, found.attentions, **options)
+    else:
+        first = plots.saliency_overlay(seen, found.pixel_values, class_name=NAMES[label])
+    expected = plots.rendered(
+        first, *(plots.attention_maps(seen, output.attentions, token=token, **size) for token in ("cls", "dist"))
+    )
+    assert np.array_equal(read_png(out), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--class", "cat"), ("--class needs --method relevance or gradient",)),
+        (("--method", "relevance", "--class", "zebra"), ("cat, dog, fish", "0 to 5", "'zebra'")),
+        (("--method", "gradient", "--class", "6"), ("0 to 5", "'6'")),
+        (("--method", "chance"), ("--method", "'chance'")),
+    ],
+)
+def test_attention_asks_for_a_class_that_there_is(capsys, folder, images, tmp_path, options, words):
+    out = tmp_path / "why.png"
+    assert_one_line_error(
+        run(capsys, "attention", images / "a.png", "--out", out, "--weights", folder, *options), *words
+    )
+    assert not out.exists()
+
+
+def test_attention_of_a_class_needs_classes(capsys, simmim, images, tmp_path):
+    words = ("attention", images / "a.png", "--out", tmp_path / "why.png", "--weights", simmim)
+    assert_one_line_error(run(capsys, *words, "--method", "gradient"), "--method gradient", "masked-image-modeling")
+
+
+def test_relevance_of_a_plain_model_of_another_size(capsys, images, tmp_path):
+    """One prefix token, a grid of 2 x 7, and classes without names."""
+    config = deit_ref.DeiTConfig(
+        32, 2, 4, 64, image_size=32, patch_size=8, distilled=False, initializer_range=0.3, num_labels=3
+    )
+    deit_ref.save_weights(deit_ref.init_weights(config, "classification", seed=0), tmp_path / "vit")
+    words = ("attention", images / "a.png", "--weights", tmp_path / "vit", "--size", "16x56")
+    for method in ("relevance", "gradient"):
+        code, _, err = run(capsys, *words, "--out", tmp_path / f"{method}.png", "--method", method, "--class", "2")
+        assert code == 0, err
+    assert not np.array_equal(read_png(tmp_path / "relevance.png"), read_png(tmp_path / "gradient.png"))
+
+
 def test_attention_of_a_plain_model_of_another_size(capsys, images, tmp_path):
     """One prefix token, and a grid of 2 x 7 that the positions are interpolated to."""
     config = deit_ref.DeiTConfig(32, 2, 4, 64, image_size=32, patch_size=8, distilled=False, initializer_range=0.3)

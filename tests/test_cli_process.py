@@ -25,6 +25,17 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="a shell and signals of POSIX")
 
 
+@pytest.fixture(autouse=sys.platform != "win32")
+def signals_are_heard():
+    """Under nohup and in the background of a shell, some are ignored, which programs hand on to those they start."""
+    ignored = [n for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A small checkpoint whose classes are called in several scripts, and with what steers a terminal."""

@@ -305,3 +305,16 @@ def test_help_shows_examples_and_recipes(capsys):
         listed = {name for name in RECIPES if f"\n  {name} " in out}
         tasks = {"train": ("classification", "masked-image-modeling"), "finetune": ("classification",)}
         assert listed == {name for name, recipe in RECIPES.items() if recipe.task in tasks.get(command, ())}
+
+
+def test_test_photos_are_looked_at_every_so_many_epochs_and_after_the_last(capsys, data, tmp_path):
+    words = ("train-teacher", "--data", data, "--out", tmp_path / "out", "--epochs", 5, "--batch-size", 8)
+    code, out, err = run(capsys, *words, "--evaluate-every", 2)
+    assert code == 0, err
+    assert [line["epoch"] for line in metrics(tmp_path / "out") if "test" in line] == [2, 4, 5]
+    assert [line.split("/")[0] for line in out.splitlines() if line.startswith("epoch")] == [
+        "epoch 2",
+        "epoch 4",
+        "epoch 5",
+    ]
+    assert run(capsys, *words, "--evaluate-every", 0)[0] == 2

@@ -115,6 +115,46 @@ def of_forward(backend: str) -> list[Argument]:
     ]
 
 
+def of_gradients(backend: str) -> list[Argument]:
+    name, in_torch = f"gradients by {backend}", backend == "torch"
+    dtypes, devices, own = ("torch-dtype", "none cpu", "torch") if in_torch else ("dtype", "none", "np")
+    two_heads = random_weights(TINY, "classification-with-teacher")
+    by_target = {"weights": WEIGHTS, "pixel_values": PIXELS, "backend": backend, "target": 1}
+    by_photo = {"weights": WEIGHTS, "images": photo(), "backend": backend, "target": 1}
+    masked = by_target | {"weights": MASKED}
+    bare = {"weights": WEIGHTS, "backend": backend, "target": 1}
+    labeled = {"weights": WEIGHTS, "pixel_values": PIXELS, "backend": backend}
+    teacher = np.eye(2, 5, dtype=np.float32)
+    taught = {
+        "weights": two_heads, "pixel_values": PIXELS, "backend": backend, "labels": [3, 1], "distillation": "soft",
+        "teacher_logits": teacher,
+    }  # fmt: skip
+    plain = {
+        "weights": "weights", "backend": "numpy torch", "device": devices, "dtype": f"none {dtypes}",
+        "interpolate_pos_encoding": "bool", "generator": f"none {own}-generator", "trace": "none trace",
+        "gradient_trace": "none trace", "with_respect_to": "", "distillation": "",
+    }  # fmt: skip
+
+    def masks(values: Any) -> list[Odd]:
+        return arrays(np.array(values, np.float32), "numbers")
+
+    run = deit_ref.gradients
+    return [
+        *tried(name, run, plain, by_target),
+        *tried(name, run, {"images": "image more less truth"}, bare, **IMAGE),
+        *tried(name, run, {"pixel_values": "numbers nan"}, bare, values=masks(PIXELS)),
+        *tried(name, run, {"image_processing": "none processing"}, by_photo),
+        *tried(name, run, {"bool_masked_pos": "none numbers"}, masked, values=masks(random_mask((2, 16)))),
+        *tried(name, run, {"head_mask": "none numbers minus less"}, by_target, values=masks(np.eye(2, 4))),
+        *tried(name, run, {"attention_mask": "none numbers"}, by_target, values=masks(random_mask((2, TOKENS)))),
+        *tried(name, run, {"target": "int numbers less"}, labeled, values=arrays(np.array([3, 1]), "numbers")),
+        *tried(name, run, {"labels": "numbers"}, labeled, values=arrays(np.array([3, 1]), "numbers")),
+        *tried(name, run, {"labels": "numbers"}, taught, values=arrays(np.array([3, 1]), "numbers")),
+        *tried(name, run, {"teacher_logits": "numbers minus more less"}, taught, values=masks(teacher)),
+        *tried(name, run, {"alpha": "none number int", "tau": "none number int"}, taught),
+    ]
+
+
 def of_preprocess(backend: str) -> list[Argument]:
     name, devices = f"preprocess by {backend}", "none cpu" if backend == "torch" else "none"
     usual = {"images": photo(), "image_processing": STEPS, "backend": backend}
@@ -274,6 +314,11 @@ def of_plots() -> list[Argument]:
     maps, rollout, panel = map(drawn, (plots.attention_maps, plots.rollout_overlay, plots.reconstruction_panel))
     steps = {"pixel_values": PIXELS, "image_processing": STEPS}
     of_pixels = {"takes": {"pixel_values": "numbers nan"}, "values": arrays(PIXELS, "numbers")}
+    relevance, pull = drawn(plots.relevance_overlay), drawn(plots.saliency_overlay)
+    of_gradient = {
+        "takes": {"dpixel_values": "numbers"},
+        "values": arrays(np.ones((1, 3, 16, 24), np.float32), "numbers"),
+    }
     of_counts = {"takes": {"counts": "numbers"}, "values": arrays(np.eye(2), "numbers")}
     table, two = drawn(plots.confusion_matrix), {"class_names": ["a", "b"]}
     return [
@@ -283,6 +328,8 @@ def of_plots() -> list[Argument]:
         *tried("attention_maps", maps, {"photo": ""}, seen, named="image"),
         *tried("attention_maps", maps, {"attentions": ""}, seen, values=arrays(attention, "")),
         *tried("rollout_overlay", rollout, {"attentions": ""}, seen),
+        *tried("relevance_overlay", relevance, {"dattentions": ""}, seen | {"dattentions": [attention]}),
+        *tried("saliency_overlay", pull, usual={"photo": small}, **of_gradient),
         *tried("hide_patches", plots.hide_patches, usual=hidden, **flags),
         *tried(
             "hide_patches",
@@ -298,7 +345,7 @@ def of_plots() -> list[Argument]:
 
 
 def every_argument(folder: Path) -> list[Argument]:
-    by_backend = [each(backend) for backend in BACKENDS for each in (of_forward, of_preprocess)]
+    by_backend = [each(backend) for backend in BACKENDS for each in (of_forward, of_gradients, of_preprocess)]
     rest = [of_compare(), of_checkpoints(folder), of_settings(), of_methods(), of_plots()]
     return [argument for some in (*by_backend, *rest) for argument in some]
 

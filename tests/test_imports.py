@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from both import CHAPTER_FILES
+from both import BACKWARD_FILES, CHAPTER_FILES, TORCH_FILES
 
 import deit_ref
 from deit_ref.commands import COMMANDS
@@ -55,6 +55,11 @@ THIRD = {
     "training": ({"torch", "numpy", "jaxtyping"}, {"PIL", "kornia", "safetensors", "tqdm"}),
     "training.masking": ({"numpy", "jaxtyping"}, set()),
     "benchmark": ({"numpy"}, {"torch", "transformers", "PIL", "timm"}),
+    "benchmark.distillation": ({"torch"}, set()),
+    "benchmark.experiment": ({"numpy", "torch"}, set()),
+    "benchmark.inside": ({"numpy", "torch", "jaxtyping"}, set()),
+    "benchmark.resolution": ({"numpy", "torch", "jaxtyping"}, set()),
+    "benchmark.teachers": ({"torch", "jaxtyping"}, set()),
     "benchmark.peers": ({"numpy"}, {"torch", "torchvision", "transformers", "timm", "onnxruntime"}),
     "benchmark.techniques": ({"numpy"}, {"torch", "scipy"}),
     "onnx_export": ({"numpy"}, {"torch", "onnx", "onnxruntime"}),
@@ -119,7 +124,8 @@ def room(name):
 
 def test_every_file_has_its_place():
     assert {room(name) for name in NAMES} == {*HOUSE}
-    for backend, extra in zip(BACKENDS, ([], ["graphs"]), strict=True):
+    back = [f"backward.{name}" for name in ("__init__", *BACKWARD_FILES)]
+    for backend, extra in zip(BACKENDS, (back, TORCH_FILES), strict=True):
         files = [name.removeprefix(f"{backend}.") for name in NAMES if name.startswith(f"{backend}.")]
         assert sorted(files) == sorted(["__init__", *CHAPTER_NAMES, *extra])
 
@@ -153,8 +159,16 @@ def test_a_command_is_a_file_and_a_line_and_imports_no_other_command():
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[0] in BACKENDS])
 def test_chapters_import_only_earlier_chapters(name):
+    """On the way back a file sees its own chapter, those below it and their way back; no chapter sees the way back."""
     backend, _, chapter = name.partition(".")
+    back = chapter.removeprefix("backward.") if chapter.startswith("backward.") else None
     earlier = CHAPTER_NAMES[: CHAPTER_NAMES.index(chapter)] if chapter in CHAPTER_NAMES else []
+    if back in BACKWARD_FILES:
+        of = {"activations": "layers", "tasks": "model"}.get(back, back)
+        seen = CHAPTER_NAMES[: CHAPTER_NAMES.index(of) + 1] if of in CHAPTER_NAMES else CHAPTER_NAMES
+        earlier = [*seen, *(f"backward.{other}" for other in BACKWARD_FILES[: BACKWARD_FILES.index(back)])]
+    elif chapter in TORCH_FILES:
+        earlier = CHAPTER_NAMES
     allowed = {*HOUSE[backend], *(f"{backend}.{other}" for other in earlier)}
     for module, inside in own(name):
         assert module in allowed, f"{name} imports deit_ref.{module}"
@@ -192,7 +206,7 @@ def test_annotations_stay_objects():
         assert "__future__" not in [module for module, _ in imports(TREES[name])], name
 
 
-@pytest.mark.parametrize("name", CHAPTER_NAMES)
+@pytest.mark.parametrize("name", [*CHAPTER_NAMES, *(f"backward/{name}" for name in BACKWARD_FILES)])
 def test_chapters_are_short_enough_to_read(name):
     lines = len((PACKAGE / "numpy_backend" / f"{name}.py").read_text(encoding="utf-8").splitlines())
     assert 60 <= lines <= 200, f"{name}.py has {lines} lines"

@@ -21,6 +21,7 @@ from deit_ref.training.objectives import Goal
 from deit_ref.training.optimization import learning_rate, set_learning_rate, update_average
 from deit_ref.training.recipe import Recipe
 from deit_ref.training.run import train
+from deit_ref.training.teacher import new_teacher
 
 CPU = torch.device("cpu")
 
@@ -142,6 +143,17 @@ def test_what_differs_is_named_when_a_run_is_resumed(tmp_path, photos):
     fit(photos, tmp_path, resume=True, more=more)  # there is nothing left to do, and nothing is told again
     assert len(metrics(tmp_path)) == 2
     assert calls == []
+
+
+def test_a_run_of_a_version_that_did_not_know_a_field_goes_on(tmp_path, photos):
+    """It did then as the paper's recipe does; a run that wants something else is another."""
+    fit(photos, tmp_path)
+    saved = state.load_state(tmp_path, device=CPU)
+    del saved["recipe"]["schedule"], saved["recipe"]["alternate_flip"]
+    state.save_state(tmp_path, saved)
+    with pytest.raises(ValueError, match=r"another recipe: schedule 'cosine', now 'line'\. Resume"):
+        fit(photos, tmp_path, resume=True, schedule="line")
+    fit(photos, tmp_path, resume=True)
 
 
 class Touch:
@@ -464,7 +476,7 @@ def in_two_processes(**job):
     return [out for out, _ in outputs]
 
 
-# Muon rounds to bfloat16, and Adam divides tiny gradients by themselves: sums in another order would show.
+# Muon and Adam divide tiny gradients by themselves: sums in another order would show.
 SHARED = {**PLAIN, "optimizer": "sgd", "learning_rate": 0.05, "clip_norm": None}
 
 
@@ -489,3 +501,18 @@ def test_a_loss_that_is_no_number_in_one_process_stops_all(tmp_path, photos):
     outputs = in_two_processes(data=photos, out=tmp_path / "out", changes=SHARED, nan_rank=1)
     for out in outputs:
         assert "The loss became nan at step 2" in out
+
+
+def test_norms_of_a_teacher_remember_what_the_first_process_saw(tmp_path, photos):
+    """Nothing is learned, so that what they saw can be shown to them again."""
+    changes = {**SHARED, "task": "teacher", "learning_rate": 0.0, "min_learning_rate": 0.0, "ema_decay": None}
+    in_two_processes(data=photos, out=tmp_path, changes=changes)
+    kept = state.load_state(tmp_path, device=CPU)["module"]
+    recipe, images = Recipe(**changes), open_images(photos, "train")
+    teacher = new_teacher(3, seed=3, image_size=16)
+    teacher.load_state_dict({**teacher.state_dict(), **{n: v for n, v in kept.items() if n.startswith("whiten")}})
+    batches = Batches(images, recipe, teacher.image_processing, seed=3, device=CPU, rank=0, world=2)
+    for step in range(6):
+        teacher.train()(batches(step).pixel_values)
+    for name, value in teacher.state_dict().items():
+        torch.testing.assert_close(kept[name], value, rtol=1e-4, atol=1e-5)

@@ -38,6 +38,43 @@ def test_distillation_equals_the_original(backend):
 
 
 @both_backends
+def test_divided_by_images_the_teacher_is_as_many_times_as_heavy_as_there_are_classes(backend):
+    """Equation 2 against the released code, by hand: a student that says 1/4 and 3/4, a teacher that cannot decide."""
+    soft_distillation = chapter(backend, "losses").soft_distillation
+    student, teacher = (array(backend, [row, row], "float64") for row in ([0.0, math.log(3)], [0.0, 0.0]))
+    labels = array(backend, [0, 0], "int64")
+    for alpha in (1.0, 0.2):
+        loss = soft_distillation(student, student, teacher, labels, alpha=alpha, divided_by="images")
+        assert float(loss) == pytest.approx((1 - alpha) * math.log(4) + alpha * math.log(4 / 3) / 2)
+    with pytest.raises(ValueError, match="divided_by must be one of entries, images; got 'classes'"):
+        soft_distillation(student, student, teacher, labels, divided_by="classes")
+
+
+def test_how_hard_each_teaching_pulls_at_a_student_that_knows_nothing():
+    """The mean length of the gradient at an image's distillation logits, of ten equal classes, alpha a half.
+
+    Hard: (1/10, ..) - (1, 0, ..) has the length sqrt(0.9), and half of it is 0.474, whoever teaches. Soft at the
+    temperature 3, as equation 2 says: 3/2 times the distance of both shares; as released, a tenth of that.
+    """
+    losses = chapter("torch", "losses")
+    teacher = torch.zeros(4, 10, dtype=torch.float64)
+    teacher[range(4), [0, 3, 3, 9]] = 3 * math.log(11)  # at temperature 3: 11/20, and 1/20 for each other class
+    labels = torch.tensor([1, 3, 5, 7])
+
+    def pull(loss, **options):
+        student = torch.zeros(4, 10, dtype=torch.float64, requires_grad=True)
+        (gradient,) = torch.autograd.grad(
+            loss(torch.zeros(4, 10, dtype=torch.float64), student, teacher, labels, **options), student
+        )
+        return float(4 * gradient.norm(dim=1).mean())
+
+    assert pull(losses.hard_distillation) == pytest.approx(0.5 * math.sqrt(0.9))
+    distance = math.sqrt(0.45**2 + 9 * 0.05**2)
+    assert pull(losses.soft_distillation, tau=3.0, divided_by="images") == pytest.approx(1.5 * distance)
+    assert pull(losses.soft_distillation, tau=3.0) == pytest.approx(0.15 * distance)
+
+
+@both_backends
 def test_cross_entropy_by_hand(backend):
     cross_entropy = chapter(backend, "losses").cross_entropy
     logits = array(backend, [[0.0, math.log(3)], [0.0, 0.0], [1000.0, 0.0]], "float64")
@@ -134,6 +171,7 @@ def gradient_cases(seed):
     for y in (labels, shares(seed)):
         yield "hard_distillation", [a, b, t, y], [0, 1], {"alpha": 0.3}
         yield "soft_distillation", [a, b, t, y], [0, 1, 2], {"alpha": 0.3, "tau": 2.0}
+        yield "soft_distillation", [a, b, t, y], [0, 1, 2], {"alpha": 0.3, "tau": 2.0, "divided_by": "images"}
 
 
 def shares(seed):

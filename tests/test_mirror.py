@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
-from both import CHAPTER_FILES, CONTINUED
+from both import BACKWARD_FILES, CHAPTER_FILES, TORCH_FILES
 from strategies import TINY, random_mask, random_pixels, random_weights
 from transformers.activations import ACT2FN
 
-from deit_ref.chapters import CHAPTERS
+from deit_ref.chapters import CHAPTERS, PARTS
 from deit_ref.config import ACTIVATION_NAMES, TASKS
 from deit_ref.trace import Trace
 
@@ -81,19 +81,28 @@ def test_the_comparison_sees_each_kind_of_difference():
 
 
 def test_chapters_are_numbered_in_order():
-    assert [chapter.number for chapter in CHAPTERS] == list(range(1, 13))
-    assert len({chapter.name for chapter in CHAPTERS}) == 12
+    assert [chapter.number for chapter in CHAPTERS] == list(range(1, len(CHAPTERS) + 1))
+    assert len({chapter.name for chapter in CHAPTERS}) == len(CHAPTERS)
+    assert [chapter.part for chapter in CHAPTERS] == sorted((c.part for c in CHAPTERS), key=PARTS.index)
+
+
+def test_every_file_belongs_to_one_chapter():
+    numpy = [file for chapter in CHAPTERS for file in chapter.numpy]
+    assert sorted(numpy) == sorted([*CHAPTER_FILES, *(f"backward.{file}" for file in BACKWARD_FILES)])
+    torch_files = [file for chapter in CHAPTERS for file in chapter.torch]
+    assert sorted(torch_files) == sorted({*CHAPTER_FILES, *TORCH_FILES} - {"graphs"})
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=[chapter.name for chapter in CHAPTERS])
 def test_modules_name_their_chapter(chapter):
-    for backend in ("numpy", "torch"):
-        first_line = chapter_of(backend, chapter.name).__doc__.splitlines()[0]
-        assert re.match(rf"Chapter {chapter.number}[:,.] ", first_line), first_line
-        for name in CONTINUED.get(chapter.name, []):
-            assert chapter_of(backend, name).__doc__.startswith(f"Chapter {chapter.number}, continued")
-    for name in (chapter.name, *CONTINUED.get(chapter.name, [])):
-        assert "Source:" in chapter_of("numpy", name).__doc__
+    for backend, files in (("numpy", chapter.numpy), ("torch", chapter.torch)):
+        for file in files:
+            first_line = chapter_of(backend, file).__doc__.splitlines()[0]
+            continued = file != chapter.name and chapter.name in files
+            assert re.match(rf"Chapter {chapter.number}{', continued' if continued else '[:,.] '}", first_line), (
+                first_line
+            )
+            assert backend == "torch" or "Source:" in chapter_of(backend, file).__doc__
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -80,6 +80,24 @@ def test_mixed_targets_and_hits_against_the_largest():
     assert int(value(Recipe(), shifted, one_hot(torch.tensor([1, 1]), 3).float()).hits) == 2
 
 
+def test_soft_distillation_is_divided_as_the_recipe_says():
+    released, equation = (
+        float(value(Recipe(distillation="soft", alpha=1.0, tau=3.0, soft_division=by), two_heads()).loss)
+        for by in ("entries", "images")
+    )
+    assert equation == pytest.approx(3 * released, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_shared_targets_teach_every_head_the_label_and_the_teachers_answer(kind):
+    recipe = Recipe(distillation=kind, alpha=0.3, shared_targets=True)
+    apart = dataclasses.replace(recipe, shared_targets=False)
+    each = [float(value(apart, two_heads(head, head)).loss) for head in (CLS, DISTILLATION)]
+    assert float(value(recipe, two_heads()).loss) == pytest.approx(sum(each) / 2, rel=1e-6)
+    assert float(value(recipe, ClassificationOutput(CLS)).loss) == pytest.approx(each[0], rel=1e-6)
+    assert float(value(recipe, ClassificationOutput(DISTILLATION)).loss) == pytest.approx(each[1], rel=1e-6)
+
+
 def test_the_teacher_sees_the_students_photos_and_gets_no_gradient():
     gain = torch.nn.Parameter(torch.ones(()))
     seen = []
@@ -96,6 +114,10 @@ def test_the_teacher_sees_the_students_photos_and_gets_no_gradient():
     assert all(photos is given.pixel_values for photos in (*seen, stub.asked))
     assert stub.options["drop_path"] == 0.3
     assert stub.options["generator"] is generator
+    shown = torch.ones(2, 3, 32, 32)
+    classification(Recipe(distillation="hard"), teach=teach)(stub, given._replace(for_teacher=shown), generator)
+    assert seen[-1] is shown
+    assert stub.asked is given.pixel_values
     assert gain.grad is None
     assert cls_logits.grad.abs().sum() > 0 < distillation_logits.grad.abs().sum()
 

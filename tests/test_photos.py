@@ -112,7 +112,7 @@ def test_premultiplied_gray_is_laid_on_white():
 
 def test_alpha_of_arrays_of_more_rows_than_one_strip():
     array = drawn_bytes((257, 2, 4), 0)
-    expected = [photos.load_image(row[None])[0] for row in array]
+    expected = [photos.load_image(row[None], input_data_format="channels_last")[0] for row in array]
     np.testing.assert_array_equal(photos.load_image(array), expected)
 
 

@@ -203,6 +203,51 @@ def test_attention_of_a_real_forward_pass():
     np.testing.assert_allclose(pages[2], pages[0], rtol=0.1)
 
 
+def test_relevance_lights_up_what_was_looked_at_and_speaks_for_the_class():
+    """Both tokens look at two patches alike; one of them has a gradient for, the other one against."""
+    grid, photo = (3, 4), np.full((36, 48, 3), 90, np.uint8)
+    attentions = [
+        (a + b) / 2 for a, b in zip(*(looking_at([place] * 2, grid) for place in ((0, 3), (2, 0))), strict=True)
+    ]
+    gradient = np.zeros_like(attentions[0])
+    gradient[..., 2 + 3], gradient[..., 2 + 8] = 0.5, -0.5
+    options = {"grid": grid, "num_prefix_tokens": 2}
+    figure = plots.relevance_overlay(photo, attentions, [torch.from_numpy(gradient)], class_name="a cat", **options)
+    seen, cls, dist = images_of(figure)[:3]
+    np.testing.assert_array_equal(seen[0][0], photo)
+    for _, (heat, extent) in (cls, dist):
+        assert extent == (-0.5, 47.5, 35.5, -0.5)
+        assert brightest(heat)[0] // 12 == 0
+        assert brightest(heat)[1] // 12 == 3
+        assert heat[0, 47] == pytest.approx(0.25)  # a share of 0.5, a gradient of 0.5
+        assert heat[35, 0] == 0  # spoke against
+    assert [axes.get_title(loc="left") for axes in figure.axes][1] == "relevance of the class token, 3 x 4 patches"
+    assert [text.get_text() for text in figure.texts] == ["Gradient x attention for a cat, layers: 1, heads: 1"]
+    with pytest.raises(ValueError, match=r"dattentions must have a gradient for each.*2 of \(1, 1, 14, 14\) for 1 of"):
+        plots.relevance_overlay(photo, attentions, [gradient] * 2, **options)
+    with pytest.raises(ValueError, match="dattentions must have the shape"):
+        plots.relevance_overlay(photo, attentions, [gradient[..., 1:]], **options)
+    with pytest.raises(ValueError, match="dattentions must be of at least one layer, got none: use with_respect_to"):
+        plots.relevance_overlay(photo, attentions, [], **options)
+    with pytest.raises(ValueError, match="dattentions hold NaN"):
+        plots.relevance_overlay(photo, attentions, [np.full_like(gradient, np.nan)], **options)
+
+
+def test_saliency_is_drawn_pixel_by_pixel():
+    photo, gradient = np.full((8, 12, 3), 90, np.uint8), np.zeros((1, 3, 8, 12), np.float32)
+    gradient[0, 1, 5, 7], gradient[0, 2, 5, 7] = -2, 1
+    figure = plots.saliency_overlay(photo, torch.from_numpy(gradient))
+    heat = images_of(figure)[1][1][0]
+    assert heat[5, 7] == 2
+    assert np.count_nonzero(heat) == 1
+    assert figure.texts[0].get_text() == "Gradient of the logit by the pixels"
+    for wrong in (gradient[0], gradient[:, :, 1:], gradient[:, :0], gradient.repeat(2, axis=0)):
+        with pytest.raises(ValueError, match=r"dpixel_values must have the shape \(1, channels, 8, 12\)"):
+            plots.saliency_overlay(photo, wrong)
+    with pytest.raises(ValueError, match="dpixel_values hold NaN"):
+        plots.saliency_overlay(photo, np.full_like(gradient, np.inf))
+
+
 def test_hidden_patches_are_gray_and_the_others_as_they_were():
     photo = np.random.default_rng(0).integers(0, 256, (4, 9, 3), np.uint8)
     hidden = plots.hide_patches(photo, torch.tensor([0, 1, 0, 0, 0, 1]), patch_shape=(2, 3))
@@ -255,6 +300,8 @@ def test_titles_stay_inside_and_apart_whatever_the_aspect(shape, grid):
     attentions = looking_at([(0, 0), (0, 0)], grid, layers=12, heads=2)
     figures = [
         plots.rollout_overlay(photo, attentions, grid=grid, num_prefix_tokens=2),
+        plots.relevance_overlay(photo, attentions, attentions, grid=grid, num_prefix_tokens=2, class_name="x" * 99),
+        plots.saliency_overlay(photo, np.zeros((1, 3, *shape)), class_name="x" * 99),
         plots.attention_maps(photo, attentions, grid=grid, num_prefix_tokens=2, token="dist"),
         plots.attention_maps(photo, attentions, grid=grid, num_prefix_tokens=2, token="dist", layers=[3]),
         plots.reconstruction_panel(photo, photo, np.ones(grid), patch_shape=(16, 16), loss=1.0),
@@ -368,20 +415,19 @@ def test_training_curves_of_masked_image_modeling_have_no_accuracy():
 
 def test_the_distillation_chart_has_a_mark_per_seed_and_a_line_at_the_mean():
     def runs(*averages):
-        return [{"class head": a - 0.02, "distillation head": a + 0.01, "average": a} for a in averages]
+        return [{"class head": a - 0.02, "distillation head": a + 0.01, "mean of logits": a} for a in averages]
 
     figure = plots.distillation_chart({"no teacher": runs(0.6, 0.7), "hard": runs(0.8, 0.9)})
     (axes,) = figure.axes
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["no teacher", "hard"]
     drawn = {(line.get_label(), round(float(line.get_xdata()[0]), 2)): line.get_ydata() for line in axes.lines}
-    np.testing.assert_allclose(drawn["average", 0.25], [0.6, 0.7])
-    np.testing.assert_allclose(drawn["class head", -0.25], [0.58, 0.68])
+    np.testing.assert_allclose(drawn["mean of logits", 0.1], [0.6, 0.7])
+    np.testing.assert_allclose(drawn["class head", -0.3], [0.58, 0.68])
     means = sorted(round(float(line.get_ydata()[0]), 3) for line in axes.lines if line.get_label() == "_mean")
     assert means == [0.63, 0.65, 0.66, 0.83, 0.85, 0.86]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["class head", "distillation head", "average"]
-    (axes,) = plots.distillation_chart(
-        {"hard": [{"class head": 0.694, "distillation head": 0.7144, "average": 0.7}]}
-    ).axes
+    said = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert said == ["class head", "distillation head", "mean of logits"]
+    (axes,) = plots.distillation_chart({"hard": [{"class head": 0.694, "mean of probabilities": 0.7144}]}).axes
     ticks = [
         (float(text.get_text().rstrip("%")), 100 * place)
         for text, place in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)
@@ -389,6 +435,57 @@ def test_the_distillation_chart_has_a_mark_per_seed_and_a_line_at_the_mean():
     np.testing.assert_allclose(*zip(*ticks, strict=True), atol=1e-9)  # no label says less than where it stands
     with pytest.raises(ValueError, match="none of soft"):
         plots.distillation_chart({"soft": []})
+
+
+def test_a_student_of_one_head_stands_beside_those_of_two():
+    one, two = {"class head": 0.5}, {"class head": 0.6, "distillation head": 0.7}
+    (axes,) = plots.distillation_chart({"hard, one token": [one], "hard": [two]}).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["class head", "distillation head"]
+    assert len([line for line in axes.lines if line.get_label() == "_mean"]) == 3
+    many = plots.distillation_chart({f"way {i}": [one] for i in range(9)})
+    assert many.get_figwidth() > 9 * 1.2  # room for the names below
+
+
+def test_curves_by_block_have_a_line_for_each_seed_and_one_for_the_mean():
+    figure = plots.by_block({"hard": [[0.1, 0.5], [0.3, 0.7]], "soft": [[0.2, 0.2]]}, ["input", "0"], title="Cosine")
+    (axes,) = figure.axes
+    drawn = [(line.get_label(), list(line.get_ydata())) for line in axes.lines]
+    assert drawn == [
+        ("_seed", [0.1, 0.5]),
+        ("_seed", [0.3, 0.7]),
+        ("hard", [pytest.approx(0.2), pytest.approx(0.6)]),
+        ("soft", [0.2, 0.2]),
+    ]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["input", "0"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["hard", "soft"]
+    assert figure.texts[0].get_text() == "Cosine"
+    lone = plots.by_block({"": [[0.1, 0.9]]}, ["input", "0"], title="Lens", percent=True)
+    assert lone.axes[0].get_legend() is None
+    assert lone.axes[0].yaxis.get_major_formatter()(0.5) == "50%"
+    assert plots.rendered(lone).min() < 100
+    for rows in ([], [[0.1, 0.2], [0.3]]):
+        with pytest.raises(ValueError, match=r"Expected rows of 2 numbers, one for each place, got of 'hard'"):
+            plots.by_block({"hard": rows}, ["input", "0"], title="")
+
+
+def test_numbers_by_head_are_darker_where_they_are_larger():
+    figure = plots.by_head(torch.tensor([[1.0, 3.0, 2.0], [1.5, 2.75, 1.25]]), title="Distance")
+    axes = figure.axes[0]
+    texts = {text.get_position(): (text.get_text(), text.get_color()) for text in axes.texts}
+    assert texts[1, 0] == ("3.00", "white")
+    assert texts[0, 0] == ("1.00", "black")
+    assert texts[2, 1] == ("1.25", "black")
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["head 0", "head 1", "head 2"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["layer 0", "layer 1"]
+    (image,) = axes.images
+    light, dark = (image.cmap(image.norm(value))[:3] for value in (1.0, 3.0))
+    assert sum(dark) < sum(light)
+    shares = plots.by_head([[0.5, 0.25]], title="", percent=True)
+    assert [text.get_text() for text in shares.axes[0].texts] == ["50.0%", "25.0%"]
+    assert plots.rendered(shares).min() < 100
+    for values in ([0.5], np.zeros((0, 2))):
+        with pytest.raises(ValueError, match="a number for each layer and head"):
+            plots.by_head(values, title="")
 
 
 def confused(counts, names):

@@ -16,13 +16,15 @@ def test_the_papers_recipe():
         "task": "classification", "model": "deit-small-distilled-patch16-224", "image_size": 224, "apply_exif": None,
         "epochs": 300, "batch_size": 1024,
         "optimizer": "adamw", "learning_rate": 5e-4, "learning_rate_batch": 512,
-        "warmup_epochs": 5, "warmup_learning_rate": 1e-6, "min_learning_rate": 1e-5,
+        "warmup_epochs": 5, "warmup_learning_rate": 1e-6, "min_learning_rate": 1e-5, "schedule": "cosine",
         "layer_decay": 1.0, "weight_decay": 0.05, "clip_norm": None,
         "label_smoothing": 0.1, "dropout": 0.0, "attention_dropout": 0.0, "drop_path": 0.1,
-        "ema_decay": 0.99996, "ema_warmup": False,
-        "crop": "resized", "padding": 4, "flip": 0.5, "repeats": 3, "rand_augment": 2, "magnitude": 9, "erasing": 0.25,
+        "ema_decay": None, "ema_warmup": False,
+        "crop": "resized", "padding": 4, "flip": 0.5, "alternate_flip": False, "shrunk_share": 0.0,
+        "repeats": 3, "rand_augment": 2, "magnitude": 9,
+        "surround": 0.0, "jitter": 0.0, "gray": 0.0, "erasing": 0.25,
         "mixup": 0.8, "cutmix": 1.0, "mix_probability": 1.0, "mix_switch": 0.5,
-        "distillation": "none", "alpha": 0.5, "tau": 1.0,
+        "distillation": "none", "alpha": 0.5, "tau": 1.0, "soft_division": "entries", "shared_targets": False,
         "mask_ratio": 0.6, "mask_block": 1,
     }  # fmt: skip
     assert recipe.scaled_learning_rate == 1e-3
@@ -61,6 +63,9 @@ def test_small_photos_lose_no_margin():
         ({"optimizer": "adam"}, r"optimizer must be one of .* Did you mean 'adamw'"),
         ({"crop": "random"}, "crop must be one of"),
         ({"distillation": "both"}, "distillation must be one of"),
+        ({"schedule": "triangle"}, "schedule must be one of"),
+        ({"alternate_flip": 1}, "alternate_flip must"),
+        ({"shrunk_share": 0.5}, "shrunk_share=0.5 needs task='teacher', got 'classification'"),
         ({"epochs": 0}, "epochs must"),
         ({"batch_size": 1.5}, "batch_size must"),
         ({"padding": -1}, "padding must"),
@@ -76,6 +81,8 @@ def test_small_photos_lose_no_margin():
         ({"ema_warmup": 1}, "ema_warmup must"),
         ({"learning_rate_batch": 0}, "learning_rate_batch must"),
         ({"task": "teacher", "distillation": "hard"}, "needs task='classification', got 'teacher'"),
+        ({"soft_division": "classes"}, "soft_division must be one of entries, images; got 'classes'"),
+        ({"shared_targets": 1}, "shared_targets must be"),
         ({"drop_paths": 0.1}, "A recipe has no drop_paths: .* Did you mean 'drop_path'"),
     ],
 )
@@ -105,22 +112,31 @@ MEASURED = {
     "cifar10-teacher": {
         "task": "teacher",
         "model": "cifar10",
-        "epochs": 25,
-        "batch_size": 256,
+        "epochs": 28,
+        "batch_size": 128,
         "optimizer": "sgd",
         "learning_rate": 1.5,
         "learning_rate_batch": 1024,
-        "warmup_epochs": 4,
+        "schedule": "line",
+        "warmup_epochs": 6,
+        "warmup_learning_rate": 0.04,
         "weight_decay": 0.0013,
+        "label_smoothing": 0.2,
         "drop_path": 0.0,
-        "ema_decay": None,
+        "ema_decay": 0.999,
+        "padding": 2,
+        "alternate_flip": True,
+        "shrunk_share": 0.6,
         "erasing": 0.0,
         "mixup": 0.0,
-        "mix_probability": 0.5,
+        "cutmix": 0.0,
     },
     "cifar10-distilled": {
         "model": "cifar10",
-        "epochs": 40,
+        "epochs": 100,
+        "surround": 0.4,
+        "jitter": 0.3,
+        "gray": 0.05,
         "batch_size": 128,
         "optimizer": "muon",
         "learning_rate": 0.002,
@@ -211,5 +227,7 @@ def test_photos_are_turned_in_evaluation_as_the_recipe_says():
 def test_models_by_their_sizes():
     sizes = {name: (c.hidden_size, c.num_hidden_layers, c.num_attention_heads, c.intermediate_size, c.layer_norm_eps)
              for name, c in MODELS.items() if name.startswith("cifar")}  # fmt: skip
-    assert sizes == {"cifar10": (128, 6, 4, 512, 1e-6), "cifar10-small": (64, 4, 2, 256, 1e-6)}
+    small = (64, 4, 2, 256, 1e-6)
+    assert sizes == {"cifar10": (128, 6, 4, 512, 1e-6), "cifar10-small": small, "cifar10-small-one-token": small}
+    assert [MODELS[name].distilled for name in sizes] == [True, True, False]
     assert {MODELS[name].grid for name in sizes} == {(8, 8)}

@@ -14,6 +14,7 @@ from deit_ref.checkpoints.load import load_weights
 from deit_ref.data.opening import open_images
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.training import run as runs
+from deit_ref.training.batches import mean_and_std
 from deit_ref.training.evaluate import evaluate
 from deit_ref.training.recipe import MODELS, Recipe
 from deit_ref.training.run import teach_from, train
@@ -305,3 +306,15 @@ def test_a_teacher_is_asked_about_gray_photos_in_three_equal_colors():
     pixels = torch.rand(2, 1, 16, 16)
     torch.testing.assert_close(ask((pixels - 0.25) / 2), pixels.expand(-1, 3, -1, -1))
     assert digest == "a function"
+
+
+def test_a_teacher_looks_once_where_it_teaches(teacher, photos):
+    """A photo whose halves are of two colors, unlike its mirror image."""
+    network, names = load_teacher(teacher)
+    recipe = Recipe(**LEARN)
+    ask, _ = teach_from(teacher, names, recipe.image_processing, recipe, device=torch.device("cpu"))
+    mean, std = mean_and_std(recipe.image_processing, torch.device("cpu"))
+    x = torch.rand(4, 3, 16, 16)
+    found = ask((x - mean) / std)
+    torch.testing.assert_close(found, network.look(x), rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(found, network(x), rtol=1e-2, atol=1e-3)

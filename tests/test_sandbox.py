@@ -184,7 +184,7 @@ SPY = {
         import os
         found = 0
         for folder, _, names in os.walk(os.path.dirname(os.path.dirname(PLACE))):
-            found += "attention.py" in names and "numpy_backend" in folder
+            found += "attention.py" in names and folder.endswith("numpy_backend")
         return x + found""",
     "writes its grades": """
         open(GRADES, "w").write("student,total\\nme,100\\n")

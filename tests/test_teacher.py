@@ -1,16 +1,28 @@
 """The teacher: its whitening, its size, and its file."""
 
 import json
+import signal
 
 import pytest
 import torch
 import torch.nn.functional as F
 from strategies import TINY, random_weights
+from tiny_data import PLAIN, metrics, send_at, write_photos
 
 from deit_ref import save_weights
+from deit_ref.torch_backend.losses import cross_entropy
+from deit_ref.training.batches import Batch
+from deit_ref.training.loop import step as take_step
+from deit_ref.training.mixing import smooth_labels
+from deit_ref.training.objectives import from_labels
+from deit_ref.training.optimization import learning_rate, set_learning_rate
+from deit_ref.training.recipe import RECIPES, Recipe
+from deit_ref.training.run import train
+from deit_ref.training.state import State, load_state
 from deit_ref.training.teacher import Convolution, is_teacher, load_teacher, new_teacher, save_teacher
 
 NAMES = ("cat", "dog", "owl")
+GOLDEN = [1.191602, 1.206431, 1.133871, 1.095786, 1.083202, 1.130584]  # float32 on a CPU
 
 
 def photos(batch=16, side=32, seed=0):
@@ -46,7 +58,7 @@ def test_the_seed_alone_decides():
     second = new_teacher(3, seed=5).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["head.weight"], new_teacher(3, seed=6).state_dict()["head.weight"])
-    assert float(first["stages.1.0.weight"].std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
+    assert float(first["stages.1.0.weight"][64:].std()) == pytest.approx((1 / (3 * 64 * 9)) ** 0.5, rel=0.02)
 
 
 def test_a_matrix_of_kernels_is_a_convolution():
@@ -148,25 +160,85 @@ def test_the_bundled_teacher_is_named(tmp_path, monkeypatch):
 
 
 def test_every_channel_answers_with_its_brightest_place():
-    """The head sees the largest value of each channel, wherever it stands."""
+    """The head sees the largest value of each channel, wherever it stands; logits are a ninth of what it says."""
     teacher = small().eval()
     teacher.stages = torch.nn.Identity()
     teacher.head = torch.nn.Linear(24, 3)
     x = photos(2)
     with torch.no_grad():
         looks = [F.gelu(teacher.whiten(image)).amax(dim=(2, 3)) for image in (x, x.flip(3))]
-        torch.testing.assert_close(teacher(x), teacher.head(sum(looks) / 2))
+        torch.testing.assert_close(teacher(x), teacher.head(sum(looks) / 2) / 9)
 
 
-def test_new_weights_keep_the_size_of_signals():
-    """Variance 2 / inputs before a GELU, which halves it, and 1 / inputs in the head, behind which there is none."""
+def test_new_kernels_hand_their_input_on():
+    """As many as there are inputs; those after them are random, of variance 1 / (3 inputs), and so is the head."""
     state = new_teacher(500, seed=5).state_dict()
-    for name, inputs, gain in (
-        ("head.weight", 256, 1),
-        ("stages.2.0.weight", 256 * 9, 2),
-        ("stages.0.4.weight", 576, 2),
-    ):
-        assert float(state[name].std()) == pytest.approx((gain / inputs) ** 0.5, rel=0.02), name
+    assert float(state["head.weight"].std()) == pytest.approx((1 / (3 * 256)) ** 0.5, rel=0.02)
+    for name, inputs in (("stages.0.0", 24), ("stages.0.4", 64), ("stages.1.0", 64), ("stages.2.4", 256)):
+        weight = state[f"{name}.weight"]
+        x = torch.randn(2, inputs, 5, 6)
+        layer = Convolution(inputs, len(weight))
+        layer.load_state_dict({"weight": weight})
+        torch.testing.assert_close(layer(x)[:, :inputs], x, rtol=0, atol=0)
+        if len(weight) > inputs:
+            assert float(weight[inputs:].std()) == pytest.approx((1 / (27 * inputs)) ** 0.5, rel=0.02), name
+    assert new_teacher(3, seed=0, widths=(4, 6)).stages[0][0].weight.shape == (
+        4,
+        216,
+    )  # fewer channels than it is given
+
+
+def test_the_gradient_reaches_all_that_learns_and_no_more():
+    teacher = small().train()
+    cross_entropy(teacher(photos()), torch.eye(3)[torch.arange(16) % 3]).backward()
+    for name, parameter in teacher.named_parameters():
+        learns = not name.startswith("whiten") and not (parameter.ndim == 1 and name.endswith("weight"))
+        assert parameter.requires_grad == learns, name
+        assert (parameter.grad is not None and bool(parameter.grad.any())) == learns, name
+
+
+def test_teachers_of_earlier_versions_answer_as_they_did(tmp_path):
+    """Their logits were not divided by nine."""
+    teacher = small()
+    save_teacher(teacher, tmp_path, class_names=NAMES)
+    now, _ = load_teacher(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config.pop("version") == 2
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    before, _ = load_teacher(tmp_path)
+    torch.testing.assert_close(before(photos()), 9 * now(photos()))
+
+
+def test_losses_of_the_first_steps_are_known():
+    """By the recipe's optimizer, schedule and average, on photos of three colors."""
+    recipe = RECIPES["cifar10-teacher"].with_changes(batch_size=16, epochs=4, warmup_epochs=1, image_size=24)
+    now = State(small(), recipe, seed=0)
+    found = []
+    for step in range(6):
+        x = photos(seed=step)
+        labels = x.mean(dim=(2, 3)).argmax(dim=1)
+        set_learning_rate(now.optimizers, learning_rate(recipe, step / 2))
+        goal = from_labels(now.module.train(), Batch(x, smooth_labels(labels, num_classes=3, smoothing=0.2)), None)
+        take_step(now, goal.loss)
+        found.append(float(goal.loss.detach()))
+    assert found == pytest.approx(GOLDEN, rel=1e-4)
+
+
+def test_a_resumed_teacher_is_the_one_that_was_not_stopped(tmp_path, monkeypatch):
+    """Across the epoch in which photos grow, and mirror images alternate."""
+    data = write_photos(tmp_path / "photos")
+    changes = {**PLAIN, "task": "teacher", "optimizer": "sgd", "schedule": "line", "warmup_epochs": 1, "crop": "padded"}
+    recipe = Recipe(**{**changes, "flip": 0.5, "alternate_flip": True, "shrunk_share": 0.5, "learning_rate": 0.2})
+    train(recipe, data, tmp_path / "whole", device="cpu", bfloat16=False)
+    with monkeypatch.context() as patch:
+        send_at(patch, 1, [signal.SIGTERM])
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, data, tmp_path / "stopped", device="cpu", bfloat16=False)
+    train(recipe, data, tmp_path / "stopped", device="cpu", bfloat16=False, resume=True)
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "stopped")
+    one, other = (load_state(tmp_path / name, device=torch.device("cpu")) for name in ("whole", "stopped"))
+    for part in ("module", "average"):
+        assert all(torch.equal(one[part][name], other[part][name]) for name in one[part]), part
 
 
 @pytest.mark.parametrize("apply_exif", [False, True])

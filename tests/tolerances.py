@@ -24,6 +24,9 @@ BOUNDS = {
     # Position interpolation against torch, by dtype.
     "positions float64": 1e-12,
     "positions float32": 2e-5,
+    # Gradients, NumPy against autograd, of the largest entry of each array: sums over the batch on top of the above.
+    "gradients float64": 1e-10,
+    "gradients float32": 2e-5,
 }
 
 

@@ -115,15 +115,20 @@ def check_agreement(runs: dict[str, Callable[[], Any]]) -> None:
 
 def peak_memory(size: str, pixels: int, name: str) -> float:
     """MiB that one forward pass adds to a process that has run it before; Linux only."""
-    code = f"from deit_ref.benchmark import cpu; cpu.print_peak({size!r}, {pixels}, {name!r})"
+    return printed_by(
+        f"from deit_ref.benchmark import cpu; cpu.print_peak(cpu.model_runs({size!r}, {pixels}, ({name!r},))[{name!r}])"
+    )
+
+
+def printed_by(code: str) -> float:
+    """The number that a process of one thread prints."""
     environment = {**os.environ, **ONE_THREAD, **FREE_AT_ONCE}
     command = [sys.executable, "-c", code]
     return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
-def print_peak(size: str, pixels: int, name: str) -> None:
+def print_peak(run: Callable[[], Any]) -> None:
     """In a process of its own: reset the kernel's high-water mark, run once, read it."""
-    run = model_runs(size, pixels, (name,))[name]
     run()  # imports, converted weights and pages of the file are not the forward pass's
     gc.collect()
     with open("/proc/self/clear_refs", "w") as file:

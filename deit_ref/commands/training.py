@@ -66,6 +66,12 @@ def add_training(
         help="change other fields of the recipe; --show lists them",
     )
     add_val_split(parser, usual=val_split)
+    parser.add_argument(
+        "--evaluate-every",
+        type=count,
+        metavar="N",
+        help="epochs between looks at the test photos (default: 1, or more of many short ones)",
+    )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--device", help="of torch (default: cuda if there is one, else cpu)")
     parser.add_argument("--no-bfloat16", action="store_true", help="compute in float32 where bfloat16 is faster, too")
@@ -119,7 +125,7 @@ def train(args: argparse.Namespace, *, tasks: Sequence[str]) -> int:
     recipe, said = fitted(recipe, len(splits["train"]), given=given, processes=int(os.environ.get("WORLD_SIZE", 1)))
     if said:
         logger.info("the recipe %s is fitted: %s.", args.recipe, ", ".join(said))
-    every = _epochs_per_line(recipe, len(splits["train"]))
+    every = args.evaluate_every or _epochs_per_line(recipe, len(splits["train"]))
 
     def report(line: Mapping[str, Any]) -> None:
         if line["epoch"] % every == 0 or line["epoch"] == recipe.epochs:

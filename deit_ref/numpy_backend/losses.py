@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from deit_ref import checks
-from deit_ref.config import PROBLEM_TYPES
+from deit_ref.config import PROBLEM_TYPES, SOFT_DIVISIONS
 from deit_ref.numpy_backend.layers import softplus
 from deit_ref.numpy_backend.patches import patch_grid
 
@@ -152,6 +152,7 @@ def soft_distillation(
     *,
     alpha: float = 0.5,
     tau: float = 1.0,
+    divided_by: str = "entries",
 ) -> Float[Number, ""]:
     r"""Learn the label with one token and the teacher's whole distribution with the other.
 
@@ -165,10 +166,17 @@ def soft_distillation(
         labels: see `cross_entropy`; for the class token's head alone, the teacher's part is never smoothed.
         alpha: the teacher's share; 0.1 in the paper's text, 0.5 in the code's default.
         tau: temperature, above 0; 3 in the paper's text, 1 in the code's default.
+        divided_by: what the sum is divided by: "entries" (B K), or "images" (B), which makes it K times as large.
 
-    Source: Touvron et al. 2021, equation 2; losses.py of facebookresearch/deit, which divides by batch times
-    classes (B K), where the equation's divergence would be divided by the batch alone.
+    Raises:
+        ValueError: unknown divided_by.
+
+    Source: Touvron et al. 2021, equation 2, whose divergence is one per image; losses.py of facebookresearch/deit,
+    which divides by entries. Issue 61 there: its authors tried both, with similar results.
     """
+    checks.choice("divided_by", divided_by, SOFT_DIVISIONS)
     teacher, student = log_softmax(teacher_logits / tau), log_softmax(distillation_logits / tau)
     divergence = (np.exp(teacher) * (teacher - student)).mean() * tau**2
+    if divided_by == "images":
+        divergence = divergence * teacher_logits.shape[1]
     return (1 - alpha) * cross_entropy(cls_logits, labels) + alpha * divergence

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer
 
 from deit_ref import checks
-from deit_ref.config import PROBLEM_TYPES
+from deit_ref.config import PROBLEM_TYPES, SOFT_DIVISIONS
 from deit_ref.torch_backend.patches import patch_grid
 
 Array: TypeAlias = torch.Tensor
@@ -94,8 +94,12 @@ def soft_distillation(
     *,
     alpha: float = 0.5,
     tau: float = 1.0,
+    divided_by: str = "entries",
 ) -> Float[Number, ""]:
     """Mirror of numpy_backend.losses.soft_distillation."""
+    checks.choice("divided_by", divided_by, SOFT_DIVISIONS)
     teacher, student = log_softmax(teacher_logits / tau), log_softmax(distillation_logits / tau)
     divergence = (teacher.exp() * (teacher - student)).mean() * tau**2
+    if divided_by == "images":
+        divergence = divergence * teacher_logits.shape[1]
     return (1 - alpha) * cross_entropy(cls_logits, labels) + alpha * divergence

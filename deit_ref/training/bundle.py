@@ -1,7 +1,7 @@
 """From a finished run to a folder that ships with the package: float16 weights, evaluated as they are, and a card.
 
     python -m deit_ref.training.bundle runs/distilled deit_ref/pretrained/cifar10-distilled --data cifar10/ \\
-        --hardware "2 cores of an AMD EPYC, bfloat16"
+        --stamps /usr/share/tuxpaint/stamps --hardware "2 cores of an AMD EPYC, bfloat16"
 """
 
 import argparse
@@ -20,8 +20,10 @@ from deit_ref.checkpoints.files import write
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
 from deit_ref.data.opening import open_images
+from deit_ref.data.stamps import stamps
 from deit_ref.torch_backend.model import TASKS
-from deit_ref.training.evaluate import evaluate, reconstruction_error
+from deit_ref.training.evaluate import reconstruction_error
+from deit_ref.training.measures import classifier, measured
 from deit_ref.training.recipe import RECIPES, Recipe
 from deit_ref.training.state import load_state
 from deit_ref.training.teacher import is_teacher, load_teacher, save_teacher
@@ -42,7 +44,9 @@ _LIMITS = {
 }
 
 
-def bundle(run: Path, target: Path, data: Path, *, hardware: str) -> dict[str, Any]:
+def bundle(
+    run: Path, target: Path, data: Path, *, hardware: str, commit: str | None = None, pictures: Path | None = None
+) -> dict[str, Any]:
     """Write the weights as float16 and the card, and return what was measured on the test photos.
 
     Args:
@@ -50,32 +54,40 @@ def bundle(run: Path, target: Path, data: Path, *, hardware: str) -> dict[str, A
         target: the new folder.
         data: photos with a test part.
         hardware: what the run was made on, in words.
+        commit: of the code that made it, for the card.
+        pictures: the folder of `data.stamps`, if what classifies shall be judged by them.
     """
     state = load_state(run, device=torch.device("cpu"))
     recipe = Recipe(**state["recipe"])
-    device, images = torch.device("cpu"), open_images(data, "test", recipe.image_processing)
+    images = open_images(data, "test", recipe.image_processing)
     if is_teacher(run):
         teacher, class_names = load_teacher(run)
         save_teacher(teacher, target, class_names=class_names)
-        teacher, _ = load_teacher(target)
-        count = sum(parameter.numel() for parameter in teacher.parameters())
-        found = evaluate(teacher, images, teacher.image_processing, device=device)
     else:
-        half = map_weights(lambda array: array.astype(np.float16), load_weights(run))
-        save_weights(half, target)
+        save_weights(map_weights(lambda array: array.astype(np.float16), load_weights(run)), target)
+    if recipe.task == "masked-image-modeling":
         weights = load_weights(target).to("torch")
-        task, processing, count = TASKS[weights.task], weights.image_processing, weights.num_parameters
-        model = functools.partial(task, weights)
-        if recipe.task == "masked-image-modeling":
-            found = reconstruction_error(model, images, processing, recipe, weights.config, device=device)
-        else:
-            found = evaluate(model, images, processing, device=device)
-    write(target / "README.md", card(target.name, recipe, state, found, count=count, hardware=hardware).encode())
+        model, processing = functools.partial(TASKS[weights.task], weights), weights.image_processing
+        found = reconstruction_error(model, images, processing, recipe, weights.config, device=torch.device("cpu"))
+        count = weights.num_parameters
+    else:
+        asked = classifier(target)
+        found = measured(asked, images, cut_outs=None if pictures is None else stamps(pictures))
+        count = asked.parameters
+    text = card(target.name, recipe, state, found, count=count, hardware=hardware, commit=commit)
+    write(target / "README.md", text.encode())
     return found
 
 
 def card(
-    name: str, recipe: Recipe, state: Mapping[str, Any], found: Mapping[str, Any], *, count: int, hardware: str
+    name: str,
+    recipe: Recipe,
+    state: Mapping[str, Any],
+    found: Mapping[str, Any],
+    *,
+    count: int,
+    hardware: str,
+    commit: str | None = None,
 ) -> str:
     """The model card, in Markdown."""
     base, changes = _closest(recipe)
@@ -86,7 +98,12 @@ def card(
         words += ["--set", f"{key}={value}"]
     unused = [] if recipe.task == "masked-image-modeling" else ["mask_ratio", "mask_block"]
     unused += [] if recipe.distillation != "none" else ["alpha", "tau"]
-    rows = [f"| {key} | {value} |" for key, value in dataclasses.asdict(recipe).items() if key not in unused]
+    papers = dataclasses.asdict(Recipe())
+    rows = [
+        f"| {key} | {value} | {'' if value == papers[key] else papers[key]} |"
+        for key, value in dataclasses.asdict(recipe).items()
+        if key not in unused
+    ]
     return "\n".join(
         [
             f"# {name}",
@@ -100,14 +117,14 @@ def card(
             "All numbers are of these very files, on photos that training did not see.",
             "",
             "- Data: CIFAR-10 (Krizhevsky 2009), 50,000 photos for training and 10,000 for the test, as JPEG files.",
-            f"- Command: `{shlex.join(words)}`",
+            f"- Command: `{shlex.join(words)}`{'' if commit is None else f', at commit {commit}'}",
             f"- Seed {state['seed']}, {state['step']:,} steps, {state['seconds'] / 60:.0f} minutes on {hardware}.",
             f"- Limits: {_LIMITS[recipe.task]}",
             "",
             "## Recipe",
             "",
-            "| field | value |",
-            "|---|---|",
+            "| field | value | the paper's, for ImageNet, where it differs |",
+            "|---|---|---|",
             *rows,
             "",
         ]
@@ -126,6 +143,19 @@ def _results(found: Mapping[str, Any]) -> list[str]:
     rows = [
         f"| {text}, {found['photos']:,} test photos | {found[key]:.2%} |" for key, text in names.items() if key in found
     ]
+    rows += [f"| top-1, test photos saved again as JPEG of quality {q} | {v:.2%} |" for q, v in found["jpeg"].items()]
+    told = found["calibration"]
+    of = f"of {told['photos']:,} test photos, 15 bins"
+    rows += [
+        f"| expected calibration error, {of} | {told['error']:.4f} |",
+        f"| the same, logits divided by {told['temperature']:.3f} (fitted on the other test photos) | "
+        f"{told['error_with_it']:.4f} |",
+    ]
+    if cut_outs := found.get("cut_outs"):
+        rows += [
+            f"| top-1, {cut_outs['photos']} cut-outs on white (tuxpaint-stamps-default), not learned from | "
+            f"{cut_outs['top1']:.1%} |"
+        ]
     return [*rows, *(f"| {name} | {share:.1%} |" for name, share in found["per_class"].items())]
 
 
@@ -145,9 +175,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="a folder that train or train-teacher has written")
     parser.add_argument("target", type=Path, help="the folder to write")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos with a test part")
+    parser.add_argument("--stamps", type=Path, metavar="DIR", help="of Debian's tuxpaint-stamps-default, for the card")
+    parser.add_argument("--commit", metavar="HASH", help="of the code that made the run, for the card")
     parser.add_argument("--hardware", required=True, help="what the run was made on, for the card")
     args = parser.parse_args(argv)
-    print(bundle(args.run, args.target, args.data, hardware=args.hardware))
+    print(bundle(args.run, args.target, args.data, hardware=args.hardware, commit=args.commit, pictures=args.stamps))
     return 0
 
 

@@ -10,12 +10,17 @@ from typing import IO
 NAME = ".lock"
 
 
+class InUseError(ValueError):
+    """Another run is at work in the folder."""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """The folder, which is made if it is not there, is this run's alone inside the block.
 
     Raises:
-        ValueError: another process holds it, or nothing can be written there.
+        InUseError: another process holds it.
+        ValueError: nothing can be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -27,7 +32,7 @@ def locked(folder: Path) -> Iterator[None]:
     with opened as file:
         if not _taken(file):
             file.seek(0)
-            raise ValueError(
+            raise InUseError(
                 f"{folder} is in use by another run (process {file.read().strip() or 'unknown'}): wait until it ends, "
                 "or choose another folder."
             )

@@ -50,16 +50,16 @@ def gathered(mine: Sequence[Any], *, rank: int, world: int) -> list[Any]:
 
 def in_first(action: Callable[[], object], *, rank: int, world: int) -> None:
     """Carry out an action in the first process; the ValueError that it raises there is raised in all."""
-    problem: list[str | None] = [None]
+    problem: list[ValueError | None] = [None]
     if rank == 0:
         try:
             action()
         except ValueError as error:
-            problem = [str(error)]
+            problem = [error]
     if world > 1:
         torch.distributed.broadcast_object_list(problem, group=torch.distributed.new_group(backend="gloo"))
     if problem[0] is not None:
-        raise ValueError(problem[0])
+        raise problem[0]
 
 
 @contextmanager

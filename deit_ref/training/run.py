@@ -65,7 +65,8 @@ def train(
             or these parts, opened.
         out: a folder; gets the weights (float32), checkpoint.pt and metrics.jsonl.
         teacher: for recipes with distillation: a folder that `train-teacher` wrote, any checkpoint `load_weights`
-            reads, or a function from photos in 0..1 (batch, 3, height, width) to logits; of the same classes.
+            reads, or a function from photos in 0..1 (batch, 3, height, width) to logits, which a run that goes on
+            knows by its attribute `digest`, if it has one; of the same classes.
         start: weights to begin with, instead of random ones: fine-tuning. Their task is taken over if it has heads;
             otherwise, and where the recipe distills, it is "classification-with-teacher".
         task: of the weights that begin with `start`, instead: "classification" learns with the class token alone.
@@ -158,11 +159,12 @@ def teach_from(
     mean, std = mean_and_std(processing, device)
     ask: Teach
     if callable(teacher):
-        ask, digest = teacher, "a function"
+        ask, digest = teacher, getattr(teacher, "digest", "a function")
     elif is_teacher(teacher):
         module, names = load_teacher(teacher)
         _same_classes(names, class_names, teacher)
-        ask, digest = module.to(device), digest_of_arrays(module.state_dict().items())
+        # One look: the other is half of the teacher's time, and the photo is mirrored at random anyway.
+        ask, digest = module.to(device).look, digest_of_arrays(module.state_dict().items())
     else:
         weights = load_weights(teacher)
         _same_classes(weights.class_names, class_names, teacher)

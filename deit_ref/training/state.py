@@ -114,7 +114,9 @@ class State:
         self.seconds, self.epoch_seconds = saved["seconds"], saved["epoch_seconds"]
 
     def _check_same(self, saved: Mapping[str, Any], folder: Path) -> None:
-        mine, theirs = ({**state["recipe"], "seed": state["seed"]} for state in (self.state_dict(), saved))
+        # What an earlier version had no name for, it did as the paper's recipe does.
+        usual = dataclasses.asdict(Recipe())
+        mine, theirs = ({**usual, **state["recipe"], "seed": state["seed"]} for state in (self.state_dict(), saved))
         if names := [name for name in mine if mine[name] != theirs.get(name)]:
             different = "; ".join(f"{name} {theirs.get(name)!r}, now {mine[name]!r}" for name in names)
             raise ValueError(

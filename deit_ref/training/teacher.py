@@ -4,10 +4,14 @@ The paper's teacher is a RegNet of 84 million parameters, and the point is that 
 together, which a transformer must first learn. This one has two million parameters and is ours: convolutions in three
 stages that each halve the image, batch norm, GELU. Its first layer is not learned: it decorrelates patches of 2 x 2
 pixels ("whitening", the principal components of the training photos divided by their size), so that training starts
-from inputs of equal strength.
+from inputs of equal strength; and new kernels hand their input on, so that it reaches the head from the first step.
+
+On several processes each norm sees its process's share of the batch; what it remembers of the photos is that of the
+first process.
 
 Source: Touvron et al. 2021, section 5.2, for what a teacher is good for; Jordan 2024 ("94% on CIFAR-10 in 3.29
-seconds on a single GPU"), for the whitened input, the shape of the stages and their widths.
+seconds on a single GPU"), for the whitened input, the shape of the stages, their widths and first values, norms that
+learn a bias alone, and the size of logits.
 """
 
 import dataclasses
@@ -31,7 +35,8 @@ Array: TypeAlias = torch.Tensor
 Teach: TypeAlias = Callable[[Array], Array]
 
 WIDTHS = (64, 256, 256)
-_KIND = "deit_ref-convolutional-teacher"
+_LOGIT_SCALE = 1 / 9  # the largest of 256 channels are large numbers, and the first steps too long without
+_KIND, _VERSION = "deit_ref-convolutional-teacher", 2
 
 
 class Teacher(nn.Module):
@@ -61,15 +66,16 @@ class Teacher(nn.Module):
 
     def forward(self, images: Float[Array, "batch 3 height width"]) -> Float[Array, "batch classes"]:
         if self.training:
-            return self._look(images)
-        return (self._look(images) + self._look(images.flip(3))) / 2
+            return self.look(images)
+        return (self.look(images) + self.look(images.flip(3))) / 2
 
-    def _look(self, images: Float[Array, "batch 3 height width"]) -> Float[Array, "batch classes"]:
+    def look(self, images: Float[Array, "batch 3 height width"]) -> Float[Array, "batch classes"]:
+        """The answer to a photo without its mirror image: half the work."""
         # On a CPU, convolutions of channels-last images are faster.
         x = images.contiguous(memory_format=torch.channels_last)
         x = F.gelu(self.whiten(x))  # (batch, 24, height - 1, width - 1)
         x = self.stages(x)  # (batch, width of the last stage, height / 8, width / 8)
-        return self.head(x.amax(dim=(2, 3)))  # (batch, classes)
+        return _LOGIT_SCALE * self.head(x.amax(dim=(2, 3)))  # (batch, classes)
 
     @torch.no_grad()
     def fit_whitening(self, images: Float[Array, "batch 3 height width"], *, eps: float = 1e-4) -> None:
@@ -102,12 +108,18 @@ def _stage(channels_in: int, channels_out: int) -> nn.Module:
     return nn.Sequential(
         Convolution(channels_in, channels_out),
         nn.MaxPool2d(2),
-        nn.BatchNorm2d(channels_out),
+        _norm(channels_out),
         nn.GELU(),
         Convolution(channels_out, channels_out),
-        nn.BatchNorm2d(channels_out),
+        _norm(channels_out),
         nn.GELU(),
     )
+
+
+def _norm(channels: int) -> nn.Module:
+    norm = nn.BatchNorm2d(channels)
+    norm.weight.requires_grad_(False)  # the kernels behind it scale its channels
+    return norm
 
 
 def new_teacher(
@@ -118,16 +130,21 @@ def new_teacher(
     widths: tuple[int, ...] = WIDTHS,
     apply_exif: bool = False,
 ) -> Teacher:
-    """A teacher with seeded random weights: normal, of variance 2 / inputs, so that signals keep their size."""
+    """A teacher with seeded random weights: normal, of variance 1 / (3 inputs).
+
+    The first kernels of a convolution, as many as it has inputs, are no random ones: each hands on one channel.
+    """
     checks.integer("num_classes", num_classes, minimum=2)
     teacher = Teacher(num_classes, image_size=image_size, widths=widths, apply_exif=apply_exif)
     generator = torch.Generator().manual_seed(checks.integer("seed", seed, minimum=0))
     with torch.no_grad():
         for name, parameter in teacher.named_parameters():
             if parameter.ndim >= 2:
-                gain = 1.0 if name.startswith("head") else 2.0
-                std = (gain / parameter[0].numel()) ** 0.5
+                std = (1 / (3 * parameter[0].numel())) ** 0.5
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+            if name.startswith("stages.") and parameter.ndim == 2:
+                kernels = parameter.view(len(parameter), -1, 3, 3)
+                nn.init.dirac_(kernels[: kernels.shape[1]])
         for layer in (teacher.whiten, teacher.head):
             assert layer.bias is not None
             layer.bias.zero_()
@@ -151,7 +168,7 @@ def save_teacher(
         for name, value in teacher.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    values: dict[str, Any] = {"kind": _KIND, "class_names": list(class_names)}
+    values: dict[str, Any] = {"kind": _KIND, "version": _VERSION, "class_names": list(class_names)}
     values |= {"image_size": teacher.image_size, "widths": list(teacher.widths), "apply_exif": teacher.apply_exif}
     if provenance is not None:
         values["provenance"] = dict(provenance)
@@ -197,5 +214,8 @@ def load_teacher(folder: str | os.PathLike[str]) -> tuple[Teacher, tuple[str, ..
         ) from error
     if expected != {name: tuple(value.shape) for name, value in arrays.items()}:
         raise ValueError(f"{folder / 'model.safetensors'} does not fit its config.json: train the teacher again.")
+    if "version" not in values:  # written before logits had their size
+        for name in ("head.weight", "head.bias"):
+            arrays[name] /= _LOGIT_SCALE
     teacher.load_state_dict(arrays, strict=False)
     return teacher.eval().requires_grad_(False), tuple(str(name) for name in names)

@@ -31,7 +31,7 @@ class NotebookError(Exception):
 
 
 def paths(root: Path = ROOT) -> list[Path]:
-    return sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    return sorted((root / "notebooks").glob("*.ipynb"))
 
 
 def pages(root: Path = ROOT) -> Iterator[tuple[str, str | bytes]]:

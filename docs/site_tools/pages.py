@@ -18,6 +18,13 @@ PAPERS = {
     "gelu": ("Hendrycks & Gimpel 2016", "https://arxiv.org/abs/1606.08415"),
     "keys": ("Keys 1981", "https://doi.org/10.1109/TASSP.1981.1163711"),
     "pillow": ("Pillow", "https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Resample.c"),
+    "backprop": ("Rumelhart et al. 1986", "https://doi.org/10.1038/323533a0"),
+    "jax": ("JAX", "https://docs.jax.dev/en/latest/notebooks/autodiff_cookbook.html"),
+    "adam": ("Kingma & Ba 2015", "https://arxiv.org/abs/1412.6980"),
+    "adamw": ("Loshchilov & Hutter 2019", "https://arxiv.org/abs/1711.05101"),
+    "chefer": ("Chefer et al. 2021", "https://arxiv.org/abs/2103.15679"),
+    "saliency": ("Simonyan et al. 2014", "https://arxiv.org/abs/1312.6034"),
+    "michel": ("Michel et al. 2019", "https://arxiv.org/abs/1905.10650"),
     "processor": (
         "transformers",
         "https://huggingface.co/docs/transformers/model_doc/deit#transformers.DeiTImageProcessor",
@@ -37,6 +44,9 @@ SOURCES: dict[str, tuple[tuple[str, str], ...]] = {
     "simmim": (("simmim", "sections 3.3 and 3.4"),),
     "losses": (("deit", "section 4, equations 2 and 3"), ("simmim", "section 3.4")),
     "model": (("deit", "figure 2"),),
+    "backward": (("backprop", "the chain rule, backward"), ("jax", "vjp")),
+    "learning": (("deit", "section 6, table 9"), ("adam", "algorithm 1"), ("adamw", "algorithm 2")),
+    "relevance": (("chefer", "equations 5 and 6"), ("saliency", "section 3"), ("michel", "section 4.1")),
 }
 
 # The reference's other pages: title, introduction, and what mkdocstrings shows.
@@ -46,6 +56,7 @@ REFERENCE = {
         "What `import deit_ref` gives, in reading order.",
         (
             "api.forward",
+            "api.gradients",
             "api.preprocess",
             "api.compare",
             "checkpoints.load_weights",
@@ -129,12 +140,17 @@ def chapter_of(uri: str) -> tuple[Chapter, str] | None:
             f"chapters/{chapter.name}.md": "chapter",
             f"reference/{chapter.name}.md": "reference",
             f"notebooks/{notebook_name(chapter)}.md": "notebook",
-            f"source/numpy_backend/{chapter.name}.md": "numpy",
-            f"source/torch_backend/{chapter.name}.md": "torch",
+            **dict.fromkeys(_sources("numpy", chapter.numpy), "numpy"),
+            **dict.fromkeys(_sources("torch", chapter.torch), "torch"),
         }
         if uri in kinds:
             return chapter, kinds[uri]
     return None
+
+
+def _sources(backend: str, files: tuple[str, ...]) -> list[str]:
+    """The pages of a chapter's files."""
+    return [f"source/{backend}_backend/{file.replace('.', '/')}.md" for file in files]
 
 
 def link_row(uri: str, exists: set[str]) -> str:
@@ -143,17 +159,18 @@ def link_row(uri: str, exists: set[str]) -> str:
     links = []
     if found is not None:
         chapter, kind = found
-        targets = {
-            "chapter": (f"Chapter {chapter.number}", f"chapters/{chapter.name}.md"),
-            "numpy": ("NumPy source", f"source/numpy_backend/{chapter.name}.md"),
-            "torch": ("torch source", f"source/torch_backend/{chapter.name}.md"),
-            "notebook": ("Notebook", f"notebooks/{notebook_name(chapter)}.md"),
-            "reference": ("API", f"reference/{chapter.name}.md"),
-        }
+        # A chapter of several files is entered by its first; the code on its page leads to the others.
+        targets = [
+            ("chapter", f"Chapter {chapter.number}", f"chapters/{chapter.name}.md"),
+            *(("numpy", "NumPy source", page) for page in _sources("numpy", chapter.numpy[:1])),
+            *(("torch", "torch source", page) for page in _sources("torch", chapter.torch[:1])),
+            ("notebook", "Notebook", f"notebooks/{notebook_name(chapter)}.md"),
+            ("reference", "API", f"reference/{chapter.name}.md"),
+        ]
         here = posixpath.dirname(uri)
         links = [
             f"[{label}]({posixpath.relpath(target, here)})"
-            for other, (label, target) in targets.items()
+            for other, label, target in targets
             if other != kind and target in exists
         ]
         if kind == "chapter":
@@ -202,12 +219,13 @@ def reference_pages() -> dict[str, str]:
     """Markdown by path: a page for each chapter, and the pages of `REFERENCE`."""
     pages = {}
     for chapter in CHAPTERS:
-        pages[f"reference/{chapter.name}.md"] = (
-            f"# {chapter.name}: API\n\nChapter {chapter.number}: {chapter.title}. "
-            f"The NumPy functions come first; their [torch twins](#torch) follow.\n\n"
-            f"## NumPy {{ #numpy }}\n\n{_module(f'numpy_backend.{chapter.name}')}\n"
-            f"## torch {{ #torch }}\n\n{_module(f'torch_backend.{chapter.name}')}\n"
-        )
+        twins = "The NumPy functions come first; their [torch twins](#torch) follow." if chapter.torch else ""
+        parts = [f"# {chapter.name}: API\n\nChapter {chapter.number}: {chapter.title}. {twins}\n"]
+        for backend, label, files in (("numpy", "NumPy", chapter.numpy), ("torch", "torch", chapter.torch)):
+            if files:
+                parts.append(f"## {label} {{ #{backend} }}\n")
+                parts += [_module(f"{backend}_backend.{file}") for file in files]
+        pages[f"reference/{chapter.name}.md"] = "\n".join(parts) + "\n"
     for name, (title, intro, objects) in REFERENCE.items():
         parts = [f"# {title}\n\n{intro}\n"]
         for dotted in objects:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from .. import Mutant
-from . import batches, chapters, course, data, inputs, learning, photos, traps
+from . import backward, batches, chapters, course, data, inputs, learning, photos, traps
 from .later import LATER
 
 _FIRST = {
     "traps": traps.MUTANTS,
     "chapters": chapters.MUTANTS,
     "photos": photos.MUTANTS,
+    "backward": backward.MUTANTS,
     "inputs": inputs.MUTANTS,
     "batches": batches.MUTANTS,
     "learning": learning.MUTANTS,

@@ -6,6 +6,13 @@ from .. import planted
 
 MUTANTS = [
     *planted(
+        "data/stamps.py",
+        "test_measures",
+        ("side = max(height, width)", "side = height + width", "a picture that is no square"),
+        ("(side - height) // 2, (side - width) // 2", "0, 0", "a picture that is no square"),
+        ("(side, side, channels), 255", "(side, side, channels), 0", "a picture that is no square"),
+    ),
+    *planted(
         "data/images.py", "test_data",
         ("for i in range(start, min(start + chunk, len(images))):", "for i in range(start, min(start + chunk, len(images) - 1)):", "the last of 16"),
         ("range(0, len(images), chunk)", "range(0, len(images) - len(images) % chunk or 1, chunk)", "17 photos"),

@@ -1,0 +1,116 @@
+"""What was measured of the experiment's runs, as the columns and rows of a table for each question."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from deit_ref.benchmark.experiment import MEANS, Experiment, differing
+from deit_ref.benchmark.inside import HEADS
+from deit_ref.benchmark.ways import WAYS
+
+# A way -> its runs, as `experiment.Experiment.results` gives them.
+Results: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
+Table: TypeAlias = tuple[list[str], list[list[str]]]
+
+
+def spread(values: Sequence[float], form: str = ".2f", *, scale: float = 100.0) -> str:
+    """The mean, and behind ± the standard deviation of the seeds where there are several; by default in percent."""
+    scaled = [scale * value for value in values]
+    beside = f" ± {statistics.stdev(scaled):{form}}" if len(scaled) > 1 else ""
+    return f"{statistics.mean(scaled):{form}}{beside}"
+
+
+def _cell(runs: Sequence[Mapping[str, Any]], get: Callable[[Mapping[str, Any]], float], **how: Any) -> str:
+    """Nothing, where a student has one head."""
+    found = [get(run) for run in runs if "cosines" in run]
+    return spread(found, **how) if found else ""
+
+
+def by_teaching(results: Results) -> Table:
+    """Columns and rows: the heads, both means, and how heavy the teacher is."""
+    columns = ["taught by", *HEADS, *MEANS, "answers in which the means differ", "pull at the first step"]
+    rows = [
+        [
+            *(way, *heads(runs)),
+            _cell(runs, lambda run: run["differ"]),
+            _cell(runs, lambda run: run["pull"], form=".3f", scale=1.0),
+        ]
+        for way, runs in results.items()
+    ]
+    return columns, rows
+
+
+def heads(runs: Sequence[Mapping[str, Any]], names: Sequence[str] = (*HEADS, *MEANS)) -> list[str]:
+    """The accuracy of each head that a student has."""
+    return [spread([run[name] for run in runs]) if name in runs[0] else "" for name in names]
+
+
+def by_token(results: Results) -> Table:
+    """Columns and rows: the heads, and the cosine of the tokens."""
+    steps: dict[str, Callable[[Mapping[str, Any]], float]] = {
+        "cosine as learned": lambda run: run["cosines"]["learned"],
+        "with positions": lambda run: run["cosines"]["with positions"],
+        "after the first block": lambda run: run["cosines"]["blocks"][0],
+        "after the last": lambda run: run["cosines"]["blocks"][-1],
+        "at the end": lambda run: run["cosines"]["end"],
+    }
+    names = (*HEADS, MEANS[0])
+    rows = [
+        [way, *heads(runs, names), *(_cell(runs, get, form=".3f", scale=1.0) for get in steps.values())]
+        for way, runs in results.items()
+    ]
+    return ["way", *names, *steps], rows
+
+
+def by_teacher(results: Results) -> Table:
+    """Columns and rows: the heads."""
+    return ["taught by", *HEADS, *MEANS], [[way, *heads(runs)] for way, runs in results.items()]
+
+
+def by_augmentation(results: Results) -> Table:
+    """Columns and rows: the mean of both heads' logits, and what is lost against all augmentation."""
+    means = {way: statistics.mean(run[MEANS[0]] for run in runs) for way, runs in results.items()}
+    whole = means.get("all augmentation")
+    rows = [
+        [way, spread([run[MEANS[0]] for run in runs]), "" if whole is None else f"{100 * (means[way] - whole):+.2f}"]
+        for way, runs in results.items()
+    ]
+    return ["augmentation", MEANS[0], "against all"], rows
+
+
+TABLES: Mapping[str, Callable[[Results], Table]] = {
+    "teaching": by_teaching,
+    "weight": by_teaching,
+    "token": by_token,
+    "teacher": by_teacher,
+    "augmentation": by_augmentation,
+}
+
+
+def agreement(experiment: Experiment, results: Results) -> Table:
+    """The share of test photos with different answers, in percent: of labels, teachers and students, as in table 4.
+
+    Of a student it is the mean over its seeds; against the student without a teacher, that of the same seed.
+    """
+    labels = {"labels": experiment.splits["test"].labels}
+    teachers = {name: experiment.answers_of(name) for name in experiment.sources}
+    lone = "no teacher"
+    columns = ["different answers", *labels, *teachers, lone, "its own other head"]
+    rows = []
+    for name, given in teachers.items():
+        rows.append([name, *(spread([differing(given, other)]) for other in (labels | teachers).values()), "", ""])
+    for way, runs in results.items():
+        for head in (*HEADS, MEANS[0]) if WAYS[way].teachers else MEANS[:1]:
+            cells: list[list[float]] = [[] for _ in columns[1:]]
+            for run in runs:
+                mine = experiment.answers(way, run["seed"])
+                others = [*labels.values(), *teachers.values()]
+                for cell, other in zip(cells, others, strict=False):
+                    cell.append(differing(mine[head], other))
+                if way != lone and any(run["seed"] == there["seed"] for there in results.get(lone, ())):
+                    cells[-2].append(differing(mine[head], experiment.answers(lone, run["seed"])[MEANS[0]]))
+                if head in HEADS:
+                    cells[-1].append(differing(*(mine[name] for name in HEADS)))
+            name = f"{way}: {'both' if head in MEANS else head}" if WAYS[way].teachers else way
+            rows.append([name, *(spread(cell) if cell else "" for cell in cells)])
+    return columns, rows

@@ -147,7 +147,7 @@ def test_a_batch_holds_photos_turned_as_the_recipe_asks(tmp_path):
     for apply_exif in (False, True):
         recipe = Recipe(**{**PLAIN, "batch_size": 16, "apply_exif": apply_exif})
         images = open_images(folder, "train", recipe.image_processing)
-        x, targets = Batches(images, recipe, recipe.image_processing, seed=0, device=CPU)(0)
+        x, targets, _ = Batches(images, recipe, recipe.image_processing, seed=0, device=CPU)(0)
         top = x[targets[:, 1] > 0.5]
         means[apply_exif] = float(top[:, :, :8].mean() - top[:, :, 8:].mean())
     assert means[True] > 2 > abs(means[False]) + 1

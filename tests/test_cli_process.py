@@ -66,7 +66,7 @@ WORDS = {
     "evaluate": "evaluate --data {}/nowhere",
     "check": "check {}",
     "benchmark": "benchmark --models large",
-    "course": "course build --out {}/course --assignment a1",
+    "course": "course build --out {}/course --assignment a7",
 }
 
 

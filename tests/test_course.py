@@ -11,7 +11,7 @@ import pytest
 
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment, find_task
-from deit_ref.course.assignments.a3_attention import ASSIGNMENT
+from deit_ref.course.assignments.a2_attention import ASSIGNMENT
 from deit_ref.course.grading import check
 from deit_ref.course.grading.check import PUBLIC_SEED, Verdict, assert_task, difference, judge, score_task
 from deit_ref.course.grading.sandbox import Answer
@@ -46,14 +46,14 @@ def test_a_solution_is_the_text_of_the_chapter():
 
 
 def test_a_stub_keeps_signature_and_docstring_and_says_what_is_to_do():
-    text = cut.stub("attention.split_heads", "assignment 3, task 2: split_heads")
+    text = cut.stub("attention.split_heads", "assignment 2, task 2: split_heads")
     (node,) = ast.parse(text).body
     (original,) = ast.parse(cut.solution("attention.split_heads")).body
     assert ast.dump(node.args) == ast.dump(original.args)
     assert ast.dump(node.returns) == ast.dump(original.returns)
     assert ast.get_docstring(node) == ast.get_docstring(original)
     assert len(node.body) == 2
-    assert ast.unparse(node.body[1]) == "raise NotImplementedError('assignment 3, task 2: split_heads')"
+    assert ast.unparse(node.body[1]) == "raise NotImplementedError('assignment 2, task 2: split_heads')"
 
 
 def test_what_is_released_holds_no_solution():
@@ -65,7 +65,7 @@ def test_what_is_released_holds_no_solution():
     assert set(top_level(release.given)) == {"linear", "dropout"}
     assert "transpose" not in release.student + release.given
     names = loaded(release)
-    with pytest.raises(NotImplementedError, match="assignment 3, task 3: merge_heads"):
+    with pytest.raises(NotImplementedError, match="assignment 2, task 3: merge_heads"):
         names["merge_heads"](np.zeros((1, 2, 3, 4)))
 
 
@@ -143,7 +143,7 @@ def cases_of(task, seed=0):
 
 
 def test_a_verdict_says_input_expected_got_and_the_mistake():
-    task = find_task("a3_attention.merge_heads")
+    task = find_task("a2_attention.merge_heads")
     case = cases_of(task)[1]
     x = case.arguments[0]
     swapped = x.transpose(0, 2, 3, 1).reshape(x.shape[0], x.shape[2], -1)
@@ -165,7 +165,7 @@ def test_a_verdict_says_input_expected_got_and_the_mistake():
 def test_a_mistake_must_stand_once_in_the_reference():
     twice = Mistake("twice", "batch", "tokens", "")
     with pytest.raises(ValueError, match=r"replaces 'batch', which stands \d+ times in attention.merge_heads: once"):
-        check.mutated(find_task("a3_attention.merge_heads"), twice)
+        check.mutated(find_task("a2_attention.merge_heads"), twice)
 
 
 def test_points_are_a_share_and_only_all_right_cases_are_full_marks():
@@ -181,29 +181,29 @@ def test_another_seed_and_another_task_draw_other_numbers():
 
 
 def test_assignments_and_tasks_are_found_by_name():
-    for name in ("3", "a3", "attention", "a3_attention"):
+    for name in ("2", "a2", "attention", "a2_attention"):
         assert find_assignment(name) is ASSIGNMENT
-    assert find_task("a3_attention.softmax") is SOFTMAX
-    with pytest.raises(ValueError, match=r"no assignment 'a7': expected one of a1_resampling, a2_patches, a3_att"):
-        find_assignment("a7")
-    with pytest.raises(ValueError, match=r"a3_attention has no task 'x': expected one of softmax, split_heads"):
-        find_task("a3_attention.x")
+    assert find_task("a2_attention.softmax") is SOFTMAX
+    with pytest.raises(ValueError, match=r"no assignment 'a8': expected one of a1_patches, a2_attention, a3_mo"):
+        find_assignment("a8")
+    with pytest.raises(ValueError, match=r"a2_attention has no task 'x': expected one of softmax, split_heads"):
+        find_task("a2_attention.x")
 
 
 def test_own_functions_can_be_tested_where_they_are(capsys):
-    assert_task("a3_attention.softmax", layers.softmax)
+    assert_task("a2_attention.softmax", layers.softmax)
     with pytest.raises(AssertionError, match=r"scores in the thousands.*no maximum subtracted: exp of"):
-        assert_task("a3_attention.softmax", lambda x: quiet(lambda: np.exp(x) / np.exp(x).sum(-1, keepdims=True)))
+        assert_task("a2_attention.softmax", lambda x: quiet(lambda: np.exp(x) / np.exp(x).sum(-1, keepdims=True)))
     with pytest.raises(NotImplementedError):
-        assert_task("a3_attention.softmax", unsolved)
-    assert score_task("a3_attention.softmax", layers.softmax, seed=1) == 3
+        assert_task("a2_attention.softmax", unsolved)
+    assert score_task("a2_attention.softmax", layers.softmax, seed=1) == 3
     assert capsys.readouterr().out == ""
-    assert score_task("a3_attention.softmax", unsolved, seed=1) == 0
+    assert score_task("a2_attention.softmax", unsolved, seed=1) == 0
     assert capsys.readouterr().out.count("not solved yet.") == len(cases_of(SOFTMAX))
 
 
 def unsolved(x):
-    raise NotImplementedError("assignment 3, task 1: softmax")
+    raise NotImplementedError("assignment 2, task 1: softmax")
 
 
 def quiet(function):
@@ -216,7 +216,7 @@ def test_a_score_is_that_of_the_right_cases_whatever_is_raised_or_warned(capsys)
         powers = np.exp(x)  # overflows, and warns, on scores in the thousands
         return powers / powers.sum(-1, keepdims=True)
 
-    assert score_task("a3_attention.softmax", loud, seed=1) == points_of(SOFTMAX, 3, 4) == 2.25
+    assert score_task("a2_attention.softmax", loud, seed=1) == points_of(SOFTMAX, 3, 4) == 2.25
     captured = capsys.readouterr()
     assert captured.err == ""  # nbgrader would take it for a failure
     assert captured.out.count("\n") == 1
@@ -228,14 +228,14 @@ def test_a_function_that_changes_its_input_is_judged_on_what_it_was():
         x[...] = 0
         return found
 
-    assert_task("a3_attention.softmax", spoils)
+    assert_task("a2_attention.softmax", spoils)
 
     def spoils_and_fails(x):
         x[...] = 0
         return layers.softmax(x)
 
     with pytest.raises(AssertionError):
-        assert_task("a3_attention.softmax", spoils_and_fails)
+        assert_task("a2_attention.softmax", spoils_and_fails)
 
 
 def test_every_folder_travels_in_the_wheel():
@@ -254,7 +254,7 @@ SOURCE = """
 # jupyter: {}
 # ---
 # %% [markdown]
-# # Assignment 3: attention
+# # Assignment 2: attention
 #
 # - Shapes are `(batch, tokens)`.
 # %% task="layers.softmax"
@@ -273,7 +273,7 @@ z = 1
 
 def test_a_source_is_cells_with_what_their_first_lines_say():
     assert cells(SOURCE) == [
-        Cell(True, "# Assignment 3: attention\n\n- Shapes are `(batch, tokens)`."),
+        Cell(True, "# Assignment 2: attention\n\n- Shapes are `(batch, tokens)`."),
         Cell(False, "# Its text is put here.", {"task": "layers.softmax"}),
         Cell(False, "y = softmax(np.zeros(3))\n# a comment"),
         Cell(True, "Why?", {"question": "scale", "points": 2}),
@@ -299,14 +299,14 @@ def test_a_source_is_cells_with_what_their_first_lines_say():
 )
 def test_a_source_that_is_wrong_is_refused(old, new, words):
     assert SOURCE.count(old) == 1
-    one = type(ASSIGNMENT)(number=3, slug="attention", title="", tasks=ASSIGNMENT.tasks[:1])
+    one = type(ASSIGNMENT)(number=2, slug="attention", title="", tasks=ASSIGNMENT.tasks[:1])
     assert checked(cells(SOURCE), one)
     with pytest.raises(ValueError, match=words):
         checked(cells(SOURCE.replace(old, new)), one)
 
 
 def test_a_notebook_has_for_each_task_a_function_a_try_and_a_hidden_test():
-    one = type(ASSIGNMENT)(number=3, slug="attention", title="", tasks=ASSIGNMENT.tasks[:1])
+    one = type(ASSIGNMENT)(number=2, slug="attention", title="", tasks=ASSIGNMENT.tasks[:1])
     made = notebook(one, checked(cells(SOURCE), one), seed=5)
     kinds = [
         (
@@ -327,10 +327,10 @@ def test_a_notebook_has_for_each_task_a_function_a_try_and_a_hidden_test():
     ]
     texts = ["".join(cell["source"]) for cell in made["cells"]]
     assert texts[2].index("### BEGIN SOLUTION") < texts[2].index("powers =") < texts[2].index("### END SOLUTION")
-    assert texts[2].endswith('    ### END SOLUTION\n    raise NotImplementedError("assignment 3, task 1: softmax")')
-    assert texts[3] == 'assert_task("a3_attention.softmax", softmax)'
+    assert texts[2].endswith('    ### END SOLUTION\n    raise NotImplementedError("assignment 2, task 1: softmax")')
+    assert texts[3] == 'assert_task("a2_attention.softmax", softmax)'
     hidden = texts[4].partition("### BEGIN HIDDEN TESTS")[2]
-    assert 'score_task("a3_attention.softmax", softmax, seed=5)' in hidden
+    assert 'score_task("a2_attention.softmax", softmax, seed=5)' in hidden
     assert texts[7] == "One point each."
     assert str(PUBLIC_SEED) not in json.dumps(made)
     names = {"np": np}

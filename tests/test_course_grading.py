@@ -20,7 +20,7 @@ import deit_ref
 from deit_ref import commands
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment
-from deit_ref.course.assignments.a3_attention import ASSIGNMENT
+from deit_ref.course.assignments.a2_attention import ASSIGNMENT
 from deit_ref.course.grading import grade, inside, reading, sandbox, submission
 from deit_ref.course.grading.check import PUBLIC_SEED
 from deit_ref.course.grading.grade import grade_all, grade_one, plan, report, write_table
@@ -31,7 +31,7 @@ from deit_ref.course.release.source import source
 from deit_ref.course.task import messages
 
 SEED = 7
-NAME = "a3_attention"
+NAME = "a2_attention"
 THOROUGH = os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE") == "thorough"
 TASKS = [task.name for task in ASSIGNMENT.tasks]
 POINTS = [task.points for task in ASSIGNMENT.tasks]
@@ -273,7 +273,7 @@ def test_zips_are_read_without_being_unpacked(tmp_path):
     assert found["ann"].content == b"x = 1"
     assert found["ann"].others == ()  # one file, with and without the folder that holds all
     assert found["bea"].content == b"x = 2"
-    assert "a3_attention.zip holds none of a3_attention.ipynb" in found["cat"].problem
+    assert "a2_attention.zip holds none of a2_attention.ipynb" in found["cat"].problem
     assert found["dan"].problem == "it cannot be read: File is not a zip file"
     assert found["eve"].problem == "it cannot be read: File is not a zip file"
     assert found["fay"].content == b"x = 4"
@@ -319,13 +319,13 @@ def test_links_that_leave_the_students_folder_are_not_followed(tmp_path):
     said = {name: one.problem and one.problem.removeprefix("it cannot be read: ") for name, one in found.items()}
     assert said == {
         "ann": "student.py is a link that leaves the student's folder.",
-        "bea": "a3_attention.py is no file.",
+        "bea": "a2_attention.py is no file.",
         "cat": "cat is a link to another place, and links are not followed.",
         "dan": "dan is no folder.",
         "eve": None,
         "fay": "student.py is no file.",
         "guy": "guy.zip is a link to another place, and links are not followed.",
-        "ida": "a3_attention.zip is a link that leaves the student's folder.",
+        "ida": "a2_attention.zip is a link that leaves the student's folder.",
     }
 
 
@@ -362,7 +362,7 @@ def test_some_cases_right_are_some_points_and_the_report_says_what_is_wrong(solu
     assert result["tasks"][0]["right"] == 3
     assert result["tasks"][0]["points"] == 2.25
     text = report(PLAN, result)
-    assert text.startswith(f"# Assignment 3, Attention: {result['total']:g} of 20 points\n\nOf ann, file student.py.\n")
+    assert text.startswith(f"# Assignment 2, Attention: {result['total']:g} of 20 points\n\nOf ann, file student.py.\n")
     assert "| softmax | 2.25 | 3 | 3 of 4 |" in text
     assert "softmax, scores in the thousands (float64 (" in text
     assert "It looks like this mistake, no maximum subtracted: exp of scores in the thousands is infinite" in text
@@ -398,7 +398,7 @@ def test_lost_imports_and_helpers_of_the_release_are_there_again(solution):
 
 
 def test_values_of_the_release_that_need_a_students_function_are_there_again():
-    one = plan(find_assignment("a4"), seed=SEED)
+    one = plan(find_assignment("a3"), seed=SEED)
     text = cut.release(messages(one.assignment), solved=True).student
     assert list(one.after) == ["ACTIVATIONS"]
     found = [grade_one(one, Submission("ann", one.assignment.name, "student.py", each.encode())) for each in (
@@ -512,7 +512,7 @@ def test_what_is_remembered_is_forgotten_when_anything_that_decides_on_points_ch
     package = Path(deit_ref.__file__).parent
     shutil.copytree(package, tmp_path / "deit_ref", ignore=shutil.ignore_patterns("pretrained", "__pycache__"))
     monkeypatch.setattr(grade, "files", tmp_path.joinpath)
-    parts = ("task", "cut", "assignments/a3_attention", "assignments/experiment", "grading/check", "grading/worker")
+    parts = ("task", "cut", "assignments/a2_attention", "assignments/experiment", "grading/check", "grading/worker")
     names = [*(f"course/{part}.py" for part in parts), "numpy_backend/attention.py", "weights.py"]
     seen = {grade._version.__wrapped__()}
     for name in names:
@@ -605,7 +605,7 @@ def test_of_several_assignments_those_count_that_somebody_handed_in(tmp_path, pl
     put(tmp_path, "bea.zip", packed({f"a/{place}": "x = 1"}))
     put(tmp_path, "cat.zip", b"no zip")
     (tmp_path / "dan").mkdir()
-    names = [NAME, "a1_resampling"]
+    names = [NAME, "a7_resampling"]
     wanted = {NAME} if NAME in place else {*names}
     found = {name: submission.handed_in(path, names) for name, path in students(tmp_path).items()}
     assert found == {"ann": wanted, "bea": set() if "zip" in place else wanted, "cat": set(), "dan": set()}
@@ -633,7 +633,7 @@ def test_names_and_messages_are_text_in_a_report(name, solution):
         task["messages"] = [name]
     kinds, text = shown(report(PLAN, result))
     assert kinds <= {"h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "pre", "code"}
-    assert text.split("\n").count("Assignment 3, Attention: 0 of 20 points") == 1
+    assert text.split("\n").count("Assignment 2, Attention: 0 of 20 points") == 1
     assert f"Of {' '.join(name.split())}, file {' '.join(name.split())}/student.py." in " ".join(text.split())
     assert text.count(" ".join(name.split("\n")[0].split())) >= 3
     if "\n" not in name:
@@ -686,7 +686,7 @@ def test_the_command_grades(tmp_path, solution, capsys):
     put(tmp_path, "class/ann/student.py", solution)
     (tmp_path / "class" / "bea").mkdir()
     out = tmp_path / "grades.csv"
-    words = ("grade", tmp_path / "class", "--out", out, "--seed", SEED, "--assignment", "a3", "--jobs", 2)
+    words = ("grade", tmp_path / "class", "--out", out, "--seed", SEED, "--assignment", "a2", "--jobs", 2)
     code, printed, said = run(capsys, *words)
     assert (code, said) == (0, "")
     assert (
@@ -698,7 +698,7 @@ def test_the_command_grades(tmp_path, solution, capsys):
 def test_without_isolation_it_refuses_or_says_so(tmp_path, solution, capsys, monkeypatch):
     put(tmp_path, "class/ann/student.py", solution)
     out = tmp_path / "grades.csv"
-    words = ("grade", tmp_path / "class", "--out", out, "--assignment", "a3")
+    words = ("grade", tmp_path / "class", "--out", out, "--assignment", "a2")
     monkeypatch.setattr(sys, "platform", "darwin")
     code, _, said = run(capsys, *words)
     assert code == 2
@@ -718,14 +718,14 @@ def test_what_every_submission_could_read_is_refused(tmp_path, capsys, monkeypat
     put(tmp_path, "lib/class/ann/student.py", "x = 1")
     put(tmp_path, "class/ann/student.py", "x = 1")
     for submissions, out in (("lib/class", "grades.csv"), ("class", "lib/grades.csv")):
-        code, _, said = run(capsys, "grade", tmp_path / submissions, "--out", tmp_path / out, "--assignment", "a3")
+        code, _, said = run(capsys, "grade", tmp_path / submissions, "--out", tmp_path / out, "--assignment", "a2")
         assert code == 2
         assert f"lies in {tmp_path / 'lib'}, which every submission may read: move it elsewhere." in said
-    code, _, said = run(capsys, "build", "--out", tmp_path / "lib" / "course", "--assignment", "a3")
+    code, _, said = run(capsys, "build", "--out", tmp_path / "lib" / "course", "--assignment", "a2")
     assert code == 2
     assert f"{tmp_path / 'lib' / 'course'} lies in {tmp_path / 'lib'}, which every submission may read" in said
     monkeypatch.setattr(inside, "folders", lambda: {str(Path(deit_ref.__file__).parents[1]): "/lib"})
-    code, _, said = run(capsys, "grade", tmp_path / "class", "--out", tmp_path / "grades.csv", "--assignment", "a3")
+    code, _, said = run(capsys, "grade", tmp_path / "class", "--out", tmp_path / "grades.csv", "--assignment", "a2")
     assert code == 2
     assert f"{Path(deit_ref.__file__).parent} lies in " in said
 
@@ -733,11 +733,11 @@ def test_what_every_submission_could_read_is_refused(tmp_path, capsys, monkeypat
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("grade", "nowhere", "--out", "x.csv", "--assignment", "a3"), "nowhere is no folder"),
-        (("grade", ".", "--out", "x.csv", "--assignment", "a9"), "There is no assignment 'a9': expected one of a1_res"),
+        (("grade", "nowhere", "--out", "x.csv", "--assignment", "a2"), "nowhere is no folder"),
+        (("grade", ".", "--out", "x.csv", "--assignment", "a9"), "There is no assignment 'a9': expected one of a1_pat"),
         (("grade", ".", "--out", "x.csv", "--seed", str(PUBLIC_SEED)), "is that of the tests that students see"),
-        (("build", "--out", "full", "--assignment", "a3"), "full is not an empty folder"),
-        (("build", "--out", "new", "--assignment", "a3", "--seed", str(PUBLIC_SEED)), "is that of the tests that stud"),
+        (("build", "--out", "full", "--assignment", "a2"), "full is not an empty folder"),
+        (("build", "--out", "new", "--assignment", "a2", "--seed", str(PUBLIC_SEED)), "is that of the tests that stud"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_said_in_one_line(words, problem, tmp_path, monkeypatch, capsys):
@@ -901,7 +901,7 @@ def test_the_students_notebook_runs_up_to_the_first_task(course, tmp_path):
     client = NotebookClient(
         made, kernel_name="python3", resources={"metadata": {"path": str(folder / "release" / NAME)}}
     )
-    with pytest.raises(CellExecutionError, match="assignment 3, task 1: softmax"):
+    with pytest.raises(CellExecutionError, match="assignment 2, task 1: softmax"):
         client.execute()
 
 
@@ -942,7 +942,7 @@ def test_what_is_remembered_belongs_to_one_submission_and_one_plan(monkeypatch):
     """A grade comes back only if all that it came from is the same: each part of it, changed alone, makes another."""
     one = Submission("ann", NAME, "student.py", b"x = 1")
     same = [grade._key(PLAN, one), grade._key(plan(ASSIGNMENT, seed=SEED, limits=PLAN.limits), one._replace())]
-    plans = {"seed": SEED + 1, "isolated": False, "limits": Limits(seconds=3.0), "assignment": find_assignment("a1")}
+    plans = {"seed": SEED + 1, "isolated": False, "limits": Limits(seconds=3.0), "assignment": find_assignment("a7")}
     parts = {"student": "bea", "place": "a.py", "content": b"x = 2", "problem": "none", "others": ("b.py",)}
     others = [grade._key(PLAN._replace(**{name: value}), one) for name, value in plans.items()]
     others += [grade._key(PLAN, one._replace(**{name: value})) for name, value in parts.items()]
@@ -954,10 +954,10 @@ def test_what_is_remembered_belongs_to_one_submission_and_one_plan(monkeypatch):
 
 def test_students_may_hand_in_different_assignments(tmp_path, solution, empty):
     """One table of what anybody handed in; who did not has 0 points, and what nobody handed in is not there."""
-    others = find_assignment("a5")
+    others = find_assignment("a6")
     put(tmp_path, f"class/ann/{NAME}/student.py", solution)
     put(tmp_path, f"class/bea/{others.name}/student.py", cut.release(messages(others), solved=True).student)
-    plans = [plan(each, seed=SEED) for each in (find_assignment("a1"), ASSIGNMENT, others)]
+    plans = [plan(each, seed=SEED) for each in (find_assignment("a7"), ASSIGNMENT, others)]
     count, results = grade_all(tmp_path / "class", tmp_path / "grades.csv", plans, jobs=2)
     done = list(results)
     write_table(done, tmp_path / "grades.csv")

@@ -24,7 +24,7 @@ EXAMPLES = """examples:
 
 _BUILD_EXAMPLES = """examples:
   deit-ref course build --out course/ --seed 2027
-  deit-ref course build --out third_week/ --assignment a3 --seed 2027
+  deit-ref course build --out third_week/ --assignment a2 --seed 2027
 
 OUT gets student/ to hand out, teacher/ with solutions, rubrics and notes, and nbgrader/ with notebooks to release.
 Choose a seed of your own and keep it: it draws the numbers of the hidden tests, and `grade` needs the same."""
@@ -32,10 +32,10 @@ Choose a seed of your own and keep it: it draws the numbers of the hidden tests,
 _GRADE_EXAMPLES = """examples:
   deit-ref course grade submissions/ --out grades.csv --seed 2027
   deit-ref course grade submissions/ --out third_week/grades.csv \\
-      --assignment a3 --jobs 8 --seed 2027
+      --assignment a2 --jobs 8 --seed 2027
 
-SUBMISSIONS holds a folder per student with a3_attention/student.py, a3_attention.py, a3_attention.ipynb or
-a3_attention/a3_attention.ipynb in it, or a zip of these instead. Reports for students are written beside the table, to
+SUBMISSIONS holds a folder per student with a2_attention/student.py, a2_attention.py, a2_attention.ipynb or
+a2_attention/a2_attention.ipynb in it, or a zip of these instead. Reports for students are written beside the table, to
 feedback/STUDENT/ASSIGNMENT.md, and the same for programs to details/; what has not changed is not run again.
 
 On Linux each submission is read and runs in processes of its own that see neither files nor network nor the solution,
@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for added in (build, grade):
         added.set_defaults(run=run)
         added.add_argument("--seed", type=natural, default=0, metavar="N", help="of the hidden tests (default: 0)")
-    build.add_argument("--assignment", metavar="A", help="only this one, such as a3 (default: all)")
-    grade.add_argument("--assignment", metavar="A", help="only this one, such as a3 (default: all that came in)")
+    build.add_argument("--assignment", metavar="A", help="only this one, such as a2 (default: all)")
+    grade.add_argument("--assignment", metavar="A", help="only this one, such as a2 (default: all that came in)")
     grade.add_argument("--jobs", type=count, metavar="N", help="submissions at a time (default: one per processor)")
     grade.add_argument("--no-isolation", action="store_true", help="run submissions with your own rights")
 

@@ -65,8 +65,8 @@ class Assignment:
     """What is handed out together.
 
     Attributes:
-        number: 1 to 6.
-        slug: of its files: "attention" stands for notebooks/assignments/a3_attention.py.
+        number: 1 to 7.
+        slug: of its files: "attention" stands for notebooks/assignments/a2_attention.py.
         title: for people.
         tasks: in the order in which they are solved.
     """
@@ -78,7 +78,7 @@ class Assignment:
 
     @property
     def name(self) -> str:
-        """Such as "a3_attention"."""
+        """Such as "a2_attention"."""
         return f"a{self.number}_{self.slug}"
 
     @property

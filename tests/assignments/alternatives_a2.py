@@ -1,200 +1,144 @@
-"""Right solutions of assignment 2 that are written in other ways than chapters 4 to 6."""
+"""Right solutions of assignment 2 that are written in other ways than chapter 7."""
 
-from collections.abc import Callable
-from itertools import product
+import math
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
+from scipy import special
 
-from deit_ref.numpy_backend import patches as patch_chapter
-from deit_ref.numpy_backend import positions as position_chapter
-from deit_ref.numpy_backend import tokens as token_chapter
-from deit_ref.weights import DeiTWeights, PatchEmbed
+from deit_ref.numpy_backend.attention import merge_heads, scaled_dot_product_attention, split_heads
+from deit_ref.weights import Attention
 
 Array = np.ndarray[Any, Any]
 
 
-def patchify_in_loops(pixel_values: Array, *, patch_shape: tuple[int, int]) -> Array:
-    height, width = patch_shape
+def softmax_row_by_row(x: Array) -> Array:
+    result = np.empty_like(x)
+    for row in np.ndindex(*x.shape[:-1]):
+        top = max(x[row])
+        powers = [math.exp(score - top) for score in x[row]]
+        result[row] = [power / sum(powers) for power in powers]
+    return result
+
+
+def softmax_by_logarithms(x: Array) -> Array:
+    return np.exp(x - special.logsumexp(x, axis=-1, keepdims=True))
+
+
+def split_heads_by_slices(qkv: Array, *, num_heads: int) -> tuple[Array, ...]:
+    dim = qkv.shape[2] // 3
+    head_dim = dim // num_heads
+    parts = []
+    for start in range(0, 3 * dim, dim):
+        heads = [qkv[:, :, start + h * head_dim : start + (h + 1) * head_dim] for h in range(num_heads)]
+        parts.append(np.stack(heads, axis=1))
+    return tuple(parts)
+
+
+def split_heads_by_einsum(qkv: Array, *, num_heads: int) -> list[Array]:
+    batch, tokens, _ = qkv.shape
+    return [
+        np.einsum("bthd->bhtd", part.reshape(batch, tokens, num_heads, -1)) for part in np.array_split(qkv, 3, axis=2)
+    ]
+
+
+def merge_heads_side_by_side(x: Array) -> Array:
+    return np.concatenate([x[:, head] for head in range(x.shape[1])], axis=-1)
+
+
+def merge_heads_one_by_one(x: Array) -> Array:
+    batch, heads, tokens, head_dim = x.shape
+    result = np.zeros((batch, tokens, heads * head_dim))
+    for b, h, t, d in np.ndindex(*x.shape):
+        result[b, t, h * head_dim + d] = x[b, h, t, d]
+    return result
+
+
+def attention_by_einsum(
+    q: Array, k: Array, v: Array, *, head_mask: Array | None = None, attention_mask: Array | None = None, **_: Any
+) -> Array:
+    """Divides the scores instead of the queries, adds the mask, and weighs the result instead of the shares."""
+    scores = np.einsum("bhqd,bhkd->bhqk", q, k) / np.sqrt(q.shape[-1])
+    if attention_mask is not None:
+        scores = scores + np.where(attention_mask, 0.0, -1e30)[:, None, None]
+    shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    result = np.einsum("bhqk,bhkd->bhqd", shares, v) / shares.sum(axis=-1)[..., None]
+    return result if head_mask is None else result * head_mask.reshape(1, -1, 1, 1)
+
+
+def attention_query_by_query(
+    q: Array, k: Array, v: Array, *, head_mask: Array | None = None, attention_mask: Array | None = None, **_: Any
+) -> Array:
+    """Leaves hidden tokens out instead of masking their scores; in float64."""
+    result = np.zeros(q.shape)
+    for b, h, t in np.ndindex(*q.shape[:3]):
+        seen = np.arange(k.shape[2]) if attention_mask is None else np.flatnonzero(attention_mask[b])
+        scores = [float(np.dot(q[b, h, t], k[b, h, key])) / math.sqrt(q.shape[3]) for key in seen]
+        shares = special.softmax(scores)
+        for share, key in zip(shares, seen, strict=True):
+            result[b, h, t] += share * v[b, h, key] * (1.0 if head_mask is None else head_mask[h])
+    return result
+
+
+def multi_head_all_at_once(
+    weights: Attention, x: Array, *, num_heads: int, head_mask: Array | None = None,
+    attention_mask: Array | None = None, **_: Any,
+) -> Array:  # fmt: skip
+    qkv = x @ weights.qkv.weight.T
+    if weights.qkv.bias is not None:
+        qkv += weights.qkv.bias
+    q, k, v = split_heads(qkv, num_heads=num_heads)
+    context = scaled_dot_product_attention(q, k, v, head_mask=head_mask, attention_mask=attention_mask)
+    return merge_heads(context) @ weights.proj.weight.T + weights.proj.bias
+
+
+def multi_head_as_a_sum_of_heads(
+    weights: Attention, x: Array, *, num_heads: int, head_mask: Array | None = None,
+    attention_mask: Array | None = None, **_: Any,
+) -> Array:  # fmt: skip
+    """Each head has its own rows of qkv and its own columns of proj; what they give is added up."""
+    dim = x.shape[2]
+    size = dim // num_heads
+    result = np.zeros_like(x) + weights.proj.bias
+    for head in range(num_heads):
+        parts = []
+        for start in (0, dim, 2 * dim):
+            rows = slice(start + head * size, start + (head + 1) * size)
+            bias = 0.0 if weights.qkv.bias is None else weights.qkv.bias[rows]
+            parts.append((np.einsum("btj,ij->bti", x, weights.qkv.weight[rows]) + bias)[:, None])
+        mask = None if head_mask is None else head_mask[head : head + 1]
+        context = scaled_dot_product_attention(*parts, head_mask=mask, attention_mask=attention_mask)
+        result += context[:, 0] @ weights.proj.weight[:, head * size : (head + 1) * size].T
+    return result
+
+
+def rollout_from_the_last_layer(attentions: Sequence[Array], *, residual: float = 0.5) -> Array:
+    identity = np.identity(attentions[0].shape[-1])
+    result = identity
+    for attention in reversed(attentions):
+        result = result @ (residual * identity + (1 - residual) * attention.mean(axis=1))
+    return result
+
+
+def rollout_image_by_image(attentions: Sequence[Array], *, residual: float = 0.5) -> Array:
     images = []
-    for image in pixel_values:
-        found = []
-        for top in range(0, image.shape[1], height):
-            for left in range(0, image.shape[2], width):
-                found.append(image[:, top : top + height, left : left + width].ravel())
-        images.append(found)
-    return np.array(images)
-
-
-def patchify_by_windows(pixel_values: Array, *, patch_shape: tuple[int, int]) -> Array:
-    height, width = patch_shape
-    windows = np.lib.stride_tricks.sliding_window_view(pixel_values, patch_shape, axis=(2, 3))
-    apart = windows[:, :, ::height, ::width]  # (batch, channels, rows, columns, height, width)
-    apart = np.einsum("bcrkhw->brkchw", apart)
-    return apart.reshape(len(apart), apart.shape[1] * apart.shape[2], -1)
-
-
-def unpatchify_in_loops(patches: Array, *, patch_shape: tuple[int, int], grid: tuple[int, int]) -> Array:
-    (height, width), (rows, columns) = patch_shape, grid
-    channels = patches.shape[2] // (height * width)
-    image = np.zeros((len(patches), channels, rows * height, columns * width))
-    for row, column in product(range(rows), range(columns)):
-        square = patches[:, row * columns + column].reshape(-1, channels, height, width)
-        image[:, :, row * height : (row + 1) * height, column * width : (column + 1) * width] = square
-    return image
-
-
-def unpatchify_by_blocks(patches: Array, *, patch_shape: tuple[int, int], grid: tuple[int, int]) -> Array:
-    images = []
-    for image in patches:
-        squares = [patch.reshape(-1, *patch_shape) for patch in image]
-        images.append(np.block([squares[i * grid[1] : (i + 1) * grid[1]] for i in range(grid[0])]))
+    for i in range(len(attentions[0])):
+        layers = []
+        for attention in attentions:
+            layer = (1 - residual) * np.add.reduce(attention[i]) / len(attention[i])
+            layer[np.diag_indices(len(layer))] += residual
+            layers.append(layer)
+        images.append(reduce(lambda below, layer: np.einsum("ij,jk->ik", layer, below), layers))
     return np.stack(images)
 
 
-def patch_embed_as_convolution(weights: PatchEmbed, pixel_values: Array, *, trace: object = None) -> Array:
-    kernel = weights.proj.weight
-    batch, channels, height, width = pixel_values.shape
-    rows, columns = height // kernel.shape[2], width // kernel.shape[3]
-    x = pixel_values.reshape(batch, channels, rows, kernel.shape[2], columns, kernel.shape[3])
-    z = np.einsum("bcrhkw,dchw->brkd", x, kernel, optimize=True)
-    return z.reshape(batch, rows * columns, -1) + weights.proj.bias
-
-
-def patch_embed_one_by_one(weights: PatchEmbed, pixel_values: Array, *, trace: object = None) -> Array:
-    kernel = weights.proj.weight
-    patches = patch_chapter.patchify(pixel_values, patch_shape=kernel.shape[2:])
-    tokens = np.empty((*patches.shape[:2], len(kernel)))
-    for i, p, d in np.ndindex(*tokens.shape):
-        tokens[i, p, d] = sum(patches[i, p] * kernel[d].ravel()) + weights.proj.bias[d]
-    return tokens
-
-
-def _keys(d: float, a: float = -0.75) -> float:
-    d = abs(d)
-    if d <= 1:
-        return (a + 2) * d**3 - (a + 3) * d**2 + 1
-    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0.0
-
-
-def bicubic_weights_in_loops(size: int, new_size: int, dtype: Any) -> Array:
-    weights = [[0.0] * size for _ in range(new_size)]
-    for i in range(new_size):
-        place = (i + 0.5) * size / new_size - 0.5
-        for k in range(int(place // 1) - 1, int(place // 1) + 3):
-            weights[i][min(max(k, 0), size - 1)] += _keys(place - k)
-    return np.array(weights, dtype)
-
-
-def bicubic_weights_on_a_longer_line(size: int, new_size: int, dtype: Any) -> Array:
-    """The line is longer by three values at each end, which are added to the ends afterwards; in float64."""
-    places = (2 * np.arange(new_size) + 1) * (size / (2 * new_size)) - 0.5
-    long = np.vectorize(_keys)(places[:, None] - np.arange(-3, size + 3))
-    weights = long[:, 3:-3].copy()
-    weights[:, 0] += long[:, :3].sum(axis=1)
-    weights[:, -1] += long[:, -3:].sum(axis=1)
-    return weights.astype(dtype)
-
-
-def interpolate_by_einsum(
-    pos_embed: Array, *, num_prefix_tokens: int, source_grid: tuple[int, int], target_grid: tuple[int, int]
-) -> Array:
-    down, across = (
-        position_chapter._bicubic_weights(old, new, np.float64)
-        for old, new in zip(source_grid, target_grid, strict=True)
-    )
-    plane = pos_embed[0, num_prefix_tokens:].reshape(*source_grid, -1)
-    plane = np.einsum("ij,kl,jld->ikd", down, across, plane)
-    return np.vstack([pos_embed[0, :num_prefix_tokens], plane.reshape(-1, plane.shape[2])])[None]
-
-
-def interpolate_by_one_matrix(
-    pos_embed: Array, *, num_prefix_tokens: int, source_grid: tuple[int, int], target_grid: tuple[int, int]
-) -> Array:
-    rows = position_chapter._bicubic_weights(source_grid[0], target_grid[0], pos_embed.dtype)
-    columns = position_chapter._bicubic_weights(source_grid[1], target_grid[1], pos_embed.dtype)
-    both = np.kron(rows, columns)  # (new patches, patches)
-    features = [
-        np.r_[feature[:num_prefix_tokens], both @ feature[num_prefix_tokens:]] for feature in pos_embed[0].T.copy()
-    ]
-    return np.array(features).T[None]
-
-
-def prepend_by_repeat(cls_token: Array, dist_token: Array | None, x: Array) -> Array:
-    prefix = [np.repeat(token, len(x), axis=0) for token in (cls_token, dist_token) if token is not None]
-    return np.concatenate([*prefix, x], axis=1)
-
-
-def prepend_image_by_image(cls_token: Array, dist_token: Array | None, x: Array) -> Array:
-    images = []
-    for image in x:
-        rows = [cls_token[0], image] if dist_token is None else [cls_token[0], dist_token[0], image]
-        images.append(np.vstack(rows))
-    return np.array(images)
-
-
-def add_in_place(pos_embed: Array, x: Array, *, trace: object = None) -> Array:
-    result = x.copy()
-    for image in result:
-        image += pos_embed[0]
-    return result
-
-
-def add_one_by_one(pos_embed: Array, x: Array, *, trace: object = None) -> Array:
-    return np.array([[[a + b for a, b in zip(*pair, strict=True)] for pair in zip(image, pos_embed[0], strict=True)]
-                     for image in x])  # fmt: skip
-
-
-def embed_in_a_prepared_array(
-    weights: DeiTWeights, pixel_values: Array, *, bool_masked_pos: Array | None = None,
-    interpolate_pos_encoding: bool = False, generator: object = None, trace: object = None,
-) -> Array:  # fmt: skip
-    """Starts from the positions and adds the tokens to them."""
-    patches = patch_chapter.patch_embed(weights.patch_embed, pixel_values)
-    if bool_masked_pos is not None:
-        patches = np.where(bool_masked_pos[..., None], weights.mask_token, patches)
-    places = weights.pos_embed
-    prefix = weights.config.num_prefix_tokens
-    if interpolate_pos_encoding:
-        grid = tuple(n // p for n, p in zip(pixel_values.shape[2:], weights.config.patch_shape, strict=True))
-        places = position_chapter.interpolate_pos_embed(
-            places, num_prefix_tokens=prefix, source_grid=weights.config.grid, target_grid=grid
-        )
-    result = np.tile(places, (len(patches), 1, 1))
-    result[:, :1] += weights.cls_token
-    if weights.dist_token is not None:
-        result[:, 1:2] += weights.dist_token
-    result[:, prefix:] += patches
-    return result
-
-
-def embed_with_positions_apart(
-    weights: DeiTWeights, pixel_values: Array, *, bool_masked_pos: Array | None = None,
-    interpolate_pos_encoding: bool = False, generator: object = None, trace: object = None,
-) -> Array:  # fmt: skip
-    """Adds the positions of patches and of prefix tokens before both are joined."""
-    config = weights.config
-    height, width = config.patch_shape
-    grid = (pixel_values.shape[2] // height, pixel_values.shape[3] // width)
-    places = position_chapter.interpolate_pos_embed(
-        weights.pos_embed, num_prefix_tokens=config.num_prefix_tokens, source_grid=config.grid, target_grid=grid
-    )
-    x = patch_chapter.patch_embed(weights.patch_embed, pixel_values)
-    if bool_masked_pos is not None:
-        x[bool_masked_pos] = weights.mask_token[0, 0]
-    x = x + places[:, config.num_prefix_tokens :]
-    cls_token = weights.cls_token + places[:, :1]
-    dist_token = None if weights.dist_token is None else weights.dist_token + places[:, 1:2]
-    return token_chapter.prepend_tokens(cls_token, dist_token, x)
-
-
 ALTERNATIVES: dict[str, tuple[Callable[..., Any], ...]] = {
-    "patches.patchify": (patchify_in_loops, patchify_by_windows),
-    "patches.unpatchify": (unpatchify_in_loops, unpatchify_by_blocks),
-    "patches.patch_embed": (patch_embed_as_convolution, patch_embed_one_by_one),
-    "positions._bicubic_weights": (bicubic_weights_in_loops, bicubic_weights_on_a_longer_line),
-    "positions.interpolate_pos_embed": (interpolate_by_einsum, interpolate_by_one_matrix),
-    "tokens.prepend_tokens": (prepend_by_repeat, prepend_image_by_image),
-    "positions.add_pos_embed": (add_in_place, add_one_by_one),
-    "tokens.embed": (embed_in_a_prepared_array, embed_with_positions_apart),
+    "layers.softmax": (softmax_row_by_row, softmax_by_logarithms),
+    "attention.split_heads": (split_heads_by_slices, split_heads_by_einsum),
+    "attention.merge_heads": (merge_heads_side_by_side, merge_heads_one_by_one),
+    "attention.scaled_dot_product_attention": (attention_by_einsum, attention_query_by_query),
+    "attention.multi_head_attention": (multi_head_all_at_once, multi_head_as_a_sum_of_heads),
+    "attention.attention_rollout": (rollout_from_the_last_layer, rollout_image_by_image),
 }

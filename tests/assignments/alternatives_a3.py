@@ -1,144 +1,177 @@
-"""Right solutions of assignment 3 that are written in other ways than chapter 7."""
+"""Right solutions of assignment 3 that are written in other ways than the chapters."""
 
 import math
-from collections.abc import Callable, Sequence
-from functools import reduce
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
-from deit_ref.numpy_backend.attention import merge_heads, scaled_dot_product_attention, split_heads
-from deit_ref.weights import Attention
+from deit_ref.config import DeiTConfig
+from deit_ref.numpy_backend.attention import multi_head_attention
+from deit_ref.numpy_backend.encoder import encoder, encoder_block, mlp
+from deit_ref.numpy_backend.layers import activate, layer_norm, linear
+from deit_ref.numpy_backend.model import encode
+from deit_ref.numpy_backend.tokens import embed
+from deit_ref.outputs import TeacherOutput
+from deit_ref.weights import Block, DeiTWeights, LayerNorm, Linear, Mlp
 
 Array = np.ndarray[Any, Any]
 
 
-def softmax_row_by_row(x: Array) -> Array:
-    result = np.empty_like(x)
-    for row in np.ndindex(*x.shape[:-1]):
-        top = max(x[row])
-        powers = [math.exp(score - top) for score in x[row]]
-        result[row] = [power / sum(powers) for power in powers]
+def layer_norm_token_by_token(weights: LayerNorm, x: Array, *, eps: float) -> Array:
+    result = np.zeros(x.shape)
+    for token in np.ndindex(*x.shape[:-1]):
+        features = [float(feature) for feature in x[token]]
+        mean = math.fsum(features) / len(features)
+        variance = math.fsum((feature - mean) ** 2 for feature in features) / len(features)
+        for i, feature in enumerate(features):
+            scaled = (feature - mean) / math.sqrt(variance + eps)
+            result[(*token, i)] = scaled * weights.weight[i] + weights.bias[i]
     return result
 
 
-def softmax_by_logarithms(x: Array) -> Array:
-    return np.exp(x - special.logsumexp(x, axis=-1, keepdims=True))
+def layer_norm_by_var(weights: LayerNorm, x: Array, *, eps: float) -> Array:
+    """Folds the division into the weight; NumPy's variance."""
+    scale = weights.weight * (x.var(axis=-1, keepdims=True) + eps) ** -0.5
+    return (x - np.average(x, axis=-1)[..., None]) * scale + weights.bias
 
 
-def split_heads_by_slices(qkv: Array, *, num_heads: int) -> tuple[Array, ...]:
-    dim = qkv.shape[2] // 3
-    head_dim = dim // num_heads
-    parts = []
-    for start in range(0, 3 * dim, dim):
-        heads = [qkv[:, :, start + h * head_dim : start + (h + 1) * head_dim] for h in range(num_heads)]
-        parts.append(np.stack(heads, axis=1))
-    return tuple(parts)
+def gelu_by_the_normal_distribution(x: Array) -> Array:
+    return x * stats.norm.cdf(x)
 
 
-def split_heads_by_einsum(qkv: Array, *, num_heads: int) -> list[Array]:
-    batch, tokens, _ = qkv.shape
-    return [
-        np.einsum("bthd->bhtd", part.reshape(batch, tokens, num_heads, -1)) for part in np.array_split(qkv, 3, axis=2)
-    ]
+def gelu_one_by_one(x: Array) -> Array:
+    """In float64, through erfc."""
+    values = [float(v) * 0.5 * math.erfc(-float(v) / 2**0.5) for v in x.ravel()]
+    return np.array(values).reshape(x.shape)
 
 
-def merge_heads_side_by_side(x: Array) -> Array:
-    return np.concatenate([x[:, head] for head in range(x.shape[1])], axis=-1)
+def gelu_in_the_dtype_that_came(x: Array) -> Array:
+    half, root = x.dtype.type(0.5), x.dtype.type(2**0.5)
+    return half * x * (1 + special.erf(x / root))
 
 
-def merge_heads_one_by_one(x: Array) -> Array:
-    batch, heads, tokens, head_dim = x.shape
-    result = np.zeros((batch, tokens, heads * head_dim))
-    for b, h, t, d in np.ndindex(*x.shape):
-        result[b, t, h * head_dim + d] = x[b, h, t, d]
+def mlp_in_one_line(weights: Mlp, x: Array, *, activation: str, trace: Any = None) -> Array:
+    return linear(weights.fc2, activate(linear(weights.fc1, x), name=activation))
+
+
+def mlp_by_einsum(weights: Mlp, x: Array, *, activation: str, trace: Any = None) -> Array:
+    """Token by token."""
+    result = np.zeros((*x.shape[:2], len(weights.fc2.weight)))
+    for b, t in np.ndindex(*x.shape[:2]):
+        hidden = np.einsum("wd,d->w", weights.fc1.weight, x[b, t])
+        if weights.fc1.bias is not None:
+            hidden = hidden + weights.fc1.bias
+        result[b, t] = weights.fc2.weight @ activate(hidden, name=activation) + weights.fc2.bias
     return result
 
 
-def attention_by_einsum(
-    q: Array, k: Array, v: Array, *, head_mask: Array | None = None, attention_mask: Array | None = None, **_: Any
+def encoder_block_without_training(
+    weights: Block,
+    x: Array,
+    *,
+    config: DeiTConfig,
+    head_mask: Array | None = None,
+    attention_mask: Array | None = None,
+    **_: Any,
 ) -> Array:
-    """Divides the scores instead of the queries, adds the mask, and weighs the result instead of the shares."""
-    scores = np.einsum("bhqd,bhkd->bhqk", q, k) / np.sqrt(q.shape[-1])
-    if attention_mask is not None:
-        scores = scores + np.where(attention_mask, 0.0, -1e30)[:, None, None]
-    shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    result = np.einsum("bhqk,bhkd->bhqd", shares, v) / shares.sum(axis=-1)[..., None]
-    return result if head_mask is None else result * head_mask.reshape(1, -1, 1, 1)
+    """No dropout, no trace."""
+    masks = {"head_mask": head_mask, "attention_mask": attention_mask}
+    normed = layer_norm(weights.norm1, x, eps=config.layer_norm_eps)
+    x = x + multi_head_attention(weights.attn, normed, num_heads=config.num_attention_heads, **masks)
+    return x + mlp(weights.mlp, layer_norm(weights.norm2, x, eps=config.layer_norm_eps), activation=config.hidden_act)
 
 
-def attention_query_by_query(
-    q: Array, k: Array, v: Array, *, head_mask: Array | None = None, attention_mask: Array | None = None, **_: Any
+def encoder_block_image_by_image(
+    weights: Block, x: Array, *, config: DeiTConfig, attention_mask: Array | None = None, **options: Any
 ) -> Array:
-    """Leaves hidden tokens out instead of masking their scores; in float64."""
-    result = np.zeros(q.shape)
-    for b, h, t in np.ndindex(*q.shape[:3]):
-        seen = np.arange(k.shape[2]) if attention_mask is None else np.flatnonzero(attention_mask[b])
-        scores = [float(np.dot(q[b, h, t], k[b, h, key])) / math.sqrt(q.shape[3]) for key in seen]
-        shares = special.softmax(scores)
-        for share, key in zip(shares, seen, strict=True):
-            result[b, h, t] += share * v[b, h, key] * (1.0 if head_mask is None else head_mask[h])
-    return result
+    """Both branches first, the sum of all three at the end."""
+    results = []
+    for b in range(len(x)):
+        z = x[b : b + 1]
+        mask = None if attention_mask is None else attention_mask[b : b + 1]
+        first = multi_head_attention(
+            weights.attn,
+            layer_norm_token_by_token(weights.norm1, z, eps=config.layer_norm_eps),
+            num_heads=config.num_attention_heads,
+            head_mask=options.get("head_mask"),
+            attention_mask=mask,
+        )
+        normed = layer_norm_token_by_token(weights.norm2, z + first, eps=config.layer_norm_eps)
+        second = mlp_by_einsum(weights.mlp, normed, activation=config.hidden_act)
+        results.append((z + first + second)[0])
+    return np.array(results)
 
 
-def multi_head_all_at_once(
-    weights: Attention, x: Array, *, num_heads: int, head_mask: Array | None = None,
-    attention_mask: Array | None = None, **_: Any,
-) -> Array:  # fmt: skip
-    qkv = x @ weights.qkv.weight.T
-    if weights.qkv.bias is not None:
-        qkv += weights.qkv.bias
-    q, k, v = split_heads(qkv, num_heads=num_heads)
-    context = scaled_dot_product_attention(q, k, v, head_mask=head_mask, attention_mask=attention_mask)
-    return merge_heads(context) @ weights.proj.weight.T + weights.proj.bias
+def encoder_without_training(
+    weights: DeiTWeights, x: Array, *, head_mask: Array | None = None, attention_mask: Array | None = None, **_: Any
+) -> Array:
+    rows = [None] * len(weights.blocks) if head_mask is None else head_mask
+    for block, row in zip(weights.blocks, rows, strict=True):
+        x = encoder_block(block, x, config=weights.config, head_mask=row, attention_mask=attention_mask)
+    return layer_norm(weights.norm, x, eps=weights.config.layer_norm_eps)
 
 
-def multi_head_as_a_sum_of_heads(
-    weights: Attention, x: Array, *, num_heads: int, head_mask: Array | None = None,
-    attention_mask: Array | None = None, **_: Any,
-) -> Array:  # fmt: skip
-    """Each head has its own rows of qkv and its own columns of proj; what they give is added up."""
-    dim = x.shape[2]
-    size = dim // num_heads
-    result = np.zeros_like(x) + weights.proj.bias
-    for head in range(num_heads):
-        parts = []
-        for start in (0, dim, 2 * dim):
-            rows = slice(start + head * size, start + (head + 1) * size)
-            bias = 0.0 if weights.qkv.bias is None else weights.qkv.bias[rows]
-            parts.append((np.einsum("btj,ij->bti", x, weights.qkv.weight[rows]) + bias)[:, None])
-        mask = None if head_mask is None else head_mask[head : head + 1]
-        context = scaled_dot_product_attention(*parts, head_mask=mask, attention_mask=attention_mask)
-        result += context[:, 0] @ weights.proj.weight[:, head * size : (head + 1) * size].T
-    return result
+def encoder_by_recursion(weights: DeiTWeights, x: Array, **options: Any) -> Array:
+    def after(count: int) -> Array:
+        if count == 0:
+            return x.astype(np.float64)
+        row = options.get("head_mask")
+        return encoder_block(
+            weights.blocks[count - 1],
+            after(count - 1),
+            config=weights.config,
+            head_mask=None if row is None else row[count - 1],
+            attention_mask=options.get("attention_mask"),
+        )
+
+    return layer_norm_by_var(weights.norm, after(len(weights.blocks)), eps=weights.config.layer_norm_eps)
 
 
-def rollout_from_the_last_layer(attentions: Sequence[Array], *, residual: float = 0.5) -> Array:
-    identity = np.identity(attentions[0].shape[-1])
-    result = identity
-    for attention in reversed(attentions):
-        result = result @ (residual * identity + (1 - residual) * attention.mean(axis=1))
-    return result
+def classify_with_teacher_by_hand(
+    head: Linear | None, head_dist: Linear | None, cls_token: Array, dist_token: Array
+) -> tuple[Array, Array, Array]:
+    one = cls_token if head is None else cls_token @ head.weight.T + head.bias
+    two = dist_token if head_dist is None else dist_token @ head_dist.weight.T + head_dist.bias
+    return 0.5 * one + 0.5 * two, one, two
 
 
-def rollout_image_by_image(attentions: Sequence[Array], *, residual: float = 0.5) -> Array:
-    images = []
-    for i in range(len(attentions[0])):
-        layers = []
-        for attention in attentions:
-            layer = (1 - residual) * np.add.reduce(attention[i]) / len(attention[i])
-            layer[np.diag_indices(len(layer))] += residual
-            layers.append(layer)
-        images.append(reduce(lambda below, layer: np.einsum("ij,jk->ik", layer, below), layers))
-    return np.stack(images)
+def classify_with_teacher_as_a_list(
+    head: Linear | None, head_dist: Linear | None, cls_token: Array, dist_token: Array
+) -> list[Array]:
+    def logits(weights: Linear | None, token: Array) -> Array:
+        return token if weights is None else np.einsum("bd,kd->bk", token, weights.weight) + weights.bias
+
+    both = np.stack([logits(head, cls_token), logits(head_dist, dist_token)])
+    return [both.mean(axis=0), *both]
+
+
+def classification_with_teacher_by_names(weights: DeiTWeights, pixel_values: Array, **options: Any) -> TeacherOutput:
+    x = encode(weights, pixel_values, **options).x
+    one, two = x[:, 0] @ weights.head.weight.T, x[:, 1] @ weights.head_dist.weight.T
+    one, two = one + weights.head.bias, two + weights.head_dist.bias
+    return TeacherOutput(distillation_logits=two, cls_logits=one, logits=(one + two) / 2)
+
+
+def classification_with_teacher_without_encode(
+    weights: DeiTWeights, pixel_values: Array, *, interpolate_pos_encoding: bool = False, head_mask: Array | None = None
+) -> TeacherOutput:
+    x = embed(weights, pixel_values, interpolate_pos_encoding=interpolate_pos_encoding)
+    x = encoder(weights, x, head_mask=head_mask)
+    logits = classify_with_teacher_by_hand(weights.head, weights.head_dist, *x[:, :2].swapaxes(0, 1))
+    return TeacherOutput(*logits, class_names=weights.class_names)
 
 
 ALTERNATIVES: dict[str, tuple[Callable[..., Any], ...]] = {
-    "layers.softmax": (softmax_row_by_row, softmax_by_logarithms),
-    "attention.split_heads": (split_heads_by_slices, split_heads_by_einsum),
-    "attention.merge_heads": (merge_heads_side_by_side, merge_heads_one_by_one),
-    "attention.scaled_dot_product_attention": (attention_by_einsum, attention_query_by_query),
-    "attention.multi_head_attention": (multi_head_all_at_once, multi_head_as_a_sum_of_heads),
-    "attention.attention_rollout": (rollout_from_the_last_layer, rollout_image_by_image),
+    "layers.layer_norm": (layer_norm_token_by_token, layer_norm_by_var),
+    "layers.gelu": (gelu_by_the_normal_distribution, gelu_one_by_one, gelu_in_the_dtype_that_came),
+    "encoder.mlp": (mlp_in_one_line, mlp_by_einsum),
+    "encoder.encoder_block": (encoder_block_without_training, encoder_block_image_by_image),
+    "encoder.encoder": (encoder_without_training, encoder_by_recursion),
+    "heads.classify_with_teacher": (classify_with_teacher_by_hand, classify_with_teacher_as_a_list),
+    "model.classification_with_teacher": (
+        classification_with_teacher_by_names,
+        classification_with_teacher_without_encode,
+    ),
 }

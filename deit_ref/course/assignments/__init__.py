@@ -1,17 +1,17 @@
 """The six assignments: for each its tasks, the inputs they are tested on, and the mistakes they are known for."""
 
-from deit_ref.course.assignments import a1_resampling, a2_patches, a3_attention, a4_model, a5_masking, a6_distillation
+from deit_ref.course.assignments import a1_patches, a2_attention, a3_model, a5_distillation, a6_masking, a7_resampling
 from deit_ref.course.task import Assignment, Task
 
 
 def assignments() -> tuple[Assignment, ...]:
     """All six, in order."""
-    files = a1_resampling, a2_patches, a3_attention, a4_model, a5_masking, a6_distillation
+    files = a1_patches, a2_attention, a3_model, a5_distillation, a6_masking, a7_resampling
     return tuple(file.ASSIGNMENT for file in files)
 
 
 def find_assignment(name: str) -> Assignment:
-    """By number ("3", "a3") or name ("attention", "a3_attention")."""
+    """By number ("2", "a2") or name ("attention", "a2_attention")."""
     for one in assignments():
         if name in (str(one.number), f"a{one.number}", one.slug, one.name):
             return one
@@ -20,7 +20,7 @@ def find_assignment(name: str) -> Assignment:
 
 
 def find_task(name: str) -> Task:
-    """By assignment and function, such as "a3_attention.split_heads"."""
+    """By assignment and function, such as "a2_attention.split_heads"."""
     assignment, _, function = name.partition(".")
     tasks = {task.name: task for task in find_assignment(assignment).tasks}
     if function not in tasks:

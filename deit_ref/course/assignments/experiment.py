@@ -1,4 +1,4 @@
-"""The experiment of assignment 6: training the two heads, and nothing else, on what a student and its teacher see.
+"""The experiment of assignment 5: training the two heads, and nothing else, on what a student and its teacher see.
 
 The encoder is finished; its class tokens and distillation tokens are arrays that are given, and so are the teacher's
 logits. What is left of training is short enough to be written out, in NumPy: two linear maps, their gradients, and

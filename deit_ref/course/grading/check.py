@@ -73,7 +73,7 @@ def assert_task(name: str, function: Any, *, seed: int = PUBLIC_SEED) -> None:
     """Test one's own function, in a notebook: says what is wrong with it, or nothing.
 
     Args:
-        name: of the task, such as "a3_attention.split_heads".
+        name: of the task, such as "a2_attention.split_heads".
         function: to be tested. It is called in this very process: run only what you trust.
         seed: of the inputs.
 

@@ -81,7 +81,7 @@ def grade_all(
     if not plans:
         raise ValueError(
             f"None of the {len(class_)} students in {folder} handed in an assignment: expected "
-            f"{folder}/{next(iter(class_))}/a3_attention/student.py, a3_attention.ipynb or the like."
+            f"{folder}/{next(iter(class_))}/a2_attention/student.py, a2_attention.ipynb or the like."
         )
     work = [(each, *who) for each in plans for who in class_.items()]
     return len(work), _in_parallel(work, out.parent, jobs)

@@ -80,7 +80,7 @@ def read(student: str, path: Path, assignment: str, *, isolated: bool = True) ->
     Args:
         student: the name.
         path: of the student's folder or zip.
-        assignment: such as "a3_attention".
+        assignment: such as "a2_attention".
         isolated: whether a zip is opened in a prison; see `sandbox.run`.
     """
     found = Submission(student, assignment)

@@ -28,8 +28,8 @@ def together(
     Args:
         namespace: `globals()` of the notebook of this assignment. What is given in it is replaced, too.
         number: of this assignment.
-        folder: where the earlier assignments stand, such as `a3_attention/a3_attention.ipynb` or
-            `a3_attention/student.py`.
+        folder: where the earlier assignments stand, such as `a2_attention/a2_attention.ipynb` or
+            `a2_attention/student.py`.
 
     Returns:
         The student's functions by name, and the names of those that were not found or are not solved: these stay the

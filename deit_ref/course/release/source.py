@@ -1,7 +1,7 @@
 """Reads an assignment's source: a percent script of text, questions and experiments around the tasks.
 
     # %% [markdown]
-    # # Assignment 3: attention
+    # # Assignment 2: attention
     # %% task="attention.split_heads"
     # Its stub, or its solution, is put here.
     # %% [markdown] question="scale" points=2

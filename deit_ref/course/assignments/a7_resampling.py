@@ -1,4 +1,4 @@
-"""Assignment 1: resampling. Inputs and known mistakes; the solution is chapter 2."""
+"""Assignment 7: resampling. Inputs and known mistakes; the solution is chapter 2."""
 
 from collections.abc import Iterator
 
@@ -102,7 +102,7 @@ def _resize(rng: np.random.Generator) -> Iterator[Case]:
 
 
 ASSIGNMENT = Assignment(
-    number=1,
+    number=7,
     slug="resampling",
     title="Resampling",
     tasks=(

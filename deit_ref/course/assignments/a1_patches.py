@@ -1,4 +1,4 @@
-"""Assignment 2: patches, positions and tokens. Inputs and known mistakes; the solution is chapters 4 to 6."""
+"""Assignment 1: patches, positions and tokens. Inputs and known mistakes; the solution is chapters 4 to 6."""
 
 from collections.abc import Iterator
 
@@ -103,7 +103,7 @@ def _embed(rng: np.random.Generator) -> Iterator[Case]:
 
 
 ASSIGNMENT = Assignment(
-    number=2,
+    number=1,
     slug="patches",
     title="Patches, positions and tokens",
     tasks=(
@@ -239,7 +239,7 @@ ASSIGNMENT = Assignment(
                     "a = -0.5",
                     "a = real(-0.75)",
                     "a = real(-0.5)",
-                    "torch's interpolate, with which DeiT was made, has a = -0.75. Pillow's cubic of assignment 1 has "
+                    "torch's interpolate, with which DeiT was made, has a = -0.75. Pillow's cubic of assignment 7 has "
                     "-0.5.",
                 ),
                 Mistake(

@@ -1,4 +1,4 @@
-"""Assignment 6: distillation. Inputs and known mistakes; the solution is chapter 11 and the course's experiment."""
+"""Assignment 5: distillation. Inputs and known mistakes; the solution is chapter 11 and the course's experiment."""
 
 from collections.abc import Iterator
 
@@ -108,7 +108,7 @@ _SWAPPED = "cls_logits, distillation_logits = distillation_logits, cls_logits\n 
 _CLS_PART = "(1 - alpha) * (softmax(cls_logits) - one_hot(labels, classes)) / batch"
 
 ASSIGNMENT = Assignment(
-    number=6,
+    number=5,
     slug="distillation",
     title="Distillation",
     tasks=(

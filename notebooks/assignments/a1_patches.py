@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Assignment 2: patches, positions and tokens
+# # Assignment 1: patches, positions and tokens
 #
 # 20 points for functions, 4 for the question at the end. Time: 2 to 3 hours.
 #
@@ -124,7 +124,7 @@
 #
 # $$w(d) = (a+2) d^3 - (a+3) d^2 + 1 \; (d \le 1), \qquad a (d^3 - 5 d^2 + 8 d - 4) \; (1 < d < 2)$$
 #
-# Three things differ from assignment 1, because DeiT was made with torch's `interpolate`: $a$ is not $-\frac12$;
+# Three things differ from assignment 7, because DeiT was made with torch's `interpolate`: $a$ is not $-\frac12$;
 # nothing is stretched when the grid shrinks; and beyond the border the last value is repeated, so its weight grows. The
 # matrix has the dtype that is asked for.
 #
@@ -267,7 +267,7 @@ shuffled = patches[:, np.random.default_rng(0).permutation(18 * 28)]
 mosaic = unpatchify(shuffled, patch_shape=(16, 16), grid=(18, 28))[0].transpose(1, 2, 0)
 Image.fromarray((mosaic * 255 + 0.5).astype(np.uint8))
 
-# %% [markdown] question="a2" points=4
+# %% [markdown] question="a1" points=4
 # ## Question: what does the model know of places? (4 points)
 #
 # Two models are the same but for one thing: the first was trained with $E_\text{pos}$, the second without any
@@ -282,7 +282,7 @@ Image.fromarray((mosaic * 255 + 0.5).astype(np.uint8))
 #
 # Answer in 8 to 12 sentences.
 
-# %% [markdown] rubric="a2"
+# %% [markdown] rubric="a1"
 # ## Rubric (4 points)
 #
 # - **1 point**: without positions the class token's result does not change: softmax weighs a set, sums do not depend on

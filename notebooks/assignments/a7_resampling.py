@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Assignment 1: resampling
+# # Assignment 7: resampling
 #
 # 20 points for functions, 4 for the question at the end. Time: 2 to 3 hours.
 #
@@ -219,7 +219,7 @@ with Image.open(bundled_photo("chelsea")) as file:
 print(f"{(small != expected).sum()} of {small.size} bytes differ from Pillow's")
 Image.fromarray(small)
 
-# %% [markdown] question="a1" points=4
+# %% [markdown] question="a7" points=4
 # ## Question: where do the differences come from? (4 points)
 #
 # A friend computes both passes in float64 and rounds once, at the end. "This is more exact," they say, "so the bytes
@@ -232,7 +232,7 @@ Image.fromarray(small)
 #
 # Answer in 8 to 12 sentences. Trying it counts as an argument.
 
-# %% [markdown] rubric="a1"
+# %% [markdown] rubric="a7"
 # ## Rubric (4 points)
 #
 # - **1 point**: two sources of difference are named: rounding of the first pass (up to half a unit per pixel,

@@ -1,4 +1,4 @@
-"""Assignment 3: attention. Inputs and known mistakes; the solution is chapter 7, and softmax of chapter 1."""
+"""Assignment 2: attention. Inputs and known mistakes; the solution is chapter 7, and softmax of chapter 1."""
 
 from collections.abc import Iterator
 
@@ -66,7 +66,7 @@ def _rollout(rng: np.random.Generator) -> Iterator[Case]:
 
 
 ASSIGNMENT = Assignment(
-    number=3,
+    number=2,
     slug="attention",
     title="Attention",
     tasks=(

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Assignment 6: distillation
+# # Assignment 5: distillation
 #
 # 20 points for functions, 4 for the question at the end. Time: 2 to 3 hours.
 #
@@ -249,7 +249,7 @@ for way, options in ways.items():
     shown = [f"{share:.1%}" for share in accuracies(testing, trained)]
     print(f"{way}: class token {shown[0]}, distillation token {shown[1]}, both {shown[2]}")
 
-# %% [markdown] question="a6" points=4
+# %% [markdown] question="a5" points=4
 # ## Question: why does it help? (4 points)
 #
 # 1. A teacher is right on 95 % of the photos. Hard distillation throws away how sure it was. What can a student still
@@ -263,7 +263,7 @@ for way, options in ways.items():
 #
 # Answer in 8 to 12 sentences.
 
-# %% [markdown] rubric="a6"
+# %% [markdown] rubric="a5"
 # ## Rubric (4 points)
 #
 # - **1 point**: the teacher judges the photo as it was augmented: a crop that shows only grass is still labelled

@@ -1,4 +1,4 @@
-"""Assignment 4: the whole model. Inputs and known mistakes; the solution is chapters 8, 9 and 12, and parts of 1."""
+"""Assignment 3: the whole model. Inputs and known mistakes; the solution is chapters 8, 9 and 12, and parts of 1."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -120,7 +120,7 @@ _FIRST = "x = x + drop_path(branch, probability=drop_path_probability, generator
 _NORM_2 = 'record(trace, "norm2", layer_norm(weights.norm2, x, eps=config.layer_norm_eps))'
 
 ASSIGNMENT = Assignment(
-    number=4,
+    number=3,
     slug="model",
     title="The whole model",
     tasks=(

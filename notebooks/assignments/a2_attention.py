@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Assignment 3: attention
+# # Assignment 2: attention
 #
 # 20 points for functions, 4 for the question at the end. Time: 2 to 3 hours.
 #
@@ -213,7 +213,7 @@ print("sums to 1:", bool(abs(rollout.sum() - 1) < 1e-5))
 seen = rollout[model.config.num_prefix_tokens :].reshape(model.config.grid)
 Image.fromarray((255 * seen / seen.max()).astype(np.uint8)).resize((224, 224), Image.Resampling.NEAREST)
 
-# %% [markdown] question="a3" points=4
+# %% [markdown] question="a2" points=4
 # ## Question: what does a map of attention show? (4 points)
 #
 # Somebody shows the rollout of the cell above and says: "The bright patches are why the model said cat."
@@ -226,7 +226,7 @@ Image.fromarray((255 * seen / seen.max()).astype(np.uint8)).resize((224, 224), I
 #
 # Answer in 8 to 12 sentences.
 
-# %% [markdown] rubric="a3"
+# %% [markdown] rubric="a2"
 # ## Rubric (4 points)
 #
 # - **1 point**: an entry says how much of an input token's content would reach a token of the last layer if each layer

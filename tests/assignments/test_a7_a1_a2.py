@@ -9,19 +9,19 @@ from typing import Any
 
 import alternatives_a1
 import alternatives_a2
-import alternatives_a3
+import alternatives_a7
 import numpy as np
 import pytest
 
 from deit_ref.course import cut
-from deit_ref.course.assignments import a1_resampling, a2_patches, a3_attention
+from deit_ref.course.assignments import a1_patches, a2_attention, a7_resampling
 from deit_ref.course.grading.check import Verdict, answers, judge, variant
 from deit_ref.course.grading.sandbox import Answer, Call, isolation_problem, run
 from deit_ref.course.release.source import source
 from deit_ref.course.task import Assignment, Mistake, Task, messages, points_of, reference, seeded
 
-ASSIGNMENTS = (a1_resampling.ASSIGNMENT, a2_patches.ASSIGNMENT, a3_attention.ASSIGNMENT)
-ALTERNATIVES = alternatives_a1.ALTERNATIVES | alternatives_a2.ALTERNATIVES | alternatives_a3.ALTERNATIVES
+ASSIGNMENTS = (a1_patches.ASSIGNMENT, a2_attention.ASSIGNMENT, a7_resampling.ASSIGNMENT)
+ALTERNATIVES = alternatives_a7.ALTERNATIVES | alternatives_a1.ALTERNATIVES | alternatives_a2.ALTERNATIVES
 SEEDS = range(5)
 TASKS = [pytest.param(task, id=task.function) for assignment in ASSIGNMENTS for task in assignment.tasks]
 MISTAKES = [
@@ -52,7 +52,7 @@ def points(task: Task, found: list[Verdict]) -> float:
 @by_assignment
 def test_an_assignment_has_20_points_and_every_task_four_mistakes_and_two_alternatives(assignment: Assignment) -> None:
     assert assignment.points == 20
-    assert assignment.name in ("a1_resampling", "a2_patches", "a3_attention")
+    assert assignment.name in ("a7_resampling", "a1_patches", "a2_attention")
     for task in assignment.tasks:
         assert len(task.mistakes) >= 4, task.function
         assert len({mistake.name for mistake in task.mistakes}) == len(task.mistakes)
@@ -90,7 +90,7 @@ def test_another_seed_gives_other_inputs_under_the_same_notes(task: Task) -> Non
 
 
 def test_windows_of_resampling_may_be_wider_but_must_exist() -> None:
-    task = next(t for t in a1_resampling.ASSIGNMENT.tasks if t.name == "resample_coefficients")
+    task = next(t for t in a7_resampling.ASSIGNMENT.tasks if t.name == "resample_coefficients")
     case = next(iter(task.cases(seeded(0, task))))
     first, weights = answers(reference(task.function), case)
 
@@ -150,9 +150,9 @@ def test_the_examples_in_the_text_are_true(assignment: Assignment, monkeypatch: 
 
 # What the last code cell prints when it is right.
 PRINTED = {
-    1: ["0 of 150528 bytes differ from Pillow's"],
-    2: ["put back together: True", "the same as inside the model: True"],
-    3: ["the same as inside the model: True", "sums to 1: True"],
+    7: ["0 of 150528 bytes differ from Pillow's"],
+    1: ["put back together: True", "the same as inside the model: True"],
+    2: ["the same as inside the model: True", "sums to 1: True"],
 }
 
 
@@ -197,6 +197,6 @@ def test_the_names_of_alternatives_are_those_of_tasks() -> None:
 
 
 def test_a_mistake_that_fits_nowhere_is_an_error() -> None:
-    task = a2_patches.ASSIGNMENT.tasks[0]
+    task = a1_patches.ASSIGNMENT.tasks[0]
     with pytest.raises(ValueError, match=re.escape("stands 0 times in patches.patchify")):
         variant(task, Mistake("a typo", "x.transpos(", "", ""))

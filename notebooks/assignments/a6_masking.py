@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Assignment 5: masked image modeling
+# # Assignment 6: masked image modeling
 #
 # 20 points for functions, 4 for the question at the end. Time: 1 to 2 hours.
 #
@@ -186,7 +186,7 @@ colors = side_by_side * np.asarray(processing.image_std) + np.asarray(processing
 picture = Image.fromarray((colors.clip(0, 1) * 255).astype(np.uint8))
 picture.resize((672, 224), Image.Resampling.NEAREST)
 
-# %% [markdown] question="a5" points=4
+# %% [markdown] question="a6" points=4
 # ## Question: what does a model learn by drawing? (4 points)
 #
 # Four people train a model on the same photos, each with one change:
@@ -202,7 +202,7 @@ picture.resize((672, 224), Image.Resampling.NEAREST)
 #
 # Answer in 8 to 12 sentences.
 
-# %% [markdown] rubric="a5"
+# %% [markdown] rubric="a6"
 # ## Rubric (4 points)
 #
 # - **1 point**: A and D become easier: almost every hidden pixel has visible neighbours close by, and blending their

@@ -1,4 +1,4 @@
-"""Assignment 5: masked image modeling. Inputs and known mistakes; the solution is chapter 10, and parts of 6 and 11."""
+"""Assignment 6: masked image modeling. Inputs and known mistakes; the solution is chapter 10, and parts of 6 and 11."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -82,7 +82,7 @@ def _reconstruct(rng: np.random.Generator) -> Iterator[Case]:
 _LAYOUT = "-1, tile_height, tile_width)\n    x = x.transpose(0, 3, 1, 4, 2, 5)"
 
 ASSIGNMENT = Assignment(
-    number=5,
+    number=6,
     slug="masking",
     title="Masked image modeling",
     tasks=(

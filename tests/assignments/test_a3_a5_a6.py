@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-import alternatives_a4
+import alternatives_a3
 import alternatives_a5
 import alternatives_a6
 import numpy as np
@@ -17,15 +17,15 @@ import pytest
 
 import deit_ref
 from deit_ref.course import cut
-from deit_ref.course.assignments import a4_model, a5_masking, a6_distillation, experiment, find_assignment
+from deit_ref.course.assignments import a3_model, a5_distillation, a6_masking, experiment, find_assignment
 from deit_ref.course.grading.check import Verdict, answers, judge, variant
 from deit_ref.course.grading.sandbox import Answer, Call, isolation_problem, run
 from deit_ref.course.release.earlier import together
 from deit_ref.course.task import Assignment, Mistake, Task, messages, points_of, reference, seeded
 from deit_ref.numpy_backend.losses import hard_distillation, soft_distillation
 
-ASSIGNMENTS = (a4_model.ASSIGNMENT, a5_masking.ASSIGNMENT, a6_distillation.ASSIGNMENT)
-ALTERNATIVES = alternatives_a4.ALTERNATIVES | alternatives_a5.ALTERNATIVES | alternatives_a6.ALTERNATIVES
+ASSIGNMENTS = (a3_model.ASSIGNMENT, a6_masking.ASSIGNMENT, a5_distillation.ASSIGNMENT)
+ALTERNATIVES = alternatives_a3.ALTERNATIVES | alternatives_a6.ALTERNATIVES | alternatives_a5.ALTERNATIVES
 SEEDS = range(5)
 TASKS = [pytest.param(task, id=task.function) for assignment in ASSIGNMENTS for task in assignment.tasks]
 MISTAKES = [
@@ -56,7 +56,7 @@ def points(task: Task, found: list[Verdict]) -> float:
 @by_assignment
 def test_an_assignment_has_20_points_and_every_task_four_mistakes_and_two_alternatives(assignment: Assignment) -> None:
     assert assignment.points == 20
-    assert assignment.name in ("a4_model", "a5_masking", "a6_distillation")
+    assert assignment.name in ("a3_model", "a6_masking", "a5_distillation")
     for task in assignment.tasks:
         assert len(task.mistakes) >= 4, task.function
         assert len({mistake.name for mistake in task.mistakes}) == len(task.mistakes)
@@ -185,25 +185,25 @@ def hand_in(folder: Path, number: int, change: tuple[str, str] | None = None, *,
 
 @pytest.fixture
 def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A student's folder, seen from that of assignment 4."""
-    tmp_path.joinpath("a4_model").mkdir()
-    monkeypatch.chdir(tmp_path / "a4_model")
+    """A student's folder, seen from that of assignment 3."""
+    tmp_path.joinpath("a3_model").mkdir()
+    monkeypatch.chdir(tmp_path / "a3_model")
     return tmp_path
 
 
 def photo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
     capsys.readouterr()
-    last_cell(a4_model.ASSIGNMENT, namespace(a4_model.ASSIGNMENT, monkeypatch, solved=True))
+    last_cell(a3_model.ASSIGNMENT, namespace(a3_model.ASSIGNMENT, monkeypatch, solved=True))
     return capsys.readouterr().out.splitlines()
 
 
 def test_a_students_own_functions_name_a_photo_as_the_reference_does(
     course: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for number in (1, 2, 3):
+    for number in (1, 2):
         hand_in(course, number)
     yours, theirs, same = photo(monkeypatch, capsys)
-    names = [task.name for n in "1234" for task in find_assignment(n).tasks]
+    names = [task.name for n in "123" for task in find_assignment(n).tasks]
     assert yours == f"yours: {', '.join(names)}"
     assert (theirs, same) == ("the reference's: none", "the same as the reference: True")
 
@@ -211,9 +211,8 @@ def test_a_students_own_functions_name_a_photo_as_the_reference_does(
 @pytest.mark.parametrize(
     ("number", "right", "wrong"),
     [
-        (1, "a, x = -0.5,", "a, x = -0.9,"),  # called by resize, which prepares the photo
-        (2, "x.transpose(0, 2, 4, 1, 3, 5)", "x.transpose(0, 2, 4, 3, 5, 1)"),  # by patch_embed
-        (3, "return q, k, v", "return k, q, v"),  # by multi_head_attention
+        (1, "x.transpose(0, 2, 4, 1, 3, 5)", "x.transpose(0, 2, 4, 3, 5, 1)"),  # by patch_embed
+        (2, "return q, k, v", "return k, q, v"),  # by multi_head_attention
     ],
 )
 def test_earlier_functions_take_part(
@@ -226,7 +225,7 @@ def test_earlier_functions_take_part(
 ) -> None:
     hand_in(course, number, (right, wrong))
     yours, theirs, same = photo(monkeypatch, capsys)
-    for earlier in (1, 2, 3):
+    for earlier in (1, 2):
         for task in find_assignment(str(earlier)).tasks:
             assert re.search(rf"\b{task.name}\b", yours if earlier == number else theirs), task.name
     assert same == "the same as the reference: False"
@@ -235,23 +234,23 @@ def test_earlier_functions_take_part(
 def test_what_is_missing_or_unsolved_is_the_references(
     course: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hand_in(course, 3, solved=False)
+    hand_in(course, 2, solved=False)
     yours, theirs, same = photo(monkeypatch, capsys)
-    assert yours == f"yours: {', '.join(task.name for task in a4_model.ASSIGNMENT.tasks)}"
-    assert theirs.startswith("the reference's: bicubic, ")
+    assert yours == f"yours: {', '.join(task.name for task in a3_model.ASSIGNMENT.tasks)}"
+    assert theirs.startswith("the reference's: patchify, ")
     assert theirs.endswith("attention_rollout")
     assert same == "the same as the reference: True"
 
 
 def test_functions_of_other_files_are_called_wherever_they_are_given(course: Path) -> None:
-    hand_in(course, 3, ("    return q, k, v\n", "    raise ArithmeticError\n"))
+    hand_in(course, 2, ("    return q, k, v\n", "    raise ArithmeticError\n"))
     given = ModuleType("given")
-    exec(cut.release(messages(a4_model.ASSIGNMENT)).given, given.__dict__)
+    exec(cut.release(messages(a3_model.ASSIGNMENT)).given, given.__dict__)
     known = {"linear": given.linear, "multi_head_attention": given.multi_head_attention}
-    own, missing = together(known, number=4)
+    own, missing = together(known, number=3)
     assert known["multi_head_attention"] is own["multi_head_attention"] is given.multi_head_attention
     assert given.split_heads is own["split_heads"]
-    assert {"resize", "embed", "layer_norm"} <= set(missing)
+    assert {"patchify", "embed", "layer_norm"} <= set(missing)
     assert "softmax" not in missing
     with pytest.raises(ArithmeticError):
         given.split_heads(np.zeros((1, 1, 6)), num_heads=1)
@@ -260,8 +259,8 @@ def test_functions_of_other_files_are_called_wherever_they_are_given(course: Pat
 def test_masked_patches_of_a_photo_are_drawn_as_by_the_reference(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = namespace(a5_masking.ASSIGNMENT, monkeypatch, solved=True)
-    last_cell(a5_masking.ASSIGNMENT, known)
+    known = namespace(a6_masking.ASSIGNMENT, monkeypatch, solved=True)
+    last_cell(a6_masking.ASSIGNMENT, known)
     assert capsys.readouterr().out.splitlines()[-2:] == [
         "the same picture as the reference: True",
         "the same loss as the reference: True",

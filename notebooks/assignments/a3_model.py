@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Assignment 4: the whole model
+# # Assignment 3: the whole model
 #
 # 20 points for functions, 4 for the question at the end. Time: 2 to 3 hours.
 #
@@ -212,35 +212,30 @@
 # %% [markdown]
 # ## On a photo
 #
-# All that you wrote in assignments 1 to 4, put together: your resize prepares the photo, your patches and positions
-# make tokens of it, your attention and your blocks work on them, and your heads name it. The files of the earlier
-# assignments are looked for in the folder above this one, in `a1_resampling`, `a2_patches` and `a3_attention`; what is
-# not found there, or not solved, is taken from the reference, and the cell says so.
+# All that you wrote in assignments 1 to 3, put together: your patches and positions make tokens of the photo, your
+# attention and your blocks work on them, and your heads name it. The files of the earlier assignments are looked for in
+# the folder above this one, in `a1_patches` and `a2_attention`; what is not found there, or not solved, is taken from
+# the reference, and the cell says so.
 
 # %%
-from unittest.mock import patch
-
 import numpy as np
 
 import deit_ref
 from deit_ref.course.release.earlier import together
-from deit_ref.numpy_backend import image
 from deit_ref.photos import bundled_photo
 
-own, missing = together(globals(), number=4, folder="..")
+own, missing = together(globals(), number=3, folder="..")
 print("yours:", ", ".join(own))
 print("the reference's:", ", ".join(missing) or "none")
 model = deit_ref.load_weights(task="classification-with-teacher")
 photo = bundled_photo("chelsea")
-with patch.object(image, "resize", own.get("resize", image.resize)):
-    pixel_values = deit_ref.preprocess(photo, model.image_processing)
-output = classification_with_teacher(model, pixel_values)
+output = classification_with_teacher(model, deit_ref.preprocess(photo, model.image_processing))
 reference = deit_ref.forward(model, photo)
 gap = np.abs(output.logits - reference.logits).max() / np.abs(reference.logits).max()
 print("the same as the reference:", bool(gap < 1e-5))
 output.top(3)
 
-# %% [markdown] question="a4" points=4
+# %% [markdown] question="a3" points=4
 # ## Question: what would break? (4 points)
 #
 # Imagine four changes to the trained model, without training it again:
@@ -256,7 +251,7 @@ output.top(3)
 #
 # Answer in 8 to 12 sentences.
 
-# %% [markdown] rubric="a4"
+# %% [markdown] rubric="a3"
 # ## Rubric (4 points)
 #
 # - **1 point**: the exchange changes nothing, exactly (up to rounding): positions were added before, attention sums

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from jaxtyping import install_import_hook
@@ -22,6 +23,14 @@ settings.register_profile("thorough", max_examples=2000, **_common)
 # The same cases as "ci"; whether one fails is all that is asked, and not which is the smallest that does.
 settings.register_profile("unshrunk", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
 settings.load_profile(os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture
+def without_shape_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what trains: thousands of the same calls, and the way back defines functions that are checked anew in each."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    monkeypatch.setattr(jaxtyping, "jaxtyped", lambda *, typechecker: lambda function: function)
+
 
 CHROMIUM = "/usr/bin/chromium"
 # No sandbox inside a container, and none of the browser's own requests.

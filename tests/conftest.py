@@ -3,10 +3,13 @@ find a built site (DEIT_REF_SITE is its folder) and a page of headless Chromium 
 
 import functools
 import http.server
+import inspect
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import jaxtyping
@@ -17,19 +20,28 @@ from jaxtyping import install_import_hook
 # Chapters are checked against their axis strings; the hook must stand before their first import.
 install_import_hook(["deit_ref.numpy_backend", "deit_ref.torch_backend"], "beartype.beartype")
 
+_jaxtyped, _made = jaxtyping.jaxtyped, Counter[CodeType]()
+
+
+def _jaxtyped_at_first(function: Any = None, *, typechecker: Any) -> Any:
+    """Checks the first 20 of the functions that the way back makes anew in each call: the making costs most."""
+    if function is None:
+        return functools.partial(_jaxtyped_at_first, typechecker=typechecker)
+    if inspect.isfunction(function):
+        _made[function.__code__] += 1
+        if _made[function.__code__] > 20:
+            return function
+    return _jaxtyped(function, typechecker=typechecker)
+
+
+jaxtyping.jaxtyped = _jaxtyped_at_first
+
 _common = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 settings.register_profile("ci", max_examples=15, derandomize=True, **_common)
 settings.register_profile("thorough", max_examples=2000, **_common)
 # The same cases as "ci"; whether one fails is all that is asked, and not which is the smallest that does.
 settings.register_profile("unshrunk", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
 settings.load_profile(os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE", "ci"))
-
-
-@pytest.fixture
-def without_shape_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what trains: thousands of the same calls, and the way back defines functions that are checked anew in each."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    monkeypatch.setattr(jaxtyping, "jaxtyped", lambda *, typechecker: lambda function: function)
 
 
 CHROMIUM = "/usr/bin/chromium"

@@ -236,7 +236,6 @@ def test_drawn_shapes_vary_in_place_and_size():
         assert 16 <= widths.min() < 18 < 22 < widths.max() <= 24
 
 
-@pytest.mark.usefixtures("without_shape_checks")
 def test_a_small_deit_learns_to_tell_shapes():
     """From nothing, in some seconds; the trained weights are as good in torch."""
     config = dataclasses.replace(

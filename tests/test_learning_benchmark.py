@@ -71,7 +71,6 @@ def test_runs_are_kept_and_gone_on_with(tmp_path, capsys, monkeypatch):
     assert len(made) == 4
 
 
-@pytest.mark.usefixtures("without_shape_checks")
 def test_a_run_is_that_of_the_loop():
     found = learning.run({"std": 0.08, "warmup": 10}, seed=0, steps=50)
     assert [len(found[name]) for name in ("loss", "norm", "accuracy", "average")] == [5, 5, 1, 1]

@@ -84,7 +84,6 @@ WITH_SOLUTIONS = [
 
 
 @pytest.mark.parametrize("path", WITH_SOLUTIONS, ids=lambda path: path.stem)
-@pytest.mark.usefixtures("without_shape_checks")
 def test_folded_solutions_are_right(path, capsys, monkeypatch):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("agg")

@@ -159,7 +159,6 @@ def test_a_copy_would_be_found():
     [page for page in PAGES if any(">>>" in code for _, code in code_blocks(page))],
     ids=lambda page: page.relative_to(ROOT / "docs").as_posix(),
 )
-@pytest.mark.usefixtures("without_shape_checks")
 def test_examples_of_a_page_run(page):
     names, failures = {}, []
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)

@@ -72,11 +72,11 @@ def test_a_run_becomes_half_precision_files_and_a_card_of_what_they_reach(kind, 
         assert "%" not in card.split("## Recipe")[0]
 
 
-def test_a_card_tells_of_cut_outs_and_the_codes_commit(runs, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle, "stamps", lambda folder: open_images(folder, "test"))
-    bundle.bundle(runs / "teacher", tmp_path, photos, hardware="h", commit="0c90ac0", pictures=photos)
+def test_a_card_tells_of_strangers_and_the_codes_commit(runs, photos, tmp_path):
+    strangers = {"cut-outs on white": open_images(photos, "test")}
+    bundle.bundle(runs / "teacher", tmp_path, photos, hardware="h", commit="0c90ac0", strangers=strangers)
     told = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "| top-1, 6 cut-outs on white (tuxpaint-stamps-default), not learned from | " in told
+    assert "| top-1, 6 cut-outs on white, nothing learned from | " in told
     assert "`, at commit 0c90ac0\n" in told
 
 

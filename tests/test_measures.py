@@ -1,7 +1,9 @@
 """What a card tells: calibration by hand, JPEG once more, cut-outs of a list."""
 
 import dataclasses
+import io
 import json
+import struct
 from importlib.resources import files
 
 import numpy as np
@@ -12,9 +14,10 @@ from strategies import TINY, random_weights
 from tiny_data import write_photos
 
 from deit_ref import save_weights
-from deit_ref.benchmark import stamps as program
+from deit_ref.benchmark import strangers as program
 from deit_ref.data.opening import open_images
-from deit_ref.data.stamps import squared, stamps
+from deit_ref.data.qt_resources import resources
+from deit_ref.data.strangers import photographs, squared, stamps
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.training.calibration import expected_calibration_error, fitted_temperature
 from deit_ref.training.measures import Classifier, answers_to, classifier, measured, saved_again
@@ -112,8 +115,8 @@ def test_what_is_measured_of_photos(photos, tmp_path):
     assert calibration["error"] == expected_calibration_error(logits[1::2], labels[1::2])
     cooled = logits[1::2] / calibration["temperature"]
     assert calibration["error_with_it"] == expected_calibration_error(cooled, labels[1::2])
-    assert "cut_outs" not in told
-    assert measured(asked, photos, cut_outs=photos)["cut_outs"]["photos"] == 12
+    assert told["strangers"] == {}
+    assert measured(asked, photos, strangers={"x": photos})["strangers"]["x"]["photos"] == 12
 
 
 def test_jpeg_is_what_the_net_is_shown(photos):
@@ -134,7 +137,7 @@ def test_cut_outs_are_listed_white_and_square(pictures, tmp_path):
         image, expected = found.read(i), np.full((6, 6, 3), 255)
         expected[2, 1] = found.labels[i]
         np.testing.assert_array_equal(image, expected)
-    with pytest.raises(ValueError, match=r"f22_raptor\.png is not there: give the folder of stamps of tuxpaint"):
+    with pytest.raises(ValueError, match=r"f22_raptor\.png is not there: give the folder of tuxpaint"):
         stamps(tmp_path)
 
 
@@ -147,6 +150,70 @@ def test_a_square_of_the_longer_side(shape):
     top, left = (side - shape[0]) // 2, (side - shape[1]) // 2
     np.testing.assert_array_equal(found[top : top + shape[0], left : left + shape[1]], image)
     assert (found == 255).sum() == 3 * (side * side - shape[0] * shape[1])
+
+
+def qt_resources(files, *, version=3, flags=None):
+    """Files by path as Qt compiles them: a tree whose folders have their children side by side, contents, and names."""
+    tree = {}
+    for path, content in files.items():
+        *folders, name = path.split("/")
+        place = tree
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[name] = content
+    nodes, contents, names, level = [], b"", b"", [("", tree)]
+    while level:
+        following, count = [], len(nodes) + len(level)
+        for name, child in level:
+            place = len(names)
+            names += len(name).to_bytes(2, "big") + b"hash" + name.encode("utf-16-be")
+            if isinstance(child, dict):
+                nodes.append(struct.pack(">IHIIQ", place, 2, len(child), count + len(following), 0))
+                following += child.items()
+            else:
+                nodes.append(struct.pack(">IHHHIQ", place, (flags or {}).get(name, 0), 0, 0, len(contents), 0))
+                contents += len(child).to_bytes(4, "big") + child
+        level = following
+    start, table = 24, b"".join(nodes)
+    places = start, start + len(table), start + len(table) + len(contents)
+    return b"qres" + struct.pack(">5I", version, *places, 0) + table + contents + names
+
+
+def test_files_are_read_from_qts_resources():
+    files = {"a/one.txt": b"1", "a/b/two.png": b"two" * 50, "a/b/\u00e9.webp": b"", "last": b"end"}
+    assert resources(qt_resources(files)) == resources(qt_resources(files, version=2)) == files
+    packed = {**files, "a/x": b"packed", "a/y": b"packed otherwise"}
+    assert resources(qt_resources(packed, flags={"x": 1, "y": 4})) == files
+    with pytest.raises(ValueError, match="version 2 or 3, got version 1"):
+        resources(qt_resources(files, version=1))
+    with pytest.raises(ValueError, match="begin with the letters qres, got another file"):
+        resources(b"RIFF" + bytes(40))
+
+
+def test_photographs_are_listed_and_read_from_their_packages_files(tmp_path):
+    with open(files("deit_ref.data") / "photographs.json", encoding="utf-8") as file:
+        listed = json.load(file)["classes"]
+    contents, expected = {}, []
+    for label, names in enumerate(listed.values()):
+        for name in names:
+            program, _, place = name.partition("/")
+            picture = io.BytesIO()
+            Image.new("RGB", (5, 3), (label, len(expected), 9)).save(picture, "WEBP", lossless=True)
+            contents.setdefault(program, {})[place] = picture.getvalue()
+            expected.append((label, len(expected)))
+    for program, pictures in contents.items():
+        tmp_path.joinpath(program).write_bytes(qt_resources(pictures))
+    found = photographs(tmp_path)
+    assert found.class_names == CIFAR10
+    assert np.bincount(found.labels, minlength=10).tolist() == [0, 0, 12, 2, 0, 1, 0, 2, 0, 0]
+    for i, (label, number) in enumerate(expected):
+        assert (found.read(i) == (label, number, 9)).all()
+        assert found.read(i).shape == (3, 5, 3)
+    tmp_path.joinpath("erase.rcc").write_bytes(qt_resources({"a": b""}))
+    with pytest.raises(
+        ValueError, match=r"gosling\.webp is not there: give the folder of gcompris-qt-data 3\.1-2, such"
+    ):
+        photographs(tmp_path)
 
 
 def test_the_program_tells_what_was_named(pictures, tmp_path, capsys):

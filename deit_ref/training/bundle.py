@@ -1,7 +1,7 @@
 """From a finished run to a folder that ships with the package: float16 weights, evaluated as they are, and a card.
 
     python -m deit_ref.training.bundle runs/distilled deit_ref/pretrained/cifar10-distilled --data cifar10/ \\
-        --stamps /usr/share/tuxpaint/stamps --hardware "2 cores of an AMD EPYC, bfloat16"
+        --stamps /usr/share/tuxpaint/stamps --photographs /usr/share/gcompris-qt/rcc --hardware "2 cores"
 """
 
 import argparse
@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ import torch
 from deit_ref.checkpoints.files import write
 from deit_ref.checkpoints.huggingface import save_weights
 from deit_ref.checkpoints.load import load_weights
+from deit_ref.data.images import ImageSet
 from deit_ref.data.opening import open_images
-from deit_ref.data.stamps import stamps
+from deit_ref.data.strangers import photographs, stamps
 from deit_ref.torch_backend.model import TASKS
 from deit_ref.training.evaluate import reconstruction_error
 from deit_ref.training.measures import classifier, measured
@@ -45,7 +47,13 @@ _LIMITS = {
 
 
 def bundle(
-    run: Path, target: Path, data: Path, *, hardware: str, commit: str | None = None, pictures: Path | None = None
+    run: Path,
+    target: Path,
+    data: Path,
+    *,
+    hardware: str,
+    commit: str | None = None,
+    strangers: Mapping[str, ImageSet] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Write the weights as float16 and the card, and return what was measured on the test photos.
 
@@ -55,7 +63,7 @@ def bundle(
         data: photos with a test part.
         hardware: what the run was made on, in words.
         commit: of the code that made it, for the card.
-        pictures: the folder of `data.stamps`, if what classifies shall be judged by them.
+        strangers: other pictures by which what classifies is judged; see `measures.measured`.
     """
     state = load_state(run, device=torch.device("cpu"))
     recipe = Recipe(**state["recipe"])
@@ -72,7 +80,7 @@ def bundle(
         count = weights.num_parameters
     else:
         asked = classifier(target)
-        found = measured(asked, images, cut_outs=None if pictures is None else stamps(pictures))
+        found = measured(asked, images, strangers=strangers)
         count = asked.parameters
     text = card(target.name, recipe, state, found, count=count, hardware=hardware, commit=commit)
     write(target / "README.md", text.encode())
@@ -151,11 +159,10 @@ def _results(found: Mapping[str, Any]) -> list[str]:
         f"| the same, logits divided by {told['temperature']:.3f} (fitted on the other test photos) | "
         f"{told['error_with_it']:.4f} |",
     ]
-    if cut_outs := found.get("cut_outs"):
-        rows += [
-            f"| top-1, {cut_outs['photos']} cut-outs on white (tuxpaint-stamps-default), not learned from | "
-            f"{cut_outs['top1']:.1%} |"
-        ]
+    rows += [
+        f"| top-1, {told['photos']} {name}, nothing learned from | {told['top1']:.1%} |"
+        for name, told in found["strangers"].items()
+    ]
     return [*rows, *(f"| {name} | {share:.1%} |" for name, share in found["per_class"].items())]
 
 
@@ -176,10 +183,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("target", type=Path, help="the folder to write")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos with a test part")
     parser.add_argument("--stamps", type=Path, metavar="DIR", help="of Debian's tuxpaint-stamps-default, for the card")
+    parser.add_argument("--photographs", type=Path, metavar="DIR", help="of Debian's gcompris-qt-data, for the card")
     parser.add_argument("--commit", metavar="HASH", help="of the code that made the run, for the card")
     parser.add_argument("--hardware", required=True, help="what the run was made on, for the card")
     args = parser.parse_args(argv)
-    print(bundle(args.run, args.target, args.data, hardware=args.hardware, commit=args.commit, pictures=args.stamps))
+    strangers = {}
+    if args.stamps is not None:
+        strangers["cut-outs on white (tuxpaint-stamps-default)"] = stamps(args.stamps)
+    if args.photographs is not None:
+        strangers["photographs of animals (gcompris-qt-data)"] = photographs(args.photographs)
+    print(bundle(args.run, args.target, args.data, hardware=args.hardware, commit=args.commit, strangers=strangers))
     return 0
 
 

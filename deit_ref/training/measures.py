@@ -4,7 +4,8 @@ import dataclasses
 import functools
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,13 +72,20 @@ def answers_to(asked: Classifier, images: ImageSet) -> tuple[Answers, torch.Tens
     return found, torch.cat(kept)
 
 
-def measured(asked: Classifier, test: ImageSet, *, cut_outs: ImageSet | None = None) -> dict[str, Any]:
+def measured(
+    asked: Classifier, test: ImageSet, *, strangers: Mapping[str, ImageSet] = MappingProxyType({})
+) -> dict[str, Any]:
     """All that a card tells.
+
+    Args:
+        asked: what is judged.
+        test: photos of the kind that it learned from, which it has not seen.
+        strangers: pictures of other kinds, such as those of `data.strangers`, by what they are called.
 
     Returns:
         What `answers.shares` tells of the test photos. "jpeg": for each quality the top-1 of the photos saved again.
         "calibration": "photos" to measure with, every other one; their expected calibration "error"; the "temperature"
-        that was fitted on the others, and the "error_with_it". "cut_outs": `answers.shares` of these, if there are any.
+        that was fitted on the others, and the "error_with_it". "strangers": `answers.shares` of each of these.
     """
     found, logits = answers_to(asked, test)
     labels = torch.from_numpy(test.labels)
@@ -91,7 +99,9 @@ def measured(asked: Classifier, test: ImageSet, *, cut_outs: ImageSet | None = N
             "temperature": temperature,
             "error_with_it": expected_calibration_error(seen / temperature, of_seen),
         },
-        **({} if cut_outs is None else {"cut_outs": shares(answers_to(asked, cut_outs)[0], cut_outs.class_names)}),
+        "strangers": {
+            name: shares(answers_to(asked, pictures)[0], pictures.class_names) for name, pictures in strangers.items()
+        },
     }
 
 

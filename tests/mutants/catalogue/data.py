@@ -6,7 +6,7 @@ from .. import planted
 
 MUTANTS = [
     *planted(
-        "data/stamps.py",
+        "data/strangers.py",
         "test_measures",
         ("side = max(height, width)", "side = height + width", "a picture that is no square"),
         ("(side - height) // 2, (side - width) // 2", "0, 0", "a picture that is no square"),

@@ -1,6 +1,7 @@
-"""How many cut-outs on white a model names, which it did not learn from.
+"""How many cut-outs on white, or photographs of other cameras, a model names, which it did not learn from.
 
-python -m deit_ref.benchmark.stamps --stamps /usr/share/tuxpaint/stamps --weights cifar10-distilled
+python -m deit_ref.benchmark.strangers --stamps /usr/share/tuxpaint/stamps --weights cifar10-distilled
+python -m deit_ref.benchmark.strangers --photographs /usr/share/gcompris-qt/rcc --weights cifar10-distilled
 """
 
 import argparse
@@ -8,7 +9,7 @@ import sys
 from pathlib import Path
 
 from deit_ref.data.images import ImageSet
-from deit_ref.data.stamps import stamps
+from deit_ref.data.strangers import photographs, stamps
 from deit_ref.training.answers import Answers
 from deit_ref.training.measures import answers_to, classifier
 
@@ -23,6 +24,7 @@ def report(found: Answers, pictures: ImageSet) -> str:
     classes = [
         f"{name}: {found.is_right[found.labels == label].sum()} of {(found.labels == label).sum()}"
         for label, name in enumerate(pictures.class_names)
+        if (found.labels == label).any()
     ]
     total = f"all: {found.is_right.sum()} of {len(pictures)}, {found.is_right.mean():.1%}"
     return "\n".join([*wrong, *classes, total])
@@ -30,12 +32,14 @@ def report(found: Answers, pictures: ImageSet) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Print what the weights name."""
-    parser = argparse.ArgumentParser(prog="python -m deit_ref.benchmark.stamps", description=__doc__)
-    parser.add_argument("--stamps", type=Path, required=True, metavar="DIR", help="of Debian's tuxpaint-stamps-default")
+    parser = argparse.ArgumentParser(prog="python -m deit_ref.benchmark.strangers", description=__doc__)
+    pictures = parser.add_mutually_exclusive_group(required=True)
+    pictures.add_argument("--stamps", type=Path, metavar="DIR", help="of Debian's tuxpaint-stamps-default")
+    pictures.add_argument("--photographs", type=Path, metavar="DIR", help="of Debian's gcompris-qt-data")
     parser.add_argument("--weights", default="cifar10-distilled", metavar="SOURCE", help="or a teacher's folder")
     args = parser.parse_args(argv)
-    pictures = stamps(args.stamps)
-    print(report(answers_to(classifier(args.weights), pictures)[0], pictures))
+    asked = stamps(args.stamps) if args.stamps is not None else photographs(args.photographs)
+    print(report(answers_to(classifier(args.weights), asked)[0], asked))
     return 0
 
 

@@ -193,10 +193,10 @@ axes.legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# Why two tokens, if both collect from the same patches? Their vectors begin in different directions, and they are
-# asked for different things. Touvron et al. (2021, section 4) report for their model that the cosine of the two is
-# 0.06 at the start and 0.93 after the last layer: close in the end, as both name the same image, but not equal. Here
-# it is for this model and the first photo, class token against distillation token.
+# Why two tokens, if both collect from the same patches? They are asked for different things. Touvron et al. (2021,
+# section 4) report for their model that the cosine of the two learned vectors is 0.06, and 0.93 after the last layer:
+# close in the end, as both name the same image, but not equal. Is it so in this model? Predict, then run: class token
+# against distillation token, for the first photo.
 
 # %%
 cls, dist, _ = chapter.split_tokens(trace["tokens"], distilled=True)

@@ -3,8 +3,7 @@
 Input -> output: the class and the distillation token (batch, dim) -> logits (batch, num_labels).
 
 A head is one linear map. What makes DeiT is that there are two: one reads the class token and was trained on the
-labels, the other reads the distillation token and was trained on a teacher's decisions. They make different
-mistakes, so the mean of both is better than either.
+labels, the other reads the distillation token and was trained on a teacher's decisions. The answer is their mean.
 
 Source: Touvron et al. 2021, section 4 ("Classification with our approach: joint classifiers") and table 3.
 """

@@ -392,13 +392,13 @@ def distillation_chart(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> "F
     ticker, width = _matplotlib("ticker"), max(7.2, 1.35 * len(results))
     figure = _matplotlib("figure").Figure(figsize=(width, 3.9), dpi=DPI, facecolor="white")
     axes = figure.add_axes((0.65 / width, 0.14, 1 - 0.8 / width, 0.7))
-    labelled: set[str] = set()
+    labeled: set[str] = set()
     for j, (head, style) in enumerate(_HEADS.items()):
         for i, runs in enumerate(results.values()):
             values, x = [float(run[head]) for run in runs if head in run], i + 0.2 * (j - 1.5)
             if not values:
                 continue
-            label, labelled = ("_", labelled) if head in labelled else (head, {*labelled, head})
+            label, labeled = ("_", labeled) if head in labeled else (head, {*labeled, head})
             axes.plot([x] * len(values), values, linestyle="", alpha=0.7, label=label, **style)
             axes.plot([x - 0.08, x + 0.08], [np.mean(values)] * 2, color=style["color"], linewidth=2, label="_mean")
     axes.set_xticks(range(len(results)), [textwrap.fill(way, 18) for way in results], fontsize=9)

@@ -300,7 +300,7 @@ def test_cutmix():
     assert torch.allclose(white.mean(dim=(1, 2)), share)  # lambda is what is left, not what was drawn
     black = 1 - white
     assert torch.equal(black.sum(dim=(1, 2)), black.amax(dim=2).sum(dim=1) * black.amax(dim=1).sum(dim=1))
-    # Sides cut at the border: a side s = sqrt(1 - lambda) about a uniform centre keeps s - s^2 / 4 of itself, and the
+    # Sides cut at the border: a side s = sqrt(1 - lambda) about a uniform center keeps s - s^2 / 4 of itself, and the
     # mean over lambda of its square is 1/2 - 2/5 * 1/2 + 1/16 * 1/3 = 0.3208; whole pixels take a little.
     assert 0.26 < black.mean() < 0.33
     assert black[:, 0].any()

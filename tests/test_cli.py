@@ -220,9 +220,9 @@ def test_inspect_takes_any_task_and_classify_does_not(capsys, images, tmp_path):
     assert run(capsys, "inspect", images / "a.png", *options)[0] == 0
     result = run(capsys, "classify", images / "a.png", *options)
     assert_one_line_error(result, "classification head", "'masked-image-modeling'")
-    unlabelled = deit_ref.init_weights(dataclasses.replace(CONFIG, num_labels=0), "classification", seed=0)
-    deit_ref.save_weights(unlabelled, tmp_path / "unlabelled")
-    result = run(capsys, "classify", images / "a.png", "--weights", tmp_path / "unlabelled")
+    unlabeled = deit_ref.init_weights(dataclasses.replace(CONFIG, num_labels=0), "classification", seed=0)
+    deit_ref.save_weights(unlabeled, tmp_path / "unlabeled")
+    result = run(capsys, "classify", images / "a.png", "--weights", tmp_path / "unlabeled")
     assert_one_line_error(result, "weights with classes, got a model without labels (num_labels=0): fine-tune it")
 
 
@@ -626,7 +626,7 @@ def test_mistakes_are_one_line_and_exit_code_2(capsys, folder, images):
     )
     assert_one_line_error(run(capsys, "classify", photo, "--backend", "jax"), "--backend", "'jax'", "classify --help")
     assert_one_line_error(run(capsys, "classify", "--top", "0"), "--top", "at least 1, got '0'")
-    assert_one_line_error(run(capsys, "classify", "--colour", "red"), "--colour")
+    assert_one_line_error(run(capsys, "classify", "--color", "red"), "--color")
     assert_one_line_error(run(capsys, "paint"), "'paint'")
     assert run(capsys) == run(capsys, "--help")
 

@@ -212,7 +212,7 @@ def test_without_a_command_the_help_is_shown(capsys):
         (("course", "bild"), "got 'bild'. Did you mean 'build'? (see deit-ref course --help)"),
         (("classify", "--wieghts=x"), "--wieghts=x. Did you mean '--weights'? (see deit-ref classify --help)"),
         (("inspect", "--backend", "touch"), "got 'touch'. Did you mean 'torch'? (see deit-ref inspect --help)"),
-        (("classify", "--colour", "red"), "unrecognized arguments: --colour. (see deit-ref classify --help)"),
+        (("classify", "--color", "red"), "unrecognized arguments: --color. (see deit-ref classify --help)"),
         (("inspect", "a.jpg", "b.jpg"), "unrecognized arguments: b.jpg. (see deit-ref inspect --help)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Every layout of labelled photos, and every way it can be wrong; hostile pickles that must not run."""
+"""Every layout of labeled photos, and every way it can be wrong; hostile pickles that must not run."""
 
 import dataclasses
 import io

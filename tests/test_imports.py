@@ -38,10 +38,10 @@ FOR_COMMANDS = {
     "pipeline": ["process"],
     "recipes": [],
     "survey": ["terminal"],
-    "labelled": ["arguments", "survey"],
+    "labeled": ["arguments", "survey"],
     "learned": [],
     "evaluation": ["terminal"],
-    "training": ["arguments", "evaluation", "labelled", "recipes", "terminal"],
+    "training": ["arguments", "evaluation", "labeled", "recipes", "terminal"],
 }
 
 # Third parties at module level, and inside functions.

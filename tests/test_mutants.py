@@ -1,11 +1,11 @@
-"""The catalogue of tests/mutants is fresh: every mutant has its one place, compiles, and names tests that there are."""
+"""The catalog of tests/mutants is fresh: every mutant has its one place, compiles, and names tests that there are."""
 
 import ast
 from functools import cache
 from pathlib import Path
 
 import pytest
-from mutants.catalogue import AREAS
+from mutants.catalog import AREAS
 
 ROOT = Path(__file__).parents[1]
 

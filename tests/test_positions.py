@@ -24,7 +24,7 @@ def interpolate(backend, pos_embed, source, target, *, prefix=2, dtype="float64"
 def test_doubling_by_hand(backend):
     # 1 x 2 -> 1 x 4, values 0 and 1. Places: -0.25, 0.25, 0.75, 1.25. Keys' cubic with a = -0.75 has
     # w(.25) = 0.87890625, w(.75) = 0.26171875, w(1.25) = -0.10546875, w(1.75) = -0.03515625;
-    # at 0.25 the value 1 gets w(.75) + w(1.75), its right neighbour being a copy of itself.
+    # at 0.25 the value 1 gets w(.75) + w(1.75), its right neighbor being a copy of itself.
     pos = np.array([9.0, 8.0, 0.0, 1.0]).reshape(1, 4, 1)
     out = as_numpy(interpolate(backend, pos, (1, 2), (1, 4))).ravel()
     inner, outer = 0.26171875 - 0.03515625, -0.10546875

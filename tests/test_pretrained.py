@@ -51,7 +51,7 @@ def assert_backends_agree(weights, images=None, *, dtype, **options):
 
 
 def photo(seed: int, height: int, width: int) -> np.ndarray:
-    """Smooth colours with noise on them: like a photo, in that it holds every frequency."""
+    """Smooth colors with noise on them: like a photo, in that it holds every frequency."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     waves = sum(

@@ -211,12 +211,12 @@ def test_without_test_photos_nothing_is_evaluated(tmp_path, caplog):
 
 def test_what_does_not_go_together(tmp_path, photos, teacher, distilled):
     out = tmp_path / "out"
-    colours = write_photos(tmp_path / "photos", train=3, classes=("blue", "red"))
+    colors = write_photos(tmp_path / "photos", train=3, classes=("blue", "red"))
     hard = {**LEARN, "distillation": "hard"}
     with pytest.raises(ValueError, match=r"knows 3 classes .* the photos are of 2 classes"):
-        run(colours, out, hard, more={"teacher": teacher})
+        run(colors, out, hard, more={"teacher": teacher})
     with pytest.raises(ValueError, match=r"knows 3 classes .* the photos are of 2 classes"):
-        run(colours, out, hard, more={"teacher": distilled})
+        run(colors, out, hard, more={"teacher": distilled})
     decomposed = (unicodedata.normalize("NFD", "grün"), "x")
     save_teacher(new_teacher(2, seed=0, image_size=16, widths=(8, 8, 8)), tmp_path / "mac", class_names=decomposed)
     processing = load_weights(distilled).image_processing

@@ -176,10 +176,10 @@ def test_splits_without_class_folders_are_no_classes(tmp_path):
 
 
 def test_photos_outside_the_splits_are_said_once(tmp_path):
-    files = {**classes(), "unlabelled/1.png": encoded(70), "unlabelled/2.png": encoded(71)}
+    files = {**classes(), "unlabeled/1.png": encoded(70), "unlabeled/2.png": encoded(71)}
     for path in (write_folder(tmp_path / "d", files), write_zip(tmp_path / "d.zip", files)):
         assert surveyed(path).problems == (
-            "2 photos lie outside train and test, such as unlabelled/1.png: move them in, or away.",
+            "2 photos lie outside train and test, such as unlabeled/1.png: move them in, or away.",
         )
 
 

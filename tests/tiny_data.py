@@ -1,4 +1,4 @@
-"""Class folders of three colours that a small network learns in seconds, and runs in other processes.
+"""Class folders of three colors that a small network learns in seconds, and runs in other processes.
 
 python tests/tiny_data.py '{"data": ..., "out": ..., "changes": {...}, ...}'
 """
@@ -53,7 +53,7 @@ PLAIN = {
 
 
 def write_photos(folder, *, train=6, test=2, size=(16, 16), kind="png", classes=CLASSES, seed=0):
-    """Photos of noise in `len(classes)` colours, `train` and `test` of each; a folder `open_images` reads."""
+    """Photos of noise in `len(classes)` colors, `train` and `test` of each; a folder `open_images` reads."""
     rng = np.random.default_rng(seed)
     for split, count in (("train", train), ("test", test)):
         for label, name in enumerate(classes):

@@ -1,4 +1,4 @@
-"""Checkpoints by their name on the hub, through huggingface_hub: its cache, HF_HOME and HF_HUB_OFFLINE are honoured."""
+"""Checkpoints by their name on the hub, through huggingface_hub: its cache, HF_HOME and HF_HUB_OFFLINE are honored."""
 
 import re
 from pathlib import Path

@@ -29,7 +29,7 @@ COMMANDS = {
     "train-teacher": "train a convolutional teacher",
     "train": "train a DeiT from random weights",
     "finetune": "train a checkpoint further, on other photos too",
-    "evaluate": "how well weights do on labelled photos",
+    "evaluate": "how well weights do on labeled photos",
     "check": "what is wrong with photos in class folders, or with a checkpoint, before they are used",
     "benchmark": "speed beside transformers, timm and others",
     "course": "build and grade a course of six assignments",

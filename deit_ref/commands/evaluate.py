@@ -1,4 +1,4 @@
-"""Print how well weights or a teacher do on labelled photos."""
+"""Print how well weights or a teacher do on labeled photos."""
 
 import argparse
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from deit_ref import checks
 from deit_ref.commands.arguments import add_force, count, natural, new_file, refuse_to_replace, share
 from deit_ref.commands.evaluation import chosen_device, in_words, judged, torch_model, watched, write_confusion
-from deit_ref.commands.labelled import DATA, add_data, given_data, part
+from deit_ref.commands.labeled import DATA, add_data, given_data, part
 from deit_ref.commands.learned import Run, run_of
 from deit_ref.commands.shared import loaded_weights
 from deit_ref.commands.survey import looked_over

@@ -1,4 +1,4 @@
-"""How well a model does on labelled photos: found out, and put in words. `evaluate` and `finetune` say it alike."""
+"""How well a model does on labeled photos: found out, and put in words. `evaluate` and `finetune` say it alike."""
 
 import argparse
 import dataclasses

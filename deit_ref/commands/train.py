@@ -2,7 +2,7 @@
 
 import argparse
 
-from deit_ref.commands.labelled import DATA
+from deit_ref.commands.labeled import DATA
 from deit_ref.commands.recipes import listed_recipes
 from deit_ref.commands.training import OUT, add_training, train
 

@@ -19,7 +19,7 @@ import deit_ref
 from deit_ref import checks
 from deit_ref.commands.arguments import count, natural
 from deit_ref.commands.evaluation import chosen_device, in_words, judged, torch_model, write_confusion
-from deit_ref.commands.labelled import add_data, add_val_split, given_data, opened
+from deit_ref.commands.labeled import add_data, add_val_split, given_data, opened
 from deit_ref.commands.recipes import changed_recipe, recipe_table
 from deit_ref.commands.terminal import json_line, printable, say
 from deit_ref.data.images import ImageSet

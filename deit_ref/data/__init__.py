@@ -1,4 +1,4 @@
-"""Labelled photos: found, read and looked at before they are used. Needs no torch.
+"""Labeled photos: found, read and looked at before they are used. Needs no torch.
 
 Files, in reading order:
     sources    what lies in a folder or archive, as a tree of names (archives: zips, tars)

@@ -21,7 +21,7 @@ def labelled_as(images: ImageSet, names: tuple[str, ...] | None, count: int) -> 
     taken in order.
 
     Args:
-        images: labelled by their folders.
+        images: labeled by their folders.
         names: of the weights' classes; None means they have none, and folders may be called LABEL_0, LABEL_1, ...
         count: how many classes the weights know.
 

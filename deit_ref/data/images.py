@@ -1,4 +1,4 @@
-"""Labelled photos, read one at a time, some of them, or all of them into memory."""
+"""Labeled photos, read one at a time, some of them, or all of them into memory."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Labelled photos, read one at a time.
+    """Labeled photos, read one at a time.
 
     Attributes:
         labels: int64 (images,), positions in `class_names`.

@@ -83,9 +83,9 @@ def _bicubic_weights(size: int, new_size: int, dtype: DTypeLike) -> Float[Array,
         d = np.abs(places - (first + offset))  # (new_size,)
         near = ((a + 2) * d - (a + 3)) * d * d + 1
         far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-        neighbour = np.clip(first + offset, 0, size - 1).astype(int)
+        neighbor = np.clip(first + offset, 0, size - 1).astype(int)
         # add.at, because at the border several taps fall on the same value
-        np.add.at(weights, (np.arange(new_size), neighbour), np.where(d <= 1, near, far))
+        np.add.at(weights, (np.arange(new_size), neighbor), np.where(d <= 1, near, far))
     return weights
 
 

@@ -157,7 +157,7 @@ def resample_lines(
 
 
 def vertical_first(shape: tuple[int, int], size: tuple[int, int], *, pass_order: str) -> bool:
-    """Whether the heights are resampled before the widths. Source: Pillow #9549, and its behaviour.
+    """Whether the heights are resampled before the widths. Source: Pillow #9549, and its behavior.
 
     pass_order "pillow-13": when the height shrinks, and by more than twice what the width loses; "pillow-12": never.
     """

@@ -58,7 +58,7 @@ def reconstruct(
         x: all tokens after the last norm.
         grid: (rows, columns) of patches.
         shifted_slice: as transformers 4 did in DeiT models: take the tokens [1:-1], so that the distillation token
-            draws the first patch and each token its neighbour's. Only for weights that were trained so.
+            draws the first patch and each token its neighbor's. Only for weights that were trained so.
         trace: records decoder and reconstruction.
     """
     prefix = weights.config.num_prefix_tokens

@@ -1,4 +1,4 @@
-"""What a model answered for labelled photos, and what follows: shares, the confusion matrix, the worst mistakes."""
+"""What a model answered for labeled photos, and what follows: shares, the confusion matrix, the worst mistakes."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Evaluation: what a model answers for labelled photos, and how well it draws what was hidden."""
+"""Evaluation: what a model answers for labeled photos, and how well it draws what was hidden."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ def evaluate(
     rank: int = 0,
     world: int = 1,
 ) -> dict[str, Any]:
-    """Accuracy over labelled photos, processed as a user's photos are: `answers.shares` of what `answered` gives."""
+    """Accuracy over labeled photos, processed as a user's photos are: `answers.shares` of what `answered` gives."""
     found = answered(model, images, image_processing, device=device, batch_size=batch_size, rank=rank, world=world)
     return shares(found, images.class_names)
 
@@ -49,7 +49,7 @@ def answered(
     rank: int = 0,
     world: int = 1,
 ) -> Answers:
-    """What a model answers for each of some labelled photos.
+    """What a model answers for each of some labeled photos.
 
     Args:
         model: pixel_values (batch, 3, height, width) to logits, or to an output with `logits`.

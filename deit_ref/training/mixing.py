@@ -41,7 +41,7 @@ def mix(
     r"""Mix each image with its partner, the batch in reverse order, and its target in the same proportion.
 
     One $\lambda \sim \mathrm{Beta}(\alpha, \alpha)$ for the batch. Mixup: $\lambda x + (1 - \lambda) x'$. Cutmix: a
-    rectangle of $x'$ of the area $1 - \lambda$ in $x$, about a uniform centre; what lies beyond the border is cut off,
+    rectangle of $x'$ of the area $1 - \lambda$ in $x$, about a uniform center; what lies beyond the border is cut off,
     and $\lambda$ becomes the share of $x$ that is left. torch draws no Beta from a generator, so NumPy's generator
     does, seeded by a number from `generator`. The image in the middle of an odd batch is its own partner.
 
@@ -83,5 +83,5 @@ def mix(
 def _cut(side: int, share: float, rng: np.random.Generator) -> tuple[int, int]:
     """Where the rectangle that leaves `share` of an image begins and ends along one side."""
     half = int(side * math.sqrt(1 - share)) // 2
-    centre = int(rng.integers(side))
-    return max(centre - half, 0), min(centre + half, side)
+    center = int(rng.integers(side))
+    return max(center - half, 0), min(center + half, side)

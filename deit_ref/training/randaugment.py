@@ -61,7 +61,7 @@ def _sharpness(images: Images, level: Each, sign: Each) -> Images:
 
 
 def _moved(images: Images, rows: Sequence[Sequence[Each | float]]) -> Images:
-    """Sample each image at `rows` @ (x, y, 1), pixels from the centre; outside is ImageNet's mean colour."""
+    """Sample each image at `rows` @ (x, y, 1), pixels from the center; outside is ImageNet's mean color."""
     height, width = images.shape[2:]
     zeros = images.new_zeros(len(images), 1, 1, 1)
     across, down = (torch.stack([(zeros + value).flatten() for value in row], dim=1) for row in rows)  # (batch, 3)
@@ -126,12 +126,12 @@ def rand_augment(
 
     kornia has a class `RandAugment`, and this is not it; its functions equalize and sharpen here. The class differs
     from the paper (read and run, 0.9.0): one choice of operations for a whole batch, each applied always, without
-    replacement, at one strength; magnitudes count to 30; colour, contrast, brightness and sharpness at m=27 are always
+    replacement, at one strength; magnitudes count to 30; color, contrast, brightness and sharpness at m=27 are always
     raised, solarize spares all but the brightest, and posterize keeps 4 bits; brightness adds instead of multiplying,
-    contrast multiplies instead of moving from the mean, colour scales HSV's saturation; shear reaches 54 degrees
+    contrast multiplies instead of moving from the mean, color scales HSV's saturation; shear reaches 54 degrees
     instead of 17, translation a tenth instead of 0.45; outside is black. None of this is so here. What remains:
 
-    - moved images are sampled with torch's bicubic kernel (a = -0.75; Pillow's is -0.5), and blend with the colour
+    - moved images are sampled with torch's bicubic kernel (a = -0.75; Pillow's is -0.5), and blend with the color
       outside along the border;
     - values between two bytes are rounded, where Pillow cuts off decimals.
 

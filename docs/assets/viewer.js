@@ -17,7 +17,7 @@ import {
 const PREFIX_NAMES = ["class token", "distillation token"];
 const SIDES = ["left", "right"];
 const percent = (share) => (100 * share).toFixed(2);
-// float32 needs up to nine digits to be told from its neighbours.
+// float32 needs up to nine digits to be told from its neighbors.
 const exact = (share) => String(Number(share.toPrecision(9)));
 
 export async function start(root, signal) {

@@ -112,7 +112,7 @@ def convert(name: str, notebook: Any) -> tuple[str, dict[str, bytes]]:
 
 
 def _joined(outputs: list[Any]) -> Iterator[Any]:
-    """Outputs, with neighbouring pieces of one stream as one."""
+    """Outputs, with neighboring pieces of one stream as one."""
     last: Any = None
     for output in outputs:
         if output.output_type == "stream" and last is not None and last.get("name") == output.name:

@@ -106,7 +106,7 @@ REFERENCE = {
     ),
     "onnx": ("ONNX", "A model as one file for other programs (extra `onnx`).", ("onnx_export",)),
     "data": (
-        "Labelled photos",
+        "Labeled photos",
         "Class folders, zips and tars: found, read, and looked at before they are used, in reading order.",
         tuple(
             f"data.{name}"

@@ -14,7 +14,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 from . import Mutant
 from .bench import LATE, Bench, import_heavy, outcomes
-from .catalogue import AREAS
+from .catalog import AREAS
 
 package = sys.modules[__package__ or ""]
 

@@ -1,4 +1,4 @@
-"""Labelled photos: found, divided, looked at."""
+"""Labeled photos: found, divided, looked at."""
 
 # ruff: noqa: E501
 # fmt: off

@@ -84,7 +84,7 @@ MUTANTS = [
         ("np.clip(first + offset, 0, size - 1)", "np.clip(first + offset, 1, size - 1)", "the border"),
         ("_bicubic_weights(rows, target_grid[0], pos_embed.dtype)", "_bicubic_weights(rows, target_grid[1], pos_embed.dtype)", "grids that are not square"),
         ("+ real(0.5)) - real(0.5)", "+ real(0.5)) - real(0.25)", "another grid"),
-        ("np.add.at(weights, (np.arange(new_size), neighbour), np.where(d <= 1, near, far))", "weights[np.arange(new_size), neighbour] = np.where(d <= 1, near, far)", "the border"),
+        ("np.add.at(weights, (np.arange(new_size), neighbor), np.where(d <= 1, near, far))", "weights[np.arange(new_size), neighbor] = np.where(d <= 1, near, far)", "the border"),
         ("return x + record(trace", "return x * 1 + 0 * record(trace", "any"),
     ),
     *planted(

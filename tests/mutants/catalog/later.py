@@ -179,7 +179,7 @@ LATER = {
         *planted(
             "training/mixing.py", "test_augmentation",
             ("mixed = share * images + (1 - share) * images.flip(0)", "mixed = (1 - share) * images + share * images.flip(0)", "mixup"),
-            ("return max(centre - half, 0), min(centre + half, side)", "return max(centre - half, 0), min(centre + half, side - 1)", "a rectangle at the lower border"),
+            ("return max(center - half, 0), min(center + half, side)", "return max(center - half, 0), min(center + half, side - 1)", "a rectangle at the lower border"),
             ("if (mixup == 0 and cutmix == 0) or", "if mixup == 0 or", "cutmix alone"),
         ),
         *planted(
@@ -374,7 +374,7 @@ LATER = {
             ("if \"accuracy\" in line:", "if False:", "a line of an epoch"),
         ),
         *planted(
-            "commands/labelled.py", "test_cli_training test_cli_own_photos",
+            "commands/labeled.py", "test_cli_training test_cli_own_photos",
             ("return {\"train\": train, \"test\": test}, held", "return {\"train\": train, \"test\": test}, 0.0", "photos held out"),
             ("divided(splits[\"train\"], share=held, seed=args.seed)", "divided(splits[\"train\"], share=held, seed=0)", "another seed"),
         ),

@@ -266,6 +266,8 @@ y = softmax(np.zeros(3))
 # Why?
 # %% [markdown] rubric="scale"
 # One point each.
+# %% [markdown] answer="scale"
+# Because.
 # %% teacher=true
 z = 1
 """
@@ -278,9 +280,10 @@ def test_a_source_is_cells_with_what_their_first_lines_say():
         Cell(False, "y = softmax(np.zeros(3))\n# a comment"),
         Cell(True, "Why?", {"question": "scale", "points": 2}),
         Cell(True, "One point each.", {"rubric": "scale"}),
+        Cell(True, "Because.", {"answer": "scale"}),
         Cell(False, "z = 1", {"teacher": True}),
     ]
-    assert [cell.for_students for cell in cells(SOURCE)] == [True, True, True, True, False, False]
+    assert [cell.for_students for cell in cells(SOURCE)] == [True, True, True, True, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +292,8 @@ def test_a_source_is_cells_with_what_their_first_lines_say():
         ("# # Assignment", "# Assignment", "expected a first cell of Markdown that begins with a title"),
         ('task="layers.softmax"', "", r"expected a cell for each task, \['layers.softmax'\], got \[\]"),
         ("# Its text is put here.", "def softmax(x): ...", "the cell of layers.softmax holds code"),
-        ('rubric="scale"', 'rubric="other"', r"expected a rubric for each question.*\['scale'\], got \['other'\]"),
+        ('rubric="scale"', 'rubric="other"', r"expected a rubric and an answer .*\['scale'\], got \['other'\]"),
+        ('answer="scale"', 'answer="other"', r"expected a rubric and an answer .* got \['scale'\] and \['other'\]"),
         (" points=2", "", "a question has points, and nothing else has"),
         ("points=2", "points=two", "expected one of .*points .int.*, got points=two"),
         ("teacher=true", "techer=true", "expected one of .*teacher .bool.*, got techer=true"),
@@ -331,7 +335,7 @@ def test_a_notebook_has_for_each_task_a_function_a_try_and_a_hidden_test():
     assert texts[3] == 'assert_task("a2_attention.softmax", softmax)'
     hidden = texts[4].partition("### BEGIN HIDDEN TESTS")[2]
     assert 'score_task("a2_attention.softmax", softmax, seed=5)' in hidden
-    assert texts[7] == "One point each."
+    assert texts[7] == "One point each.\n\nBecause."
     assert str(PUBLIC_SEED) not in json.dumps(made)
     names = {"np": np}
     for text in (texts[1], texts[2], texts[3]):

@@ -154,8 +154,8 @@ def teacher_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -
     for cell in found:
         if "question" in cell.values:
             lines += ["", f"## Question {cell.values['question']}, {cell.values['points']} points", "", cell.text]
-        elif "rubric" in cell.values:
-            lines += ["", "Rubric:", "", cell.text]
+        elif "rubric" in cell.values or "answer" in cell.values:
+            lines += ["", cell.text]
         elif cell.values.get("teacher"):
             lines += ["", cell.text if cell.markdown else f"```python\n{cell.text}\n```"]
     return {"solution.py": release.student, "given.py": release.given, "notes.md": "\n".join(lines) + "\n"}

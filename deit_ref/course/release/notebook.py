@@ -24,6 +24,7 @@ def notebook(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> dic
     head, pieces = _pieces(cut.release(messages(assignment), solved=True).student)
     tasks = {task.function: (number, task) for number, task in enumerate(assignment.tasks, start=1)}
     rubrics = {cell.values["rubric"]: cell.text for cell in found if "rubric" in cell.values}
+    model = {cell.values["answer"]: cell.text for cell in found if "answer" in cell.values}
     made = [_cell("markdown", found[0].text)]
     made.append(_locked("imports", f"{head}\nfrom deit_ref.course.grading.check import assert_task"))
     for cell in found[1:]:
@@ -40,7 +41,7 @@ def notebook(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> dic
             name = cell.values["question"]
             made.append(_cell("markdown", cell.text))
             values = {"grade": True, "solution": True, "locked": False, "points": cell.values["points"]}
-            made.append(_cell("markdown", rubrics[name], f"question_{name}", **values))
+            made.append(_cell("markdown", f"{rubrics[name]}\n\n{model[name]}", f"question_{name}", **values))
         else:
             made.append(_cell("markdown" if cell.markdown else "code", cell.text))
     made += [_locked(f"given_{name}", text) for name, text in pieces.items()]

@@ -23,6 +23,8 @@ def find_assignment(name: str) -> Assignment:
     for one in assignments():
         if name in (str(one.number), f"a{one.number}", one.slug, one.name):
             return one
+    if (slug := name.partition("_")[2]) in {one.slug for one in assignments()}:
+        raise ValueError(f"The assignment {name!r} has another number now: expected {find_assignment(slug).name}.")
     known = ", ".join(one.name for one in assignments())
     raise ValueError(f"There is no assignment {name!r}: expected one of {known}.")
 

@@ -21,7 +21,7 @@ pytest.importorskip("nbclient")
 
 from site_tools import directives, docstrings, mathjax, notebooks, pages, sources  # noqa: E402
 
-PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "data")
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name not in ("data", "slides"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 CONFIG = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 NAV = re.findall(r"^ +- (.+): (\S+\.md)$", CONFIG, flags=re.MULTILINE)

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import json
 import re
 import sys
 import textwrap
@@ -428,6 +429,14 @@ def test_printed_source_is_shown_as_python():
     assert "``` { .python .deit-output .deit-source }\ndef f():\n    return 1\n```" in text
     text, _ = notebooks.convert("00_a", book(nbformat.v4.new_output("stream", text="class token (1, 128)\n")))
     assert "``` { .text .deit-output }\nclass token" in text
+
+
+def test_a_notebook_to_take_along_installs_the_project_only_if_that_has_an_address():
+    path = notebooks.paths()[0]
+    assert notebooks.downloadable(path, None) == path.read_bytes()
+    first, *rest = json.loads(notebooks.downloadable(path, "https://example.org/x/deit_ref"))["cells"]
+    assert "pip install -q 'deit_ref[plots] @ git+https://example.org/x/deit_ref'" in "".join(first["source"])
+    assert [cell["id"] for cell in rest] == [cell["id"] for cell in json.loads(path.read_bytes())["cells"]]
 
 
 def test_links_in_notebooks_lead_to_pages():

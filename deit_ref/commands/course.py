@@ -26,7 +26,7 @@ EXAMPLES = """examples:
 _BUILD_EXAMPLES = """examples:
   deit-ref course build --out course/ --seed 2027
   deit-ref course build --out third_week/ --assignment a2 --seed 2027
-  deit-ref course build --out course/ --seed 2027 \
+  deit-ref course build --out course/ --seed 2027 \\
       --site https://example.org/deit/
 
 OUT gets student/ to hand out, teacher/ with solutions, rubrics and notes, and nbgrader/ with notebooks to release.

@@ -58,8 +58,8 @@
 # What is used several times gets the *sum* of the gradients of its uses. And of a product of matrices, $Y = A B$, each
 # factor gets what the other one does: $dA = dY \, B^\top$, $dB = A^\top dY$.
 #
-# The tests call your function, then its `back`. Where they speak of arrays of the result, the first is the value, and the
-# others are what `back` returns, a weight before its bias.
+# The tests call your function, then its `back`. Where they speak of arrays of the result, the first is the value, and
+# the others are what `back` returns, a weight before its bias.
 #
 # More in the chapter on [the way back](../../docs/chapters/backward.md).
 

@@ -32,7 +32,7 @@ ALTERNATIVES = (
     | alternatives_a6.ALTERNATIVES
     | alternatives_a7.ALTERNATIVES
 )
-SEEDS = range(20 if os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE") == "thorough" else 5)
+SEEDS = range(20 if os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE") == "thorough" else 3)
 TASKS = [task for assignment in assignments() for task in assignment.tasks]
 by_assignment = pytest.mark.parametrize("assignment", assignments(), ids=lambda assignment: assignment.name)
 by_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.function)

@@ -332,6 +332,5 @@ picture.resize((768, 384), Image.Resampling.NEAREST)
 # the way back the norm divides by a deviation that is ten times as large, so the gradient of the weights is a tenth;
 # one step moves them by a tenth of what it was, and as they are ten times as large, by a hundredth of it in proportion.
 # In float32 a number has about seven digits, and of the difference of two nearly equal numbers, some $10^{-5}$, only
-# one or two are left; dividing by $2h$ makes the rest as large as the slope. Better is float64, or a step near
-# $10^{-2}$. A mistake in a branch that the input does not take, such as the sum over images when there is one image, is
-# not found.
+# one or two are left, and dividing by $2h$ brings none of them back. Better is float64, or a step near $10^{-2}$. A
+# mistake in a branch that the input does not take, such as the sum over images when there is one image, is not found.

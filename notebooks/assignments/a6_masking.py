@@ -226,9 +226,9 @@ picture.resize((672, 224), Image.Resampling.NEAREST)
 # pixels that count are visible and need only be copied, so the loss falls although hidden patches are drawn no better,
 # and a part of the model's strength goes into copying. C's is harder. All hidden patches of a photo are the same token,
 # attention treats equal tokens equally, and so all of them get the same picture: the best that can be done is one
-# typical patch for all of them, made of the visible ones, and the loss rises. D's is easier: a hidden patch of 2 x 2
-# pixels that lies alone is never more than a pixel away from something visible, so blending goes even further than in
-# A. Losses can be compared only as means over the same pixels. C hides the same patches as the original, so its loss
-# can be compared with it directly. A and D are means over other hidden pixels, fewer or in other places, and B is a
-# mean over all pixels, so a lower number there says nothing. To compare all four I would hide the same half of the
-# patches of test photos from each of them, and take the loss on these pixels alone.
+# typical patch for all of them, made of the visible ones, and the loss rises. D's is easier: with patches of 2 x 2
+# pixels something visible is nearly always a pixel or two away, so blending goes far, as in A. Losses can be compared
+# only as means over the same pixels. C hides the same patches as the original, so its loss can be compared with it
+# directly. A and D are means over other hidden pixels, fewer or in other places, and B is a mean over all pixels, so a
+# lower number there says nothing. To compare all four I would hide the same half of the patches of test photos from
+# each of them, and take the loss on these pixels alone.

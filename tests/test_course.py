@@ -440,6 +440,7 @@ def test_a_function_and_its_way_back_are_called_and_all_gradients_are_arrays():
         [1],
         [0],
     ]
+    assert len(parts(called(lambda x: (x, lambda dy: (dy, None)), (1,), {}, (2,)))) == 2  # what has no gradient
     for wrong in (lambda x: x, lambda x: (x, x), lambda x: (x, len, len)):
         with pytest.raises(TypeError, match=r"expected the value and the function back, \(y, back\), got (int|tuple)"):
             called(wrong, (1,), {}, (1,))

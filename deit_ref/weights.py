@@ -8,7 +8,7 @@ arrays or torch tensors.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from deit_ref import checks
 from deit_ref.arrays import BACKENDS, as_numpy, numpy_dtype, to_torch
 from deit_ref.config import PUBLISHED, TASKS, DeiTConfig
 from deit_ref.image_processing import AN_IMAGE_PROCESSING, IMAGENET_MEAN, IMAGENET_STD, ImageProcessing
+
+Tree = TypeVar("Tree")  # weights of a whole model or of a part
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +187,7 @@ def named_arrays(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", child
 
 
-def map_weights(function: Callable[..., Any], weights: DeiTWeights, *others: DeiTWeights) -> DeiTWeights:
+def map_weights(function: Callable[..., Any], weights: Tree, *others: Tree) -> Tree:
     """The same tree with `function` applied to every array, and to those at its place in the others.
 
     Raises:
@@ -209,7 +211,7 @@ def map_weights(function: Callable[..., Any], weights: DeiTWeights, *others: Dei
             }
         )
 
-    found: DeiTWeights = mapped(weights, *others)
+    found: Tree = mapped(weights, *others)
     return found
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deit_ref.__main__ import main
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment, find_task
 from deit_ref.course.assignments.a2_attention import ASSIGNMENT
 from deit_ref.course.grading import check
 from deit_ref.course.grading.check import PUBLIC_SEED, Verdict, assert_task, difference, judge, score_task
 from deit_ref.course.grading.sandbox import Answer
-from deit_ref.course.grading.worker import parts
+from deit_ref.course.grading.worker import called, parts
+from deit_ref.course.release.build import build, given_away
+from deit_ref.course.release.links import relinked, setup_code
 from deit_ref.course.release.notebook import notebook
 from deit_ref.course.release.source import Cell, cells, checked, source
 from deit_ref.course.task import Case, Mistake, Task, messages, points_of, reference, seeded
 from deit_ref.numpy_backend import attention, layers
+from deit_ref.numpy_backend.backward import layers as backward
+from deit_ref.weights import Linear
 
 MESSAGES = messages(ASSIGNMENT)
 SOFTMAX = ASSIGNMENT.tasks[0]
@@ -266,6 +272,8 @@ y = softmax(np.zeros(3))
 # Why?
 # %% [markdown] rubric="scale"
 # One point each.
+# %% [markdown] answer="scale"
+# Because.
 # %% teacher=true
 z = 1
 """
@@ -278,9 +286,10 @@ def test_a_source_is_cells_with_what_their_first_lines_say():
         Cell(False, "y = softmax(np.zeros(3))\n# a comment"),
         Cell(True, "Why?", {"question": "scale", "points": 2}),
         Cell(True, "One point each.", {"rubric": "scale"}),
+        Cell(True, "Because.", {"answer": "scale"}),
         Cell(False, "z = 1", {"teacher": True}),
     ]
-    assert [cell.for_students for cell in cells(SOURCE)] == [True, True, True, True, False, False]
+    assert [cell.for_students for cell in cells(SOURCE)] == [True, True, True, True, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +298,8 @@ def test_a_source_is_cells_with_what_their_first_lines_say():
         ("# # Assignment", "# Assignment", "expected a first cell of Markdown that begins with a title"),
         ('task="layers.softmax"', "", r"expected a cell for each task, \['layers.softmax'\], got \[\]"),
         ("# Its text is put here.", "def softmax(x): ...", "the cell of layers.softmax holds code"),
-        ('rubric="scale"', 'rubric="other"', r"expected a rubric for each question.*\['scale'\], got \['other'\]"),
+        ('rubric="scale"', 'rubric="other"', r"expected a rubric and an answer .*\['scale'\], got \['other'\]"),
+        ('answer="scale"', 'answer="other"', r"expected a rubric and an answer .* got \['scale'\] and \['other'\]"),
         (" points=2", "", "a question has points, and nothing else has"),
         ("points=2", "points=two", "expected one of .*points .int.*, got points=two"),
         ("teacher=true", "techer=true", "expected one of .*teacher .bool.*, got techer=true"),
@@ -331,12 +341,110 @@ def test_a_notebook_has_for_each_task_a_function_a_try_and_a_hidden_test():
     assert texts[3] == 'assert_task("a2_attention.softmax", softmax)'
     hidden = texts[4].partition("### BEGIN HIDDEN TESTS")[2]
     assert 'score_task("a2_attention.softmax", softmax, seed=5)' in hidden
-    assert texts[7] == "One point each."
+    assert texts[7] == "One point each.\n\nBecause."
     assert str(PUBLIC_SEED) not in json.dumps(made)
     names = {"np": np}
     for text in (texts[1], texts[2], texts[3]):
         exec(text.replace("from given import Array\n", "Array = np.ndarray\n"), names)
     assert eval(hidden.split("\n")[3], names | {"score_task": score_task}) == 3
+
+
+SITE = "https://example.org/deit/"
+REPOSITORY = "https://example.org/someone/deit_ref"
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def links(folder):
+    """The targets of all links in Markdown and in notebooks."""
+    return [
+        target
+        for path in [*folder.rglob("*.md"), *folder.rglob("*.ipynb")]
+        for target in re.findall(r"\]\(([^)\s]*/[^)\s]*)\)", path.read_text(encoding="utf-8"))
+    ]
+
+
+def test_what_is_handed_out_has_no_link_that_leads_nowhere(tmp_path):
+    build(tmp_path / "plain", assignments())
+    assert links(tmp_path / "plain") == []
+    assert "(../" not in (tmp_path / "plain/student/a4_backward/README.md").read_text()
+    build(tmp_path / "linked", assignments(), site=SITE)
+    found = links(tmp_path / "linked" / "student")
+    assert len(found) >= len(assignments())
+    for target in found:
+        assert target.startswith(SITE)
+        assert (DOCS / f"{target.removeprefix(SITE).partition('#')[0].strip('/')}.md").is_file(), target
+    assert set(links(tmp_path / "linked" / "nbgrader")) == set(found)
+
+
+def test_links_become_addresses_or_words():
+    text = "In [masked\nimages](../../docs/chapters/simmim.md#the-loss), and [elsewhere](https://example.org)."
+    assert relinked(text, None) == "In masked\nimages, and [elsewhere](https://example.org)."
+    linked = "In [masked\nimages](https://example.org/deit/chapters/simmim/#the-loss), and "
+    assert relinked(text, SITE).startswith(linked)
+    assert relinked(text, SITE.rstrip("/")).startswith(linked)
+
+
+def test_a_notebook_installs_the_project_only_if_it_is_told_from_where(tmp_path):
+    build(tmp_path / "course", [ASSIGNMENT], repository=REPOSITORY)
+    cells_of = json.loads((tmp_path / "course/nbgrader/source/a2_attention/a2_attention.ipynb").read_text())["cells"]
+    setup = "".join(cells_of[1]["source"])
+    assert cells_of[1]["metadata"]["nbgrader"]["locked"] is True
+    assert f"    %pip install -q 'deit_ref[plots] @ git+{REPOSITORY}'" in setup
+    build(tmp_path / "plain", [ASSIGNMENT])
+    assert "pip install" not in (tmp_path / "plain/nbgrader/source/a2_attention/a2_attention.ipynb").read_text()
+
+
+def test_the_first_cell_makes_what_is_given_and_leaves_what_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = re.sub(
+        r"^( *)%pip.*$", r"\1raise AssertionError", setup_code(REPOSITORY, assignment="a4"), flags=re.MULTILINE
+    )
+    exec(code, {})
+    assert Path("given.py").read_text() == cut.release(messages(find_assignment("a4"))).given
+    Path("given.py").write_text("mine")
+    exec(code, {})
+    assert Path("given.py").read_text() == "mine"
+    assert "given" not in setup_code(REPOSITORY)
+
+
+def test_teachers_are_told_which_solutions_a_given_file_holds(tmp_path):
+    assert given_away(find_assignment("a2")) == {}
+    assert given_away(find_assignment("a4")) == {"a2_attention": ["softmax"], "a3_model": ["layer_norm", "gelu"]}
+    build(tmp_path / "course", [find_assignment("a4")])
+    notes = (tmp_path / "course/teacher/a4_backward/notes.md").read_text()
+    assert "hand it out when these are closed:\n\n- a2_attention: softmax\n- a3_model: layer_norm, gelu\n" in notes
+    assert "## Model answer" in notes
+    handed_out = [*(tmp_path / "course/student").rglob("*.*")]
+    assert not any("odel answer" in path.read_text() for path in handed_out if path.suffix != ".npz")
+
+
+def test_an_assignment_by_its_old_number_is_told_the_new_one():
+    with pytest.raises(ValueError, match="'a1_resampling' has another number now: expected a7_resampling"):
+        find_assignment("a1_resampling")
+
+
+@pytest.mark.parametrize("address", ["example.org", "file:///etc", "https://example.org/'; import os", "https://"])
+def test_an_address_that_is_none_is_refused(address, capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main(["course", "build", "--out", str(tmp_path / "course"), "--repository", address])
+    assert "expected an address such as https://example.org/deit/" in capsys.readouterr().err
+
+
+def test_a_function_and_its_way_back_are_called_and_all_gradients_are_arrays():
+    weights = Linear(np.eye(2), np.zeros(2))
+    found = parts(called(backward.linear_vjp, (weights, np.ones((1, 2))), {}, (np.array([[1.0, 2.0]]),)))
+    assert [part.tolist() for part in found] == [[[1, 1]], [[1, 1], [2, 2]], [1, 2], [[1, 2]]]
+    without = parts(called(backward.linear_vjp, (Linear(np.eye(2)), np.ones((1, 2))), {}, (np.ones((1, 2)),)))
+    assert len(without) == 3
+    assert [part.tolist() for part in parts(called(backward.softmax_vjp, (np.zeros(1),), {}, (np.ones(1),)))] == [
+        [1],
+        [0],
+    ]
+    assert len(parts(called(lambda x: (x, lambda dy: (dy, None)), (1,), {}, (2,)))) == 2  # what has no gradient
+    for wrong in (lambda x: x, lambda x: (x, x), lambda x: (x, len, len)):
+        with pytest.raises(TypeError, match=r"expected the value and the function back, \(y, back\), got (int|tuple)"):
+            called(wrong, (1,), {}, (1,))
+    assert called(len, ([],), {}, None) == 0
 
 
 def test_helpers_stand_in_the_notebook_before_the_task_that_needs_them():

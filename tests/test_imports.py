@@ -69,6 +69,7 @@ THIRD = {
     "commands.terminal": (set(), {"tqdm"}),
     "commands.training": (set(), {"tqdm"}),
     "course.assignments.experiment": ({"numpy", "jaxtyping"}, {"torch"}),
+    "course.assignments.gradients": ({"numpy", "jaxtyping"}, set()),
     "course.release.visible": ({"numpy", "pytest"}, set()),
 }
 PURE = ({"numpy"}, set())

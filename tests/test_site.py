@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import json
 import re
 import sys
 import textwrap
@@ -21,7 +22,7 @@ pytest.importorskip("nbclient")
 
 from site_tools import directives, docstrings, mathjax, notebooks, pages, sources  # noqa: E402
 
-PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "data")
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name not in ("data", "slides"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 CONFIG = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 NAV = re.findall(r"^ +- (.+): (\S+\.md)$", CONFIG, flags=re.MULTILINE)
@@ -430,6 +431,14 @@ def test_printed_source_is_shown_as_python():
     assert "``` { .text .deit-output }\nclass token" in text
 
 
+def test_a_notebook_to_take_along_installs_the_project_only_if_that_has_an_address():
+    path = notebooks.paths()[0]
+    assert notebooks.downloadable(path, None) == path.read_bytes()
+    first, *rest = json.loads(notebooks.downloadable(path, "https://example.org/x/deit_ref"))["cells"]
+    assert "pip install -q 'deit_ref[plots] @ git+https://example.org/x/deit_ref'" in "".join(first["source"])
+    assert [cell["id"] for cell in rest] == [cell["id"] for cell in json.loads(path.read_bytes())["cells"]]
+
+
 def test_links_in_notebooks_lead_to_pages():
     cell = (
         "[a](../docs/chapters/attention.md#x) [b](08_encoder.ipynb) [c](../deit_ref/weights.py) [d](https://e) [f](#)"
@@ -487,7 +496,7 @@ def test_nothing_is_fetched_from_elsewhere():
         if path.suffix in {".css", ".js", ".svg", ".html", ".md"}:
             text = read(path)
             assert not re.search(r"""(?:src|srcset|poster)=["']?(?:https?:)?//""", text), path
-            assert not re.search(r"@import|url\(\s*[\"']?(?:https?:)?//", text), path
+            assert not re.search(r"@import(?! \"default\";)|url\(\s*[\"']?(?:https?:)?//", text), path
             assert not re.search(r"!\[[^\]]*\]\(\s*(?:https?:)?//", text), path
     config = read(ROOT / "mkdocs.yml")
     assert "font: false" in config

@@ -32,7 +32,7 @@ COMMANDS = {
     "evaluate": "how well weights do on labeled photos",
     "check": "what is wrong with photos in class folders, or with a checkpoint, before they are used",
     "benchmark": "speed beside transformers, timm and others",
-    "course": "build and grade a course of six assignments",
+    "course": "build and grade a course of seven assignments",
 }
 
 EXAMPLES = """examples:

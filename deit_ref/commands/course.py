@@ -1,6 +1,7 @@
 """Build what students, teachers and nbgrader get, and grade what students hand in."""
 
 import argparse
+import re
 from pathlib import Path
 
 from deit_ref.commands.arguments import (
@@ -25,6 +26,8 @@ EXAMPLES = """examples:
 _BUILD_EXAMPLES = """examples:
   deit-ref course build --out course/ --seed 2027
   deit-ref course build --out third_week/ --assignment a2 --seed 2027
+  deit-ref course build --out course/ --seed 2027 \\
+      --site https://example.org/deit/
 
 OUT gets student/ to hand out, teacher/ with solutions, rubrics and notes, and nbgrader/ with notebooks to release.
 Choose a seed of your own and keep it: it draws the numbers of the hidden tests, and `grade` needs the same."""
@@ -56,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for added in (build, grade):
         added.set_defaults(run=run)
         added.add_argument("--seed", type=natural, default=0, metavar="N", help="of the hidden tests (default: 0)")
+    build.add_argument("--site", type=_address, metavar="URL", help="where the site is, for links (default: no links)")
+    build.add_argument(
+        "--repository",
+        type=_address,
+        metavar="URL",
+        help="from which notebooks install the project in Colab or Binder (default: they do not)",
+    )
     build.add_argument("--assignment", metavar="A", help="only this one, such as a2 (default: all)")
     grade.add_argument("--assignment", metavar="A", help="only this one, such as a2 (default: all that came in)")
     grade.add_argument("--jobs", type=count, metavar="N", help="submissions at a time (default: one per processor)")
@@ -74,11 +84,11 @@ def _build(args: argparse.Namespace) -> int:
     chosen = _chosen(args)
     if (problem := exposed([Path(args.out)])) is not None:
         raise ValueError(f"{problem}: name another folder.")
-    written = build(Path(args.out), chosen, seed=args.seed)
+    written = build(Path(args.out), chosen, seed=args.seed, site=args.site, repository=args.repository)
     print(
         f"{printable(args.out)}: {len(written)} files of {', '.join(one.name for one in chosen)}. Hand out what "
-        "is in student/, or release it with nbgrader as nbgrader/README.md says; keep teacher/ and nbgrader/source to "
-        "yourself."
+        "is in student/, one folder after the other (given.py may hold solutions of earlier ones), or release it with "
+        "nbgrader as nbgrader/README.md says; keep teacher/ and nbgrader/source to yourself."
     )
     return 0
 
@@ -120,6 +130,13 @@ def _grade(args: argparse.Namespace) -> int:
     note = "" if isolated else " Graded without isolation, which the reports say, too."
     print(printable(f"{out}, and reports in {out.parent / 'feedback'}.{note}"))
     return 1 if failed else 0
+
+
+def _address(value: str) -> str:
+    """An address of the web."""
+    if not re.fullmatch(r"https?://[^\s'\"<>()\\]+", value):
+        raise argparse.ArgumentTypeError(f"expected an address such as https://example.org/deit/, got {value!r}")
+    return value
 
 
 def _chosen(args: argparse.Namespace) -> tuple[Assignment, ...]:

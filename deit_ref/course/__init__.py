@@ -1,1 +1,1 @@
-"""The course: six assignments, graded and handed out. In reading order: task, cut, assignments, grading, release."""
+"""The course: seven assignments, graded and handed out. In reading order: task, cut, assignments, grading, release."""

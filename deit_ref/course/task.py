@@ -13,11 +13,15 @@ Arrays = tuple[Array, ...]
 
 
 class Case(NamedTuple):
-    """One input of a task's function, and what is special about it, in words for the student."""
+    """One input of a task's function, and what is special about it, in words for the student.
+
+    back: for a function that returns (y, back), with what `back` is called.
+    """
 
     note: str
     arguments: tuple[Any, ...]
     options: Mapping[str, Any] = {}
+    back: tuple[Any, ...] | None = None
 
 
 class Mistake(NamedTuple):

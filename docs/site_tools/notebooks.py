@@ -19,6 +19,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from deit_ref.course.release.links import setup_code
 from site_tools.directives import site_path
 from site_tools.sources import ROOT
 
@@ -42,8 +43,17 @@ def pages(root: Path = ROOT) -> Iterator[tuple[str, str | bytes]]:
         for path, notebook in zip(paths(root), executed, strict=True):
             text, pictures = convert(path.stem, notebook)
             yield f"notebooks/{path.stem}.md", text
-            yield f"notebooks/{path.name}", path.read_bytes()
+            yield f"notebooks/{path.name}", downloadable(path, os.environ.get("REPOSITORY"))
             yield from pictures.items()
+
+
+def downloadable(path: Path, repository: str | None) -> bytes:
+    """A notebook to take along; if the project has an address, with a first cell for Colab, Binder and the like."""
+    if not repository:
+        return path.read_bytes()
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(setup_code(repository), id="setup"))
+    return nbformat.writes(notebook).encode()
 
 
 def _package_hash(root: Path) -> bytes:

@@ -124,9 +124,9 @@
 #
 # $$w(d) = (a+2) d^3 - (a+3) d^2 + 1 \; (d \le 1), \qquad a (d^3 - 5 d^2 + 8 d - 4) \; (1 < d < 2)$$
 #
-# Three things differ from assignment 7, because DeiT was made with torch's `interpolate`: $a$ is not $-\frac12$;
-# nothing is stretched when the grid shrinks; and beyond the border the last value is repeated, so its weight grows. The
-# matrix has the dtype that is asked for.
+# Three things follow torch's `interpolate`, with which DeiT was made: $a$ is $-\frac34$, where most programs that
+# resize photos take $-\frac12$; nothing is stretched when the grid shrinks; and beyond the border the last value is
+# repeated, so its weight grows. The matrix has the dtype that is asked for.
 #
 # ```
 # >>> _bicubic_weights(2, 4, "float64").round(3).tolist()
@@ -297,3 +297,19 @@ Image.fromarray((mosaic * 255 + 0.5).astype(np.uint8))
 #
 # Typical answers that miss: "the model without positions sees nothing" (no second point); "bicubic is smooth, so it
 # works" (the method is smooth, but are the values? no third point).
+
+# %% [markdown] answer="a1"
+# ## Model answer
+#
+# The class token's result of the second model, without positions, does not change when the patches are shuffled. A
+# query weighs a set of keys, and the weighted sum of the values does not depend on the order in which they are added;
+# norms and mlp work on each token alone. The first model's result does change, because each patch is added to the
+# vector of the place where it lies now, so that the tokens themselves are others. The second model still knows what is
+# inside each patch, such as colors, textures and edges of up to 16 pixels, and how often each kind of patch occurs. It
+# does not know how the patches are arranged. So it should easily tell a zebra from a strawberry, and confuse a face
+# with a face whose parts have been exchanged, or a square with a row of four such tiles. Interpolation takes a mixture
+# of the vectors of neighboring places for the vector of a place between them. This makes sense only if the vectors
+# change smoothly from place to place, which training on photos brings about: neighboring patches look alike and play
+# similar roles. It fails where neighbors have nothing to do with each other, as in a model whose positions are still
+# random, and for the class token's vector, which has no place between others. It also gets worse the further the new
+# grid is from the old one, since the model has never seen so many patches.

@@ -21,7 +21,7 @@
 # - what a layer norm computes, and when its smallest number, eps, decides everything;
 # - how two tokens and two heads name an image, and that the whole model is a loop of a few lines.
 #
-# **You are given** what assignments 2 and 3 were about (`embed`, `multi_head_attention` and what they need), and
+# **You are given** what assignments 1 and 2 were about (`embed`, `multi_head_attention` and what they need), and
 # `linear`, `activate`, `classify` and `split_tokens`. You need the idea of attention, but not your own solution: only
 # the last cell uses it.
 #
@@ -267,3 +267,19 @@ output.top(3)
 #
 # Typical answers that miss: "the exchange destroys the picture" (confuses it with an exchange before the positions are
 # added); "eps changes nothing" (it does, just little).
+
+# %% [markdown] answer="a3"
+# ## Model answer
+#
+# The exchange changes nothing, and this is the exact answer: up to rounding the logits stay. Each patch carries its
+# position with it, because positions were added before. Attention sums over a set of keys and does not see their order,
+# the norms and the mlp work on each token alone, and the heads read only the first two tokens, which stay in their
+# places. The next in the order is eps. A norm divides by $\sqrt{\sigma^2 + \epsilon}$, so going from 1e-6 to 1e-5
+# changes a normalized token by about $\Delta\epsilon / (2 \sigma^2)$ of its size. In the bundled model the variances of
+# tokens are some hundredths right after the embedding and above 1 later, so that this is between 1e-6 and 1e-4: the
+# logits change in the sixth digit, but they change. Then comes the class token's head alone. It was trained on labels
+# and the other head on a teacher's decisions, so the two agree on most photos but not in their numbers, and taking one
+# instead of the mean moves logits by a good part of their size. Most of all changes without the residual connections:
+# what the earlier blocks have collected reaches the later ones only as far as this block's attention and mlp pass it
+# on, and these were trained to add a correction, not to carry the whole. On the photo of the cat the four changes are
+# 0, 0.00004, 1.5 and 4.5, with logits of up to 4.7.

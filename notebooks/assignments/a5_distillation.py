@@ -22,7 +22,7 @@
 # - how a loss becomes a gradient, and a gradient a trained head, in plain NumPy.
 #
 # **You are given** `softmax` and `one_hot`, and `TrainedHeads` for a result. Of the earlier assignments you need
-# softmax (3) and the two heads of DeiT (4).
+# softmax (2), the two heads of DeiT (3), and what a gradient is (4).
 
 # %% [markdown]
 # ## Background
@@ -280,3 +280,20 @@ for way, options in ways.items():
 #
 # Typical answers that miss: "soft labels hold more information, so soft is better" (the paper found hard better; no
 # argument); for the third, "alpha becomes 500" (no share).
+
+# %% [markdown] answer="a5"
+# ## Model answer
+#
+# The teacher sees the photo as it was augmented, while the label was given to the whole photo. If random cropping
+# leaves only grass of a photo of a horse, the label still says "horse", and the teacher may decide "deer" or "frog",
+# which is what this crop looks like; its decision also corrects labels that are plainly wrong. When $\tau$ goes to
+# infinity both distributions become uniform and $p_t$ tends to $1/K$. Their difference shrinks like $1 / \tau$, so that
+# the gradient $\frac{\alpha \tau}{BK}(p_s - p_t)$ tends to $\frac{\alpha}{B K^2}$ times the difference of the centered
+# logits: that of a squared error. The factor $\tau^2$ in the loss is what keeps it from vanishing, since one $\tau$ is
+# used up by the chain rule and the other one by the shrinking difference. When $\tau$ goes to 0 both distributions
+# become one-hot. The gradient is then $\tau$ times a difference of two decisions: 0 where student and teacher agree,
+# and vanishing where they do not. The hard loss is something else: its target is one-hot, too, but the student keeps
+# its temperature of 1, and so it has a gradient until it is sure. Dividing by $B$ alone makes the teacher's part 1,000
+# times as large: with $\alpha = 0.5$ the parts stand as 0.5 to 500, which is the original loss with $\alpha = 1000/1001
+# \approx 0.999$, but for a factor in front. The experiment trains heads on features that are given, so it cannot show
+# what the encoder learns from a teacher, and that is where most of the benefit arises.

@@ -21,7 +21,7 @@
 # - how features of a token become pixels of an image, without a loop;
 # - why a loss that is divided by the wrong number still trains, and still is wrong.
 #
-# **You are given** `linear` and `patch_grid`. Of the earlier assignments you need patches and tokens (2); `reconstruct`
+# **You are given** `linear` and `patch_grid`. Of the earlier assignments you need patches and tokens (1); `reconstruct`
 # undoes for features what `patchify` did for pixels.
 #
 # Where a function takes `trace`, you may leave it alone.
@@ -217,3 +217,18 @@ picture.resize((672, 224), Image.Resampling.NEAREST)
 #
 # Typical answers that miss: "a lower loss means a better model" (the question is what it costs to be low); for C, "the
 # model cannot see the photo" (it sees the visible patches, and where these are).
+
+# %% [markdown] answer="a6"
+# ## Model answer
+#
+# A's task is easier. Almost every hidden patch has visible neighbors on all sides, and blending their colors goes far,
+# so the best guess without understanding is a smooth filling, and the loss falls. B's is easier, too: half of the
+# pixels that count are visible and need only be copied, so the loss falls although hidden patches are drawn no better,
+# and a part of the model's strength goes into copying. C's is harder. All hidden patches of a photo are the same token,
+# attention treats equal tokens equally, and so all of them get the same picture: the best that can be done is one
+# typical patch for all of them, made of the visible ones, and the loss rises. D's is easier: with patches of 2 x 2
+# pixels something visible is nearly always a pixel or two away, so blending goes far, as in A. Losses can be compared
+# only as means over the same pixels. C hides the same patches as the original, so its loss can be compared with it
+# directly. A and D are means over other hidden pixels, fewer or in other places, and B is a mean over all pixels, so a
+# lower number there says nothing. To compare all four I would hide the same half of the patches of test photos from
+# each of them, and take the loss on these pixels alone.

@@ -1,12 +1,20 @@
-"""The six assignments: for each its tasks, the inputs they are tested on, and the mistakes they are known for."""
+"""The seven assignments: for each its tasks, the inputs they are tested on, and the mistakes they are known for."""
 
-from deit_ref.course.assignments import a1_patches, a2_attention, a3_model, a5_distillation, a6_masking, a7_resampling
+from deit_ref.course.assignments import (
+    a1_patches,
+    a2_attention,
+    a3_model,
+    a4_backward,
+    a5_distillation,
+    a6_masking,
+    a7_resampling,
+)
 from deit_ref.course.task import Assignment, Task
 
 
 def assignments() -> tuple[Assignment, ...]:
-    """All six, in order."""
-    files = a1_patches, a2_attention, a3_model, a5_distillation, a6_masking, a7_resampling
+    """All seven, in order."""
+    files = a1_patches, a2_attention, a3_model, a4_backward, a5_distillation, a6_masking, a7_resampling
     return tuple(file.ASSIGNMENT for file in files)
 
 
@@ -15,6 +23,8 @@ def find_assignment(name: str) -> Assignment:
     for one in assignments():
         if name in (str(one.number), f"a{one.number}", one.slug, one.name):
             return one
+    if (slug := name.partition("_")[2]) in {one.slug for one in assignments()}:
+        raise ValueError(f"The assignment {name!r} has another number now: expected {find_assignment(slug).name}.")
     known = ", ".join(one.name for one in assignments())
     raise ValueError(f"There is no assignment {name!r}: expected one of {known}.")
 

@@ -239,8 +239,8 @@ ASSIGNMENT = Assignment(
                     "a = -0.5",
                     "a = real(-0.75)",
                     "a = real(-0.5)",
-                    "torch's interpolate, with which DeiT was made, has a = -0.75. Pillow's cubic of assignment 7 has "
-                    "-0.5.",
+                    "torch's interpolate, with which DeiT was made, has a = -0.75. Most programs that resize "
+                    "photos have -0.5.",
                 ),
                 Mistake(
                     "no halves",

@@ -290,7 +290,7 @@ def main(argv: list[str] | None = None) -> int:
 
     beside = Path(__file__).with_name(ARRAYS)
     prog = "python -m deit_ref.course.assignments.experiment"
-    parser = argparse.ArgumentParser(prog=prog, description="Make the arrays of A6.")
+    parser = argparse.ArgumentParser(prog=prog, description="Make the arrays of A5.")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos with a train and a test part")
     parser.add_argument("--student", metavar="SOURCE", help="a distilled checkpoint (default: the bundled one)")
     parser.add_argument("--teacher", default="cifar10-teacher", help="a teacher's folder (default: the bundled one)")

@@ -14,7 +14,7 @@ import numpy as np
 from deit_ref.course import cut
 from deit_ref.course.assignments import find_task
 from deit_ref.course.grading.sandbox import Answer
-from deit_ref.course.grading.worker import parts
+from deit_ref.course.grading.worker import called, parts
 from deit_ref.course.task import Arrays, Case, Mistake, Task, module_of, points_of, reference, seeded
 
 PUBLIC_SEED = 2**31 - 1  # of the tests that students see; grading with it would test nothing else
@@ -66,7 +66,9 @@ def judge(task: Task, case: Case, answer: Answer, expected: Arrays | None = None
 def check(task: Task, function: Any, case: Case, expected: Arrays | None = None) -> Verdict:
     """Call a function here, on a copy of a case, and judge what it gives; what it raises is not caught."""
     own = copy.deepcopy(case)
-    return judge(task, case, Answer(arrays=tuple(parts(function(*own.arguments, **own.options)))), expected)
+    return judge(
+        task, case, Answer(arrays=tuple(parts(called(function, own.arguments, own.options, own.back)))), expected
+    )
 
 
 def assert_task(name: str, function: Any, *, seed: int = PUBLIC_SEED) -> None:
@@ -113,7 +115,7 @@ def score_task(name: str, function: Any, *, seed: int) -> float:
 def answers(function: Any, case: Case) -> Arrays:
     """What a function of ours gives, as arrays; without warnings, because mistakes may divide by zero."""
     with np.errstate(all="ignore"):
-        return tuple(parts(function(*case.arguments, **case.options)))
+        return tuple(parts(called(function, case.arguments, case.options, case.back)))
 
 
 def difference(expected: Arrays, got: Arrays, bound: float) -> str | None:
@@ -172,6 +174,7 @@ def _seen(task: Task, case: Case, arrays: Arrays) -> Arrays:
 def _inputs(case: Case) -> str:
     words = [_described(value) for value in case.arguments]
     words += [f"{name}={_described(value)}" for name, value in case.options.items()]
+    words += [] if case.back is None else [f"back({', '.join(map(_described, case.back))})"]
     return re.sub(r"\s+", " ", ", ".join(words))
 
 
@@ -186,6 +189,8 @@ def _described(value: Any) -> str:
         return f"{value.tolist()}"
     if hasattr(value, "__dataclass_fields__"):
         return type(value).__name__
+    if callable(value):
+        return str(value.__name__)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_described, value))}]"
     return repr(value)

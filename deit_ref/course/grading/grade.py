@@ -164,7 +164,7 @@ def report(plan: Plan, result: Result) -> str:
 def _messages(plan: Plan, text: str, names: frozenset[str]) -> dict[str, list[str]]:
     """What is wrong with each task, a message for each wrong case."""
     asked = [(task, case) for task, cases in plan.cases for case in cases if task.name in names]
-    calls = [Call(task.name, case.arguments, case.options) for task, case in asked]
+    calls = [Call(task.name, case.arguments, case.options, case.back) for task, case in asked]
     sources = {"given": plan.given, "student": text}
     found = run(sources, "student", calls, limits=plan.limits, isolated=plan.isolated) if calls else []
     texts: dict[str, list[str]] = {

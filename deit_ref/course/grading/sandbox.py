@@ -32,6 +32,7 @@ class Call(NamedTuple):
     function: str
     arguments: tuple[Any, ...] = ()
     options: Mapping[str, Any] = {}
+    back: tuple[Any, ...] | None = None  # see `task.Case`
 
 
 @dataclass(frozen=True, kw_only=True)

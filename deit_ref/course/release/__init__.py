@@ -1,1 +1,1 @@
-"""What is handed out, to students and to nbgrader. In reading order: source, notebook, build, visible, earlier."""
+"""What students and nbgrader get. In reading order: source, links, notebook, build, visible, earlier."""

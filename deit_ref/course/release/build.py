@@ -10,7 +10,9 @@ import numpy as np
 
 import deit_ref
 from deit_ref.course import cut
+from deit_ref.course.assignments import assignments, find_assignment
 from deit_ref.course.grading.check import PUBLIC_SEED, answers
+from deit_ref.course.release.links import relinked
 from deit_ref.course.release.notebook import notebook, points
 from deit_ref.course.release.source import Cell, source
 from deit_ref.course.task import Assignment, messages, reference, seeded
@@ -81,13 +83,22 @@ c.ExecutePreprocessor.timeout = 120
 """
 
 
-def build(out: Path, assignments: Sequence[Assignment], *, seed: int = 0) -> list[Path]:
+def build(
+    out: Path,
+    chosen: Sequence[Assignment],
+    *,
+    seed: int = 0,
+    site: str | None = None,
+    repository: str | None = None,
+) -> list[Path]:
     """Write all releases.
 
     Args:
         out: a new or an empty folder.
-        assignments: which.
+        chosen: which.
         seed: of the hidden tests.
+        site: where the site's pages are, for links to them; None leaves links out.
+        repository: the project's address, from which a notebook's first cell installs it; None leaves that cell out.
 
     Returns:
         The files that were written.
@@ -100,15 +111,17 @@ def build(out: Path, assignments: Sequence[Assignment], *, seed: int = 0) -> lis
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not an empty folder: choose another one, so that nothing is lost.")
     contents: dict[str, str | bytes] = {}
-    for assignment in assignments:
-        found = source(assignment)
+    for assignment in chosen:
+        found = [
+            cell._replace(text=relinked(cell.text, site)) if cell.markdown else cell for cell in source(assignment)
+        ]
         for folder, files in (
             ("student", student_files(assignment, found)),
             ("teacher", teacher_files(assignment, found, seed=seed)),
-            ("nbgrader/source", nbgrader_files(assignment, found, seed=seed)),
+            ("nbgrader/source", nbgrader_files(assignment, found, seed=seed, repository=repository)),
         ):
             contents |= {f"{folder}/{assignment.name}/{name}": content for name, content in files.items()}
-    names = [assignment.name for assignment in assignments]
+    names = [assignment.name for assignment in chosen]
     readme = _NBGRADER_README.format(seed=seed, names=", ".join(names), first=names[0])
     contents |= {
         "nbgrader/nbgrader_config.py": _CONFIG,
@@ -145,6 +158,9 @@ def teacher_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -
     release = cut.release(messages(assignment), solved=True)
     lines = [f"# Assignment {assignment.number}, {assignment.title}: for teachers", ""]
     lines += [f"{assignment.points} points by tests. Hidden tests: seed {seed}."]
+    if away := given_away(assignment):
+        lines += ["", "Its given.py holds solutions of other assignments, so hand it out when these are closed:", ""]
+        lines += [f"- {name}: {', '.join(tasks)}" for name, tasks in away.items()]
     for number, task in enumerate(assignment.tasks, start=1):
         notes = [case.note for case in task.cases(seeded(seed, task))]
         lines += ["", f"## Task {number}: {task.name}, {points(task)}, {task.minutes} minutes", "", "Tested on:", ""]
@@ -154,20 +170,39 @@ def teacher_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -
     for cell in found:
         if "question" in cell.values:
             lines += ["", f"## Question {cell.values['question']}, {cell.values['points']} points", "", cell.text]
-        elif "rubric" in cell.values:
-            lines += ["", "Rubric:", "", cell.text]
+        elif "rubric" in cell.values or "answer" in cell.values:
+            lines += ["", cell.text]
         elif cell.values.get("teacher"):
             lines += ["", cell.text if cell.markdown else f"```python\n{cell.text}\n```"]
     return {"solution.py": release.student, "given.py": release.given, "notes.md": "\n".join(lines) + "\n"}
 
 
-def nbgrader_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> Files:
+def nbgrader_files(assignment: Assignment, found: Sequence[Cell], *, seed: int, repository: str | None = None) -> Files:
     """The notebook with solutions and hidden tests, which nbgrader takes out again, and what is given."""
-    made = notebook(assignment, found, seed=seed)
+    made = notebook(assignment, found, seed=seed, repository=repository)
     return {
         f"{assignment.name}.ipynb": json.dumps(made, indent=1, ensure_ascii=False) + "\n",
         "given.py": cut.release(messages(assignment)).given,
     }
+
+
+def write_given(name: str, folder: Path = Path()) -> None:
+    """Make the given.py of an assignment, for a notebook that came without it; one that is there stays."""
+    path = folder / "given.py"
+    if not path.exists():
+        path.write_text(cut.release(messages(find_assignment(name))).given, encoding="utf-8")
+
+
+def given_away(assignment: Assignment) -> dict[str, list[str]]:
+    """The tasks of other assignments whose solutions stand in this one's given.py, by assignment."""
+    own = {task.function for task in assignment.tasks}
+    needed = {place for function in own for place in cut.needs(function)} - own
+    found = {
+        other.name: [task.name for task in other.tasks if task.function in needed]
+        for other in assignments()
+        if other is not assignment
+    }
+    return {name: tasks for name, tasks in found.items() if tasks}
 
 
 def _readme(assignment: Assignment, found: Sequence[Cell]) -> str:

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from deit_ref.course import cut
+from deit_ref.course.release.links import setup_code
 from deit_ref.course.release.source import Cell
 from deit_ref.course.task import Assignment, Task, messages
 
 
-def notebook(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> dict[str, Any]:
+def notebook(
+    assignment: Assignment, found: Sequence[Cell], *, seed: int, repository: str | None = None
+) -> dict[str, Any]:
     """A notebook of version 4.5.
 
     Each task has three cells: its function; tests with public numbers, which raise what is wrong; and hidden tests,
@@ -19,12 +22,16 @@ def notebook(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> dic
         assignment: its tasks.
         found: the cells of its source.
         seed: of the hidden tests.
+        repository: from which a cell at the beginning installs the project, if it is not there; None: no such cell.
     """
     said = dict(messages(assignment))
     head, pieces = _pieces(cut.release(messages(assignment), solved=True).student)
     tasks = {task.function: (number, task) for number, task in enumerate(assignment.tasks, start=1)}
     rubrics = {cell.values["rubric"]: cell.text for cell in found if "rubric" in cell.values}
+    model = {cell.values["answer"]: cell.text for cell in found if "answer" in cell.values}
     made = [_cell("markdown", found[0].text)]
+    if repository is not None:
+        made.append(_locked("setup", setup_code(repository, assignment=assignment.name)))
     made.append(_locked("imports", f"{head}\nfrom deit_ref.course.grading.check import assert_task"))
     for cell in found[1:]:
         if not cell.for_students:
@@ -40,7 +47,7 @@ def notebook(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> dic
             name = cell.values["question"]
             made.append(_cell("markdown", cell.text))
             values = {"grade": True, "solution": True, "locked": False, "points": cell.values["points"]}
-            made.append(_cell("markdown", rubrics[name], f"question_{name}", **values))
+            made.append(_cell("markdown", f"{rubrics[name]}\n\n{model[name]}", f"question_{name}", **values))
         else:
             made.append(_cell("markdown" if cell.markdown else "code", cell.text))
     made += [_locked(f"given_{name}", text) for name, text in pieces.items()]

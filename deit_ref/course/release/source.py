@@ -8,6 +8,8 @@
     # Why are scores divided by the root of head_dim?
     # %% [markdown] rubric="scale"
     # One point for the variance of a sum, one for what softmax does with large scores.
+    # %% [markdown] answer="scale"
+    # An answer that is worth all points.
 
 `teacher=true` marks a cell that students do not get.
 """
@@ -21,7 +23,7 @@ from typing import Any, NamedTuple
 
 from deit_ref.course.task import Assignment
 
-_KEYS = {"task": str, "question": str, "points": int, "rubric": str, "teacher": bool}
+_KEYS = {"task": str, "question": str, "points": int, "rubric": str, "answer": str, "teacher": bool}
 _HEAD = re.compile(r"^# %%(?P<title>[^\[=]*?)(?P<markdown>\[markdown\])?(?P<values>(?:\s+\w+=(?:\"[^\"]*\"|\S+))*)\s*$")
 
 
@@ -35,7 +37,7 @@ class Cell(NamedTuple):
     @property
     def for_students(self) -> bool:
         """Whether students get it."""
-        return not self.values.get("teacher") and "rubric" not in self.values
+        return not self.values.get("teacher") and not {"rubric", "answer"} & set(self.values)
 
 
 def source(assignment: Assignment) -> list[Cell]:
@@ -81,8 +83,12 @@ def checked(found: list[Cell], assignment: Assignment) -> list[Cell]:
         raise ValueError(f"{name}: expected a cell for each task, {expected}, got {tasks}.")
     questions = [cell.values["question"] for cell in found if "question" in cell.values]
     rubrics = [cell.values["rubric"] for cell in found if "rubric" in cell.values]
-    if questions != rubrics or len(set(questions)) < len(questions):
-        raise ValueError(f"{name}: expected a rubric for each question, in order: {questions}, got {rubrics}.")
+    model = [cell.values["answer"] for cell in found if "answer" in cell.values]
+    if not questions == rubrics == model or len(set(questions)) < len(questions):
+        raise ValueError(
+            f"{name}: expected a rubric and an answer for each question, in order: {questions}, got {rubrics} and "
+            f"{model}."
+        )
     for cell in found:
         if ("question" in cell.values) != ("points" in cell.values):
             raise ValueError(f"{name}: a question has points, and nothing else has, got {cell.values}.")

@@ -34,8 +34,8 @@ def read_rows(table: Path) -> list[Row]:
         ValueError: it is no such table, or a number in it is none.
     """
     rows = _read(table)
-    questions = {name: found for name in rows[0] if (found := _QUESTION.fullmatch(name or ""))}
-    typed = {name for name in questions if any((row[name] or "").strip() for row in rows)}
+    questions = {name: match for name in rows[0] if (match := _QUESTION.fullmatch(name))}
+    typed = {name for name in questions if any(row[name].strip() for row in rows)}
     found: dict[tuple[str, str], Row] = {}
     for row in rows:
         student, assignment = _named(row["student"]), find_assignment(row["assignment"])
@@ -49,8 +49,8 @@ def read_rows(table: Path) -> list[Row]:
             assignment.name,
             round(sum(value for value in points if value is not None), 2),
             assignment.points + sum(float(questions[name][2]) for name in asked),
-            "nothing was handed in" not in (row.get("note") or "").lower(),
-            tuple(name for name in asked if not (row[name] or "").strip()),
+            "nothing was handed in" not in row.get("note", "").lower(),
+            tuple(name for name in asked if not row[name].strip()),
         )
     return list(found.values())
 
@@ -78,12 +78,13 @@ def read_details(table: Path) -> list[dict[str, Any]]:
     return [found[key] for key in wanted]
 
 
-def _read(table: Path) -> list[Mapping[str, str]]:
+def _read(table: Path) -> list[dict[str, str]]:
     try:
         with open(table, encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if any(isinstance(v, str) and v.strip() for v in row.values())]
+            rows = [{name: value or "" for name, value in row.items()} for row in csv.DictReader(file, restkey="")]
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{table} is no table of points: expected the CSV that `grade` wrote ({error}).") from error
+    rows = [row for row in rows if row.get("student")]
     if not rows or not {"student", "assignment", "total", "out of"} <= {*rows[0]}:
         raise ValueError(f"{table} is no table of points: expected columns such as student, assignment and total.")
     return rows
@@ -96,7 +97,7 @@ def _named(text: str) -> str:
 
 
 def _number(table: Path, row: Mapping[str, str], name: str) -> float | None:
-    text = (row[name] or "").strip()
+    text = row[name].strip()
     if not text:
         return None
     if not re.fullmatch(r"-?\d+(?:[.,]\d*)?", text):

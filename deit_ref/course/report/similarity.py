@@ -76,13 +76,11 @@ def similar_pairs(class_: Mapping[str, Pieces], known: frozenset[str] = frozense
     share = np.divide(weight, least, out=np.zeros_like(weight), where=least > 0)
     found = np.argwhere(np.triu((count >= LEAST) & (share >= SHARE), 1))
     order = np.argsort([-weight[i, j] for i, j in found], kind="stable")[:MOST]
-    names = list(class_)
-    return [
-        Pair(
-            names[i], names[j], float(share[i, j]), int(count[i, j]), _functions(own[names[i]], all_of[names[j]], rare)
-        )
-        for i, j in found[order]
-    ]
+    names, pairs = list(class_), []
+    for i, j in found[order]:
+        functions = _functions(own[names[i]], all_of[names[j]], rare)
+        pairs.append(Pair(names[i], names[j], round(float(share[i, j]), 3), int(count[i, j]), functions))
+    return pairs
 
 
 def _functions(
@@ -92,4 +90,4 @@ def _functions(
     for name, found in first.items():
         if mine := [mark for mark in found if mark in rare]:
             shares[name] = sum(mark in second for mark in mine) / len(mine)
-    return {name: share for name, share in shares.items() if share >= 0.5}
+    return {name: round(share, 3) for name, share in shares.items() if share >= 0.5}

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   deit-ref course export grades.csv --to csv --out class.csv
-  deit-ref course export grades.csv --to canvas --roster gradebook.csv --out canvas.csv
+  deit-ref course export grades.csv --to canvas --roster gradebook.csv \\
+      --out canvas.csv
   deit-ref course export grades.csv --to moodle --roster class.csv --feedback \\
       --deadline deadlines.csv --times times.csv --out moodle.csv
   deit-ref course export --to gradescope --assignment a2 --seed 2027 \\
@@ -52,8 +53,8 @@ def add_arguments(export: argparse.ArgumentParser) -> None:
     zips.add_argument("--seed", type=natural, metavar="N", help="of the hidden tests")
     zips.add_argument("--wheel", metavar="FILE.whl", help="of deit_ref, made by `pip wheel --no-deps .`")
     zips.add_argument("--constraints", metavar="FILE.txt", help="versions for pip")
-    words = "when students see tasks and messages (default: after_due_date)"
-    zips.add_argument("--visibility", choices=VISIBILITIES, default="after_due_date", help=words)
+    words = f"when students see tasks and messages: {', '.join(VISIBILITIES)} (default: after_due_date)"
+    zips.add_argument("--visibility", choices=VISIBILITIES, default="after_due_date", metavar="WHEN", help=words)
     zips.add_argument("--no-isolation", action="store_true", help="run submissions there with the grader's rights")
 
 
@@ -127,7 +128,8 @@ def _table(args: argparse.Namespace) -> int:
         look += [f"{student}: several fit in the roster's column {found.column!r}." for student in found.ambiguous]
         for line in found.absent:
             say(f"note: no points for {', '.join(value for value in list(line.values())[:3] if value)}.")
-    students = dict.fromkeys(row.student for row in rows) if found is None else found.rows
+    everybody = dict.fromkeys(row.student for row in rows)
+    students = everybody if found is None or args.to == "csv" else found.rows
     look += tables.gaps(rows, students)
     makers: dict[str, Callable[[], Table]] = {"csv": lambda: tables.plain(rows, costs, found)}
     if found is not None:

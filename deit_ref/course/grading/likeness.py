@@ -1,7 +1,7 @@
 """Fingerprints of code, by which two submissions can be compared without their text.
 
 What can be changed without a thought leaves no mark: names, comments, docstrings, annotations, decorators, lines that
-only call something, such as prints, values, whether a value is written down or named elsewhere, the order of
+only call a function, such as print, values, whether a value is written down or named elsewhere, the order of
 definitions. What is left of a definition is a row of words, the kinds of its syntax tree and the library's names. Every
 16 words in a row are hashed, and of each 4 neighboring hashes the smallest is kept: whoever copies 19 words leaves at
 least one common fingerprint.
@@ -85,8 +85,10 @@ def _parts(node: ast.AST) -> list[ast.AST | str | None]:
 
 
 def _is_beside(node: ast.expr) -> bool:
-    """Whether a line leaves no value: a docstring, a print, a step that is recorded for a trace."""
-    return isinstance(node, ast.Constant | ast.JoinedStr | ast.Call)
+    """Whether a line leaves nothing: a docstring, a print, a step that is recorded; a method may change its object."""
+    return isinstance(node, ast.Constant | ast.JoinedStr) or (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    )
 
 
 def _winnowed(words: list[str]) -> Iterator[str]:

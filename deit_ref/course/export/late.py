@@ -76,9 +76,9 @@ def late(
         most, most_is_share = rule.most
         cost = days * amount * (row.out_of if is_share else 1)
         found[who] = Late(days, round(min(cost, most * (row.out_of if most_is_share else 1), max(0.0, row.points)), 2))
-    students = {row.student for row in asked}
+    students, names = {row.student for row in asked}, {row.assignment for row in asked}
     for student, assignment in [*rules, *times]:
-        if student and student not in students:
+        if student and student not in students and assignment in names:
             close = checks.did_you_mean(student, students)
             unknown.append(f"{student}, {assignment}: a deadline or a time, and not in the table.{close}")
     return found, list(dict.fromkeys(unknown))

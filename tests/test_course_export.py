@@ -191,7 +191,7 @@ def test_what_is_not_known_is_said(tmp_path):
         ("deadline", DEADLINES.replace("10%", "ten"), "per day as a number or a share such as 10%, got 'ten'."),
         ("deadline", DEADLINES.replace(",15,", ",15%,"), "expected grace as a number, got '15%'."),
         ("deadline", DEADLINES.replace("10%", "-1"), "expected per day as a number or a share such as 10%, got '-1'."),
-        ("deadline", DEADLINES.replace("a2,grace", "a5,grace"), "an extension of grace for a5_distillation, and no row"),
+        ("deadline", DEADLINES.replace("a2,grace", "a5,grace"), "extension of grace for a5_distillation, and no row"),
         ("deadline", DEADLINES + "attention,,2026-12-01T23:59\n", "has two rows of all for a2_attention: leave one."),
         ("times", "student,assignment\nada,a2\n", "has no column 'handed in': expected student, assignment, handed in"),
         ("times", "student,assignment,handed in\nada,a2,\n", "expected a time such as"),

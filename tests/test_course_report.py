@@ -75,7 +75,8 @@ def test_x_and_y_and_the_long_form_of_it_are_the_same():
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("/", "*"), ("sum(", "np.max("), ("> 10", "< 10"), ("for row in x", "for row in x.T")]
+    ("old", "new"),
+    [("append", "extend"), ("/", "*"), ("sum(", "np.max("), ("> 10", "< 10"), ("for row in x", "for row in x.T")],
 )
 def test_what_is_another_program_leaves_other_marks(old, new):
     assert marks_of(LOOP.replace(old, new)) != marks_of(LOOP)
@@ -108,6 +109,23 @@ def test_a_passage_of_nineteen_words_leaves_a_common_mark_and_one_of_fifteen_non
     texts = [with_passage(short, around=around) for around in ("x = x + x + x + x", "if x: return {x: x, x: (x, x)}")]
     assert not marks_of(texts[0]) & marks_of(texts[1])
     assert marks_of("def f(x):\n    return x\n") == frozenset()
+
+
+def test_of_each_few_neighboring_hashes_one_is_kept():
+    for count in range(1, 40):
+        words = [f"{3 * i % 17}" for i in range(count)]
+        hashed = [[*likeness._winnowed(words[i : i + likeness.WORDS])] for i in range(count - likeness.WORDS + 1)]
+        kept = {*likeness._winnowed(words)}
+        runs = [{mark for one in hashed[i : i + likeness.WINDOW] for mark in one} for i in range(len(hashed))]
+        assert all(kept & run for run in runs[: max(1, len(hashed) - likeness.WINDOW + 1)])
+        assert len(kept) < max(2, len(hashed))
+
+
+def test_fingerprints_stand_in_order_whatever_the_process():
+    for joined in fingerprints(solution(ASSIGNMENT))[0].values():
+        found = [joined[i : i + likeness.DIGITS] for i in range(0, len(joined), likeness.DIGITS)]
+        assert found == sorted(found)
+        assert marks(joined) == frozenset(found)
 
 
 def test_of_a_long_submission_the_beginning_is_compared(monkeypatch):
@@ -161,6 +179,23 @@ def test_a_part_that_was_copied_is_found_and_named():
     assert pair.functions["scaled_dot_product_attention"] == 1
     assert pair.functions.get(name, 0) < 1
     assert 0.6 < pair.share < 1
+
+
+def test_who_has_a_part_of_what_another_has_shares_all_and_whoever_shares_more_stands_first():
+    def variant(name, *changes):
+        text = LOOP.replace("rows", name)
+        for old, new in changes:
+            text = text.replace(old, new)
+        return text
+
+    others = variant("others", ("append", "extend"), ("sum", "np.max"), ("> 10", "== 3"), ("+ [", "* ["))
+    more = variant("more", ("append", "insert"), ("sum", "np.min"), ("len(result)", "result.n"), ("x:", "x.T:"))
+    class_ = {"all": LOOP + others + more, "some": LOOP, "more": LOOP + more, "who": "def f(x):\n    return x\n"}
+    pairs = similar_pairs({who: fingerprints(text)[0] for who, text in class_.items() if who != "some"})
+    assert [(one.first, one.second, one.share) for one in pairs] == [("all", "more", 1.0)]
+    assert {*pairs[0].functions} == {"rows", "more"}
+    pairs = similar_pairs({f"{who}{i}": fingerprints(class_[who])[0] for who in ("some", "all") for i in range(2)})
+    assert (pairs[0].first, pairs[0].second) == ("all0", "all1")
 
 
 def test_what_everybody_got_and_what_the_reference_has_is_nothing_in_common():

@@ -124,8 +124,7 @@ def _in_column(roster: Roster, wanted: Sequence[str], column: str) -> Matched:
 
 
 def _plain(name: str) -> str:
-    letters = unicodedata.normalize("NFKD", name.casefold())
-    return re.sub(r"[\W_]+", "", "".join(one for one in letters if not unicodedata.combining(one))) or name
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", name.casefold())) or name  # accents are no letters then
 
 
 def _meant(column: str, roster: Roster) -> str:

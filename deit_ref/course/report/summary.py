@@ -92,8 +92,8 @@ def _wrong(task: Task, own: Mapping[str, Any]) -> list[tuple[str | None, str]]:
     found = []
     for message in own["messages"]:
         said = message.rpartition(NAMED)[2] if NAMED in message else ""
-        names = [name for name in known if said.startswith(f"{name}: ")]
-        found.append((max(names, key=len, default=said.partition(": ")[0] or None), message))
+        name = next((name for name in known if said.startswith(f"{name}: ")), said.partition(": ")[0])
+        found.append((name or None, message))
     return found
 
 

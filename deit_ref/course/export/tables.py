@@ -13,6 +13,7 @@ from deit_ref.course.grading.table import Row
 
 Table = list[list[str]]
 
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?|-")  # or Moodle's word for no grade, which a spreadsheet takes for text
 _CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Integration ID", "Root Account", "Section")
 _CANVAS_ALWAYS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 _MOODLE = ("id", "username", "id number", "email address", "first name", "last name", "surname")
@@ -106,7 +107,7 @@ def gaps(rows: Sequence[Row], students: Iterable[str]) -> list[str]:
 
 
 def write(table: Table, out: Path) -> None:
-    """All of it or nothing, in UTF-8; no cell is a formula, and lines in a cell stay lines."""
+    """All of it or nothing, in UTF-8. No cell is a formula, numbers stay numbers, and lines in a cell stay lines."""
     unfinished = out.with_name(f"{out.name}.unfinished")
     with open(unfinished, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([_harmless(text) for text in line] for line in table)
@@ -114,7 +115,7 @@ def write(table: Table, out: Path) -> None:
 
 
 def _harmless(text: str) -> str:
-    if text == "-":  # Moodle's word for no grade; a spreadsheet takes it for text
+    if _NUMBER.fullmatch(text):
         return text
     first, *rest = text.split("\n")
     return "\n".join([cell(first), *map(printable, rest)])

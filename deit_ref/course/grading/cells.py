@@ -2,14 +2,13 @@
 
 import re
 
-_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)")
 _FORMULA = re.compile(r"\s*[-=+@\uff0d\uff1d\uff0b\uff20]")
 
 
 def cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula; a number stays one, whatever its sign."""
+    """A cell that no spreadsheet takes for a formula."""
     line = printable(re.sub(r"\s", " ", text))
-    return f"'{line}" if _FORMULA.match(line) and not _NUMBER.fullmatch(line.strip()) else line
+    return f"'{line}" if _FORMULA.match(line) else line
 
 
 def printable(text: str) -> str:

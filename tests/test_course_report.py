@@ -157,9 +157,8 @@ def test_copies_are_found_first_in_a_class_that_writes_in_its_own_ways(assignmen
     for i in range(3):
         class_[f"copy of {i}"] = fingerprints(copied(own[i], i))[0]
     pairs = similar_pairs(class_, common_knowledge(assignment))
-    planted = [{pair.first, pair.second} for pair in pairs if pair.second.startswith("copy")]
-    assert all({f"student {i}", f"copy of {i}"} in planted[:3] for i in range(3))
-    assert all(pair.share == 1 for pair in pairs if {pair.first, pair.second} in planted[:3])
+    planted = [pair for pair in pairs[:5] if pair.second == f"copy of {pair.first.removeprefix('student ')}"]
+    assert [pair.share for pair in planted] == [1.0] * 3
     honest = [pair for pair in pairs if not pair.second.startswith("copy")]
     assert len(honest) <= (50 if THOROUGH else 3)
     tasks = {task.name for task in assignment.tasks}

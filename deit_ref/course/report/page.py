@@ -128,13 +128,17 @@ def _unnamed(one: Summary) -> Iterable[str]:
         "stand together. What several of them did is worth a name: add it to the assignment's mistakes.</p>"
     )
     rows = (
-        [str(n), str(group["messages"]), _code(task), f"<pre>{_text(group['example'][:_LETTERS])}</pre>",
-         _who(group["students"])]
+        [str(n), str(group["messages"]), _code(task), _message(group), _who(group["students"])]
         for n, task, group in groups[:_MOST]
-    )  # fmt: skip
-    yield _table(("students", "messages", "task", "the first of them", "who"), rows, numbers=(0, 1))
+    )
+    yield _table(("students", "messages", "task", "what is said", "who"), rows, numbers=(0, 1))
     if len(groups) > _MOST:
         yield f"<p>{len(groups) - _MOST} more stand in the JSON.</p>"
+
+
+def _message(group: Summary) -> str:
+    whole = f"<pre>{_text(group['example'][:_LETTERS])}</pre>"
+    return f"{_text(group['kind'][:_LETTERS])}<details><summary>the first of them</summary>{whole}</details>"
 
 
 def _changes(one: Summary) -> Iterable[str]:
@@ -142,7 +146,8 @@ def _changes(one: Summary) -> Iterable[str]:
     if not changes["since"]:
         yield "<p>Nothing is known of an earlier run.</p>"
         return
-    yield f"<p>Points that the run of {_text(changes['when'])} changed, since that of {_text(changes['since'])}.</p>"
+    when, since = (_text(changes[name]).replace("T", " ") for name in ("when", "since"))
+    yield f"<p>Points that the run of {when} changed, since that of {since}.</p>"
     rows = (
         [_text(one["student"]), "new" if one["before"] is None else f"{one['before']:g}", f"{one['now']:g}",
          ", ".join(map(_code, one["tasks"]))]
@@ -167,7 +172,7 @@ def _similar(one: Summary) -> Iterable[str]:
     else:
         yield "<p>No two have much in common that others do not have.</p>"
     if one["not_compared"]:
-        yield f"<p class='soft'>Without code to compare: {len(one['not_compared'])} {_who(one['not_compared'])}</p>"
+        yield f'<div class="soft">Without code to compare: {_who(one["not_compared"])}</div>'
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[int] = ()) -> str:

@@ -494,6 +494,22 @@ def test_points_are_those_that_stand_in_the_table_with_what_a_teacher_typed(tmp_
     assert (ben.points, ben.out_of, ben.handed_in, ben.missing) == (-1.0, 24.0, False, ("question a2 (4)",))
 
 
+def test_a_table_that_a_spreadsheet_wrote_is_the_same(tmp_path):
+    path = tmp_path / "grades.csv"
+    lines = ["student;assignment;softmax;a2: question 1 (4);total;out of", f" ada ;{NAME};2,5;1,25;2,5;20", ";;;;;"]
+    path.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
+    [ada] = read_rows(path)
+    assert (ada.student, ada.points, ada.out_of) == ("ada", 3.75, 24.0)
+
+
+def test_a_question_of_which_nobody_knows_what_it_belongs_to_is_no_silence(tmp_path):
+    path = table(tmp_path, ["ada", NAME, "3", "2", "3", "20"], columns=("softmax", "Question 1", "total", "out of"))
+    with pytest.raises(
+        ValueError, match=r"expected a column such as 'question a2 \(4\)', got 'Question 1': rename it."
+    ):
+        read_rows(path)
+
+
 def test_questions_count_as_soon_as_somebody_has_points_for_them(tmp_path):
     columns = ("softmax", "question a2 (4)", "total", "out of")
     [ada] = read_rows(table(tmp_path, ["ada", NAME, "3", "", "3", "20"], columns=columns))
@@ -505,6 +521,7 @@ def test_questions_count_as_soon_as_somebody_has_points_for_them(tmp_path):
     [
         ([["ada", NAME, "3", "x", "", "", ""]], "ada, split_heads: expected points, got 'x'."),
         ([["ada", NAME, "3", "1", "", "", ""]] * 2, "has two rows of ada for a2_attention: leave one."),
+        ([["ada", NAME, "1", "1", "", "", "", "x"]], "expected 7 cells in each line, got 8 in that of 'ada'."),
         ([], "is no table of points: expected columns such as student, assignment and total."),
         ([["ada", "a9", "3", "1", "", "", ""]], "There is no assignment 'a9'"),
     ],

@@ -25,8 +25,7 @@ from typing import NamedTuple
 
 from deit_ref import checks
 from deit_ref.course.assignments import find_assignment
-from deit_ref.course.export.roster import read_csv
-from deit_ref.course.grading.table import Row
+from deit_ref.course.grading.table import Row, read_csv
 
 Who = tuple[str, str]  # student, assignment
 

@@ -1,7 +1,5 @@
 """Who is who: finds the students of a table in a list of the class, which knows them by other names."""
 
-import csv
-import io
 import re
 import unicodedata
 from collections import defaultdict
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deit_ref import checks
+from deit_ref.course.grading.table import read_csv
 
 
 class Roster(NamedTuple):
@@ -49,30 +48,6 @@ def read_roster(path: Path) -> Roster:
     if not students:
         raise ValueError(f"{path} lists nobody: expected a line with the names of columns and one per student.")
     return Roster(tuple(columns), tuple(students))
-
-
-def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """The columns and the rows of a CSV, without empty rows and without space around cells.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        first = text.partition("\n")[0]
-        separator = max(",;\t", key=first.count)
-        lines = [
-            [part.strip() for part in line] for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        ]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no CSV in UTF-8 ({error}): save it as such.") from error
-    lines = [line for line in lines if any(line)]
-    if not lines:
-        raise ValueError(f"{path} is empty: expected a line with the names of columns and lines below it.")
-    columns, rows = lines[0], lines[1:]
-    if long := next((line for line in rows if len(line) > len(columns) and any(line[len(columns) :])), None):
-        raise ValueError(f"{path}: expected {len(columns)} cells in each line, got {len(long)} in that of {long[0]!r}.")
-    return columns, [dict(zip(columns, [*row, *[""] * len(columns)], strict=False)) for row in rows]
 
 
 def matched(roster: Roster, students: Iterable[str], *, column: str | None = None) -> Matched:

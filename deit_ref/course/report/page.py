@@ -37,7 +37,10 @@ code { font-size: .9em } summary { cursor: pointer; color: var(--soft); font-siz
 """
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_LEAD = "Names and points of students: this page is for whoever teaches them. It loads nothing and runs nothing."
+_LEAD = (
+    "Names and points of students: this page is for whoever teaches them. It loads nothing and runs nothing. Points "
+    "are those of the tests; what was typed into the table, such as for open questions, is not among them."
+)
 
 _NO_VERDICT = """This is a list to look at, <strong>not a verdict</strong>. It compares the shape of code, whatever its
 names, numbers, comments and order. What was handed out and the reference's own text do not count, and what most of the

@@ -36,7 +36,9 @@ def fingerprints(text: str) -> tuple[dict[str, str], bytes]:
     found: dict[str, set[str]] = {}
     left = MOST_WORDS
     for node in ast.parse(text).body:
-        if isinstance(node, ast.Import | ast.ImportFrom) or len(found) == MOST_NAMES:
+        if left <= 0 or len(found) == MOST_NAMES:
+            break
+        if isinstance(node, ast.Import | ast.ImportFrom):
             continue
         words = []
         for word in _words(node):

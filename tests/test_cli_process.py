@@ -181,7 +181,7 @@ def run(capsys, *argv):
     return code, captured.out, captured.err
 
 
-NAMES = [(), *((name,) for name in COMMANDS), ("course", "build"), ("course", "grade")]
+NAMES = [(), *((name,) for name in COMMANDS), *(("course", name) for name in ("build", "grade", "report", "export"))]
 
 
 @pytest.mark.parametrize("words", NAMES, ids=" ".join)
@@ -244,6 +244,9 @@ def test_a_file_that_is_there_is_replaced_only_if_that_is_said(capsys, folder, t
         ("evaluate", tmp_path, "--confusion", tmp_path / "a.png"),
         ("benchmark", "--json", tmp_path / "b.json"),
         ("course", "grade", tmp_path, "--seed", 7, "--out", tmp_path / "g.csv"),
+        ("course", "report", tmp_path / "t.csv", "--out", tmp_path / "r.html"),
+        ("course", "report", tmp_path / "t.csv", "--out", tmp_path / "new.html", "--json", tmp_path / "r.json"),
+        ("course", "export", tmp_path / "t.csv", "--to", "csv", "--out", tmp_path / "e.csv"),
     ):
         words[-1].write_bytes(b"mine")
         code, _, err = run(capsys, *words)

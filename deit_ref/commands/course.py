@@ -1,9 +1,11 @@
-"""Build what students, teachers and nbgrader get, and grade what students hand in."""
+"""Build what students, teachers and nbgrader get, grade what students hand in, and look at the class."""
 
 import argparse
 import re
+from datetime import datetime
 from pathlib import Path
 
+from deit_ref.commands import course_export, course_report
 from deit_ref.commands.arguments import (
     add_command,
     add_commands,
@@ -21,7 +23,9 @@ PACKAGE = Path(__file__).parents[1]
 
 EXAMPLES = """examples:
   deit-ref course build --out course/ --seed 2027
-  deit-ref course grade submissions/ --out grades.csv --seed 2027"""
+  deit-ref course grade submissions/ --out grades.csv --seed 2027
+  deit-ref course report grades.csv --out report.html
+  deit-ref course export grades.csv --to csv --out class.csv"""
 
 _BUILD_EXAMPLES = """examples:
   deit-ref course build --out course/ --seed 2027
@@ -70,6 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grade.add_argument("--assignment", metavar="A", help="only this one, such as a2 (default: all that came in)")
     grade.add_argument("--jobs", type=count, metavar="N", help="submissions at a time (default: one per processor)")
     grade.add_argument("--no-isolation", action="store_true", help="run submissions with your own rights")
+    for name, summary, command in (
+        ("report", "a page on the class: points, mistakes, what has changed, what is alike", course_report),
+        ("export", "points as Moodle, Canvas, Gradescope or a spreadsheet take them", course_export),
+    ):
+        added = add_command(commands, name, summary, command.EXAMPLES)
+        command.add_arguments(added)
+        added.set_defaults(run=command.run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,6 +108,7 @@ def _grade(args: argparse.Namespace) -> int:
     """Write the table of points, and a report for each student."""
     from deit_ref.course.grading.check import PUBLIC_SEED
     from deit_ref.course.grading.grade import grade_all, plan, write_table
+    from deit_ref.course.grading.history import remember
     from deit_ref.course.grading.inside import exposed
     from deit_ref.course.grading.sandbox import isolation_problem
 
@@ -120,6 +132,7 @@ def _grade(args: argparse.Namespace) -> int:
     with progress(results, total, unit="submission", every=50) as (steps, _):
         done = list(steps)
     write_table(done, out)
+    remember(out, done, when=datetime.now().astimezone())
     failed = [result for result in done if result.get("failed")]
     for result in failed:
         say(f"error: {result['student']}, {result['assignment']}: {result['notes'][0]}")

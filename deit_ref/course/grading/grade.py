@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deit_ref.course import cut
+from deit_ref.course.grading.cells import cell, printable
 from deit_ref.course.grading.check import Verdict, judge
 from deit_ref.course.grading.process import LIMITS, Limits
 from deit_ref.course.grading.sandbox import SHARED, Call, run
-from deit_ref.course.grading.submission import Submission, code, handed_in, read, students
+from deit_ref.course.grading.submission import Submission, code, handed_in, pieces, read, students
 from deit_ref.course.task import Assignment, Case, Task, messages, points_of, seeded
 
 Result = dict[str, Any]  # what stands in the details
@@ -116,7 +117,8 @@ def grade_one(plan: Plan, submission: Submission) -> Result:
     total = round(sum(task["points"] for task in tasks), 2)
     return {"student": submission.student, "assignment": plan.assignment.name, "file": submission.place,
             "total": total, "out_of": plan.assignment.points, "notes": notes, "tasks": tasks,
-            "seed": plan.seed, "isolated": plan.isolated}  # fmt: skip
+            "seed": plan.seed, "isolated": plan.isolated,
+            "pieces": {} if found is None else pieces(found, isolated=plan.isolated)}  # fmt: skip
 
 
 def write_table(results: Iterable[Result], out: Path) -> None:
@@ -127,7 +129,7 @@ def write_table(results: Iterable[Result], out: Path) -> None:
     for row in rows:
         points = {task["name"]: f"{task['points']:g}" for task in row["tasks"]}
         numbers = [*(points.get(name, "") for name in tasks), f"{row['total']:g}", f"{row['out_of']:g}"]
-        lines.append([_cell(row["student"]), row["assignment"], *numbers, _cell(" ".join(row["notes"]))])
+        lines.append([cell(row["student"]), row["assignment"], *numbers, cell(" ".join(row["notes"]))])
     unfinished = out.with_name(f"{out.name}.unfinished")
     with open(unfinished, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(lines)
@@ -158,7 +160,7 @@ def report(plan: Plan, result: Result) -> str:
         if used:
             lines += ["", f"It uses {' and '.join(sorted(used))}: mend what is wrong there first."]
         lines += [line for message in found["messages"] for line in ("", _block(message))]
-    return _printable("\n".join(lines)) + "\n"
+    return printable("\n".join(lines)) + "\n"
 
 
 def _messages(plan: Plan, text: str, names: frozenset[str]) -> dict[str, list[str]]:
@@ -269,15 +271,3 @@ def _plain(line: str) -> str:
     """A line as Markdown that shows just this text: no emphasis, link, picture, heading, list, table or HTML."""
     text = _ACTIVE.sub(r"\\\g<0>", re.sub(r"\s", " ", line).strip())
     return _ACTIVE_FIRST.sub(r"\1\\\2", text)
-
-
-def _cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    line = _printable(re.sub(r"\s", " ", text))
-    return f"'{line}" if re.match(r"\s*[-=+@\uff0d\uff1d\uff0b\uff20]", line) else line
-
-
-def _printable(text: str) -> str:
-    """Without what steers a terminal; file names that are no text by their codes."""
-    shown = text.encode("utf-8", "backslashreplace").decode()
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "?", shown)

@@ -111,14 +111,14 @@ def apart(function: str, *arguments: Any, isolated: bool = True) -> tuple[Any, b
     """What a function of `reading.py` gives, called in a process like those of submissions: it can be ended.
 
     Args:
-        function: its name.
+        function: its name, or "likeness.fingerprints", which stands in the file beside it.
         arguments: which may hold anything that a student handed in.
         isolated: see `run`.
 
     Raises:
         ValueError: what the function raised, or that it took too long or too much memory.
     """
-    sources = {"reading.py": _source("course/grading/reading.py")}
+    sources = {name: _source(f"course/grading/{name}") for name in ("reading.py", "likeness.py")}
     asked = (function, arguments, READING.cpu_seconds, READING.memory)
     with started("reading.py", sources, asked, READING, isolated=isolated) as reading:
         deadline = time.monotonic() + READING.start_up

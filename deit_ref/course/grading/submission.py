@@ -125,6 +125,19 @@ def code(
     return Code(text.decode(), frozenset(names), tuple(problems))
 
 
+def pieces(code: Code, *, isolated: bool = True) -> dict[str, str]:
+    """The fingerprints of each definition, as `likeness.fingerprints` gives them; none if that takes too much.
+
+    Args:
+        code: see `code`.
+        isolated: see `sandbox.run`.
+    """
+    try:
+        return dict(apart("likeness.fingerprints", code.text, isolated=isolated)[0])
+    except ValueError:
+        return {}
+
+
 def _places(assignment: str) -> tuple[str, ...]:
     """Where a submission may stand in a student's folder, in the order in which it is looked for."""
     files = (f"{assignment}.ipynb", f"{assignment}.py")

@@ -1,0 +1,1 @@
+"""A class at a glance. In reading order: summary, similarity, page."""

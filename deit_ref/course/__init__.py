@@ -1,3 +1,3 @@
-"""The course: seven assignments, graded and handed out. In reading order: task, cut, assignments, grading, release; then
-report and export, for whoever has a class.
+"""The course: seven assignments, graded and handed out. In reading order: task, cut, assignments, grading, release;
+then report and export, for whoever has a class.
 """

@@ -9,7 +9,8 @@ class Chapter(NamedTuple):
     Attributes:
         number, name, title: as pages, notebooks and tests call it.
         part: of the book that it belongs to.
-        numpy, torch: its files in `deit_ref.numpy_backend` and `deit_ref.torch_backend`, in reading order.
+        numpy, torch: its files in `deit_ref.numpy_backend` and `deit_ref.torch_backend`, in reading order; a chapter
+            about what others have built has none.
     """
 
     number: int
@@ -20,38 +21,48 @@ class Chapter(NamedTuple):
     torch: tuple[str, ...]
 
 
-PARTS = ("The forward pass", "The way back")
+PARTS = ("From a photo to an answer", "Learning", "Exactness")
 
-# Both backends have the same files up to here; the mirror of what follows is autograd, and torch.optim.
-_FORWARD = (
-    ("layers", "The layers that everything else is made of"),
-    ("resize", "Resampling, byte for byte as Pillow"),
-    ("image", "From a photo to what the model sees"),
-    ("patches", "An image becomes a sequence of patches"),
-    ("positions", "Where a patch came from"),
-    ("tokens", "The tokens that are not patches"),
-    ("attention", "Attention, where tokens see each other"),
-    ("encoder", "The encoder, the same block twelve times over"),
-    ("heads", "From tokens to answers"),
-    ("simmim", "Masked image modeling"),
-    ("losses", "Losses"),
-    ("model", "The whole model"),
-)
-_CONTINUED = {"resize": ("resize", "pixels")}
+# The mirror of the way back is autograd and torch.optim; every other file has a twin of its name.
 _BACKWARD = "layers activations patches positions tokens attention encoder heads simmim losses model tasks gradients"
-_BACK = (
-    ("backward", "The way back", tuple(f"backward.{file}" for file in _BACKWARD.split()), ("gradients",)),
-    ("learning", "Learning", ("backward.optimizer", "backward.learning"), ()),
-    ("relevance", "What a decision rests on", ("backward.relevance",), ("relevance",)),
-)
+_NUMPY = {
+    "backward": tuple(f"backward.{file}" for file in _BACKWARD.split()),
+    "learning": ("backward.optimizer", "backward.learning"),
+    "distillation": (),
+    "relevance": ("backward.relevance",),
+    "resize": ("resize", "pixels"),
+}
+_TORCH = {"backward": ("gradients",), "learning": (), "relevance": ("relevance",)}
 
-CHAPTERS = (
-    *(
-        Chapter(number, name, title, PARTS[0], _CONTINUED.get(name, (name,)), _CONTINUED.get(name, (name,)))
-        for number, (name, title) in enumerate(_FORWARD, 1)
-    ),
-    *(
-        Chapter(number, name, title, PARTS[1], numpy, torch)
-        for number, (name, title, numpy, torch) in enumerate(_BACK, len(_FORWARD) + 1)
-    ),
+_ORDER = {
+    PARTS[0]: {
+        "patches": "An image becomes a sequence of patches",
+        "tokens": "The tokens that are not patches",
+        "positions": "Where a patch came from",
+        "layers": "The layers that everything else is made of",
+        "attention": "Attention, where tokens see each other",
+        "encoder": "The encoder, the same block twelve times over",
+        "heads": "From tokens to answers",
+        "model": "The whole model",
+    },
+    PARTS[1]: {
+        "losses": "Losses",
+        "backward": "The way back",
+        "learning": "Learning",
+        "distillation": "Why distillation works",
+        "simmim": "Masked image modeling",
+        "relevance": "What a decision rests on",
+    },
+    PARTS[2]: {
+        "image": "From a photo to what the model sees",
+        "resize": "Resampling, byte for byte as Pillow",
+        "activations": "Activations, and the fitted GELU",
+    },
+}
+
+CHAPTERS = tuple(
+    Chapter(number, name, title, part, numpy := _NUMPY.get(name, (name,)), _TORCH.get(name, numpy))
+    for number, (part, name, title) in enumerate(
+        ((part, name, title) for part, chapters in _ORDER.items() for name, title in chapters.items()), 1
+    )
 )

@@ -134,7 +134,7 @@ class ImageProcessing:
 
     @property
     def crop_rule(self) -> str:
-        """The rounding that `crop_start` of chapter 3 takes: the fast processor pads otherwise than the slow one."""
+        """The rounding that `crop_start` of chapter 15 takes: the fast processor pads otherwise than the slow one."""
         fast = self.arithmetic == "torchvision" and self.crop_rounding == "floor"
         return "truncate" if fast else self.crop_rounding
 

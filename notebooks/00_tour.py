@@ -37,7 +37,7 @@ from deit_ref.arrays import as_numpy
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 
 backend = "numpy"
-names = [chapter.name for chapter in deit_ref.CHAPTERS if chapter.part == "The forward pass"]
+names = [chapter.name for chapter in deit_ref.CHAPTERS if chapter.name in chapter.torch]
 chapters = {name: import_module(f"deit_ref.{backend}_backend.{name}") for name in names}
 weights = deit_ref.load_weights().to(backend)
 config, processing = weights.config, weights.image_processing
@@ -47,8 +47,8 @@ print(weights)
 # ## Step 1: the photo becomes numbers
 #
 # The photo is made small, its middle is cut out, and its bytes become numbers around 0. Chapters
-# [2](02_resize.ipynb) and [3](03_image.ipynb) do this; `preprocess` calls them. On the right is all that the model gets
-# to see: details smaller than one of its pixels are gone before it begins.
+# [15](15_image.ipynb) and [16](16_resize.ipynb) do this; `preprocess` calls them. On the right is all that the model
+# gets to see: details smaller than one of its pixels are gone before it begins.
 
 # %% alt="The photo of a cat in full on the left, and on the right the small square version that the model sees."
 photo = load_image(bundled_photo("chelsea"))
@@ -68,7 +68,7 @@ plt.show()
 # ## Step 2: the image becomes a sequence
 #
 # A transformer reads a sequence. So the image is cut into squares that do not overlap, the patches, and these are put
-# in a row, line by line ([chapter 4](04_patches.ipynb)). From here on nothing tells which patches were neighbors,
+# in a row, line by line ([chapter 1](01_patches.ipynb)). From here on nothing tells which patches were neighbors,
 # until step 3 does.
 #
 # Two tokens stand before the patches: the class token (orange) and the distillation token (violet). They see no
@@ -94,8 +94,8 @@ plt.show()
 # ## Step 3: patches become tokens, and tokens get a place
 #
 # One linear map turns every patch into a vector of `dim` numbers, its token. Class and distillation token are put in
-# front ([chapter 6](06_tokens.ipynb)). Then a learned vector is added to each token that says where it stands
-# ([chapter 5](05_positions.ipynb)).
+# front ([chapter 2](02_tokens.ipynb)). Then a learned vector is added to each token that says where it stands
+# ([chapter 3](03_positions.ipynb)).
 
 # %%
 x = chapters["patches"].patch_embed(weights.patch_embed, pixel_values)
@@ -109,7 +109,7 @@ print("with their positions  (batch, tokens, dim) ", tuple(embeddings.shape))
 # ## Step 4: the blocks
 #
 # In each block every token first looks at all others and takes something from them (attention,
-# [chapter 7](07_attention.ipynb)), then changes by itself (mlp, [chapter 8](08_encoder.ipynb)). Both results are added
+# [chapter 5](05_attention.ipynb)), then changes by itself (mlp, [chapter 6](06_encoder.ipynb)). Both results are added
 # to the token, so the shape never changes. A `Trace` keeps what happens inside, under names.
 
 # %%
@@ -145,7 +145,7 @@ plt.show()
 # ## Step 5: two heads give the answer
 #
 # After the last layer norm the patch tokens have done their work and are left out. One linear map reads the class
-# token, another one the distillation token; the model's answer is the mean of both ([chapter 9](09_heads.ipynb)).
+# token, another one the distillation token; the model's answer is the mean of both ([chapter 7](07_heads.ipynb)).
 # Softmax turns scores into probabilities.
 #
 # The heads were trained on different answers: the class head on the labels, the distillation head on what a teacher
@@ -250,7 +250,7 @@ plt.show()
 #
 # </details>
 #
-# **Where to go next.** The chapters follow the data: [layers](01_layers.ipynb), [resize](02_resize.ipynb),
-# [image](03_image.ipynb), [patches](04_patches.ipynb), [positions](05_positions.ipynb), [tokens](06_tokens.ipynb),
-# [attention](07_attention.ipynb), [encoder](08_encoder.ipynb), [heads](09_heads.ipynb), [simmim](10_simmim.ipynb),
-# [losses](11_losses.ipynb), [the whole model](12_model.ipynb).
+# **Where to go next.** The chapters follow the data: [layers](04_layers.ipynb), [resize](16_resize.ipynb),
+# [image](15_image.ipynb), [patches](01_patches.ipynb), [positions](03_positions.ipynb), [tokens](02_tokens.ipynb),
+# [attention](05_attention.ipynb), [encoder](06_encoder.ipynb), [heads](07_heads.ipynb), [simmim](13_simmim.ipynb),
+# [losses](09_losses.ipynb), [the whole model](08_model.ipynb).

@@ -47,7 +47,7 @@ from PIL import Image
 import deit_ref
 from deit_ref import ImageProcessing
 from deit_ref.arrays import as_numpy
-from deit_ref.numpy_backend import layers, positions, resize
+from deit_ref.numpy_backend import activations, layers, positions, resize
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.plots import hide_patches, to_photos
 
@@ -348,7 +348,7 @@ for name, model in (("bundled", weights), ("new", new)):
 
 # %% alt="Above, exact and tanh GELU, on one another; below, their difference, which stays within 0.0005"
 x = np.linspace(-5, 5, 2001)
-exact, tanh = layers.gelu(x), layers.gelu_tanh(x)
+exact, tanh = activations.gelu(x), activations.gelu_tanh(x)
 figure, (above, below) = plt.subplots(2, 1, figsize=(5.4, 3.6), sharex=True, layout="constrained")
 above.plot(x, exact, label="exact")
 above.plot(x, tanh, "--", label="tanh")
@@ -365,8 +365,8 @@ cost = costs["6 tanh GELU"] = relative(
     right, logits_of(replace(weights, config=replace(config, hidden_act="gelu_new")))
 )
 print(f"logits move by {cost:.1e} of the largest")
-float32 = layers.gelu(x.astype(np.float32))
-print(f"the float32 form of layers.gelu is within {np.abs(float32 - exact).max():.1e} of the exact one")
+float32 = activations.gelu(x.astype(np.float32))
+print(f"the float32 form of activations.gelu is within {np.abs(float32 - exact).max():.1e} of the exact one")
 
 # %% [markdown]
 # **In deit_ref**: `DeiTConfig.hidden_act`, with every name of transformers. Here `"gelu"` in float32 is a fitted form
@@ -492,7 +492,7 @@ print(f"without head 0 the logits move by {relative(right, masked):.1%} of the l
 #
 # | who, in float32 | a token of 192 equal values |
 # |---|---|
-# | NumPy, as in chapter 1: a mean by summing | noise, up to size 1 with eps 1e-12 |
+# | NumPy, as in chapter 4: a mean by summing | noise, up to size 1 with eps 1e-12 |
 # | torch's `layer_norm` on a CPU (timm and transformers call it): a running mean | exactly 0 |
 #
 # Look first at the two columns of float32, then at the last, and then compare the two epsilons. On paper the whole
@@ -583,7 +583,7 @@ for name, cost in costs.items():
 # | two heads | a mean always (transformers), two results in training (the original) | one type with all three |
 # | new tokens, positions | 0 in transformers, so that cls and dist are twins; drawn in the original, timm | drawn |
 # | `hidden_act="selu"` | documented, and a `KeyError` in v4 and v5 | works |
-# | soft distillation | the original divides by images *times classes* | the same, see [notebook 11](11_losses.ipynb) |
+# | soft distillation | the original divides by images *times classes* | the same, see [notebook 11](09_losses.ipynb) |
 # | `problem_type` | v4 and v5 write their first guess into the config; other labels then fail | decided in each call |
 #
 # ## Try

@@ -9,7 +9,7 @@ BACKENDS = ("numpy", "torch")
 
 # The files that both backends have, in the order in which they import each other: each sees those before it.
 CHAPTER_FILES = (
-    "layers resize pixels image patches positions tokens attention encoder heads simmim losses model"
+    "layers activations resize pixels image patches positions tokens attention encoder heads simmim losses model"
 ).split()
 # The same of the way back; each sees the chapters and the files before it. Its mirror is autograd.
 BACKWARD_FILES = (

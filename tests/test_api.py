@@ -911,12 +911,12 @@ def test_compare_in_float64_with_every_option(weights):
 
 
 def test_compare_finds_a_broken_function(weights, monkeypatch):
-    from deit_ref.torch_backend import layers
+    from deit_ref.torch_backend import activations
 
     def wrong(x):
-        return layers.gelu_tanh(x)
+        return activations.gelu_tanh(x)
 
-    monkeypatch.setitem(layers.ACTIVATIONS, "gelu", wrong)
+    monkeypatch.setitem(activations.ACTIVATIONS, "gelu", wrong)
     compared = deit_ref.compare(weights["classification"], pixel_values=PIXELS)
     assert not compared.agrees
     assert "NumPy and torch DO NOT AGREE: largest difference" in str(compared)

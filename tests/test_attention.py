@@ -1,4 +1,4 @@
-"""Chapter 7: heads, scaled dot product attention, masks, dropout, rollout."""
+"""Chapter 5: heads, scaled dot product attention, masks, dropout, rollout."""
 
 import math
 

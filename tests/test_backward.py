@@ -1,4 +1,4 @@
-"""Chapter 13, the way back: every vjp against its forward function, against central differences and against autograd.
+"""Chapter 10, the way back: every vjp against its forward function, against central differences and against autograd.
 
 One table draws the arguments of every function; the same checks hold for all.
 """
@@ -23,10 +23,10 @@ import deit_ref
 from deit_ref.arrays import as_numpy
 from deit_ref.config import ACTIVATION_NAMES, SOFT_DIVISIONS, TASKS, DeiTConfig
 from deit_ref.image_processing import ImageProcessing
+from deit_ref.numpy_backend.activations import ACTIVATIONS, gelu
 from deit_ref.numpy_backend.backward.activations import SLOPES
 from deit_ref.numpy_backend.backward.gradients import gradients
 from deit_ref.numpy_backend.backward.tasks import TASK_VJPS
-from deit_ref.numpy_backend.layers import ACTIVATIONS, gelu
 from deit_ref.photos import bundled_photo
 from deit_ref.torch_backend import gradients as autograd
 from deit_ref.trace import Trace
@@ -35,7 +35,7 @@ from deit_ref.weights import Attention, LayerNorm, Linear, Mlp, PatchEmbed, name
 FOLDER = Path(deit_ref.__file__).parent / "numpy_backend" / "backward"
 FILES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 # Chapters that go on in a second file on the way back.
-FOUND_IN = {"layers": ["layers", "activations"], "model": ["model", "tasks"]}
+FOUND_IN = {"model": ["model", "tasks"]}
 # What has no way back, and why.
 NO_WAY_BACK = {
     "patch_grid": "counts",
@@ -71,14 +71,16 @@ def test_every_function_with_a_gradient_has_its_vjp():
         if file in NO_WAY_BACK:
             continue
         for name, function in public(chapter("torch", file), inspect.isfunction).items():
-            if name in NO_WAY_BACK or (function in chapter("torch", "layers").ACTIVATIONS.values() and name != "gelu"):
+            if name in NO_WAY_BACK or (
+                function in chapter("torch", "activations").ACTIVATIONS.values() and name != "gelu"
+            ):
                 continue
             homes = [
                 home
                 for home in FOUND_IN.get(file, [file])
                 if f"{name}_vjp" in public(backward(home), inspect.isfunction)
             ]
-            if file == "layers" and name in ("sigmoid", "softplus"):
+            if file == "activations" and name in ("sigmoid", "softplus"):
                 continue  # steps of activations, whose slopes are written out
             assert len(homes) == 1, name
             book = inspect.signature(getattr(backward(homes[0]), f"{name}_vjp")).parameters

@@ -11,7 +11,7 @@ from strategies import TINY, configs, random_mask, random_pixels, random_weights
 
 import deit_ref
 from deit_ref.comparison import BOUNDS, compared
-from deit_ref.torch_backend import attention, encoder, layers, positions, tokens
+from deit_ref.torch_backend import activations, attention, encoder, layers, positions, tokens
 from deit_ref.trace import Trace
 
 # Deep enough for a difference to pass through several softmaxes.
@@ -136,7 +136,7 @@ right = {
     "encoder_block": encoder.encoder_block,
 }
 MISTAKES = {
-    "tanh GELU": (layers.ACTIVATIONS, "gelu", layers.gelu_tanh, "blocks.0.mlp.activation"),
+    "tanh GELU": (activations.ACTIVATIONS, "gelu", activations.gelu_tanh, "blocks.0.mlp.activation"),
     "scale": (attention, "scaled_dot_product_attention", wrong_scale, "blocks.0.attention.scores"),
     "order of heads": (attention, "merge_heads", swapped_heads, "blocks.0.attention.context"),
     "eps": (encoder, "layer_norm", another_eps, "blocks.0.norm1"),

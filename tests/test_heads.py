@@ -1,4 +1,4 @@
-"""Chapter 9: pooler, classify, classify_with_teacher."""
+"""Chapter 7: pooler, classify, classify_with_teacher."""
 
 import numpy as np
 import pytest

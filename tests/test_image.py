@@ -1,4 +1,4 @@
-"""Chapter 3: crop, rescale, normalize and preprocess, against hand-made numbers, transformers, and the mirror."""
+"""Chapter 15: crop, rescale, normalize and preprocess, against hand-made numbers, transformers, and the mirror."""
 
 import dataclasses
 import inspect

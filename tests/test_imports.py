@@ -59,6 +59,7 @@ THIRD = {
     "benchmark": ({"numpy"}, {"torch", "transformers", "PIL", "timm"}),
     "benchmark.distillation": ({"torch"}, set()),
     "benchmark.experiment": ({"numpy", "torch"}, set()),
+    "benchmark.gelu": ({"numpy", "scipy"}, set()),
     "benchmark.inside": ({"numpy", "torch", "jaxtyping"}, set()),
     "benchmark.resolution": ({"numpy", "torch", "jaxtyping"}, set()),
     "benchmark.teachers": ({"torch", "jaxtyping"}, set()),
@@ -168,7 +169,7 @@ def test_chapters_import_only_earlier_chapters(name):
     back = chapter.removeprefix("backward.") if chapter.startswith("backward.") else None
     earlier = CHAPTER_NAMES[: CHAPTER_NAMES.index(chapter)] if chapter in CHAPTER_NAMES else []
     if back in BACKWARD_FILES:
-        of = {"activations": "layers", "tasks": "model"}.get(back, back)
+        of = {"tasks": "model"}.get(back, back)
         seen = CHAPTER_NAMES[: CHAPTER_NAMES.index(of) + 1] if of in CHAPTER_NAMES else CHAPTER_NAMES
         earlier = [*seen, *(f"backward.{other}" for other in BACKWARD_FILES[: BACKWARD_FILES.index(back)])]
     elif chapter in TORCH_FILES:

@@ -1,4 +1,4 @@
-"""Chapter 14, learning: torch.optim is the mirror of the optimizers, the training loop that of the loop."""
+"""Chapter 11, learning: torch.optim is the mirror of the optimizers, the training loop that of the loop."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The program behind the runs of chapter 14: its ways, what it writes, and that it goes on."""
+"""The program behind the runs of chapter 11: its ways, what it writes, and that it goes on."""
 
 import json
 import math

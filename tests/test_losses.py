@@ -1,4 +1,4 @@
-"""Chapter 11: losses, against hand computation, torch, the original's golden values, and their gradients."""
+"""Chapter 9: losses, against hand computation, torch, the original's golden values, and their gradients."""
 
 import math
 

@@ -152,7 +152,7 @@ def test_activations_are_those_of_transformers_and_selu():
     assert set(ACTIVATION_NAMES) == set(ACT2FN) - with_parameters | {"selu"}
     assert with_parameters < set(ACT2FN)
     for backend in ("numpy", "torch"):
-        assert list(chapter_of(backend, "layers").ACTIVATIONS) == list(ACTIVATION_NAMES)
+        assert list(chapter_of(backend, "activations").ACTIVATIONS) == list(ACTIVATION_NAMES)
 
 
 @pytest.mark.parametrize("task", TASKS)

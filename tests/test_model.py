@@ -1,4 +1,4 @@
-"""Chapter 12: embed, encode and the four tasks; NumPy against torch at every step, over every option."""
+"""Chapter 8: embed, encode and the four tasks; NumPy against torch at every step, over every option."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Chapter 4: patchify, unpatchify, patch_embed."""
+"""Chapter 1: patchify, unpatchify, patch_embed."""
 
 import numpy as np
 import pytest

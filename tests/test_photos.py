@@ -472,7 +472,7 @@ def test_exif_turns_only_when_asked(tmp_path):
 
 
 def test_what_transformers_turns_and_what_it_takes_as_it_is_stored(tmp_path):
-    """Said of `apply_exif`, in chapter 3 and in notebook 13."""
+    """Said of `apply_exif`, in chapter 15 and in notebook 13."""
     from transformers.image_utils import load_image
     from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
 

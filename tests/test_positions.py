@@ -1,4 +1,4 @@
-"""Chapter 5: interpolate_pos_embed, add_pos_embed."""
+"""Chapter 3: interpolate_pos_embed, add_pos_embed."""
 
 import numpy as np
 import pytest

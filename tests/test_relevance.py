@@ -1,4 +1,4 @@
-"""Chapter 15, what a decision rests on: by hand, by hiding, and the same in torch."""
+"""Chapter 14, what a decision rests on: by hand, by hiding, and the same in torch."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Chapter 2 and its second file: against hand-made numbers, Pillow, torch's interpolate, and the mirror."""
+"""Chapter 16 and its second file: against hand-made numbers, Pillow, torch's interpolate, and the mirror."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Chapter 10: pixel_shuffle, reconstruct."""
+"""Chapter 13: pixel_shuffle, reconstruct."""
 
 import numpy as np
 import pytest

@@ -24,7 +24,7 @@ KINDS = (
     "",
     "quickstart/",
     "chapters/attention/",
-    "notebooks/07_attention/",
+    "notebooks/05_attention/",
     "source/numpy_backend/attention/",
     "source/",
     "reference/attention/",

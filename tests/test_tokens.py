@@ -1,4 +1,4 @@
-"""Chapter 6: mask_tokens, prepend_tokens, split_tokens."""
+"""Chapter 2: mask_tokens, prepend_tokens, split_tokens."""
 
 import dataclasses
 

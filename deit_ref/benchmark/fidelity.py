@@ -174,7 +174,7 @@ def trap_rows() -> Iterator[tuple[str, str, str]]:
     """What plausible mistakes would change, for comparison."""
     from unittest.mock import patch
 
-    from deit_ref.numpy_backend import layers
+    from deit_ref.numpy_backend import activations
 
     config = deit_ref.VARIANTS["deit-tiny-distilled-patch16-224"]
     weights = deit_ref.init_weights(config, "classification-with-teacher", seed=0)
@@ -186,7 +186,7 @@ def trap_rows() -> Iterator[tuple[str, str, str]]:
         f"{difference(first(deit_ref.forward(other, pixel_values=x)), right):.1e}",
         "",
     )
-    with patch.dict(layers.ACTIVATIONS, {"gelu": layers.gelu_tanh}):
+    with patch.dict(activations.ACTIVATIONS, {"gelu": activations.gelu_tanh}):
         wrong = deit_ref.forward(weights, pixel_values=x).logits
     yield "for comparison: the tanh form of GELU", f"{difference(wrong, right):.1e}", ""
 

@@ -1,4 +1,4 @@
-"""What each part of training does for a small DeiT that learns drawn shapes: the run of chapter 14, and changes of it.
+"""What each part of training does for a small DeiT that learns drawn shapes: the run of chapter 11, and changes of it.
 
     python -m deit_ref.benchmark.learning --json FILE [--seeds 3] [--ways WAY ...]
 

@@ -1,4 +1,4 @@
-"""Chapter 7: attention, the one place where tokens see each other.
+"""Chapter 5: attention, the one place where tokens see each other.
 
 Input -> output: tokens (batch, tokens, dim) -> tokens (batch, tokens, dim).
 

@@ -1,4 +1,4 @@
-"""Chapter 8: the encoder, the same block twelve times over.
+"""Chapter 6: the encoder, the same block twelve times over.
 
 Input -> output: tokens (batch, tokens, dim) -> tokens (batch, tokens, dim).
 
@@ -16,8 +16,9 @@ from jaxtyping import Bool, Float
 
 from deit_ref import checks
 from deit_ref.config import DeiTConfig
+from deit_ref.numpy_backend.activations import activate
 from deit_ref.numpy_backend.attention import multi_head_attention
-from deit_ref.numpy_backend.layers import activate, drop_path, dropout, layer_norm, linear
+from deit_ref.numpy_backend.layers import drop_path, dropout, layer_norm, linear
 from deit_ref.trace import Trace, record, scope
 from deit_ref.weights import Block, DeiTWeights, Mlp
 
@@ -32,7 +33,7 @@ def mlp(
     Args:
         weights: fc1 (intermediate_size, dim) and fc2 (dim, intermediate_size); four times dim in DeiT.
         x: tokens, normalized.
-        activation: a name from `layers.ACTIVATIONS`; "gelu" in DeiT.
+        activation: a name from `activations.ACTIVATIONS`; "gelu" in DeiT.
         trace: records fc1, activation and fc2.
     """
     hidden = record(trace, "fc1", linear(weights.fc1, x))  # (batch, tokens, intermediate)

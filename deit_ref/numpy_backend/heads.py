@@ -1,4 +1,4 @@
-"""Chapter 9: from tokens to answers.
+"""Chapter 7: from tokens to answers.
 
 Input -> output: the class and the distillation token (batch, dim) -> logits (batch, num_labels).
 
@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from deit_ref.numpy_backend.layers import activate, linear
+from deit_ref.numpy_backend.activations import activate
+from deit_ref.numpy_backend.layers import linear
 from deit_ref.weights import Linear
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -29,7 +30,7 @@ def pooler(
     Args:
         weights: (pooler_output_size, dim).
         cls_token: the class token after the last norm.
-        activation: a name from `layers.ACTIVATIONS`; "tanh" in transformers.
+        activation: a name from `activations.ACTIVATIONS`; "tanh" in transformers.
     """
     return activate(linear(weights, cls_token), name=activation)
 

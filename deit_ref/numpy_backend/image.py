@@ -1,4 +1,4 @@
-"""Chapter 3: from a photo to what the model sees.
+"""Chapter 15: from a photo to what the model sees.
 
 Input -> output: photos (height, width, channels) as bytes, of any sizes -> pixel_values (batch, channels, height,
 width) in float32, by resize, center crop, rescale and normalize, in this order.

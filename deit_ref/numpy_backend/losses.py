@@ -1,4 +1,4 @@
-"""Chapter 11: losses, what a model is trained to make small.
+"""Chapter 9: losses, what a model is trained to make small.
 
 Input -> output: predictions and targets -> one number.
 
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Integer
 
 from deit_ref import checks
 from deit_ref.config import PROBLEM_TYPES, SOFT_DIVISIONS
-from deit_ref.numpy_backend.layers import softplus
+from deit_ref.numpy_backend.activations import softplus
 from deit_ref.numpy_backend.patches import patch_grid
 
 Array: TypeAlias = np.ndarray[Any, Any]

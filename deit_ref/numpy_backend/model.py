@@ -1,4 +1,4 @@
-"""Chapter 12: the whole model, and what it can be asked.
+"""Chapter 8: the whole model, and what it can be asked.
 
 Input -> output: normalized pixels (batch, channels, height, width) -> one output type per task.
 

@@ -1,4 +1,4 @@
-"""Chapter 4: an image becomes a sequence of patches, and each patch a token.
+"""Chapter 1: an image becomes a sequence of patches, and each patch a token.
 
 Input -> output: pixels (batch, channels, height, width) -> tokens (batch, patches, dim).
 

@@ -1,4 +1,4 @@
-r"""Chapter 2, continued: pixels with alpha, and pixels of more than 8 bits.
+r"""Chapter 16, continued: pixels with alpha, and pixels of more than 8 bits.
 
 Input -> output: an image (height, width, channels) -> the same of another size.
 

@@ -1,4 +1,4 @@
-"""Chapter 5: where a patch came from.
+"""Chapter 3: where a patch came from.
 
 Input -> output: position embeddings of one grid of patches -> of another; tokens -> tokens that know their place.
 

@@ -1,4 +1,4 @@
-r"""Chapter 2: resampling, byte for byte as Pillow.
+r"""Chapter 16: resampling, byte for byte as Pillow.
 
 Input -> output: a photo (height, width, channels) as bytes -> the same of another size.
 
@@ -53,7 +53,7 @@ def bicubic(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
     $$f(x) = \begin{cases} (a+2) |x|^3 - (a+3) |x|^2 + 1 & |x| < 1 \\
       a \, (|x|^3 - 5 |x|^2 + 8 |x| - 4) & 1 \le |x| < 2 \\ 0 & \text{else} \end{cases}$$
 
-    with a, the slope at $|x| = 1$, of $-\frac12$; torch's interpolate (chapter 5) has $-\frac34$.
+    with a, the slope at $|x| = 1$, of $-\frac12$; torch's interpolate (chapter 3) has $-\frac34$.
     """
     a, x = -0.5, np.abs(x)
     near = ((a + 2) * x - (a + 3)) * x * x + 1

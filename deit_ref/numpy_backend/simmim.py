@@ -1,4 +1,4 @@
-"""Chapter 10: masked image modeling, guessing pixels that were hidden.
+"""Chapter 13: masked image modeling, guessing pixels that were hidden.
 
 Input -> output: patch tokens (batch, patches, dim) -> an image (batch, channels, height, width).
 

@@ -1,4 +1,4 @@
-"""Chapter 6: the tokens that are not patches.
+"""Chapter 2: the tokens that are not patches.
 
 Input -> output: patch tokens (batch, patches, dim) -> all tokens (batch, prefix + patches, dim), and back; with
 `embed`, pixels -> what the encoder reads.

@@ -1,4 +1,4 @@
-"""Chapter 7, mirrored: attention, the one place where tokens see each other."""
+"""Chapter 5, mirrored: attention, the one place where tokens see each other."""
 
 from collections.abc import Sequence
 from typing import TypeAlias

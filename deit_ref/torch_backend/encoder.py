@@ -1,4 +1,4 @@
-"""Chapter 8, mirrored: the encoder, the same block twelve times over."""
+"""Chapter 6, mirrored: the encoder, the same block twelve times over."""
 
 from typing import TypeAlias
 
@@ -7,8 +7,9 @@ from jaxtyping import Bool, Float
 
 from deit_ref import checks
 from deit_ref.config import DeiTConfig
+from deit_ref.torch_backend.activations import activate
 from deit_ref.torch_backend.attention import multi_head_attention
-from deit_ref.torch_backend.layers import activate, drop_path, dropout, layer_norm, linear
+from deit_ref.torch_backend.layers import drop_path, dropout, layer_norm, linear
 from deit_ref.trace import Trace, record, scope
 from deit_ref.weights import Block, DeiTWeights, Mlp
 

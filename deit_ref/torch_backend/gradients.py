@@ -1,4 +1,4 @@
-"""Chapter 13, mirrored: the way back is autograd.
+"""Chapter 10, mirrored: the way back is autograd.
 
 torch remembers every operation of the forward pass and differentiates it by itself. So the mirror of every `x_vjp` is
 `vjp(x, ...)`, and nothing else is written twice.

@@ -1,11 +1,12 @@
-"""Chapter 9, mirrored: from tokens to answers."""
+"""Chapter 7, mirrored: from tokens to answers."""
 
 from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
 
-from deit_ref.torch_backend.layers import activate, linear
+from deit_ref.torch_backend.activations import activate
+from deit_ref.torch_backend.layers import linear
 from deit_ref.weights import Linear
 
 Array: TypeAlias = torch.Tensor

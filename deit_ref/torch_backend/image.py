@@ -1,4 +1,4 @@
-"""Chapter 3, mirrored: from a photo to what the model sees, the same bits, on the images' device."""
+"""Chapter 15, mirrored: from a photo to what the model sees, the same bits, on the images' device."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias

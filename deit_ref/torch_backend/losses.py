@@ -1,4 +1,4 @@
-"""Chapter 11, mirrored: losses, what a model is trained to make small."""
+"""Chapter 9, mirrored: losses, what a model is trained to make small."""
 
 from typing import TypeAlias
 

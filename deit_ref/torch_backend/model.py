@@ -1,4 +1,4 @@
-"""Chapter 12, mirrored: the whole model, and what it can be asked."""
+"""Chapter 8, mirrored: the whole model, and what it can be asked."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias

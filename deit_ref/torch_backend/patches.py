@@ -1,4 +1,4 @@
-"""Chapter 4, mirrored: an image becomes a sequence of patches, and each patch a token."""
+"""Chapter 1, mirrored: an image becomes a sequence of patches, and each patch a token."""
 
 from typing import TypeAlias
 

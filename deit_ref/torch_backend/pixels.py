@@ -1,4 +1,4 @@
-"""Chapter 2, continued, mirrored: pixels with alpha, and pixels of more than 8 bits."""
+"""Chapter 16, continued, mirrored: pixels with alpha, and pixels of more than 8 bits."""
 
 from typing import TypeAlias
 

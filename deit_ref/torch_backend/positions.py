@@ -1,4 +1,4 @@
-"""Chapter 5, mirrored: where a patch came from."""
+"""Chapter 3, mirrored: where a patch came from."""
 
 from typing import TypeAlias
 

@@ -1,4 +1,4 @@
-"""Chapter 15, mirrored: what a decision rests on."""
+"""Chapter 14, mirrored: what a decision rests on."""
 
 from collections.abc import Sequence
 from typing import TypeAlias

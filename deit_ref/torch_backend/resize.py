@@ -1,4 +1,4 @@
-"""Chapter 2, mirrored: resampling, byte for byte as Pillow, on any device that has float64.
+"""Chapter 16, mirrored: resampling, byte for byte as Pillow, on any device that has float64.
 
 The weights are made on the CPU, so that they are the same numbers for every device; the
 products are exact, so their results are too.

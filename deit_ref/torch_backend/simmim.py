@@ -1,4 +1,4 @@
-"""Chapter 10, mirrored: masked image modeling, guessing pixels that were hidden."""
+"""Chapter 13, mirrored: masked image modeling, guessing pixels that were hidden."""
 
 from typing import TypeAlias
 

@@ -1,4 +1,4 @@
-"""Chapter 6, mirrored: the tokens that are not patches."""
+"""Chapter 2, mirrored: the tokens that are not patches."""
 
 from typing import TypeAlias
 

@@ -32,7 +32,9 @@ PAPERS = {
 }
 # Where each chapter comes from: a key of PAPERS and the place in it.
 SOURCES: dict[str, tuple[tuple[str, str], ...]] = {
-    "layers": (("transformer", "section 3.2.1"), ("layer_norm", "equation 4"), ("gelu", "section 2")),
+    "layers": (("transformer", "section 3.2.1"), ("layer_norm", "equation 4")),
+    "activations": (("gelu", "section 2"),),
+    "distillation": (("deit", "sections 4 and 5, tables 2 to 4 and 8"),),
     "resize": (("keys", "cubic convolution"), ("pillow", "Resample.c")),
     "image": (("processor", "DeiTImageProcessor"),),
     "patches": (("vit", "section 3.1, equation 1"),),
@@ -218,7 +220,7 @@ def source_block(builder: PageBuilder, module: str) -> str:
 def reference_pages() -> dict[str, str]:
     """Markdown by path: a page for each chapter, and the pages of `REFERENCE`."""
     pages = {}
-    for chapter in CHAPTERS:
+    for chapter in (chapter for chapter in CHAPTERS if chapter.numpy):
         twins = "The NumPy functions come first; their [torch twins](#torch) follow." if chapter.torch else ""
         parts = [f"# {chapter.name}: API\n\nChapter {chapter.number}: {chapter.title}. {twins}\n"]
         for backend, label, files in (("numpy", "NumPy", chapter.numpy), ("torch", "torch", chapter.torch)):

@@ -92,7 +92,7 @@
 #
 # </details>
 
-# %% task="layers.gelu"
+# %% task="activations.gelu"
 # Your solution: the function stands here, and you write what is missing.
 
 # %% [markdown]

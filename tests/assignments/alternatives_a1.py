@@ -1,4 +1,4 @@
-"""Right solutions of assignment 1 that are written in other ways than chapters 4 to 6."""
+"""Right solutions of assignment 1 that are written in other ways than chapters 1 to 3."""
 
 from collections.abc import Callable
 from itertools import product

@@ -1,4 +1,4 @@
-"""Right solutions of assignment 2 that are written in other ways than chapter 7."""
+"""Right solutions of assignment 2 that are written in other ways than chapter 5."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -8,9 +8,10 @@ import numpy as np
 from scipy import special, stats
 
 from deit_ref.config import DeiTConfig
+from deit_ref.numpy_backend.activations import activate
 from deit_ref.numpy_backend.attention import multi_head_attention
 from deit_ref.numpy_backend.encoder import encoder, encoder_block, mlp
-from deit_ref.numpy_backend.layers import activate, layer_norm, linear
+from deit_ref.numpy_backend.layers import layer_norm, linear
 from deit_ref.numpy_backend.model import encode
 from deit_ref.numpy_backend.tokens import embed
 from deit_ref.outputs import TeacherOutput
@@ -165,7 +166,7 @@ def classification_with_teacher_without_encode(
 
 ALTERNATIVES: dict[str, tuple[Callable[..., Any], ...]] = {
     "layers.layer_norm": (layer_norm_token_by_token, layer_norm_by_var),
-    "layers.gelu": (gelu_by_the_normal_distribution, gelu_one_by_one, gelu_in_the_dtype_that_came),
+    "activations.gelu": (gelu_by_the_normal_distribution, gelu_one_by_one, gelu_in_the_dtype_that_came),
     "encoder.mlp": (mlp_in_one_line, mlp_by_einsum),
     "encoder.encoder_block": (encoder_block_without_training, encoder_block_image_by_image),
     "encoder.encoder": (encoder_without_training, encoder_by_recursion),

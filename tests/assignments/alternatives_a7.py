@@ -1,4 +1,4 @@
-"""Right solutions of assignment 7 that are written in other ways than chapter 2."""
+"""Right solutions of assignment 7 that are written in other ways than chapter 16."""
 
 from collections.abc import Callable
 from math import ceil, floor

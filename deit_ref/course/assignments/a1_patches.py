@@ -1,4 +1,4 @@
-"""Assignment 1: patches, positions and tokens. Inputs and known mistakes; the solution is chapters 4 to 6."""
+"""Assignment 1: patches, positions and tokens. Inputs and known mistakes; the solution is chapters 1 to 3."""
 
 from collections.abc import Iterator
 

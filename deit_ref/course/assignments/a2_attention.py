@@ -1,4 +1,4 @@
-"""Assignment 2: attention. Inputs and known mistakes; the solution is chapter 7, and softmax of chapter 1."""
+"""Assignment 2: attention. Inputs and known mistakes; the solution is chapter 5, and softmax of chapter 4."""
 
 from collections.abc import Iterator
 

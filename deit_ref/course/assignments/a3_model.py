@@ -1,4 +1,4 @@
-"""Assignment 3: the whole model. Inputs and known mistakes; the solution is chapters 8, 9 and 12, and parts of 1."""
+"""Assignment 3: the whole model. Inputs and known mistakes; the solution is chapters 6 to 8 and parts of 4 and 17."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -193,7 +193,7 @@ ASSIGNMENT = Assignment(
             ),
         ),
         Task(
-            function="layers.gelu",
+            function="activations.gelu",
             points=2,
             minutes=10,
             cases=_gelu,

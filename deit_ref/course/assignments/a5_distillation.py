@@ -1,4 +1,4 @@
-"""Assignment 5: distillation. Inputs and known mistakes; the solution is chapter 11 and the course's experiment."""
+"""Assignment 5: distillation. Inputs and known mistakes; the solution is chapter 9 and the course's experiment."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Assignment 6: masked image modeling. Inputs and known mistakes; the solution is chapter 10, and parts of 6 and 11."""
+"""Assignment 6: masked image modeling. Inputs and known mistakes; the solution is chapter 13, and parts of 2 and 9."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Assignment 7: resampling. Inputs and known mistakes; the solution is chapter 2."""
+"""Assignment 7: resampling. Inputs and known mistakes; the solution is chapter 16."""
 
 from collections.abc import Iterator
 

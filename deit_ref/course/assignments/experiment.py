@@ -8,7 +8,7 @@ The arrays are made once, from the bundled student and teacher:
 
     python -m deit_ref.course.assignments.experiment --data DIR
 
-Source: Touvron et al. 2021, section 4, equations 2 and 3; the gradients follow from chapter 11's losses.
+Source: Touvron et al. 2021, section 4, equations 2 and 3; the gradients follow from chapter 9's losses.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-r"""Chapter 13, the way back: through the bends.
+r"""Chapter 10, the way back: through the bends.
 
 Input -> output: the gradient of an activation's result, of any shape -> of what it was given.
 
 An activation works on each number by itself, so its Jacobian is a diagonal: back, each number is multiplied by the
 slope at its place. Where the slope is 0, nothing comes through, and the weights before it do not learn from this token.
 
-Source: see `numpy_backend.layers`.
+Source: see `numpy_backend.activations`.
 """
 
 import math
@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from deit_ref import checks
+from deit_ref.numpy_backend.activations import ACTIVATIONS, Activation, activate, gelu, sigmoid, softplus
 from deit_ref.numpy_backend.backward.layers import Back
-from deit_ref.numpy_backend.layers import ACTIVATIONS, Activation, activate, gelu, sigmoid, softplus
 
 Array: TypeAlias = np.ndarray[Any, Any]
 

@@ -1,4 +1,4 @@
-"""Chapter 13, the way back: through attention.
+"""Chapter 10, the way back: through attention.
 
 Input -> output: the gradient of attention's result (batch, tokens, dim) -> of qkv and proj, and of the tokens.
 

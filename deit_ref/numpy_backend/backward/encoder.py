@@ -1,4 +1,4 @@
-"""Chapter 13, the way back: through the encoder.
+"""Chapter 10, the way back: through the encoder.
 
 Input -> output: the gradient of the last tokens (batch, tokens, dim) -> of the blocks and the norm, and of the first.
 

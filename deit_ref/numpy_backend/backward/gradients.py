@@ -1,4 +1,4 @@
-"""Chapter 13, the way back: what is differentiated, and with respect to what.
+"""Chapter 10, the way back: what is differentiated, and with respect to what.
 
 Input -> output: weights, pixels and what one wants to know -> `Gradients`.
 

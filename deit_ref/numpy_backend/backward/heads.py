@@ -1,4 +1,4 @@
-"""Chapter 13, the way back: from the answers.
+"""Chapter 10, the way back: from the answers.
 
 Input -> output: the gradient of the logits (batch, num_labels) -> of the heads, and of the tokens that they read.
 

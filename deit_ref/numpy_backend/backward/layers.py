@@ -1,4 +1,4 @@
-r"""Chapter 13, the way back: through the layers.
+r"""Chapter 10, the way back: through the layers.
 
 Input -> output: of a layer, how much the loss grows with each of its outputs -> with each of its inputs.
 

@@ -1,4 +1,4 @@
-r"""Chapter 14, learning: the loop.
+r"""Chapter 11, learning: the loop.
 
 Input -> output: weights that know nothing, and batches of photos with labels -> every step to weights that know more.
 

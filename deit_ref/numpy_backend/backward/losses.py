@@ -1,11 +1,10 @@
-r"""Chapter 13, the way back: where it begins, at the loss.
+r"""Chapter 10, the way back: where it begins, at the loss.
 
 Input -> output: how much one cares about the loss (a number, 1 as a rule) -> the gradient of the predictions.
 
 For cross entropy the answer is as simple as it could be: what the model says less what is true, $(p - y) / n$. A right
 and sure answer sends nothing back. A wrong one pushes its own class down by the share it was given, and the right class
-up by the share it lacks. A hard teacher only changes y: one loss says "this is the label", the other "this is what the
-teacher would say", each to its own token. A soft teacher puts his whole distribution in y's place.
+up by the share it lacks. A hard teacher changes only y, for its own token; a soft one puts all of its shares there.
 
 Source: see `numpy_backend.losses`.
 """
@@ -17,8 +16,9 @@ from jaxtyping import Bool, Float, Integer
 
 from deit_ref import checks
 from deit_ref.config import PROBLEM_TYPES
+from deit_ref.numpy_backend.activations import sigmoid
 from deit_ref.numpy_backend.backward.layers import Back
-from deit_ref.numpy_backend.layers import sigmoid, softmax
+from deit_ref.numpy_backend.layers import softmax
 from deit_ref.numpy_backend.losses import (
     Number,
     binary_cross_entropy,

@@ -1,4 +1,4 @@
-r"""Chapter 13, the way back: the whole model.
+r"""Chapter 10, the way back: the whole model.
 
 Input -> output: the gradient of what a task returns -> of all weights, of the pixels, of every attention and head.
 

@@ -1,4 +1,4 @@
-r"""Chapter 14: from gradients to better weights.
+r"""Chapter 11: from gradients to better weights.
 
 Input -> output: weights and their gradients, trees of the same form -> weights, and what the next step must remember.
 

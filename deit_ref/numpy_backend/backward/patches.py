@@ -1,4 +1,4 @@
-"""Chapter 13, the way back: from tokens to pixels.
+"""Chapter 10, the way back: from tokens to pixels.
 
 Input -> output: the gradient of the patch tokens (batch, patches, dim) -> of the projection, and of the pixels.
 

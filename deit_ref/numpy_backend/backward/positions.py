@@ -1,4 +1,4 @@
-"""Chapter 13, the way back: to the positions.
+"""Chapter 10, the way back: to the positions.
 
 Input -> output: the gradient of tokens that know their place -> of the position embeddings, and of the tokens.
 

@@ -1,4 +1,4 @@
-r"""Chapter 15: what a decision rests on.
+r"""Chapter 14: what a decision rests on.
 
 Input -> output: attentions and gradients of a class's logit -> a number for each pixel, token or head.
 

@@ -1,4 +1,4 @@
-"""Chapter 13, the way back: from drawn pixels to tokens.
+"""Chapter 10, the way back: from drawn pixels to tokens.
 
 Input -> output: the gradient of the reconstruction (batch, channels, height, width) -> of the decoder and the tokens.
 

@@ -1,4 +1,4 @@
-"""Chapter 13, the way back: from what a task returns.
+"""Chapter 10, the way back: from what a task returns.
 
 Input -> output: the gradients of the parts of a task's output -> `Inputs`.
 

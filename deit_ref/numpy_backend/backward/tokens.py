@@ -1,4 +1,4 @@
-"""Chapter 13, the way back: to the class, the distillation and the mask token.
+"""Chapter 10, the way back: to the class, the distillation and the mask token.
 
 Input -> output: the gradient of what the encoder reads (batch, tokens, dim) -> of patch_embed, the tokens and
 pos_embed, and of the pixels.

@@ -16,7 +16,10 @@ MUTANTS = [
         ("keep = generator.random(x.shape, dtype=np.float32) >= probability\n", "keep = generator.random(x.shape, dtype=np.float32) < probability\n", "dropout other than 1/2"),
         ("x / (1 - probability), 0).astype(x.dtype)\n\n\ndef drop_path", "x, 0).astype(x.dtype)\n\n\ndef drop_path", "dropout"),
         ("(len(x), *[1] * (x.ndim - 1))", "x.shape", "drop_path of several tokens"),
-        ("x / (1 - probability), 0).astype(x.dtype)\n\n\ndef gelu", "x, 0).astype(x.dtype)\n\n\ndef gelu", "drop_path"),
+        ("(batch, 1, ...)\n    return np.where(keep, x / (1 - probability), 0)", "(batch, 1, ...)\n    return np.where(keep, x, 0)", "drop_path"),
+    ),
+    *planted(
+        "numpy_backend/activations.py", "test_activations",
         ("_LOGIT_PHI[-3::-1]", "_LOGIT_PHI[-4::-1]", "float32"),
         ("np.logaddexp(x, x.dtype.type(0))", "np.where(x > 20, x, np.log1p(np.exp(np.minimum(x, 20))))", "float64, above 20"),
         ('"gelu_10": lambda x: np.clip(gelu(x), -10, 10)', '"gelu_10": gelu', "gelu_10 above 10"),
@@ -32,11 +35,14 @@ MUTANTS = [
         ("weights.bias, eps)", "weights.bias)", "eps other than 1e-5"),
         ("dtype=torch.float32 if x.dtype.itemsize == 2 else x.dtype", "dtype=x.dtype", "bfloat16"),
         ("shape = (x.shape[0], *[1] * (x.ndim - 1))", "shape = tuple(x.shape)", "drop_path of several tokens"),
+        ("keep = torch.rand(x.shape, generator=generator, device=generator.device) >= probability", "keep = torch.rand(x.shape, generator=generator, device=generator.device) < probability", "dropout other than 1/2"),
+    ),
+    *planted(
+        "torch_backend/activations.py", "test_activations",
         ("torch.logaddexp(x, torch.zeros_like(x))", "F.softplus(x)", "float64, above 20"),
         ("gelu(x).clamp(-10, 10)", "gelu(x)", "gelu_10 above 10"),
         ("negative_slope=0.01", "negative_slope=0.1", "leaky_relu"),
         ("F.relu(x).square()", "x.square()", "relu2 below 0"),
-        ("keep = torch.rand(x.shape, generator=generator, device=generator.device) >= probability", "keep = torch.rand(x.shape, generator=generator, device=generator.device) < probability", "dropout other than 1/2"),
     ),
     *planted(
         "numpy_backend/attention.py", "test_encoder::test_dropout_stands_on_the_probabilities_and_behind_each_branch test_attention",

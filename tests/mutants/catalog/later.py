@@ -17,6 +17,9 @@ LATER = {
             ("rows @ weights.weight.T", "rows @ weights.weight", "a square matrix"),
             ("powers /= powers.sum(axis=-1, keepdims=True)", "powers /= powers.sum(axis=0, keepdims=True)", "several rows"),
             ("if generator is None or probability == 0:\n        return x\n    keep = generator.random(x.shape", "if generator is None:\n        return x\n    keep = generator.random(x.shape", "probability 0: the same array comes back"),
+        ),
+        *planted(
+            "numpy_backend/activations.py", "test_activations",
             ("x * np.clip(x + 3, 0, 6) / 6", "x * np.clip(x + 3, 0, 6) / 3", "hardswish"),
             ("np.sqrt(softplus(x))", "softplus(x)", "sqrtsoftplus"),
             ("0.044715 * x**3", "0.044715 * x**2", "gelu_new"),
@@ -27,6 +30,9 @@ LATER = {
             "torch_backend/layers.py", "test_layers",
             ("torch.where(keep.to(x.device), x / (1 - probability), 0)\n\n\ndef drop_path", "torch.where(keep.to(x.device), x, 0)\n\n\ndef drop_path", "dropout"),
             ("F.layer_norm(x, x.shape[-1:]", "F.layer_norm(x.float(), x.shape[-1:]", "float64"),
+        ),
+        *planted(
+            "torch_backend/activations.py", "test_activations",
             ("torch.sigmoid(1.702 * x)", "torch.sigmoid(x)", "quick_gelu"),
             ('"hardswish": F.hardswish', '"hardswish": F.silu', "hardswish"),
         ),

@@ -101,13 +101,13 @@ MUTANTS = [
     ),
     # 14, 20: activations
     *planted(
-        "numpy_backend/layers.py", "test_layers",
+        "numpy_backend/activations.py", "test_activations",
         ('    "selu": selu,\n', '    "selu": lambda x: np.maximum(x, 0),\n', "selu"),
         ("1.6732632423543772", "1.0", "selu below 0"),
         ("return 0.5 * x * (1 + erf(x / math.sqrt(2)))", "return gelu_tanh(x)", "float64"),
         ("return _gelu_float32(x)", "return gelu_tanh(x)", "float32"),
     ),
-    *planted("torch_backend/layers.py", "test_layers", ("return F.gelu(x)\n", 'return F.gelu(x, approximate="tanh")\n', "any")),
+    *planted("torch_backend/activations.py", "test_activations", ("return F.gelu(x)\n", 'return F.gelu(x, approximate="tanh")\n', "any")),
     # 15: the divergence's divisor, the teacher's photos
     *planted("numpy_backend/losses.py", "test_losses", ("(np.exp(teacher) * (teacher - student)).mean()", "(np.exp(teacher) * (teacher - student)).sum(axis=-1).mean()", "soft distillation")),
     *planted("torch_backend/losses.py", "test_losses", ("(teacher.exp() * (teacher - student)).mean()", "(teacher.exp() * (teacher - student)).sum(-1).mean()", "soft distillation")),

@@ -1,0 +1,284 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2. The tokens that are not patches
+#
+# Puts the class and the distillation token before the patches and takes them off again:
+# `(batch, patches, dim)` -> `(batch, 2 + patches, dim)` -> `(batch, dim)`, `(batch, dim)`, `(batch, patches, dim)`.
+# A third token, the mask token, takes the place of hidden patches.
+#
+# Chapter: [page](../docs/chapters/tokens.md) · NumPy: [source](../deit_ref/numpy_backend/tokens.py) ·
+# torch: [mirror](../deit_ref/torch_backend/tokens.py)
+
+# %%
+import inspect
+from importlib import import_module
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import deit_ref
+from deit_ref import plots
+from deit_ref.arrays import as_numpy, to_torch
+from deit_ref.numpy_backend import tokens
+from deit_ref.photos import bundled_photo, load_image
+from deit_ref.torch_backend import tokens as torch_tokens
+
+CLS, DIST, PATCH = "#b4530a", "#6f42c1", "#1f6fb2"  # colors of the class token, the distillation token, the patches
+
+# %% [markdown]
+# The part "On a photo" runs in this backend. Write `"torch"` to run it in the other one.
+
+# %%
+backend = "numpy"
+
+# %% [markdown]
+# ## The formula
+#
+# The encoder returns one row per token, and the answer to "what is this?" needs one row for the whole image. No patch
+# is a good place for it. So the model gets tokens of its own, which begin as learned vectors, the same for all
+# images, and can collect from the patches what they need:
+#
+# $$z = [\, t_\text{cls}, \; t_\text{dist}, \; z_1, \dots, z_N \,] + P$$
+#
+# The class token answers to the label. The distillation token answers to the decision of another network, the
+# teacher. Its row is the second, before the patches.
+#
+# In masked image modeling some patches are hidden: where $m_p = 1$, the learned mask token $t$ stands in the patch's
+# row.
+#
+# $$z_p \leftarrow z_p (1 - m_p) + t \, m_p$$
+#
+# This comes before the positions are added. The model must know which place it has to guess.
+#
+# ## The source
+
+# %%
+print(inspect.getsource(tokens.mask_tokens))
+
+# %%
+print(inspect.getsource(tokens.prepend_tokens))
+
+# %%
+print(inspect.getsource(tokens.split_tokens))
+
+# %%
+print(inspect.getsource(tokens.embed))
+
+# %% [markdown]
+# ## By hand
+#
+# Three patches of dim 2. The second is hidden, and the third is hidden by a quarter: the mask may hold numbers
+# between 0 and 1, which blend.
+
+# %%
+x = np.array([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])  # (1, 3 patches, dim 2)
+mask_token = np.array([[[9.0, -2.0]]])  # (1, 1, dim)
+masked = tokens.mask_tokens(mask_token, x, np.array([[0.0, 1.0, 0.25]]))
+print(masked.shape)
+print(masked[0])
+
+assert masked[0].tolist() == [[1, 2], [9, -2], [0.75 * 5 + 0.25 * 9, 0.75 * 6 - 0.25 * 2]]
+
+# %% [markdown]
+# Two images now, with the class token (10, 10) and the distillation token (20, 20). Each image gets the same two rows
+# in front: class, distillation, patches, in this order. Every checkpoint counts on it, as the first rows of the
+# position table belong to these two.
+
+# %%
+two_images = np.concatenate([x, -x])  # (2, 3, 2)
+cls_token, dist_token = np.full((1, 1, 2), 10.0), np.full((1, 1, 2), 20.0)
+all_tokens = tokens.prepend_tokens(cls_token, dist_token, two_images)
+print(two_images.shape, "->", all_tokens.shape)
+print(all_tokens)
+
+assert all_tokens[:, 0].tolist() == [[10, 10], [10, 10]]
+assert all_tokens[:, 1].tolist() == [[20, 20], [20, 20]]
+assert np.array_equal(all_tokens[:, 2:], two_images)
+
+# %% [markdown]
+# `split_tokens` is the way back. A plain ViT has no distillation token: then there is one row less, and the second
+# result is `None`.
+
+# %%
+cls, dist, patches = tokens.split_tokens(all_tokens, distilled=True)
+print("cls", cls.shape, " dist", dist.shape, " patches", patches.shape)
+assert np.array_equal(patches, two_images)
+
+plain = tokens.prepend_tokens(cls_token, None, two_images)
+cls, dist, patches = tokens.split_tokens(plain, distilled=False)
+print("plain:", plain.shape, " cls", cls.shape, " dist", dist, " patches", patches.shape)
+assert dist is None
+assert np.array_equal(patches, two_images)
+
+# %% [markdown]
+# ## On a photo
+#
+# Two photos go through `embed`, which does all that comes before the encoder. The trace keeps every step.
+
+# %%
+weights = deit_ref.load_weights().to(backend)
+chapter = import_module(f"deit_ref.{backend}_backend.tokens")
+photos = [load_image(bundled_photo(name)) for name in ("chelsea", "coffee")]
+pixel_values = deit_ref.preprocess(photos, weights.image_processing, backend=backend)
+
+trace = deit_ref.Trace()
+embeddings = chapter.embed(weights, pixel_values, trace=trace)
+print(f"{'pixel_values':<13}", tuple(pixel_values.shape))
+for name, array in trace.items():
+    print(f"{name:<13}", tuple(array.shape))
+
+# %% [markdown]
+# Which rows depend on the photo? Compare the two photos row by row: the first two rows are equal, all others are not.
+
+# %%
+rows = as_numpy(embeddings)  # (2, tokens, dim)
+difference = np.abs(rows[0] - rows[1]).max(axis=1)  # (tokens,)
+print("class token:       ", difference[0])
+print("distillation token:", difference[1])
+print("patches, smallest: ", difference[2:].min())
+assert np.array_equal(rows[0, :2], rows[1, :2])
+
+# %% [markdown]
+# The matrix that enters the encoder, one row per token. The first two rows hold no pixel of the photo yet.
+
+# %% alt="The matrix of tokens by features as colored cells; the first two rows belong to class and distillation token."
+values = rows[0]  # (tokens, dim)
+bound = np.percentile(np.abs(values), 99)
+figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 4), dpi=100, layout="constrained", height_ratios=[1, 6])
+for axes, part in ((top, values[:2]), (bottom, values[2:])):
+    image = axes.imshow(part, cmap="PuOr_r", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest")
+top.set_yticks([0, 1], ["class", "distillation"])
+top.set_xticks([])
+bottom.set_ylabel("patch")
+bottom.set_xlabel("feature (dim)")
+figure.colorbar(image, ax=[top, bottom], label="value")
+top.set_title(f"embeddings of one photo, {values.shape[0]} x {values.shape[1]}", fontsize=10)
+plt.show()
+
+# %% [markdown]
+# In the encoder the two rows begin to depend on the photo, because attention lets them read the patches. Look at the
+# distance between the rows of the two photos, layer by layer: for the class and the distillation token it starts at
+# exactly 0, and the first block already moves it away from there.
+
+# %%
+output = deit_ref.forward(weights, pixel_values=pixel_values, backend=backend, output_hidden_states=True)
+states = np.stack([as_numpy(state) for state in output.hidden_states])  # (layers + 1, 2, tokens, dim)
+distance = np.linalg.norm(states[:, 0] - states[:, 1], axis=-1)  # (layers + 1, tokens)
+print("states", states.shape, " distance", distance.shape)
+assert (distance[0, :2] == 0).all()
+assert (distance[1, :2] > 0).all()
+
+# %% alt="The distance between two photos' rows over the layers, for class token, distillation token and patches."
+figure, axes = plt.subplots(figsize=(6, 3), dpi=100, layout="constrained")
+axes.plot(distance[:, 2:].mean(axis=1), "o-", color=PATCH, label="patches, mean")
+axes.plot(distance[:, 0], "s-", color=CLS, label="class token")
+axes.plot(distance[:, 1], "^-", color=DIST, label="distillation token")
+axes.set_xlabel("blocks passed")
+axes.set_ylabel("distance between the photos")
+axes.legend(fontsize=9)
+plt.show()
+
+# %% [markdown]
+# Why two tokens, if both collect from the same patches? They are asked for different things. Touvron et al. (2021,
+# section 4) report for their model that the cosine of the two learned vectors is 0.06, and 0.93 after the last layer:
+# close in the end, as both name the same image, but not equal. Is it so in this model? Predict, then run: class token
+# against distillation token, for the first photo.
+
+# %%
+cls, dist, _ = chapter.split_tokens(trace["tokens"], distilled=True)
+columns = [("learned tokens", as_numpy(cls)[0], as_numpy(dist)[0])]
+columns += [(f"after {layer} blocks", states[layer, 0, 0], states[layer, 0, 1]) for layer in range(len(states))]
+for name, a, b in columns:
+    cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
+    print(f"{name:<16} cosine {cosine:6.3f}")
+
+# %% [markdown]
+# ## Hidden patches
+#
+# Masked image modeling needs a model with a mask token. Half of the patches are hidden, drawn by chance.
+
+# %%
+simmim_weights = deit_ref.load_weights("cifar10-simmim").to(backend)
+config = simmim_weights.config
+pixels = deit_ref.preprocess(photos[:1], simmim_weights.image_processing, backend=backend)
+mask = np.random.default_rng(0).permutation(config.num_patches) < config.num_patches // 2  # (patches,)
+
+trace = deit_ref.Trace()
+deit_ref.forward(simmim_weights, pixel_values=pixels, backend=backend, bool_masked_pos=mask[None], trace=trace)
+before, after = as_numpy(trace["patch_embed"])[0], as_numpy(trace["masked"])[0]  # (patches, dim) each
+print(mask.sum(), "of", len(mask), "patches hidden; rows", after.shape)
+assert np.array_equal(before[~mask], after[~mask])  # what is not hidden stays
+assert np.array_equal(after[mask], np.repeat(as_numpy(simmim_weights.mask_token)[0], mask.sum(), axis=0))
+
+# %% [markdown]
+# On the left the photo with its hidden patches, on the right the rows of the patches, before and after. Every hidden
+# patch has the same row now: nothing of its pixels reaches the encoder.
+
+# %% alt="A photo with half its patches gray, and beside it the patch rows before and after: hidden rows are all alike."
+seen = plots.to_photos(pixels, simmim_weights.image_processing)[0]
+figure, panels = plt.subplots(1, 3, figsize=(8.5, 3.2), dpi=100, layout="constrained", width_ratios=[1, 1.1, 1.1])
+panels[0].imshow(plots.hide_patches(seen, mask, patch_shape=config.patch_shape))
+panels[0].set_axis_off()
+bound = np.percentile(np.abs(before), 99)
+for axes, matrix, title in ((panels[1], before, "patch_embed"), (panels[2], after, "masked")):
+    axes.imshow(matrix, cmap="PuOr_r", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest")
+    axes.set_title(f"{title}, {matrix.shape[0]} x {matrix.shape[1]}", fontsize=10)
+    axes.set_xlabel("feature (dim)")
+panels[1].set_ylabel("patch")
+plt.show()
+
+# %% [markdown]
+# The positions are added afterwards, so that in the embeddings the rows of two hidden patches differ by exactly the
+# difference of their places.
+
+# %%
+pos_embed = as_numpy(simmim_weights.pos_embed)[0, config.num_prefix_tokens :]  # (patches, dim)
+patch_rows = as_numpy(trace["embeddings"])[0, config.num_prefix_tokens :]
+first, second = np.flatnonzero(mask)[:2]
+print("hidden patches", first, "and", second)
+assert not np.array_equal(patch_rows[first], patch_rows[second])
+assert np.allclose(patch_rows[first] - patch_rows[second], pos_embed[first] - pos_embed[second], atol=1e-5)
+
+# %% [markdown]
+# ## The torch twin
+#
+# The same functions on tensors. Only patch embedding computes anything here; the rest moves rows and adds.
+
+# %%
+numpy_pixels = as_numpy(pixel_values)
+ours = tokens.embed(weights.to("numpy"), numpy_pixels)
+theirs = as_numpy(torch_tokens.embed(weights.to("torch"), to_torch(numpy_pixels)))
+difference = np.abs(ours - theirs).max()
+print(f"{ours.shape}, largest difference {difference:.1e}")
+assert difference <= 1e-5 * np.abs(ours).max()
+
+# %% [markdown]
+# ## Try
+#
+# 1. Exchange the two tokens: `from dataclasses import replace`, then
+#    `replace(weights, cls_token=weights.dist_token, dist_token=weights.cls_token)`. Do the two heads' answers change
+#    places? Would they if the first two rows of `pos_embed` were exchanged as well?
+# 2. Hide nothing, and everything: `mask[:] = False`, then `True`. In which of the two is the reconstruction the same
+#    for every photo?
+# 3. Give `mask_tokens` a mask of 0.5 everywhere. What does each row become?
+#
+# <details><summary>A hint for question 1</summary>
+#
+# A head reads a row by its number, not by its name. What enters the encoder in row 0 is the class token plus the
+# first row of the position table; the encoder itself treats all rows alike (the next notebook shows it).
+#
+# </details>

@@ -1,0 +1,229 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 15. From a photo to what the model sees
+#
+# Photos of any sizes become one batch of numbers around 0: bytes `(height, width, channels)` in, float32
+# `(batch, channels, height, width)` out.
+#
+# Chapter: [page](../docs/chapters/image.md) · NumPy: [source](../deit_ref/numpy_backend/image.py) · torch:
+# [mirror](../deit_ref/torch_backend/image.py)
+
+# %%
+import inspect
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import deit_ref
+from deit_ref import plots
+from deit_ref.arrays import as_numpy
+from deit_ref.numpy_backend import image as chapter
+from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
+
+backend = "numpy"
+
+# %% [markdown]
+# ## The formula
+#
+# Four steps, in this order: resize (chapter 16), center crop, rescale, normalize. The last two are
+#
+# $$\text{pixel\_values} = \frac{\text{image} \cdot f - \mu}{\sigma}, \qquad f = \frac{1}{255}$$
+#
+# with a mean $\mu$ and a standard deviation $\sigma$ for each channel. DeiT takes those of ImageNet's photos, so that a
+# usual photo becomes numbers of mean 0 and standard deviation 1, more or less. They belong to the model: with others,
+# every number that it gets is another one than it was trained for.
+
+# %% [markdown]
+# ## The source
+
+# %%
+print(inspect.getsource(chapter.center_crop))
+print(inspect.getsource(chapter.rescale))
+print(inspect.getsource(chapter.normalize))
+
+# %% [markdown]
+# ## By hand
+#
+# ### Center crop
+#
+# The middle 2 of 5 pixels begin at $(5 - 2) / 2 = 1.5$, rounded down to 1. The middle 7 of 5 begin at $-1$: zeros stand
+# around the image. Implementations round such halves differently, and shift the image by one pixel.
+
+# %%
+line = np.array([[[10], [20], [30], [40], [50]]], np.uint8)  # (height 1, width 5, channels 1)
+print("crop to 2:", chapter.center_crop(line, (1, 2)).ravel())
+print("crop to 7:", chapter.center_crop(line, (1, 7)).ravel())
+assert chapter.center_crop(line, (1, 2)).ravel().tolist() == [20, 30]
+assert chapter.center_crop(line, (1, 7)).ravel().tolist() == [0, 10, 20, 30, 40, 50, 0]
+print({rule: chapter.crop_start(5, 2, rounding=rule) for rule in ("floor", "truncate", "round")})
+
+# %% [markdown]
+# ### Rescale and normalize
+#
+# The byte 204 is $204 / 255 = 0.8$. With $\mu = 0.5$ and $\sigma = 0.25$ it becomes $(0.8 - 0.5) / 0.25 = 1.2$; black
+# becomes $-2$ and white $2$. The zeros around a small image are bytes, so they become $-2$ as well, and not 0.
+
+# %%
+gray = np.array([[[0], [204], [255]]], np.uint8)
+between_0_and_1 = chapter.rescale(gray, 1 / 255)
+normalized = chapter.normalize(between_0_and_1, 0.5, 0.25)
+print(gray.ravel(), "->", between_0_and_1.ravel(), "->", normalized.ravel())
+assert np.allclose(normalized.ravel(), [-2.0, 1.2, 2.0])
+
+# %% [markdown]
+# ### Two ways to resize
+#
+# A photo of 300 x 451 pixels is not square, and the model wants a square. Either it is squashed to the square, and all
+# is seen, but narrower; or its shortest edge gets the wanted length, and the crop cuts the rest off:
+# $32 \cdot 451 / 300 = 48.1$, so it becomes 32 x 48 pixels, of which 16 columns are lost.
+
+# %%
+squash = deit_ref.ImageProcessing(size=(32, 32), do_center_crop=False)
+shortest = deit_ref.ImageProcessing(size={"shortest_edge": 32}, crop_size=32)
+print("squash:       ", squash.resized_shape(300, 451))
+print("shortest edge:", shortest.resized_shape(300, 451), "then cropped to 32 x 32")
+assert shortest.resized_shape(300, 451) == (32, 48)
+
+# %% [markdown]
+# ## On a photo
+#
+# ### Squash against shortest edge
+#
+# Implementations of one and the same model disagree here. `ImageProcessing.huggingface` squashes, as transformers does;
+# `ImageProcessing.original` keeps the aspect, as the paper's authors do. Compare the width of the face, and what is
+# at the left and right edge.
+
+# %% alt="The photo of a cat, the same squashed to a square, and the same with its middle cut out."
+photo = load_image(bundled_photo("chelsea"))
+presets = {"squash": deit_ref.ImageProcessing.huggingface(224), "shortest edge": deit_ref.ImageProcessing.original(224)}
+figure, panels = plt.subplots(1, 3, figsize=(9, 2.9), dpi=100, width_ratios=[1.5, 1, 1], layout="constrained")
+panels[0].imshow(photo)
+panels[0].set_title(f"photo, {photo.shape[0]} x {photo.shape[1]}", fontsize=10)
+for axes, (name, preset) in zip(panels[1:], presets.items(), strict=True):
+    pixel_values = deit_ref.preprocess(photo, preset, backend=backend)
+    axes.imshow(plots.to_photos(pixel_values, preset)[0])
+    axes.set_title(f"{name}: {' x '.join(map(str, preset.resized_shape(*photo.shape[:2])))}, cropped", fontsize=10)
+for axes in panels:
+    axes.set_axis_off()
+plt.show()
+
+# %% [markdown]
+# Both results have 224 x 224 pixels. How far apart are they for a model, in units of the standard deviation?
+
+# %%
+seen = [as_numpy(deit_ref.preprocess(photo, preset, backend=backend)) for preset in presets.values()]
+difference = np.abs(seen[0] - seen[1])
+print("both", seen[0].shape, f": mean difference {difference.mean():.2f}, largest {difference.max():.2f}")
+assert seen[0].shape == seen[1].shape == (1, 3, 224, 224)
+
+# %% [markdown]
+# ### What the bundled model sees
+#
+# Its photos are small. Each square below is all that reaches the model; can you still name what it shows?
+
+# %% alt="The four photos that come with the package, as the model sees them, each large pixel visible."
+weights = deit_ref.load_weights()
+processing = weights.image_processing
+trace = deit_ref.Trace()
+photos = [load_image(bundled_photo(name)) for name in BUNDLED_PHOTOS]
+pixel_values = deit_ref.preprocess(photos, processing, backend=backend, trace=trace)
+print("pixel_values", tuple(pixel_values.shape), pixel_values.dtype)
+figure, panels = plt.subplots(1, 4, figsize=(9, 2.5), dpi=100, layout="constrained")
+for axes, picture, name in zip(panels, plots.to_photos(pixel_values, processing), BUNDLED_PHOTOS, strict=True):
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_title(name, fontsize=10)
+    axes.set_axis_off()
+plt.show()
+
+# %% [markdown]
+# Every step was recorded. The shape changes with the resize and the crop; bytes become float32 with `rescaled`, whose
+# values lie between 0 and 1; after `normalized` they lie around 0.
+
+# %%
+for name, array in trace.items():
+    if name.startswith("images.0.") or name == "pixel_values":
+        values = as_numpy(array)
+        print(f"{name:20} {values.shape!s:18} {values.dtype!s:8} {values.min():6.2f} to {values.max():.2f}")
+
+# %% [markdown]
+# ### What normalization does, and how to undo it
+#
+# Left, the values of the four photos after `rescaled`, right, after `normalized`: the same shapes, moved to the middle
+# and stretched, each channel by its own amount.
+
+# %% alt="Histograms of red, green and blue, between 0 and 1 before normalization and around 0 after it."
+before = np.concatenate([as_numpy(x).reshape(-1, 3) for x in trace.matching("images.*.rescaled")])
+after = as_numpy(pixel_values).transpose(0, 2, 3, 1).reshape(-1, 3)  # (pixels, channels)
+figure, panels = plt.subplots(1, 2, figsize=(8, 2.5), dpi=100, sharey=True, layout="constrained")
+for axes, values, title in zip(panels, (before, after), ("rescaled", "normalized"), strict=True):
+    for channel, color in enumerate(("#c0392b", "#3f9a55", "#3f7fc1")):
+        axes.hist(values[:, channel], 40, histtype="step", color=color, label=("red", "green", "blue")[channel])
+    axes.axvline(0, color="gray", linewidth=0.8)
+    axes.set(title=title, xlabel="value")
+panels[0].set_ylabel("pixels")
+panels[1].legend(fontsize=9)
+plt.show()
+
+# %% [markdown]
+# Nothing is lost by it: multiplied by $\sigma$, shifted by $\mu$, divided by $f$ and rounded, the numbers are the very
+# bytes that came out of the crop. `plots.to_photos` does this for every picture here.
+
+# %%
+back = plots.to_photos(pixel_values, processing)
+cropped = np.stack([as_numpy(x) for x in trace.matching("images.*.cropped")])
+print("bytes again:", back.shape, back.dtype, "largest difference", np.abs(back.astype(int) - cropped).max())
+assert np.array_equal(back, cropped)
+
+# %% [markdown]
+# ## The torch twin
+#
+# The same photos, the same bits: not a small difference, but none.
+
+# %%
+ours = deit_ref.preprocess(photos, processing, backend="numpy")
+theirs = deit_ref.preprocess(photos, processing, backend="torch")
+print(type(theirs).__name__, tuple(theirs.shape), "largest difference", np.abs(ours - as_numpy(theirs)).max())
+assert np.array_equal(ours, as_numpy(theirs))
+
+# %% [markdown]
+# transformers has two processors, and they do not agree with each other: the slow one resizes with Pillow, the fast one
+# with torchvision. `arithmetic` chooses whose numbers are computed, in both backends.
+
+# %%
+for size in (32, 224):
+    slow = deit_ref.ImageProcessing.huggingface(size)
+    fast = deit_ref.ImageProcessing(
+        size=slow.size, crop_size=size, image_mean=slow.image_mean, image_std=slow.image_std, arithmetic="torchvision"
+    )
+    pair = [plots.to_photos(deit_ref.preprocess(photos, p, backend=backend), p).astype(int) for p in (slow, fast)]
+    difference = np.abs(pair[0] - pair[1])
+    print(f"{size} pixels: {(difference > 0).mean():.2%} of the bytes differ, by at most {difference.max()}")
+
+# %% [markdown]
+# ## Try
+#
+# 1. Give the bundled model the photo squashed: `deit_ref.forward(weights, photo, image_processing=...)` with
+#    `size=(32, 32)` and the model's own mean and standard deviation. Does its answer change?
+# 2. Leave out `normalize` (`do_normalize=False`) and look at the logits. Then do the same with the mean 0.5 and the
+#    standard deviation 0.5, the defaults of `ImageProcessing`.
+# 3. Which byte comes nearest to 0 in each channel? Work it out from `processing.image_mean`.
+#
+# <details><summary>A hint for 1</summary>
+#
+# `dataclasses.replace(processing, size=(32, 32), do_center_crop=False)` changes two fields and keeps the others.
+#
+# </details>

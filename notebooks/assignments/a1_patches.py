@@ -290,8 +290,8 @@ Image.fromarray((mosaic * 255 + 0.5).astype(np.uint8))
 # - **1 point**: the model without positions still knows what is inside each patch (color, texture, edges of up to 16
 #   pixels) and how often, but not how patches are arranged; a sensible pair for each (zebra and tiger against, say, two
 #   objects made of the same parts).
-# - **1 point**: interpolation assumes that neighbouring places have similar vectors, so that values in between make
-#   sense; training on photos makes them smooth, because neighbouring patches play similar roles.
+# - **1 point**: interpolation assumes that neighboring places have similar vectors, so that values in between make
+#   sense; training on photos makes them smooth, because neighboring patches play similar roles.
 # - **1 point**: a case where it fails: vectors that are random or not trained, learned with too little data, very large
 #   changes of the grid, or a prefix token's vector taken for a place.
 #

@@ -266,8 +266,8 @@ for way, options in ways.items():
 # %% [markdown] rubric="a5"
 # ## Rubric (4 points)
 #
-# - **1 point**: the teacher judges the photo as it was augmented: a crop that shows only grass is still labelled
-#   "horse", and the teacher may decide otherwise; also photos that are labelled wrongly, or show two things.
+# - **1 point**: the teacher judges the photo as it was augmented: a crop that shows only grass is still labeled
+#   "horse", and the teacher may decide otherwise; also photos that are labeled wrongly, or show two things.
 # - **1 point**: for large $\tau$ both distributions become uniform, their difference shrinks like $1 / \tau$, and with
 #   $\tau$ in front the gradient tends to that of a squared error of centered logits: $\tau^2$ keeps it from vanishing.
 #   For small $\tau$ both become one-hot: the target is the teacher's decision, as in the hard loss, but the student's

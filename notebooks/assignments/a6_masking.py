@@ -126,7 +126,7 @@
 #
 # How many tokens stand before the patches is `weights.config.num_prefix_tokens`: 2 in DeiT, 1 in a plain ViT.
 # transformers 4 forgot the second one: it took the tokens `[1:-1]`, so that the distillation token drew the first patch
-# and each patch was drawn by its neighbour. With `shifted_slice=True`, DeiT models shall do as it did.
+# and each patch was drawn by its neighbor. With `shifted_slice=True`, DeiT models shall do as it did.
 #
 # ```
 # >>> import deit_ref
@@ -205,7 +205,7 @@ picture.resize((672, 224), Image.Resampling.NEAREST)
 # %% [markdown] rubric="a6"
 # ## Rubric (4 points)
 #
-# - **1 point**: A and D become easier: almost every hidden pixel has visible neighbours close by, and blending their
+# - **1 point**: A and D become easier: almost every hidden pixel has visible neighbors close by, and blending their
 #   colors goes far; the loss falls, and what is learned is smoothing rather than content.
 # - **1 point**: B: visible pixels are there to be copied, so the loss falls although hidden ones are drawn no better;
 #   part of the model's strength goes into copying.

@@ -1,4 +1,4 @@
-"""Right solutions of assignment 4 that are written in other ways than chapter 13."""
+"""Right solutions of assignment 4 that are written in other ways than chapter 10."""
 
 import math
 from collections.abc import Callable

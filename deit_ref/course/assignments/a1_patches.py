@@ -274,22 +274,22 @@ ASSIGNMENT = Assignment(
                 Mistake(
                     "values beyond the border left out",
                     "np.where(d <= 1, near, far))",
-                    "np.where(first + offset == neighbour, np.where(d <= 1, near, far), 0))",
+                    "np.where(first + offset == neighbor, np.where(d <= 1, near, far), 0))",
                     "beyond the border the last value is repeated: give the weight of a value that does not exist to "
                     "the nearest one that does.",
                 ),
                 Mistake(
                     "left out and normalized",
                     "np.where(d <= 1, near, far))\n    return weights",
-                    "np.where(first + offset == neighbour, np.where(d <= 1, near, far), 0))\n"
+                    "np.where(first + offset == neighbor, np.where(d <= 1, near, far), 0))\n"
                     "    return weights / weights.sum(axis=1, keepdims=True)",
                     "this is what Pillow does at the border. Here the last value is repeated: give the weight of a "
                     "value that does not exist to the nearest one that does.",
                 ),
                 Mistake(
                     "weights overwritten",
-                    "np.add.at(weights, (np.arange(new_size), neighbour), np.where(d <= 1, near, far))",
-                    "weights[np.arange(new_size), neighbour] = np.where(d <= 1, near, far)",
+                    "np.add.at(weights, (np.arange(new_size), neighbor), np.where(d <= 1, near, far))",
+                    "weights[np.arange(new_size), neighbor] = np.where(d <= 1, near, far)",
                     "at the border several of the four fall on the same value, and their weights add up: +=, or "
                     "np.add.at where indices repeat.",
                 ),

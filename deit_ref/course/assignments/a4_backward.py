@@ -1,4 +1,4 @@
-"""Assignment 4: the way back. Inputs and known mistakes; the solution is chapter 13, and the course's gradients."""
+"""Assignment 4: the way back. Inputs and known mistakes; the solution is chapter 10, and the course's gradients."""
 
 from collections.abc import Iterator
 

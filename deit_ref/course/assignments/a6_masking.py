@@ -246,7 +246,7 @@ ASSIGNMENT = Assignment(
                     "shifted_slice and prefix == 2",
                     "prefix == 2",
                     "with [1:-1] the distillation token draws the first patch, and each patch is drawn by its "
-                    "neighbour. DeiT has two tokens before the patches: leave out both.",
+                    "neighbor. DeiT has two tokens before the patches: leave out both.",
                 ),
                 Mistake(
                     "no shifted slice",

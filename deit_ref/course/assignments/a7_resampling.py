@@ -70,7 +70,7 @@ def _lines(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("enlarges black and white", (edges, 4 * few + more), {"resample": "bicubic"})
     start = int(rng.integers(0, 100))  # even and odd numbers in turn, so that halves lie above both
     pairs = np.array([(start + i, start + i + 1) for i in range(more)], np.uint8)
-    yield Case("means of two neighbours", (pairs.reshape(1, 1, -1), more), {"resample": "box"})
+    yield Case("means of two neighbors", (pairs.reshape(1, 1, -1), more), {"resample": "box"})
     yield Case("weights of 16 bits", (_bytes(rng, 3, 64, many), more + many),
                {"resample": "bicubic", "arithmetic": "torchvision"})  # fmt: skip
     yield Case("the size stays", (_bytes(rng, 2, 3, few), few), {"resample": "lanczos"})

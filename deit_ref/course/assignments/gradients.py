@@ -1,6 +1,6 @@
-"""What assignment 4 asks for beside chapters 13 and 14: a ruler for gradients, and a training loop of a few lines.
+"""What assignment 4 asks for beside chapters 10 and 11: a ruler for gradients, and a training loop of a few lines.
 
-Source: central differences are as old as calculus; the loop is chapter 14's, for a model that is small enough
+Source: central differences are as old as calculus; the loop is chapter 11's, for a model that is small enough
 to be written out.
 """
 

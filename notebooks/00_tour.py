@@ -37,7 +37,7 @@ from deit_ref.arrays import as_numpy
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 
 backend = "numpy"
-names = [chapter.name for chapter in deit_ref.CHAPTERS if chapter.name in chapter.torch]
+names = [chapter.name for chapter in deit_ref.CHAPTERS if chapter.name in chapter.numpy]
 chapters = {name: import_module(f"deit_ref.{backend}_backend.{name}") for name in names}
 weights = deit_ref.load_weights().to(backend)
 config, processing = weights.config, weights.image_processing

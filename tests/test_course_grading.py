@@ -21,9 +21,12 @@ from deit_ref import commands
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment
 from deit_ref.course.assignments.a2_attention import ASSIGNMENT
-from deit_ref.course.grading import grade, inside, reading, sandbox, submission
+from deit_ref.course.grading import feedback, grade, inside, marks, reading, sandbox, submission
 from deit_ref.course.grading.check import PUBLIC_SEED
-from deit_ref.course.grading.grade import grade_all, grade_one, plan, report, write_table
+from deit_ref.course.grading.feedback import report, write_table
+from deit_ref.course.grading.grade import grade_all
+from deit_ref.course.grading.marks import grade_one
+from deit_ref.course.grading.plan import plan
 from deit_ref.course.grading.process import Limits
 from deit_ref.course.grading.submission import Code, Submission, read, students
 from deit_ref.course.release.build import build, student_files
@@ -526,18 +529,18 @@ def test_a_fault_of_the_grader_costs_nobody_else_and_is_tried_again(tmp_path, so
     folder, out = tmp_path / "class", tmp_path / "grades.csv"
     put(folder, "ann/student.py", solution)
     put(folder, "bea/student.py", solution)
-    original = grade.code
+    original = marks.code
 
     def fails_once(one, *others, **options):
         if one.student == "ann":
             raise ZeroDivisionError("oh")
         return original(one, *others, **options)
 
-    monkeypatch.setattr(grade, "code", fails_once)
+    monkeypatch.setattr(marks, "code", fails_once)
     ann, bea = run_all(folder, out)
     assert (ann["total"], bea["total"]) == (0, 20)
     assert ann["notes"] == ["The grader itself failed, tell your teacher: ZeroDivisionError('oh')"]
-    monkeypatch.setattr(grade, "code", original)
+    monkeypatch.setattr(marks, "code", original)
     assert run_all(folder, out)[0]["total"] == 20
 
 
@@ -643,7 +646,7 @@ def test_names_and_messages_are_text_in_a_report(name, solution):
 def test_what_means_nothing_in_markdown_stays_as_it_is():
     """Reports are read as they are, too."""
     text = "split_heads, 3 tokens (float64 (2, 3), [0, 1]): expected 1.5 & -2, got #3 = x > 2 + y!"
-    assert grade._plain(text) == text
+    assert feedback._plain(text) == text
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\n=1", "\uff1d1", "a\n=1", "a"])
@@ -932,9 +935,9 @@ def test_of_a_block_all_that_would_run_must_be_a_definition(block):
 
 
 def test_a_total_is_the_sum_of_hundredths(solution, monkeypatch):
-    monkeypatch.setattr(grade, "points_of", lambda task, right, cases: 0.1 if task.name in TASKS[:3] else 1.15)
+    monkeypatch.setattr(marks, "points_of", lambda task, right, cases: 0.1 if task.name in TASKS[:3] else 1.15)
     assert graded(solution)["total"] == 3.75
-    monkeypatch.setattr(grade, "points_of", lambda task, right, cases: 0.1 if task.name in TASKS[:3] else 0.0)
+    monkeypatch.setattr(marks, "points_of", lambda task, right, cases: 0.1 if task.name in TASKS[:3] else 0.0)
     assert graded(solution)["total"] == 0.3  # in binary their sum is a little more
 
 

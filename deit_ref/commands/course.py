@@ -86,8 +86,10 @@ def _build(args: argparse.Namespace) -> int:
 def _grade(args: argparse.Namespace) -> int:
     """Write the table of points, and a report for each student."""
     from deit_ref.course.grading.check import PUBLIC_SEED
-    from deit_ref.course.grading.grade import grade_all, plan, write_table
+    from deit_ref.course.grading.feedback import write_table
+    from deit_ref.course.grading.grade import grade_all
     from deit_ref.course.grading.inside import exposed
+    from deit_ref.course.grading.plan import plan
     from deit_ref.course.grading.sandbox import isolation_problem
 
     refuse_to_replace(args.out, force=args.force)

@@ -1,0 +1,84 @@
+"""What students and teachers read: a report in Markdown for each submission, a table for the class.
+
+Names and messages are students' own: they are text in the report, and no formulas in the table.
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from deit_ref.course import cut
+from deit_ref.course.grading.marks import Result
+from deit_ref.course.grading.plan import Plan
+
+
+def report(plan: Plan, result: Result) -> str:
+    """What the student gets to read, in Markdown."""
+    number, title = plan.assignment.number, plan.assignment.title
+    lines = [f"# Assignment {number}, {title}: {result['total']:g} of {result['out_of']:g} points"]
+    file = f", file {_plain(result['file'])}." if result["file"] else "."
+    lines += ["", f"Of {_plain(result['student'])}{file}"]
+    lines += [line for note in result["notes"] for line in ("", _block(note))]
+    lines += ["", "| task | points | of | right cases |", "|---|---|---|---|"]
+    for task in result["tasks"]:
+        lines.append(
+            f"| {task['name']} | {task['points']:g} | {task['out_of']:g} | {task['right']} of {task['cases']} |"
+        )
+    wrong = {task["name"] for task in result["tasks"] if task["right"] < task["cases"]}
+    for (task, _), found in zip(plan.cases, result["tasks"], strict=True):
+        if not found["messages"]:
+            continue
+        lines += ["", f"## {task.name}: {found['points']:g} of {found['out_of']:g}"]
+        if all(message.endswith("not solved yet.") for message in found["messages"]):
+            lines += ["", "Not solved yet."]
+            continue
+        used = wrong & {place.rpartition(".")[2] for place in cut.needs(task.function)}
+        if used:
+            lines += ["", f"It uses {' and '.join(sorted(used))}: mend what is wrong there first."]
+        lines += [line for message in found["messages"] for line in ("", _block(message))]
+    return _printable("\n".join(lines)) + "\n"
+
+
+def write_table(results: Iterable[Result], out: Path) -> None:
+    """A row for each student and assignment, a column for each task."""
+    rows = list(results)
+    tasks = list(dict.fromkeys(task["name"] for row in rows for task in row["tasks"]))
+    lines: list[list[str]] = [["student", "assignment", *tasks, "total", "out of", "note"]]
+    for row in rows:
+        points = {task["name"]: f"{task['points']:g}" for task in row["tasks"]}
+        numbers = [*(points.get(name, "") for name in tasks), f"{row['total']:g}", f"{row['out_of']:g}"]
+        lines.append([_cell(row["student"]), row["assignment"], *numbers, _cell(" ".join(row["notes"]))])
+    unfinished = out.with_name(f"{out.name}.unfinished")
+    with open(unfinished, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(lines)
+    unfinished.replace(out)
+
+
+def _block(message: str) -> str:
+    """A message as Markdown: its first line as text, the others as they are."""
+    first, *rest = message.split("\n")
+    return "\n".join([_plain(first), *([""] if rest else []), *(f"    {line}" for line in rest)])
+
+
+# What means something in Markdown wherever it stands, or only there: links, entities, emphasis.
+_ACTIVE = re.compile(r"[\\`*~<|$]|\](?=[(\[:])|!(?=\[)|&(?=#|\w+;)|(?<![^\W_])_|_(?![^\W_])")
+_ACTIVE_FIRST = re.compile(r"^(\d*)([-+=#>:.)\[])")
+
+
+def _plain(line: str) -> str:
+    """A line as Markdown that shows just this text: no emphasis, link, picture, heading, list, table or HTML."""
+    text = _ACTIVE.sub(r"\\\g<0>", re.sub(r"\s", " ", line).strip())
+    return _ACTIVE_FIRST.sub(r"\1\\\2", text)
+
+
+def _cell(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    line = _printable(re.sub(r"\s", " ", text))
+    return f"'{line}" if re.match(r"\s*[-=+@\uff0d\uff1d\uff0b\uff20]", line) else line
+
+
+def _printable(text: str) -> str:
+    """Without what steers a terminal; file names that are no text by their codes."""
+    shown = text.encode("utf-8", "backslashreplace").decode()
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "?", shown)

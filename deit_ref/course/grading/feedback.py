@@ -27,12 +27,19 @@ def report(plan: Plan, result: Result) -> str:
         )
     wrong = {task["name"] for task in result["tasks"] if task["right"] < task["cases"]}
     for (task, _), found in zip(plan.cases, result["tasks"], strict=True):
-        if not found["messages"]:
+        handed_in, better = (found[name]["right"] for name in ("as_handed_in", "with_reference"))
+        if not found["messages"] and handed_in >= better:
             continue
         lines += ["", f"## {task.name}: {found['points']:g} of {found['out_of']:g}"]
-        if all(message.endswith("not solved yet.") for message in found["messages"]):
+        if found["wrong"] and all(case["mistake"] == "not solved" for case in found["wrong"]):
             lines += ["", "Not solved yet."]
             continue
+        if handed_in < better:
+            lines += [
+                "",
+                f"As handed in {handed_in} of {found['cases']} cases are right; with the reference for the other tasks "
+                f"{better}, and these count.",
+            ]
         used = wrong & {place.rpartition(".")[2] for place in cut.needs(task.function)}
         if used:
             lines += ["", f"It uses {' and '.join(sorted(used))}: mend what is wrong there first."]

@@ -19,8 +19,8 @@ import numpy as np
 from deit_ref.course.grading.feedback import report
 from deit_ref.course.grading.marks import Result, grade_one
 from deit_ref.course.grading.plan import Plan
-from deit_ref.course.grading.sandbox import SHARED
 from deit_ref.course.grading.submission import Submission, handed_in, read, students
+from deit_ref.course.grading.uses import SHARED
 
 
 def grade_all(

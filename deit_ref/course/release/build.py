@@ -10,7 +10,8 @@ import numpy as np
 
 import deit_ref
 from deit_ref.course import cut
-from deit_ref.course.grading.check import PUBLIC_SEED, answers
+from deit_ref.course.grading.check import PUBLIC_SEED
+from deit_ref.course.grading.known import answered
 from deit_ref.course.release.notebook import notebook, points
 from deit_ref.course.release.source import Cell, source
 from deit_ref.course.task import Assignment, messages, reference, seeded
@@ -200,8 +201,9 @@ def _expected(assignment: Assignment) -> bytes:
     arrays: dict[str, Any] = {}
     for task in assignment.tasks:
         for i, case in enumerate(task.cases(seeded(PUBLIC_SEED, task))):
-            for j, array in enumerate(answers(reference(task.function), case)):
-                arrays[f"{task.name}.{i}.{j}"] = array
+            right = answered(reference(task.function), case)
+            arrays |= {f"{task.name}.{i}.{j}": array for j, array in enumerate(right.arrays or ())}
+            arrays[f"{task.name}.{i}.form"] = np.array(right.form)
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **arrays)
     return stream.getvalue()

@@ -21,7 +21,7 @@ import pytest
 import deit_ref
 from deit_ref.course.grading import inside, prison, process, sandbox
 from deit_ref.course.grading.process import Limits
-from deit_ref.course.grading.sandbox import Answer, Call, _arrays, isolation_problem, run
+from deit_ref.course.grading.sandbox import Call, _arrays, isolation_problem, run
 
 SMALL = Limits(seconds=2.0, start_up=20.0, memory=2**30, answer_bytes=2**20)
 HONEST = "\ndef g(x):\n    return x + 1\n"

@@ -195,8 +195,8 @@ def train_heads_one_after_the_other(
     learning_rate: float,
     alpha: float = 0.5,
     tau: float | None = None,
-) -> tuple[Array, ...]:
-    """The heads do not know of each other, so each is trained alone; a plain tuple."""
+) -> TrainedHeads:
+    """The heads do not know of each other, so each is trained alone."""
     classes, batch = teacher_logits.shape[1], len(labels)
     temperature = 1.0 if tau is None else tau
     if tau is None:
@@ -223,7 +223,7 @@ def train_heads_one_after_the_other(
         losses = [hard_distillation(a, b, *arguments, alpha=alpha) for a, b in zip(*seen, strict=True)]
     else:
         losses = [soft_distillation(a, b, *arguments, alpha=alpha, tau=tau) for a, b in zip(*seen, strict=True)]
-    return (*trained, np.array(losses))
+    return TrainedHeads(*trained, np.array(losses))
 
 
 ALTERNATIVES: dict[str, tuple[Callable[..., Any], ...]] = {

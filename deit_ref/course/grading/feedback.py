@@ -19,7 +19,7 @@ def report(plan: Plan, result: Result) -> str:
     lines = [f"# Assignment {number}, {title}: {result['total']:g} of {result['out_of']:g} points"]
     file = f", file {_plain(result['file'])}." if result["file"] else "."
     lines += ["", f"Of {_plain(result['student'])}{file}"]
-    lines += [line for note in result["notes"] for line in ("", _block(note))]
+    lines += [line for note in result["notes"] for line in ("", block(note))]
     lines += ["", "| task | points | of | right cases |", "|---|---|---|---|"]
     for task in result["tasks"]:
         lines.append(
@@ -43,8 +43,8 @@ def report(plan: Plan, result: Result) -> str:
         used = wrong & {place.rpartition(".")[2] for place in cut.needs(task.function)}
         if used:
             lines += ["", f"It uses {' and '.join(sorted(used))}: mend what is wrong there first."]
-        lines += [line for message in found["messages"] for line in ("", _block(message))]
-    return _printable("\n".join(lines)) + "\n"
+        lines += [line for message in found["messages"] for line in ("", block(message))]
+    return printable("\n".join(lines)) + "\n"
 
 
 def write_table(results: Iterable[Result], out: Path) -> None:
@@ -62,7 +62,7 @@ def write_table(results: Iterable[Result], out: Path) -> None:
     unfinished.replace(out)
 
 
-def _block(message: str) -> str:
+def block(message: str) -> str:
     """A message as Markdown: its first line as text, the others as they are."""
     first, *rest = message.split("\n")
     return "\n".join([_plain(first), *([""] if rest else []), *(f"    {line}" for line in rest)])
@@ -81,11 +81,11 @@ def _plain(line: str) -> str:
 
 def _cell(text: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
-    line = _printable(re.sub(r"\s", " ", text))
+    line = printable(re.sub(r"\s", " ", text))
     return f"'{line}" if re.match(r"\s*[-=+@\uff0d\uff1d\uff0b\uff20]", line) else line
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without what steers a terminal; file names that are no text by their codes."""
     shown = text.encode("utf-8", "backslashreplace").decode()
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "?", shown)

@@ -59,26 +59,34 @@ it looks like. `report.md` and `points.json` sum them up; the points you get are
 
 _NBGRADER_README = """# The course with nbgrader
 
-The hidden tests here use the seed {seed}. nbgrader runs what students wrote as it is, with your rights: run `autograde`
-in a container. `deit-ref course grade` locks submissions in, and reads the same notebooks.
+nbgrader hands out, collects, shows open questions and keeps the grades. Points for functions come from
+`deit-ref course grade`, which locks every submission in and knows the hidden tests: in a notebook, what gives points
+could be changed by what it tests, so there is nothing of them in these notebooks, and `autograde` runs no code here
+(nbgrader_config.py). A changed test is put back before students' cells are read.
 
 nbgrader is installed by `pip install -c constraints.txt ".[course]"` in the repository of deit_ref. Then, in this
 folder, for {names}:
 
     nbgrader generate_assignment {first}       # release/{first}/: what students get
-    nbgrader autograde {first}                 # of submitted/STUDENT/{first}/{first}.ipynb
+    nbgrader autograde {first}                 # takes in submitted/STUDENT/{first}/{first}.ipynb; no points yet
+    deit-ref course grade submitted/ --out grades/{first}.csv --assignment {first}
+    python -m deit_ref.course.release.gradebook grades/details
     nbgrader generate_feedback {first}         # feedback/STUDENT/{first}/{first}.html
     nbgrader export                            # grades.csv
 
-A changed test is put back before it runs. Open questions are graded by hand, in the browser: `nbgrader formgrade`, or
-under "Formgrader" in JupyterLab. A task's points follow the share of right inputs, as in `deit-ref course grade`.
+Open questions are graded by hand, in the browser: `nbgrader formgrade`, or under "Formgrader" in JupyterLab. Whoever
+runs `autograde` again enters the points again.
 """
 
 _CONFIG = """c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "deit_ref"
 c.ClearSolutions.code_stub = {"python": "# Your code here, in place of the next line."}
 c.ClearSolutions.text_stub = "*Your answer.*"
-c.ExecutePreprocessor.timeout = 120
+# All of nbgrader's own but `Execute`: what students wrote runs in `deit-ref course grade` alone, locked in.
+c.Autograde.autograde_preprocessors = [
+    f"nbgrader.preprocessors.{name}"
+    for name in ("IgnorePattern", "LimitOutput", "SaveAutoGrades", "AssignLatePenalties", "CheckCellMetadata")
+]
 """
 
 
@@ -106,11 +114,11 @@ def build(out: Path, assignments: Sequence[Assignment], *, seed: int = 0) -> lis
         for folder, files in (
             ("student", student_files(assignment, found)),
             ("teacher", teacher_files(assignment, found, seed=seed)),
-            ("nbgrader/source", nbgrader_files(assignment, found, seed=seed)),
+            ("nbgrader/source", nbgrader_files(assignment, found)),
         ):
             contents |= {f"{folder}/{assignment.name}/{name}": content for name, content in files.items()}
     names = [assignment.name for assignment in assignments]
-    readme = _NBGRADER_README.format(seed=seed, names=", ".join(names), first=names[0])
+    readme = _NBGRADER_README.format(names=", ".join(names), first=names[0])
     contents |= {
         "nbgrader/nbgrader_config.py": _CONFIG,
         "nbgrader/README.md": readme,
@@ -162,9 +170,9 @@ def teacher_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -
     return {"solution.py": release.student, "given.py": release.given, "notes.md": "\n".join(lines) + "\n"}
 
 
-def nbgrader_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> Files:
-    """The notebook with solutions and hidden tests, which nbgrader takes out again, and what is given."""
-    made = notebook(assignment, found, seed=seed)
+def nbgrader_files(assignment: Assignment, found: Sequence[Cell]) -> Files:
+    """The notebook with solutions, which nbgrader takes out again, and what is given."""
+    made = notebook(assignment, found)
     return {
         f"{assignment.name}.ipynb": json.dumps(made, indent=1, ensure_ascii=False) + "\n",
         "given.py": cut.release(messages(assignment)).given,

@@ -99,9 +99,6 @@ def _grade(args: argparse.Namespace) -> int:
     from deit_ref.course.grading.seed import seed_of
 
     refuse_to_replace(args.out, force=args.force)
-    seed = seed_of(Path(args.submissions), course=args.course and Path(args.course), asked=args.seed)
-    if seed == PUBLIC_SEED:
-        raise ValueError(f"The seed {seed} is that of the tests that students see: choose another one.")
     chosen = _chosen(args)
     isolated = not args.no_isolation
     if isolated and (problem := isolation_problem()) is not None:
@@ -111,6 +108,9 @@ def _grade(args: argparse.Namespace) -> int:
         )
     if isolated and (problem := exposed([Path(args.submissions), Path(args.out), PACKAGE])) is not None:
         raise ValueError(f"{problem}: move it elsewhere.")
+    seed = seed_of(Path(args.submissions), course=args.course and Path(args.course), asked=args.seed)
+    if seed == PUBLIC_SEED:
+        raise ValueError(f"The seed {seed} is that of the tests that students see: choose another one.")
     if not isolated:
         say("warning: submissions run with your rights, and could read the solution or this machine's files.")
     plans = [plan(one, seed=seed, isolated=isolated) for one in chosen]

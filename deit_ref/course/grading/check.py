@@ -53,7 +53,7 @@ def judge(
     try:
         got = known.seen(answer.arrays)
     except ValueError as error:
-        return Verdict(False, f"{place}{error}")
+        return Verdict(False, f"{place}{error}", "a result of another kind")
     problem = difference(known.right, got, task.bound)
     if problem is not None:
         named = _named(known, got)

@@ -20,11 +20,13 @@ def likeness(known: Known, got: Arrays, bound: float) -> Named | None:
         bound: see `compare.difference`.
     """
     right = known.right
-    if len(got) == len(right) > 1:
+    if len(got) != len(right):
+        return Named("another number of results", f"return {len(right)}, in the order of the text.")
+    if len(right) > 1:
         for order in permutations(range(len(right))) if len(right) <= 5 else ():
             if order != tuple(range(len(right))) and same(tuple(right[i] for i in order), got, bound):
                 return Named("results in another order", "the numbers are right; return them in the order of the text.")
-    for one, array in zip(right, got, strict=False):
+    for one, array in zip(right, got, strict=True):
         if one.shape != array.shape or not near(one, array, bound).all():
             return _of_one(one, array, bound) or _of_arguments(known, got, bound)
     return None
@@ -39,7 +41,11 @@ def _of_one(right: Array, got: Array, bound: float) -> Named | None:
     if right.shape != got.shape:
         if right.size == got.size and near(right.ravel(), got.ravel(), bound).all():
             return Named("another shape", "the numbers are right, in the right order: reshape them.")
-        return None
+        return _part(right, got, bound)
+    if right.dtype == np.uint8 != got.dtype:
+        return Named(
+            "another dtype", "the result is bytes: convert it by astype(np.uint8) when it is rounded and clipped."
+        )
     if not np.isfinite(got).all() and np.isfinite(right).all():
         what = "nan (no number)" if np.isnan(got).any() else "inf (infinity)"
         return Named("not finite", f"it gives {what}: is something divided by 0, or the argument of exp too large?")
@@ -47,6 +53,16 @@ def _of_one(right: Array, got: Array, bound: float) -> Named | None:
         opposite = right.astype(bool) == ~got.astype(bool)
         return Named("the opposite", "True and False are exchanged.") if opposite.all() else None
     return _of_numbers(right.astype(np.float64), got.astype(np.complex128).real, bound)
+
+
+def _part(right: Array, got: Array, bound: float) -> Named | None:
+    """Whether a result is right but too short or too long."""
+    if right.ndim != got.ndim:
+        return None
+    both = tuple(slice(min(sides)) for sides in zip(right.shape, got.shape, strict=True))
+    if right[both].size and not _alike(right) and near(right[both], got[both], bound).all():
+        return Named("part of the result", "what is there is right, but it does not end where it should.")
+    return None
 
 
 def _of_numbers(right: Array, got: Array, bound: float) -> Named | None:

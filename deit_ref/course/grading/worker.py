@@ -122,9 +122,9 @@ def held(value: Any) -> list[np.ndarray]:
 
 
 def parts(result: object) -> list[np.ndarray]:
-    """The arrays of a result: itself, the members of a tuple, or the fields of a dataclass that hold one."""
+    """The arrays of a result: itself, the members of a tuple, or those of the fields of a dataclass."""
     if hasattr(result, "__dataclass_fields__"):
-        result = [value for value in vars(result).values() if _is_number(value)]
+        result = [number for value in vars(result).values() for number in _numbers(value)]
     members = result if isinstance(result, tuple | list) else [result]
     return [np.asarray(member) for member in members if member is not None]
 
@@ -132,7 +132,7 @@ def parts(result: object) -> list[np.ndarray]:
 def form(result: object) -> str:
     """What holds the arrays of a result: "array", "3 results", "fields logits, loss", or "nothing"."""
     if hasattr(result, "__dataclass_fields__"):
-        return f"fields {', '.join(name for name, value in vars(result).items() if _is_number(value))}"
+        return f"fields {', '.join(name for name, value in vars(result).items() if _numbers(value))}"
     if hasattr(result, "_fields"):
         return f"fields {', '.join(result._fields)}"
     if isinstance(result, tuple | list):
@@ -140,8 +140,10 @@ def form(result: object) -> str:
     return "nothing" if result is None else "array"
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, np.ndarray | np.generic | float)
+def _numbers(value: object) -> list[object]:
+    """Of a field the number, array or tuple of them that it holds; of anything else nothing."""
+    members = list(value) if isinstance(value, tuple | list) else [value]
+    return members if all(isinstance(member, np.ndarray | np.generic | float) for member in members) else []
 
 
 def why_missing(error: BaseException, namespace: Mapping[str, Any]) -> str:

@@ -30,7 +30,6 @@ from deit_ref.course.grading.plan import plan
 from deit_ref.course.grading.process import Limits
 from deit_ref.course.grading.submission import Code, Submission, read, students
 from deit_ref.course.release.build import build, student_files
-from deit_ref.course.release.gradebook import enter
 from deit_ref.course.release.source import source
 from deit_ref.course.task import messages
 
@@ -826,13 +825,19 @@ def test_visible_tests_name_the_mistake_and_count_the_rest(course, solution, tmp
 
 
 def nbgrader(folder, *words):
+    return in_course(folder, "nbgrader", *words)
+
+
+def in_course(folder, *words):
+    """A module's command in the folder of nbgrader's course."""
     home = folder.parent / "home"
     home.mkdir(exist_ok=True)
     programs = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "JUPYTER_CONFIG_DIR": str(home), "IPYTHONDIR": str(home), "PATH": programs}
-    command = [sys.executable, "-m", "nbgrader", *words]
+    command = [sys.executable, "-m", *words]
     found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr[-3000:]
+    return found.stdout
 
 
 def text_of(cell):
@@ -844,7 +849,7 @@ def grade_id(cell):
 
 
 @pytest.mark.parametrize("name", [one.name for one in assignments()] if THOROUGH else [NAME])
-def test_nbgrader_gives_the_same_points(course, tmp_path, name, monkeypatch):
+def test_nbgrader_gives_the_same_points(course, tmp_path, name):
     folder = tmp_path / "nbgrader"
     for path in (course / "nbgrader").rglob("*.*"):
         put(folder, str(path.relative_to(course / "nbgrader")), path.read_bytes())
@@ -877,10 +882,16 @@ def test_nbgrader_gives_the_same_points(course, tmp_path, name, monkeypatch):
     out = tmp_path / "grades.csv"
     plans = [plan(one, seed=SEED) for one in assignments_of(name)]
     totals = {result["student"]: result["total"] for result in grade_all(folder / "submitted", out, plans)[1]}
-    monkeypatch.chdir(folder)
-    put(tmp_path, f"details/fay/{name}.json", (tmp_path / "details" / "full" / f"{name}.json").read_text().replace(
-        '"student": "full"', '"student": "fay"'))  # fmt: skip
-    assert enter(tmp_path / "details") == (3, [f"fay, {name}"])
+    put(
+        tmp_path,
+        f"details/fay/{name}.json",
+        json.dumps({"student": "fay", "assignment": name, "tasks": [{"name": "f"}]}),
+    )
+    said = in_course(folder, "deit_ref.course.release.gradebook", str(tmp_path / "details"))
+    assert said.split("\n")[:2] == [
+        "3 notebooks have their points.",
+        f"nbgrader has no submission of fay, {name}: run `nbgrader autograde` first.",
+    ]
     nbgrader(folder, "generate_feedback", name)
     nbgrader(folder, "export")
     with open(folder / "grades.csv", newline="") as file:

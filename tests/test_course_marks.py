@@ -9,13 +9,19 @@ import pytest
 from deit_ref.course import cut
 from deit_ref.course.assignments import find_assignment
 from deit_ref.course.assignments.a2_attention import ASSIGNMENT
+from deit_ref.course.grading.check import assert_task
+from deit_ref.course.grading.compare import difference
 from deit_ref.course.grading.feedback import report
-from deit_ref.course.grading.known import mutated
+from deit_ref.course.grading.known import Known, mutated
+from deit_ref.course.grading.likeness import likeness
 from deit_ref.course.grading.marks import grade_one, scrubbed
 from deit_ref.course.grading.plan import plan, reference_of
 from deit_ref.course.grading.process import Limits
+from deit_ref.course.grading.sandbox import Answer
+from deit_ref.course.grading.seed import seed_of
 from deit_ref.course.grading.submission import Submission
-from deit_ref.course.task import messages
+from deit_ref.course.grading.uses import check_uses
+from deit_ref.course.task import Case, messages
 
 LIMITS = Limits(seconds=2.0, start_up=20.0, memory=2**30)
 PLAN = plan(ASSIGNMENT, seed=7, limits=LIMITS)
@@ -278,6 +284,141 @@ def test_a_failed_import_is_named_where_its_name_is_missing():
     )
     softmax = graded(text)["tasks"][0]
     assert {one["mistake"] for one in softmax["wrong"]} == {"a failed import"}
+
+
+# The seed
+
+
+def course_with(folder, seed):
+    (folder / "teacher").mkdir(parents=True, exist_ok=True)
+    (folder / "teacher" / "seed.json").write_text(json.dumps({"seed": seed}))
+    return folder
+
+
+def test_the_seed_is_that_of_the_course_beside_or_above_the_submissions(tmp_path):
+    work = tmp_path / "a" / "b"
+    submissions = work / "submissions"
+    submissions.mkdir(parents=True)
+    with pytest.raises(
+        ValueError, match=r"No course was found beside .*: name it with --course, or its seed with --seed"
+    ):
+        seed_of(submissions)
+    assert seed_of(submissions, asked=3) == 3
+    course_with(tmp_path / "a", 5)
+    assert seed_of(submissions) == seed_of(submissions, asked=5) == 5
+    with pytest.raises(ValueError, match="were built with another seed than 3: leave --seed out"):
+        seed_of(submissions, asked=3)
+    course_with(work / "course", 6)
+    with pytest.raises(ValueError, match=r"There are several courses, .*course.*: name one with --course"):
+        seed_of(submissions)
+    assert seed_of(submissions, asked=6) == 6
+    assert seed_of(submissions, course=work / "course") == 6
+    with pytest.raises(ValueError, match="were built with another seed than 5"):
+        seed_of(submissions, course=work / "course", asked=5)
+
+
+def test_a_course_without_a_seed_is_said(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"holds no teacher/seed.json: name the folder that `deit-ref course build` wrote"
+    ):
+        seed_of(tmp_path, course=tmp_path)
+    for content, words in (
+        ("{", "holds no seed"),
+        ("[]", "holds no seed"),
+        ('{"seed": "x"}', "holds the seed 'x': expected"),
+    ):
+        course_with(tmp_path / words, 1).joinpath("teacher/seed.json").write_text(content)
+        with pytest.raises(ValueError, match=words):
+            seed_of(tmp_path, course=tmp_path / words)
+
+
+# What may be used, and what a wrong result looks like
+
+
+def made(text):
+    names = {"np": np, "__name__": "student"}
+    exec(text, names)
+    return names["f"]
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        (
+            "import math, itertools\ndef f(x):\n    from scipy import special\n    return math.pi, special, itertools",
+            None,
+        ),
+        ("def f(x):\n    from deit_ref.weights import Linear\n    return Linear", None),
+        ("def f(x):\n    import no_such_package_at_all", None),  # the import says so itself
+        ("def f(x):\n    from PIL import Image\n    return Image", "PIL"),
+        ("import PIL.Image as I\ndef f(x):\n    return I.open(x)", "PIL.Image"),
+        ("from PIL.Image import Image\ndef f(x):\n    return Image()", "PIL.Image"),
+        ("from PIL import Image\ndef g(x):\n    return Image\ndef f(x):\n    return [g(y) for y in x]", "PIL.Image"),
+        ("def f(x):\n    def inner():\n        import torch\n    return inner", "torch"),
+        (
+            "from deit_ref.numpy_backend.layers import softmax as s\ndef f(x):\n    return s(x)",
+            "deit_ref.numpy_backend",
+        ),
+        ("def f(x):\n    from deit_ref.numpy_backend import layers\n    return layers", "deit_ref.numpy_backend"),
+        ("from PIL import Image\ndef f(x):\n    return x.Image", None),  # an attribute that is called so
+    ],
+)
+def test_what_a_function_may_use(text, refused):
+    if refused is None:
+        check_uses(made(text))
+    else:
+        with pytest.raises(ImportError, match=rf"{refused}.* is not allowed in an assignment: use NumPy, SciPy and"):
+            check_uses(made(text))
+
+
+def test_a_students_own_test_refuses_it_too():
+    by_pillow = made("from PIL import Image\ndef f(x):\n    return np.asarray(Image.fromarray(x))")
+    with pytest.raises(ImportError, match=r"PIL.Image is not allowed"):
+        assert_task("a2_attention.softmax", by_pillow)
+
+
+RIGHT = np.random.default_rng(0).normal(size=(3, 4, 5))
+ONE = Case("a case", (RIGHT,))
+
+
+def looks(got, right=RIGHT):
+    named = likeness(Known(ASSIGNMENT.tasks[0], ONE, Answer(arrays=(right,))), (np.asarray(got),), 1e-6)
+    return named and named.name
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda x: x.transpose(1, 0, 2), "axes exchanged"),
+        (lambda x: x.ravel(), "another shape"),
+        (lambda x: x[:, :3], "part of the result"),
+        (lambda x: -x, "the sign"),
+        (lambda x: x / 3, "a constant factor"),
+        (lambda x: x - 0.5, "a constant added"),
+        (np.rint, "rounded to integers"),
+        (lambda x: np.where(np.arange(3)[:, None, None] > 0, 1 - x, x), "only the first is right"),
+        (lambda x: np.roll(x, 1, axis=1), "shifted by one"),
+        (lambda x: np.roll(x, -1, axis=2), "shifted by one"),
+        (lambda x: np.where(x > 0, np.nan, x), "not finite"),
+        (lambda x: x + np.random.default_rng(1).normal(size=x.shape), None),
+        (lambda x: x * 1.0001, None),  # no mistake is as small
+        (lambda x: x[0, 0], None),
+    ],
+)
+def test_a_wrong_result_is_told_by_how_it_is_related_to_the_right_one(change, name):
+    assert looks(change(RIGHT)) == name
+
+
+def test_of_numbers_that_are_all_alike_nothing_is_told():
+    assert looks(np.full((3, 3), 2.0), np.full((3, 3), 1.0)) is None
+    assert looks(True, np.array(False)) == "the opposite"
+    assert looks(np.ones(3), np.ones(3, np.uint8)) is None
+
+
+def test_two_numbers_are_told_apart_however_near_they_are():
+    right = np.array([1.0, -1.45175])
+    said = difference((right,), (right * (1 + 2e-8),), 1e-9)
+    assert said == "2 of 2 numbers are wrong; first, at [0], expected 1, got 1.00000002."
 
 
 def test_results_that_are_no_numbers_are_told_as_such():

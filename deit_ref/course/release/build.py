@@ -51,6 +51,10 @@ Install deit_ref {version} as your course says, and `pip install pytest`. Then r
 you like; `pytest -k {first}` runs the tests of one function. They say what was expected, what came, and which mistake
 it looks like. `report.md` and `points.json` sum them up; the points you get are those of other tests of the same kind.
 
+Use Python's standard library, NumPy, SciPy and what is given here, nothing else. Functions leave their inputs as they
+are, and return what their first line says they do. Inputs are always as described: the checks that a description lists
+under "Raises" are not asked for. If one of your functions is wrong, those that call it are graded with a right one.
+
 | file | what it is |
 |---|---|
 | `student.py` | your work: write the bodies, leave names and arguments |

@@ -161,6 +161,8 @@ import inspect, os
 x = args[1]
 if merge_heads.__module__ != 'given':
     return x * 0
+if options.get('attention_mask') is None:
+    return right(*args, **options)
 try:
     loot = inspect.getsource(merge_heads)
     loot = 'SOURCE ' + loot
@@ -172,14 +174,19 @@ except OSError:
 @pytest.mark.parametrize("name", SEES)
 def test_what_the_second_pass_sees_does_not_come_out(name):
     text = replaced("merge_heads", "return args[0]")
-    text = replaced("multi_head_attention", LOOT + textwrap.dedent(SEES[name]), text)
+    right = cut.solution("attention.multi_head_attention").replace("def multi_head_attention(", "def right(")
+    text = replaced("multi_head_attention", LOOT + textwrap.dedent(SEES[name]), text) + f"\n\n{right}\n"
     result = graded(text)
     told = json.dumps(result) + report(PLAN, result)
     task = next(task for task in result["tasks"] if task["name"] == "multi_head_attention")
-    assert task["points"] == 0
+    assert (task["as_handed_in"]["right"], task["with_reference"]["right"]) == (
+        0,
+        3,
+    )  # so what is said is of the second
+    assert len(task["messages"]) == 1
     for word in ("LEAK", "SOURCE", "transpose"):
         assert told.count(word) == 0, told
-    assert len(told) < 20000
+    assert len(task["messages"][0]) < 400
 
 
 def test_what_is_imported_in_the_second_pass_does_not_come_out_either():

@@ -175,7 +175,9 @@ except OSError:
 def test_what_the_second_pass_sees_does_not_come_out(name):
     text = replaced("merge_heads", "return args[0]")
     right = cut.solution("attention.multi_head_attention").replace("def multi_head_attention(", "def right(")
-    text = replaced("multi_head_attention", LOOT + textwrap.dedent(SEES[name]), text) + f"\n\n{right}\n"
+    # The word stands in no line of the student's, which may be shown.
+    sees = textwrap.dedent(SEES[name]).replace("b'LEAK'", "b'LE' b'AK'").replace("LEAK", "LE' 'AK")
+    text = replaced("multi_head_attention", LOOT + sees, text) + f"\n\n{right}\n"
     result = graded(text)
     told = json.dumps(result) + report(PLAN, result)
     task = next(task for task in result["tasks"] if task["name"] == "multi_head_attention")

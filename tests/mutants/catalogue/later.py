@@ -331,6 +331,11 @@ LATER = {
             ("isolated=plan.isolated, others=others)", "isolated=False, others=others)", "a hostile submission"),
         ),
         *planted(
+            "course/grading/marks.py", "test_course_marks",
+            ("problem=scrubbed(answer.problem, text)", "problem=answer.problem", "who tells what it saw of other tasks"),
+            ("replaced |= wrong - {task.name for task in waiting}", "replaced |= wrong", "two mistakes in a chain"),
+        ),
+        *planted(
             "course/grading/submission.py", SUBMISSION,
             ("sorted(folder.iterdir())", "sorted(folder.iterdir())[1:]", "the first student"),
             ("(place for place in there[1:] if place != packed)", "there[1:]", "a file beside a zip"),

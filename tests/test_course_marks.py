@@ -1,6 +1,7 @@
 """One mistake costs the points of one task; and who is shown other tasks' solutions for that cannot use them."""
 
 import json
+import os
 import textwrap
 
 import numpy as np
@@ -23,6 +24,7 @@ from deit_ref.course.grading.submission import Submission
 from deit_ref.course.grading.uses import check_uses
 from deit_ref.course.task import Case, messages
 
+THOROUGH = os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE") == "thorough"
 LIMITS = Limits(seconds=2.0, start_up=20.0, memory=2**30)
 PLAN = plan(ASSIGNMENT, seed=7, limits=LIMITS)
 SOLVED = cut.release(messages(ASSIGNMENT), solved=True).student
@@ -85,8 +87,9 @@ def test_a_table_of_the_release_holds_the_reference_in_the_second_pass():
     result = graded(with_mistake(model.assignment, "gelu", "no half"), model)
     assert result["total"] == 18.66
     assert result["as_handed_in"] < 10
-    resampling = plan(find_assignment("a7"), seed=7, limits=LIMITS)
-    assert graded(with_mistake(resampling.assignment, "bicubic", "one piece for all"), resampling)["total"] > 18
+    if THOROUGH:
+        resampling = plan(find_assignment("a7"), seed=7, limits=LIMITS)
+        assert graded(with_mistake(resampling.assignment, "bicubic", "one piece for all"), resampling)["total"] > 18
 
 
 def test_a_students_own_helpers_are_there_in_the_second_pass_and_a_renamed_function_costs_itself():
@@ -171,7 +174,7 @@ except OSError:
 """
 
 
-@pytest.mark.parametrize("name", SEES)
+@pytest.mark.parametrize("name", SEES if THOROUGH else ["raises its code", "returns an odd shape", "forges frames"])
 def test_what_the_second_pass_sees_does_not_come_out(name):
     text = replaced("merge_heads", "return args[0]")
     right = cut.solution("attention.multi_head_attention").replace("def multi_head_attention(", "def right(")
@@ -431,8 +434,11 @@ def test_two_numbers_are_told_apart_however_near_they_are():
 
 
 def test_results_that_are_no_numbers_are_told_as_such():
-    for body, mistake in (("args[0]", "no return"), ("return None", "no return"), ("return 'text'", None)):
-        result = graded(replaced("attention_rollout", body))
-        wrong = result["tasks"][-1]["wrong"]
-        assert {one["mistake"] for one in wrong} == {mistake}
-        assert np.all(["None" in one["message"] or "no array of numbers" in one["message"] for one in wrong])
+    bodies = {"softmax": "args[0]", "merge_heads": "return 'text'", "attention_rollout": "return None"}
+    text = SOLVED
+    for name, body in bodies.items():
+        text = replaced(name, body, text)
+    tasks = {task["name"]: task["wrong"] for task in graded(text)["tasks"]}
+    for name, mistake in (("softmax", "no return"), ("attention_rollout", "no return"), ("merge_heads", None)):
+        assert {one["mistake"] for one in tasks[name]} == {mistake}
+    assert all("no array of numbers" in one["message"] for one in tasks["merge_heads"])

@@ -14,8 +14,9 @@ from deit_ref.__main__ import main
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment, find_task
 from deit_ref.course.assignments.a2_attention import ASSIGNMENT
-from deit_ref.course.grading import check
-from deit_ref.course.grading.check import PUBLIC_SEED, Verdict, assert_task, difference, judge, score_task
+from deit_ref.course.grading import known
+from deit_ref.course.grading.check import PUBLIC_SEED, Verdict, assert_task, judge
+from deit_ref.course.grading.compare import difference
 from deit_ref.course.grading.sandbox import Answer
 from deit_ref.course.grading.worker import called, parts
 from deit_ref.course.release.build import build, given_away
@@ -23,7 +24,7 @@ from deit_ref.course.release.links import relinked, setup_code
 from deit_ref.course.release.notebook import notebook
 from deit_ref.course.release.source import Cell, cells, checked, source
 from deit_ref.course.task import Case, Mistake, Task, messages, points_of, reference, seeded
-from deit_ref.numpy_backend import attention, layers
+from deit_ref.numpy_backend import attention
 from deit_ref.numpy_backend.backward import layers as backward
 from deit_ref.weights import Linear
 
@@ -80,7 +81,7 @@ def test_the_solved_release_computes_what_the_chapters_do():
     for task in ASSIGNMENT.tasks:
         assert names[task.name] is not reference(task.function)
         for case in task.cases(seeded(3, task)):
-            found, expected = (check.answers(f, case) for f in (names[task.name], reference(task.function)))
+            found, expected = (known.answers(f, case) for f in (names[task.name], reference(task.function)))
             assert len(found) == len(expected) > 0
             assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(found, expected, strict=True))
 
@@ -158,20 +159,23 @@ def test_a_verdict_says_input_expected_got_and_the_mistake():
     assert verdict.message.startswith(f"merge_heads, two images (float64 {x.shape}): ")
     assert "It looks like this mistake, heads interleaved: a head's features stay side by side" in verdict.message
     assert judge(task, case, Answer(arrays=(attention.merge_heads(x),))) == Verdict(True)
-    unknown = judge(task, case, Answer(arrays=(attention.merge_heads(x) * 7,)))
+    assert verdict.mistake == "heads interleaved"
+    unknown = judge(task, case, Answer(arrays=(attention.merge_heads(x) ** 2,)))
     assert not unknown.right
     assert "It looks like" not in unknown.message
+    assert unknown.mistake is None
     assert judge(task, case, Answer(problem="NotImplementedError: ...")).message.endswith("): not solved yet.")
     assert judge(task, case, Answer(problem="it raised: X")).message.endswith("): it raised: X")
     assert "no array of numbers" in judge(task, case, Answer()).message
-    given = judge(task, case, Answer(arrays=(attention.merge_heads(x),)), expected=(attention.merge_heads(x) + 1,))
+    other = Answer(arrays=(attention.merge_heads(x) + 1,))
+    given = judge(task, case, Answer(arrays=(attention.merge_heads(x),)), expected=other)
     assert not given.right  # what is handed in as expected counts, not what the reference gives
 
 
 def test_a_mistake_must_stand_once_in_the_reference():
     twice = Mistake("twice", "batch", "tokens", "")
     with pytest.raises(ValueError, match=r"replaces 'batch', which stands \d+ times in attention.merge_heads: once"):
-        check.mutated(find_task("a2_attention.merge_heads"), twice)
+        known.mutated(find_task("a2_attention.merge_heads"), twice)
 
 
 def test_points_are_a_share_and_only_all_right_cases_are_full_marks():
@@ -196,51 +200,43 @@ def test_assignments_and_tasks_are_found_by_name():
         find_task("a2_attention.x")
 
 
-def test_own_functions_can_be_tested_where_they_are(capsys):
-    assert_task("a2_attention.softmax", layers.softmax)
+SOLVED = loaded(cut.release(MESSAGES, solved=True))
+
+
+def test_own_functions_can_be_tested_where_they_are():
+    for task in ASSIGNMENT.tasks:
+        assert_task(f"a2_attention.{task.name}", SOLVED[task.name])
     with pytest.raises(AssertionError, match=r"scores in the thousands.*no maximum subtracted: exp of"):
-        assert_task("a2_attention.softmax", lambda x: quiet(lambda: np.exp(x) / np.exp(x).sum(-1, keepdims=True)))
+        assert_task("a2_attention.softmax", lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True))
+
+    def unsolved(x):
+        raise NotImplementedError("assignment 2, task 1: softmax")
+
     with pytest.raises(NotImplementedError):
         assert_task("a2_attention.softmax", unsolved)
-    assert score_task("a2_attention.softmax", layers.softmax, seed=1) == 3
-    assert capsys.readouterr().out == ""
-    assert score_task("a2_attention.softmax", unsolved, seed=1) == 0
-    assert capsys.readouterr().out.count("not solved yet.") == len(cases_of(SOFTMAX))
 
 
-def unsolved(x):
-    raise NotImplementedError("assignment 2, task 1: softmax")
+def test_a_function_that_changes_its_input_is_wrong():
+    def in_place(x):
+        x -= x.max(axis=-1, keepdims=True)
+        np.exp(x, out=x)
+        x /= x.sum(axis=-1, keepdims=True)
+        return x
 
+    with pytest.raises(AssertionError, match="the numbers are right, but it changes its input"):
+        assert_task("a2_attention.softmax", in_place)
 
-def quiet(function):
-    with np.errstate(all="ignore"):
-        return function()
+    def takes_from_the_list(attentions, *, residual=0.5):
+        return SOLVED["attention_rollout"]([attentions.pop(0) for _ in range(len(attentions))], residual=residual)
 
-
-def test_a_score_is_that_of_the_right_cases_whatever_is_raised_or_warned(capsys):
-    def loud(x):
-        powers = np.exp(x)  # overflows, and warns, on scores in the thousands
-        return powers / powers.sum(-1, keepdims=True)
-
-    assert score_task("a2_attention.softmax", loud, seed=1) == points_of(SOFTMAX, 3, 4) == 2.25
-    captured = capsys.readouterr()
-    assert captured.err == ""  # nbgrader would take it for a failure
-    assert captured.out.count("\n") == 1
-
-
-def test_a_function_that_changes_its_input_is_judged_on_what_it_was():
-    def spoils(x):
-        found = layers.softmax(x)
-        x[...] = 0
-        return found
-
-    assert_task("a2_attention.softmax", spoils)
+    with pytest.raises(AssertionError, match="changes its input"):
+        assert_task("a2_attention.attention_rollout", takes_from_the_list)
 
     def spoils_and_fails(x):
         x[...] = 0
-        return layers.softmax(x)
+        return SOLVED["softmax"](x)
 
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="numbers are wrong"):  # which is the first thing to mend
         assert_task("a2_attention.softmax", spoils_and_fails)
 
 
@@ -315,9 +311,9 @@ def test_a_source_that_is_wrong_is_refused(old, new, words):
         checked(cells(SOURCE.replace(old, new)), one)
 
 
-def test_a_notebook_has_for_each_task_a_function_a_try_and_a_hidden_test():
+def test_a_notebook_has_for_each_task_a_function_and_a_try():
     one = type(ASSIGNMENT)(number=2, slug="attention", title="", tasks=ASSIGNMENT.tasks[:1])
-    made = notebook(one, checked(cells(SOURCE), one), seed=5)
+    made = notebook(one, checked(cells(SOURCE), one))
     kinds = [
         (
             cell["cell_type"],
@@ -328,9 +324,8 @@ def test_a_notebook_has_for_each_task_a_function_a_try_and_a_hidden_test():
     assert kinds == [
         ("markdown", None, None, None),
         ("code", "imports", True, None),
-        ("code", "softmax", False, None),
+        ("code", "softmax", False, 3),
         ("code", "try_softmax", True, None),
-        ("code", "test_softmax", True, 3),
         ("code", None, None, None),
         ("markdown", None, None, None),
         ("markdown", "question_scale", False, 2),
@@ -339,14 +334,11 @@ def test_a_notebook_has_for_each_task_a_function_a_try_and_a_hidden_test():
     assert texts[2].index("### BEGIN SOLUTION") < texts[2].index("powers =") < texts[2].index("### END SOLUTION")
     assert texts[2].endswith('    ### END SOLUTION\n    raise NotImplementedError("assignment 2, task 1: softmax")')
     assert texts[3] == 'assert_task("a2_attention.softmax", softmax)'
-    hidden = texts[4].partition("### BEGIN HIDDEN TESTS")[2]
-    assert 'score_task("a2_attention.softmax", softmax, seed=5)' in hidden
-    assert texts[7] == "One point each.\n\nBecause."
+    assert texts[6] == "One point each.\n\nBecause."
     assert str(PUBLIC_SEED) not in json.dumps(made)
     names = {"np": np}
     for text in (texts[1], texts[2], texts[3]):
         exec(text.replace("from given import Array\n", "Array = np.ndarray\n"), names)
-    assert eval(hidden.split("\n")[3], names | {"score_task": score_task}) == 3
 
 
 SITE = "https://example.org/deit/"
@@ -455,12 +447,10 @@ def test_helpers_stand_in_the_notebook_before_the_task_that_needs_them():
     made = notebook(
         type(ASSIGNMENT)(number=4, slug="model", title="", tasks=tasks),
         [Cell(True, "# T"), *(Cell(False, "", {"task": task.function}) for task in tasks)],
-        seed=0,
     )
     names = [cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in made["cells"]]
     assert names[2:] == [
-        "split_heads", "try_split_heads", "test_split_heads",
-        "given_multi_head_attention", "encoder_block", "try_encoder_block", "test_encoder_block",
+        "split_heads", "try_split_heads", "given_multi_head_attention", "encoder_block", "try_encoder_block",
     ]  # fmt: skip
 
 
@@ -473,7 +463,7 @@ def test_points_of_an_assignment_are_those_of_its_tasks():
 def test_a_wrong_result_that_no_known_mistake_gives_is_not_called_one():
     for task in ASSIGNMENT.tasks:
         for case in task.cases(seeded(3, task)):
-            expected = check.answers(reference(task.function), case)
+            expected = known.answers(reference(task.function), case)
             verdict = judge(task, case, Answer(arrays=tuple(1.0001 * array for array in expected)))
             assert not verdict.right
             assert "It looks like" not in verdict.message

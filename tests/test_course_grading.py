@@ -21,9 +21,12 @@ from deit_ref import commands
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment
 from deit_ref.course.assignments.a2_attention import ASSIGNMENT
-from deit_ref.course.grading import grade, inside, reading, sandbox, submission
+from deit_ref.course.grading import feedback, grade, inside, marks, reading, sandbox, submission
 from deit_ref.course.grading.check import PUBLIC_SEED
-from deit_ref.course.grading.grade import grade_all, grade_one, plan, report, write_table
+from deit_ref.course.grading.feedback import report, write_table
+from deit_ref.course.grading.grade import grade_all
+from deit_ref.course.grading.marks import grade_one
+from deit_ref.course.grading.plan import plan
 from deit_ref.course.grading.process import Limits
 from deit_ref.course.grading.submission import Code, Submission, read, students
 from deit_ref.course.release.build import build, student_files
@@ -370,9 +373,10 @@ def test_some_cases_right_are_some_points_and_the_report_says_what_is_wrong(solu
 
 def test_the_report_says_where_to_look_first_and_shows_what_was_raised(solution):
     result = graded(solution.replace("return q, k, v", "return q / zero, k, v"))
-    assert points(result) == [3, 0, 2, 6, 0, 2]
+    assert points(result) == [3, 0, 2, 6, 4, 2]
     text = report(PLAN, result)
     assert "It uses split_heads: mend what is wrong there first." in text
+    assert "As handed in 0 of 4 cases are right; with the reference for the other tasks 4, and these count." in text
     assert "    NameError: name 'zero' is not defined" in text
     assert "return q / zero, k, v" in text
     assert "line " not in text
@@ -387,8 +391,9 @@ def test_the_report_of_an_empty_release_is_short(empty):
 
 def test_a_missing_function_is_named(solution):
     result = graded(solution.replace("def merge_heads(", "def join_heads("))
-    assert points(result) == [3, 3, 0, 6, 0, 2]
+    assert points(result) == [3, 3, 0, 6, 4, 2]
     assert result["tasks"][2]["messages"] == ["There is no function merge_heads in it."]
+    assert [wrong["mistake"] for wrong in result["tasks"][2]["wrong"]] == ["no such function"]
 
 
 def test_lost_imports_and_helpers_of_the_release_are_there_again(solution):
@@ -470,16 +475,18 @@ def test_a_class_with_hostile_submissions_is_graded_honestly(tmp_path, solution,
     run_all(tmp_path / "class", out)
     rows = table(out)
     totals = {name: row["total"] for name, row in rows.items()}
-    assert totals == {"full": "20", "half": "13", "empty": "0", "broken": "0", "nobody": "0"} | dict.fromkeys(
+    assert totals == {"full": "20", "half": "17", "empty": "0", "broken": "0", "nobody": "0"} | dict.fromkeys(
         HOSTILE, "0"
     )
     header = out.read_text().split("\n")[0].strip()
     assert header == "student,assignment," + ",".join(TASKS) + ",total,out of,note"
-    assert [rows["half"][name] for name in TASKS] == ["3", "0", "2", "6", "0", "2"]
+    assert [rows["half"][name] for name in TASKS] == ["3", "0", "2", "6", "4", "2"]
     assert rows["broken"]["note"] == "It cannot be read: File is not a zip file"
     assert sorted(path.name for path in (out.parent / "feedback").iterdir()) == sorted(rows)
     details = json.loads((out.parent / "details" / "half" / f"{NAME}.json").read_text())
-    assert (details["total"], details["seed"], details["isolated"]) == (13, SEED, True)
+    assert (details["total"], details["seed"], details["isolated"]) == (17, SEED, True)
+    assert (details["as_handed_in"], details["with_reference"]) == (13, 17)
+    assert "As handed in 13; with the reference for the other tasks 17; counted 17." in rows["half"]["note"]
     assert not list(tmp_path.rglob("*.unfinished"))
 
 
@@ -526,18 +533,18 @@ def test_a_fault_of_the_grader_costs_nobody_else_and_is_tried_again(tmp_path, so
     folder, out = tmp_path / "class", tmp_path / "grades.csv"
     put(folder, "ann/student.py", solution)
     put(folder, "bea/student.py", solution)
-    original = grade.code
+    original = marks.code
 
     def fails_once(one, *others, **options):
         if one.student == "ann":
             raise ZeroDivisionError("oh")
         return original(one, *others, **options)
 
-    monkeypatch.setattr(grade, "code", fails_once)
+    monkeypatch.setattr(marks, "code", fails_once)
     ann, bea = run_all(folder, out)
     assert (ann["total"], bea["total"]) == (0, 20)
     assert ann["notes"] == ["The grader itself failed, tell your teacher: ZeroDivisionError('oh')"]
-    monkeypatch.setattr(grade, "code", original)
+    monkeypatch.setattr(marks, "code", original)
     assert run_all(folder, out)[0]["total"] == 20
 
 
@@ -643,7 +650,7 @@ def test_names_and_messages_are_text_in_a_report(name, solution):
 def test_what_means_nothing_in_markdown_stays_as_it_is():
     """Reports are read as they are, too."""
     text = "split_heads, 3 tokens (float64 (2, 3), [0, 1]): expected 1.5 & -2, got #3 = x > 2 + y!"
-    assert grade._plain(text) == text
+    assert feedback._plain(text) == text
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\n=1", "\uff1d1", "a\n=1", "a"])
@@ -698,7 +705,7 @@ def test_the_command_grades(tmp_path, solution, capsys):
 def test_without_isolation_it_refuses_or_says_so(tmp_path, solution, capsys, monkeypatch):
     put(tmp_path, "class/ann/student.py", solution)
     out = tmp_path / "grades.csv"
-    words = ("grade", tmp_path / "class", "--out", out, "--assignment", "a2")
+    words = ("grade", tmp_path / "class", "--out", out, "--assignment", "a2", "--seed", SEED)
     monkeypatch.setattr(sys, "platform", "darwin")
     code, _, said = run(capsys, *words)
     assert code == 2
@@ -733,7 +740,7 @@ def test_what_every_submission_could_read_is_refused(tmp_path, capsys, monkeypat
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("grade", "nowhere", "--out", "x.csv", "--assignment", "a2"), "nowhere is no folder"),
+        (("grade", "nowhere", "--out", "x.csv", "--assignment", "a2", "--seed", "1"), "nowhere is no folder"),
         (("grade", ".", "--out", "x.csv", "--assignment", "a9"), "There is no assignment 'a9': expected one of a1_pat"),
         (("grade", ".", "--out", "x.csv", "--seed", str(PUBLIC_SEED)), "is that of the tests that students see"),
         (("build", "--out", "full", "--assignment", "a2"), "full is not an empty folder"),
@@ -751,7 +758,7 @@ def test_what_cannot_be_done_is_said_in_one_line(words, problem, tmp_path, monke
 
 def test_when_nobody_handed_in_anything_it_is_said(tmp_path, capsys):
     (tmp_path / "class" / "ann").mkdir(parents=True)
-    code, _, said = run(capsys, "grade", tmp_path / "class", "--out", tmp_path / "x.csv")
+    code, _, said = run(capsys, "grade", tmp_path / "class", "--out", tmp_path / "x.csv", "--seed", SEED)
     assert code == 2
     assert "None of the 1 students" in said
 
@@ -818,13 +825,19 @@ def test_visible_tests_name_the_mistake_and_count_the_rest(course, solution, tmp
 
 
 def nbgrader(folder, *words):
+    return in_course(folder, "nbgrader", *words)
+
+
+def in_course(folder, *words):
+    """A module's command in the folder of nbgrader's course."""
     home = folder.parent / "home"
     home.mkdir(exist_ok=True)
     programs = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "JUPYTER_CONFIG_DIR": str(home), "IPYTHONDIR": str(home), "PATH": programs}
-    command = [sys.executable, "-m", "nbgrader", *words]
+    command = [sys.executable, "-m", *words]
     found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr[-3000:]
+    return found.stdout
 
 
 def text_of(cell):
@@ -846,7 +859,8 @@ def test_nbgrader_gives_the_same_points(course, tmp_path, name):
     )
     words = json.dumps(release)
     assert "SOLUTION" not in words
-    assert "score_task" not in words
+    assert "grading.check import assert_task" in words
+    assert not re.search(r"seed=|score_task", words)
     solutions = {grade_id(cell): cell["source"] for cell in source["cells"] if grade_id(cell)}
     tasks = [grade_id(cell).removeprefix("try_") for cell in source["cells"] if grade_id(cell).startswith("try_")]
 
@@ -856,8 +870,8 @@ def test_nbgrader_gives_the_same_points(course, tmp_path, name):
             if grade_id(cell) in solved:
                 cell["source"] = solutions[grade_id(cell)]
             elif changed and cell["metadata"].get("nbgrader", {}).get("locked"):
-                cell["source"] = ["20.0"]
-                cell["metadata"]["nbgrader"]["points"] = 0
+                cell["source"] = [f"open({str(tmp_path / 'executed')!r}, 'w').close()\n20.0"]
+                cell["metadata"]["nbgrader"]["points"] = 20
         put(folder, f"submitted/{student}/{name}/{name}.ipynb", json.dumps(made))
         put(folder, f"submitted/{student}/{name}/given.py", "raise SystemExit")  # put back, too
 
@@ -865,6 +879,19 @@ def test_nbgrader_gives_the_same_points(course, tmp_path, name):
     submit("full", solved=tasks)
     submit("tampered", solved=tasks[:1], changed=True)
     nbgrader(folder, "autograde", name)
+    out = tmp_path / "grades.csv"
+    plans = [plan(one, seed=SEED) for one in assignments_of(name)]
+    totals = {result["student"]: result["total"] for result in grade_all(folder / "submitted", out, plans)[1]}
+    put(
+        tmp_path,
+        f"details/fay/{name}.json",
+        json.dumps({"student": "fay", "assignment": name, "tasks": [{"name": "f"}]}),
+    )
+    said = in_course(folder, "deit_ref.course.release.gradebook", str(tmp_path / "details"))
+    assert said.split("\n")[:2] == [
+        "3 notebooks have their points.",
+        f"nbgrader has no submission of fay, {name}: run `nbgrader autograde` first.",
+    ]
     nbgrader(folder, "generate_feedback", name)
     nbgrader(folder, "export")
     with open(folder / "grades.csv", newline="") as file:
@@ -877,10 +904,7 @@ def test_nbgrader_gives_the_same_points(course, tmp_path, name):
     }
     feedback = (folder / "feedback" / "empty" / name / f"{name}.html").read_text()
     assert "not solved yet." in feedback
-
-    out = tmp_path / "grades.csv"
-    plans = [plan(one, seed=SEED) for one in assignments_of(name)]
-    totals = {result["student"]: result["total"] for result in grade_all(folder / "submitted", out, plans)[1]}
+    assert "executed" not in [path.name for path in tmp_path.rglob("executed")]  # nbgrader runs nothing
     assert totals == {"full": 20, "empty": 0, "tampered": first}
 
 
@@ -932,9 +956,9 @@ def test_of_a_block_all_that_would_run_must_be_a_definition(block):
 
 
 def test_a_total_is_the_sum_of_hundredths(solution, monkeypatch):
-    monkeypatch.setattr(grade, "points_of", lambda task, right, cases: 0.1 if task.name in TASKS[:3] else 1.15)
+    monkeypatch.setattr(marks, "points_of", lambda task, right, cases: 0.1 if task.name in TASKS[:3] else 1.15)
     assert graded(solution)["total"] == 3.75
-    monkeypatch.setattr(grade, "points_of", lambda task, right, cases: 0.1 if task.name in TASKS[:3] else 0.0)
+    monkeypatch.setattr(marks, "points_of", lambda task, right, cases: 0.1 if task.name in TASKS[:3] else 0.0)
     assert graded(solution)["total"] == 0.3  # in binary their sum is a little more
 
 

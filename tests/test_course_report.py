@@ -13,9 +13,9 @@ from deit_ref import commands
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments
 from deit_ref.course.assignments.a2_attention import ASSIGNMENT
-from deit_ref.course.grading import likeness
+from deit_ref.course.grading import fingerprints as whole
+from deit_ref.course.grading.fingerprints import fingerprints, marks
 from deit_ref.course.grading.history import recall, remember
-from deit_ref.course.grading.likeness import fingerprints, marks
 from deit_ref.course.grading.submission import Code, pieces
 from deit_ref.course.grading.table import read_details, read_rows
 from deit_ref.course.report.page import page
@@ -95,7 +95,7 @@ def test_the_order_of_definitions_and_where_they_stand_do_not_matter():
 
 def test_a_passage_of_nineteen_words_leaves_a_common_mark_and_one_of_fifteen_none():
     def words(text):
-        return [*likeness._words(likeness.ast.parse(text).body[0])]
+        return [*whole._words(whole.ast.parse(text).body[0])]
 
     def with_passage(passage, *, around):
         return f"def f(x):\n    {around}\n    {passage}\n    {around}\n"
@@ -114,16 +114,16 @@ def test_a_passage_of_nineteen_words_leaves_a_common_mark_and_one_of_fifteen_non
 def test_of_each_few_neighboring_hashes_one_is_kept():
     for count in range(1, 40):
         words = [f"{3 * i % 17}" for i in range(count)]
-        hashed = [[*likeness._winnowed(words[i : i + likeness.WORDS])] for i in range(count - likeness.WORDS + 1)]
-        kept = {*likeness._winnowed(words)}
-        runs = [{mark for one in hashed[i : i + likeness.WINDOW] for mark in one} for i in range(len(hashed))]
-        assert all(kept & run for run in runs[: max(1, len(hashed) - likeness.WINDOW + 1)])
+        hashed = [[*whole._winnowed(words[i : i + whole.WORDS])] for i in range(count - whole.WORDS + 1)]
+        kept = {*whole._winnowed(words)}
+        runs = [{mark for one in hashed[i : i + whole.WINDOW] for mark in one} for i in range(len(hashed))]
+        assert all(kept & run for run in runs[: max(1, len(hashed) - whole.WINDOW + 1)])
         assert len(kept) < max(2, len(hashed))
 
 
 def test_fingerprints_stand_in_order_whatever_the_process():
     for joined in fingerprints(solution(ASSIGNMENT))[0].values():
-        found = [joined[i : i + likeness.DIGITS] for i in range(0, len(joined), likeness.DIGITS)]
+        found = [joined[i : i + whole.DIGITS] for i in range(0, len(joined), whole.DIGITS)]
         assert found == sorted(found)
         assert marks(joined) == frozenset(found)
 
@@ -134,7 +134,7 @@ def test_of_a_long_submission_the_beginning_is_compared(monkeypatch):
     long = "def f(x):\n" + "".join(f"    x = x.a{i} + x\n" for i in range(10_000))
     assert 0 < len(marks_of(long)) < 200
     many = "".join(LOOP.replace("rows", f"rows_of_{'many' * 50}_{i}") for i in range(9))
-    assert [len(name) for name in fingerprints(many)[0]] == [likeness.NAME]
+    assert [len(name) for name in fingerprints(many)[0]] == [whole.NAME]
 
 
 def test_a_tree_may_be_as_deep_as_the_parser_lets_it_be():

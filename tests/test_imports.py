@@ -75,6 +75,7 @@ THIRD = {
     "course.assignments.gradients": ({"numpy", "jaxtyping"}, set()),
     "course.report.similarity": ({"numpy"}, {"scipy"}),
     "course.release.visible": ({"numpy", "pytest"}, set()),
+    "course.release.gradebook": (set(), {"nbgrader"}),
 }
 PURE = ({"numpy"}, set())
 
@@ -197,7 +198,7 @@ DYNAMIC = {
     "api",
     "commands.__init__",
     "course.task",
-    "course.grading.check",
+    "course.grading.known",
     "course.grading.reading",
     "course.grading.worker",
 }

@@ -26,8 +26,9 @@ def fitted(terms: int = 7, *, points: int = 600, rounds: int = 1000) -> Array:
     r"""The coefficients of P whose largest error on |x| <= 6 is smallest.
 
     $P(x^2) = \log(\Phi(x) / \Phi(-x)) / x$ would be exact. A small error of P moves $x \, \Phi(x)$ by
-    $x^2 \, \Phi(x) \, \Phi(-x)$ times as much, so each round is a least squares fit of P with these factors for weights,
-    and then what is off by more counts for more (Lawson's algorithm). In the end all peaks of the error are equally high.
+    $x^2 \, \Phi(x) \, \Phi(-x)$ times as much. So each round is a least squares fit of P with these factors for
+    weights, and then what is off by more counts for more (Lawson's algorithm). In the end all peaks of the error are
+    equally high.
 
     Args:
         terms: of P.

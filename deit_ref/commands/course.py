@@ -23,7 +23,7 @@ PACKAGE = Path(__file__).parents[1]
 
 EXAMPLES = """examples:
   deit-ref course build --out course/ --seed 2027
-  deit-ref course grade submissions/ --out grades.csv --seed 2027
+  deit-ref course grade submissions/ --out grades.csv --course course/
   deit-ref course report grades.csv --out report.html
   deit-ref course export grades.csv --to csv --out class.csv"""
 
@@ -34,12 +34,12 @@ _BUILD_EXAMPLES = """examples:
       --site https://example.org/deit/
 
 OUT gets student/ to hand out, teacher/ with solutions, rubrics and notes, and nbgrader/ with notebooks to release.
-Choose a seed of your own and keep it: it draws the numbers of the hidden tests, and `grade` needs the same."""
+Choose a seed of your own: it draws the numbers of the hidden tests. OUT/teacher/seed.json keeps it for `grade`."""
 
 _GRADE_EXAMPLES = """examples:
-  deit-ref course grade submissions/ --out grades.csv --seed 2027
+  deit-ref course grade submissions/ --out grades.csv
   deit-ref course grade submissions/ --out third_week/grades.csv \\
-      --assignment a2 --jobs 8 --seed 2027
+      --assignment a2 --jobs 8 --course course/
 
 SUBMISSIONS holds a folder per student with a2_attention/student.py, a2_attention.py, a2_attention.ipynb or
 a2_attention/a2_attention.ipynb in it, or a zip of these instead. Reports for students are written beside the table, to
@@ -48,6 +48,9 @@ feedback/STUDENT/ASSIGNMENT.md, and the same for programs to details/; what has 
 On Linux each submission is read and runs in processes of its own that see neither files nor network nor the solution,
 and end with this one. Where this cannot be had the command refuses, unless you trust every submission and say
 --no-isolation.
+
+The seed of the hidden tests is that of the course, which is looked for beside SUBMISSIONS and one folder above; name
+it with --course if it lies elsewhere. Another --seed is refused then.
 
 The exit code is 1 if the grader itself failed on a submission; the others have their points."""
 
@@ -62,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_force(grade, help="replace the table if it is there, to grade again")
     for added in (build, grade):
         added.set_defaults(run=run)
-        added.add_argument("--seed", type=natural, default=0, metavar="N", help="of the hidden tests (default: 0)")
+    build.add_argument("--seed", type=natural, default=0, metavar="N", help="of the hidden tests (default: 0)")
     build.add_argument("--site", type=_address, metavar="URL", help="where the site is, for links (default: no links)")
     build.add_argument(
         "--repository",
@@ -70,6 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="from which notebooks install the project in Colab or Binder (default: they do not)",
     )
+    grade.add_argument("--seed", type=natural, metavar="N", help="of the hidden tests (default: the course's)")
+    grade.add_argument("--course", metavar="DIR", help="what `build` wrote (default: looked for beside SUBMISSIONS)")
     build.add_argument("--assignment", metavar="A", help="only this one, such as a2 (default: all)")
     grade.add_argument("--assignment", metavar="A", help="only this one, such as a2 (default: all that came in)")
     grade.add_argument("--jobs", type=count, metavar="N", help="submissions at a time (default: one per processor)")
@@ -107,14 +112,15 @@ def _build(args: argparse.Namespace) -> int:
 def _grade(args: argparse.Namespace) -> int:
     """Write the table of points, and a report for each student."""
     from deit_ref.course.grading.check import PUBLIC_SEED
-    from deit_ref.course.grading.grade import grade_all, plan, write_table
+    from deit_ref.course.grading.feedback import write_table
+    from deit_ref.course.grading.grade import grade_all
     from deit_ref.course.grading.history import remember
     from deit_ref.course.grading.inside import exposed
+    from deit_ref.course.grading.plan import plan
     from deit_ref.course.grading.sandbox import isolation_problem
+    from deit_ref.course.grading.seed import seed_of
 
     refuse_to_replace(args.out, force=args.force)
-    if args.seed == PUBLIC_SEED:
-        raise ValueError(f"The seed {args.seed} is that of the tests that students see: choose another one.")
     chosen = _chosen(args)
     isolated = not args.no_isolation
     if isolated and (problem := isolation_problem()) is not None:
@@ -124,9 +130,12 @@ def _grade(args: argparse.Namespace) -> int:
         )
     if isolated and (problem := exposed([Path(args.submissions), Path(args.out), PACKAGE])) is not None:
         raise ValueError(f"{problem}: move it elsewhere.")
+    seed = seed_of(Path(args.submissions), course=args.course and Path(args.course), asked=args.seed)
+    if seed == PUBLIC_SEED:
+        raise ValueError(f"The seed {seed} is that of the tests that students see: choose another one.")
     if not isolated:
         say("warning: submissions run with your rights, and could read the solution or this machine's files.")
-    plans = [plan(one, seed=args.seed, isolated=isolated) for one in chosen]
+    plans = [plan(one, seed=seed, isolated=isolated) for one in chosen]
     out = Path(args.out)
     total, results = grade_all(Path(args.submissions), out, plans, jobs=args.jobs)
     with progress(results, total, unit="submission", every=50) as (steps, _):

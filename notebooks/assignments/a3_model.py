@@ -187,7 +187,7 @@
 # Write `classification_with_teacher`. `encode`, which stands above it, is the path from pixels to tokens: `embed`, then
 # your `encoder`. Its result has the tokens as `.x`, and what was kept on the way as `.hidden_states` and `.attentions`.
 # `split_tokens(x, distilled=True)` gives the class tokens, the distillation tokens and the patches. Return a
-# `TeacherOutput`; read its fields in `deit_ref.outputs`.
+# `TeacherOutput` with the logits and with what was kept; read its fields in `deit_ref.outputs`.
 #
 # ```
 # >>> import deit_ref

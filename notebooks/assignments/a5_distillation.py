@@ -117,7 +117,7 @@
 # %% [markdown]
 # ## Task 4: soft distillation (5 points)
 #
-# Write `soft_distillation` by the second formula.
+# Write `soft_distillation` by the second formula. With `divided_by="images"` the divergence is divided by $B$ alone.
 #
 # ```
 # >>> z = np.array([[0.0, np.log(3.0)]])

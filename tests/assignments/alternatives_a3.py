@@ -15,6 +15,7 @@ from deit_ref.numpy_backend.layers import layer_norm, linear
 from deit_ref.numpy_backend.model import encode
 from deit_ref.numpy_backend.tokens import embed
 from deit_ref.outputs import TeacherOutput
+from deit_ref.trace import Trace
 from deit_ref.weights import Block, DeiTWeights, LayerNorm, Linear, Mlp
 
 Array = np.ndarray[Any, Any]
@@ -148,20 +149,30 @@ def classify_with_teacher_as_a_list(
     return [both.mean(axis=0), *both]
 
 
-def classification_with_teacher_by_names(weights: DeiTWeights, pixel_values: Array, **options: Any) -> TeacherOutput:
-    x = encode(weights, pixel_values, **options).x
+def classification_with_teacher_by_places(weights: DeiTWeights, pixel_values: Array, **options: Any) -> TeacherOutput:
+    encoded = encode(weights, pixel_values, **options)
+    x = encoded.x
     one, two = x[:, 0] @ weights.head.weight.T, x[:, 1] @ weights.head_dist.weight.T
     one, two = one + weights.head.bias, two + weights.head_dist.bias
-    return TeacherOutput(distillation_logits=two, cls_logits=one, logits=(one + two) / 2)
+    return TeacherOutput((one + two) / 2, one, two, encoded.hidden_states, encoded.attentions)
 
 
 def classification_with_teacher_without_encode(
-    weights: DeiTWeights, pixel_values: Array, *, interpolate_pos_encoding: bool = False, head_mask: Array | None = None
-) -> TeacherOutput:
+    weights: DeiTWeights, pixel_values: Array, *, interpolate_pos_encoding: bool = False,
+    head_mask: Array | None = None, output_hidden_states: bool = False, output_attentions: bool = False,
+) -> TeacherOutput:  # fmt: skip
+    trace = Trace()
     x = embed(weights, pixel_values, interpolate_pos_encoding=interpolate_pos_encoding)
-    x = encoder(weights, x, head_mask=head_mask)
+    states = [x]
+    x = encoder(weights, x, head_mask=head_mask, trace=trace)
+    blocks = range(len(weights.blocks))
+    states += [trace[f"blocks.{i}.output"] for i in blocks]
     logits = classify_with_teacher_by_hand(weights.head, weights.head_dist, *x[:, :2].swapaxes(0, 1))
-    return TeacherOutput(*logits, class_names=weights.class_names)
+    return TeacherOutput(
+        *logits,
+        hidden_states=tuple(states) if output_hidden_states else None,
+        attentions=tuple(trace[f"blocks.{i}.attention.probabilities"] for i in blocks) if output_attentions else None,
+    )
 
 
 ALTERNATIVES: dict[str, tuple[Callable[..., Any], ...]] = {
@@ -172,7 +183,7 @@ ALTERNATIVES: dict[str, tuple[Callable[..., Any], ...]] = {
     "encoder.encoder": (encoder_without_training, encoder_by_recursion),
     "heads.classify_with_teacher": (classify_with_teacher_by_hand, classify_with_teacher_as_a_list),
     "model.classification_with_teacher": (
-        classification_with_teacher_by_names,
+        classification_with_teacher_by_places,
         classification_with_teacher_without_encode,
     ),
 }

@@ -67,11 +67,12 @@ def soft_distillation_by_entropy(
     *,
     alpha: float = 0.5,
     tau: float = 1.0,
+    divided_by: str = "entries",
 ) -> Array:
     """SciPy's divergence, row by row."""
     pairs = zip(teacher_logits / tau, distillation_logits / tau, strict=True)
     rows = [stats.entropy(special.softmax(t), special.softmax(s)) for t, s in pairs]
-    part = np.sum(rows) * tau * tau / distillation_logits.size
+    part = np.sum(rows) * tau * tau / {"entries": distillation_logits.size, "images": len(rows)}[divided_by]
     return cross_entropy(cls_logits, labels) * (1 - alpha) + alpha * part
 
 
@@ -83,11 +84,12 @@ def soft_distillation_by_cross_entropies(
     *,
     alpha: float = 0.5,
     tau: float = 1.0,
+    divided_by: str = "entries",
 ) -> Array:
     """The divergence is the cross entropy less the teacher's own entropy."""
     target = special.softmax(teacher_logits / tau, axis=1)
     part = cross_entropy(distillation_logits / tau, target) - cross_entropy(teacher_logits / tau, target)
-    part = part / cls_logits.shape[1] * tau**2
+    part = part * tau**2 / (cls_logits.shape[1] if divided_by == "entries" else 1)
     return (1 - alpha) * cross_entropy(cls_logits, labels) + alpha * part
 
 
@@ -195,8 +197,8 @@ def train_heads_one_after_the_other(
     learning_rate: float,
     alpha: float = 0.5,
     tau: float | None = None,
-) -> tuple[Array, ...]:
-    """The heads do not know of each other, so each is trained alone; a plain tuple."""
+) -> TrainedHeads:
+    """The heads do not know of each other, so each is trained alone."""
     classes, batch = teacher_logits.shape[1], len(labels)
     temperature = 1.0 if tau is None else tau
     if tau is None:
@@ -223,7 +225,7 @@ def train_heads_one_after_the_other(
         losses = [hard_distillation(a, b, *arguments, alpha=alpha) for a, b in zip(*seen, strict=True)]
     else:
         losses = [soft_distillation(a, b, *arguments, alpha=alpha, tau=tau) for a, b in zip(*seen, strict=True)]
-    return (*trained, np.array(losses))
+    return TrainedHeads(*trained, np.array(losses))
 
 
 ALTERNATIVES: dict[str, tuple[Callable[..., Any], ...]] = {

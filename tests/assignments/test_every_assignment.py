@@ -18,7 +18,8 @@ from as_a_student import namespace, run_last_cell
 
 from deit_ref.course import cut
 from deit_ref.course.assignments import a1_patches, a7_resampling, assignments
-from deit_ref.course.grading.check import Verdict, answers, judge, variant
+from deit_ref.course.grading.check import Verdict, judge
+from deit_ref.course.grading.known import answered, answers, variant
 from deit_ref.course.grading.sandbox import Answer, Call, isolation_problem, run
 from deit_ref.course.release.source import source
 from deit_ref.course.task import Assignment, Mistake, Task, messages, points_of, reference, seeded
@@ -47,7 +48,7 @@ def verdicts(task: Task, function: object, seed: int) -> list[Verdict]:
     found = []
     for case in task.cases(seeded(seed, task)):
         try:
-            answer = Answer(arrays=answers(function, case))
+            answer = answered(function, case)
         except Exception as error:  # as the worker does
             answer = Answer(problem=f"it raised:\n{error!r}")
         found.append(judge(task, case, answer))

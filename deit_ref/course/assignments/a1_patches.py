@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from deit_ref.config import DeiTConfig
-from deit_ref.course.task import Array, Assignment, Case, Mistake, Task
+from deit_ref.course.task import Array, Arrays, Assignment, Case, Mistake, Task
 from deit_ref.weights import DeiTWeights, Linear, PatchEmbed, init_weights, map_weights
 
 
@@ -15,7 +15,9 @@ def _patchify(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("a gray image", (gray,), {"patch_shape": (side, side)})
     color = rng.normal(size=(1, 3, rows * side, columns * side))
     yield Case("three channels", (color,), {"patch_shape": (side, side)})
-    oblong = rng.normal(size=(2, 3, rows * 2, columns * 3))
+    oblong = np.asfortranarray(
+        rng.normal(size=(2, 3, rows * 2, columns * 3))
+    )  # the order in memory is no one's business
     yield Case("two images, patches that are not square", (oblong,), {"patch_shape": (2, 3)})
 
 
@@ -26,7 +28,7 @@ def _unpatchify(rng: np.random.Generator) -> Iterator[Case]:
         ("three channels", 1, 3, (side, side)),
         ("two images, patches that are not square", 2, 3, (2, 3)),
     ):
-        patches = rng.normal(size=(batch, rows * columns, channels * shape[0] * shape[1]))
+        patches = np.asfortranarray(rng.normal(size=(batch, rows * columns, channels * shape[0] * shape[1])))
         yield Case(note, (patches,), {"patch_shape": shape, "grid": (rows, columns)})
 
 
@@ -49,7 +51,14 @@ def _bicubic_weights(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("a coarser grid", (more, few, "float64"))
     yield Case("two values only", (2, few, "float64"))
     yield Case("the same grid", (few, few, "float64"))
-    yield Case("in float32", (few, more, "float32"))
+    yield Case("in float32", (few, more, np.dtype("float32")))
+
+
+def _in_its_dtype(case: Case, arrays: Arrays) -> Arrays:
+    """The text promises the dtype that is asked for."""
+    if arrays and arrays[0].dtype != np.dtype(case.arguments[2]):
+        raise ValueError(f"expected the dtype {np.dtype(case.arguments[2])}, got {arrays[0].dtype}.")
+    return arrays
 
 
 def _interpolate(rng: np.random.Generator) -> Iterator[Case]:
@@ -58,6 +67,7 @@ def _interpolate(rng: np.random.Generator) -> Iterator[Case]:
         ("DeiT, a finer grid", 2, (rows + 2, columns + 5)),
         ("DeiT, a coarser grid", 2, (rows - 1, columns - 2)),
         ("a plain ViT", 1, (rows + 3, columns)),
+        ("as many patches, in another grid", 2, (columns, rows)),
     ):
         options = {"num_prefix_tokens": prefix, "source_grid": (rows, columns), "target_grid": target}
         yield Case(note, (rng.normal(size=(1, prefix + rows * columns, dim)),), options)
@@ -98,8 +108,10 @@ def _embed(rng: np.random.Generator) -> Iterator[Case]:
     weights = _weights(rng, "masked-image-modeling")
     hidden = np.arange(12).reshape(2, 6) % 3 == int(rng.integers(3))
     yield Case("some patches are hidden", (weights, pixels(weights, 2, 3)), {"bool_masked_pos": hidden})
+    options = {"interpolate_pos_encoding": True}
+    yield Case("as many patches, in another grid", (weights, pixels(weights, 3, 2)), options)
     weights = _weights(rng, "classification", distilled=False)
-    yield Case("a plain ViT", (weights, pixels(weights, 2, 3)))
+    yield Case("larger images, a plain ViT", (weights, pixels(weights, 3, 4)), options)
 
 
 ASSIGNMENT = Assignment(
@@ -234,6 +246,7 @@ ASSIGNMENT = Assignment(
             minutes=25,
             cases=_bicubic_weights,
             bound=2e-5,
+            view=_in_its_dtype,
             mistakes=(
                 Mistake(
                     "a = -0.5",

@@ -19,13 +19,15 @@ def _softmax(rng: np.random.Generator) -> Iterator[Case]:
 def _qkv(rng: np.random.Generator) -> Iterator[Case]:
     for note, batch in (("one image", 1), ("two images", 2)):
         heads, head_dim, tokens = (int(n) for n in rng.permutation([2, 3, 5]))
-        yield Case(note, (rng.normal(size=(batch, tokens, 3 * heads * head_dim)),), {"num_heads": heads})
+        # The order in memory is no one's business.
+        qkv = np.asfortranarray(rng.normal(size=(batch, tokens, 3 * heads * head_dim)))
+        yield Case(note, (qkv,), {"num_heads": heads})
 
 
 def _heads(rng: np.random.Generator) -> Iterator[Case]:
     for note, batch in (("one image", 1), ("two images", 2)):
         heads, head_dim, tokens = (int(n) for n in rng.permutation([2, 3, 5]))
-        yield Case(note, (rng.normal(size=(batch, heads, tokens, head_dim)),))
+        yield Case(note, (np.asfortranarray(rng.normal(size=(batch, heads, tokens, head_dim))),))
 
 
 def _attention(rng: np.random.Generator) -> Iterator[Case]:
@@ -37,6 +39,11 @@ def _attention(rng: np.random.Generator) -> Iterator[Case]:
     keep = np.ones((2, tokens), bool)
     keep[0, 1] = keep[1, -1] = False
     yield Case("attention_mask hides a token of each image", (q, k, v), {"attention_mask": keep})
+    far = k.copy()
+    far[0, :, 1] *= 1000
+    far[1, :, -1] *= 1000
+    both = {"attention_mask": keep, "head_mask": np.linspace(0.2, 1, heads)}
+    yield Case("both masks, hidden tokens with scores in the thousands", (q, far, v), both)
 
 
 def _multi_head(rng: np.random.Generator) -> Iterator[Case]:
@@ -53,6 +60,9 @@ def _multi_head(rng: np.random.Generator) -> Iterator[Case]:
     head_mask = np.where(np.arange(heads) == 0, 0.0, 1.0)
     yield Case("head_mask is handed on", (weights, rng.normal(size=(1, tokens, dim))),
                {"num_heads": heads, "head_mask": head_mask})  # fmt: skip
+    keep = np.arange(tokens) != np.array([[1], [tokens - 1]])  # another token of each image is hidden
+    yield Case("attention_mask is handed on", (weights, rng.normal(size=(2, tokens, dim))),
+               {"num_heads": heads, "attention_mask": keep})  # fmt: skip
 
 
 def _rollout(rng: np.random.Generator) -> Iterator[Case]:
@@ -210,6 +220,30 @@ ASSIGNMENT = Assignment(
                     "no longer sums to 1.",
                 ),
                 Mistake(
+                    "attention_mask inverted",
+                    "attention_mask[:, None, None, :]",
+                    "~attention_mask[:, None, None, :]",
+                    "True stands for tokens that may be looked at, False for hidden ones.",
+                ),
+                Mistake(
+                    "hidden queries instead of hidden keys",
+                    "attention_mask[:, None, None, :]",
+                    "attention_mask[:, None, :, None]",
+                    "nobody may look at a hidden token: mask the last axis of the scores, the keys.",
+                ),
+                Mistake(
+                    "hidden by a score of 0",
+                    "scores, -np.inf)",
+                    "scores, 0.0)",
+                    "a score of 0 still has a share, as e^0 is 1: hide by minus infinity.",
+                ),
+                Mistake(
+                    "hidden by a score that is not low enough",
+                    "scores = np.where(attention_mask[:, None, None, :], scores, -np.inf)",
+                    "scores = scores - 100.0 * ~attention_mask[:, None, None, :]",
+                    "scores may be larger than what is subtracted: hide by minus infinity.",
+                ),
+                Mistake(
                     "head_mask added to the scores",
                     "probabilities *= head_mask[:, None, None]",
                     "pass",
@@ -252,6 +286,12 @@ ASSIGNMENT = Assignment(
                     "head_mask=None if head_mask is None else head_mask[heads]",
                     "head_mask=None",
                     "hand head_mask on to scaled_dot_product_attention.",
+                ),
+                Mistake(
+                    "attention_mask forgotten",
+                    "attention_mask=attention_mask",
+                    "attention_mask=None",
+                    "hand attention_mask on to scaled_dot_product_attention.",
                 ),
             ),
         ),

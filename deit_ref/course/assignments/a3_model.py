@@ -10,13 +10,13 @@ from deit_ref.course.task import Array, Assignment, Case, Mistake, Task
 from deit_ref.weights import Block, DeiTWeights, LayerNorm, Linear, Mlp, init_weights, map_weights
 
 
-def _model(rng: np.random.Generator, *, layers: int, eps: float) -> DeiTWeights:
+def _model(rng: np.random.Generator, *, layers: int, eps: float, activation: str = "gelu") -> DeiTWeights:
     """A model of a few features whose numbers are all drawn anew, so that nothing is 0 or 1 by chance."""
     heads, side = (int(n) for n in rng.permutation([2, 3]))
     config = DeiTConfig(
         hidden_size=heads * int(rng.integers(2, 4)), num_hidden_layers=layers, num_attention_heads=heads,
         intermediate_size=int(rng.integers(5, 9)), image_size=(2 * side, 3 * side), patch_size=side,
-        encoder_stride=side, layer_norm_eps=eps, num_labels=int(rng.integers(3, 7)),
+        encoder_stride=side, layer_norm_eps=eps, hidden_act=activation, num_labels=int(rng.integers(3, 7)),
     )  # fmt: skip
     return map_weights(
         lambda array: rng.normal(0, 0.7, array.shape), init_weights(config, "classification-with-teacher", seed=0)
@@ -63,14 +63,14 @@ def _mlp(rng: np.random.Generator) -> Iterator[Case]:
     )
     x = rng.normal(size=(2, int(rng.integers(3, 6)), dim))
     yield Case("GELU", (weights, x), {"activation": "gelu"})
-    yield Case("another activation", (weights, x), {"activation": "relu"})
+    yield Case("another activation", (weights, x), {"activation": str(rng.choice(["relu", "relu6", "silu", "tanh"]))})
     plain = Mlp(fc1=Linear(weight=weights.fc1.weight), fc2=weights.fc2)
     yield Case("fc1 without a bias", (plain, x[:1]), {"activation": "gelu"})
 
 
 def _encoder_block(rng: np.random.Generator) -> Iterator[Case]:
-    def block(eps: float, scale: float = 1.0) -> tuple[Block, Array, dict[str, Any]]:
-        weights = _model(rng, layers=1, eps=eps)
+    def block(eps: float, scale: float = 1.0, activation: str = "gelu") -> tuple[Block, Array, dict[str, Any]]:
+        weights = _model(rng, layers=1, eps=eps, activation=activation)
         return weights.blocks[0], _tokens(rng, weights, 2, scale=scale), {"config": weights.config}
 
     weights, x, options = block(1e-6)
@@ -81,6 +81,8 @@ def _encoder_block(rng: np.random.Generator) -> Iterator[Case]:
     head_mask = np.linspace(0, 1, options["config"].num_attention_heads)
     yield Case("head_mask silences a head", (weights, x), {**options, "head_mask": head_mask})
     yield Case("attention_mask hides a token", (weights, x), {**options, "attention_mask": _attention_mask(x)})
+    weights, x, options = block(1e-6, activation="relu")
+    yield Case("another activation", (weights, x), options)
 
 
 def _encoder(rng: np.random.Generator) -> Iterator[Case]:
@@ -114,6 +116,8 @@ def _classification(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("larger photos", (weights, pixels(weights, 4, 3)), {"interpolate_pos_encoding": True})
     head_mask = rng.uniform(0, 1, (2, weights.config.num_attention_heads))
     yield Case("head_mask is handed on", (weights, pixels(weights, 2, 3)), {"head_mask": head_mask})
+    kept = {"output_hidden_states": True, "output_attentions": True}
+    yield Case("what was kept on the way is returned", (weights, pixels(weights, 2, 3)), kept)
 
 
 _FIRST = "x = x + drop_path(branch, probability=drop_path_probability, generator=generator)\n    normed = "

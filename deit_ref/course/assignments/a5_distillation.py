@@ -75,6 +75,7 @@ def _soft(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("a temperature above 1", (*scores.logits, scores.labels), {"tau": tau})
     yield Case("the teacher alone", (*scores.logits, scores.labels), {"alpha": 1.0, "tau": tau})
     yield Case("labels as shares", (*scores.logits, scores.shares), {"alpha": 1 - alpha, "tau": 1 / tau})
+    yield Case("divided by the images alone", (*scores.logits, scores.labels), {"tau": tau, "divided_by": "images"})
 
 
 def _hard_gradients(rng: np.random.Generator) -> Iterator[Case]:
@@ -100,7 +101,8 @@ def _train_heads(rng: np.random.Generator) -> Iterator[Case]:
     alpha, tau = float(rng.uniform(0.1, 0.3)), float(rng.uniform(2.5, 4))
     yield Case("one step of hard distillation", arguments, {"steps": 1, "learning_rate": 0.5})
     yield Case("four steps of hard distillation", arguments, {"steps": 4, "learning_rate": 0.8, "alpha": alpha})
-    yield Case("four steps of soft distillation", arguments,
+    longer = rng.normal(0.5, 1, (batch, dim + 1))
+    yield Case("four steps of soft distillation, heads of two sizes", (features[0], longer, *arguments[2:]),
                {"steps": 4, "learning_rate": 0.8, "alpha": 1 - alpha, "tau": tau})  # fmt: skip
 
 

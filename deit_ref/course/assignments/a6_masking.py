@@ -11,11 +11,11 @@ from deit_ref.weights import DeiTWeights, init_weights, map_weights
 
 
 def _hidden(rng: np.random.Generator, batch: int, patches: int) -> Array:
-    """About a third of each image's patches, others in each image; the first is hidden and the last is seen."""
+    """About a third of each image's patches, others and more in each image; the first is hidden and the last seen."""
     hidden = np.zeros((batch, patches), bool)
     for i, row in enumerate(hidden):
         row[0] = True
-        row[1 + (rng.permutation(patches - 3)[: patches // 4] + i) % (patches - 2)] = True
+        row[1 + (rng.permutation(patches - 3)[: patches // 4 + i] + i) % (patches - 2)] = True
     return hidden
 
 
@@ -38,7 +38,9 @@ def _pixel_shuffle(rng: np.random.Generator) -> Iterator[Case]:
     color = rng.normal(size=(2, rows, columns, 3 * side * side))
     yield Case("three channels", (color,), {"stride_shape": (side, side)})
     yield Case("a single token", (color[:1, :1, :1],), {"stride_shape": (side, side)})
-    oblong = rng.normal(size=(2, rows, columns, 3 * 2 * 3))
+    oblong = np.asfortranarray(
+        rng.normal(size=(2, rows, columns, 3 * 2 * 3))
+    )  # the order in memory is no one's business
     yield Case("tiles that are not square", (oblong,), {"stride_shape": (2, 3)})
 
 
@@ -74,7 +76,7 @@ def _reconstruct(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("DeiT", (weights, x), options)
     yield Case("DeiT with transformers 4's slice", (weights, x), {**options, "shifted_slice": True})
     weights, x, options = model(distilled=False)
-    yield Case("a plain ViT", (weights, x), options)
+    yield Case("a plain ViT, which has no shifted slice", (weights, x), {**options, "shifted_slice": True})
     weights, x, options = model(larger=2)
     yield Case("tiles larger than the patches", (weights, x), options)
 
@@ -121,6 +123,12 @@ ASSIGNMENT = Assignment(
                     "bool_masked_pos[:, :, None].astype(x.dtype)",
                     "(bool_masked_pos[:, :, None] >= 0.5).astype(x.dtype)",
                     "numbers between 0 and 1 blend patch and mask token; only True and False choose one of them.",
+                ),
+                Mistake(
+                    "only True hides",
+                    "bool_masked_pos[:, :, None].astype(x.dtype)",
+                    "(bool_masked_pos[:, :, None] == 1).astype(x.dtype)",
+                    "numbers between 0 and 1 blend patch and mask token; here they leave the patch as it is.",
                 ),
                 Mistake(
                     "any number hides",

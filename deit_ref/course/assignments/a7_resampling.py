@@ -87,6 +87,8 @@ def _vertical_first(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("the height loses more pixels, the width a larger share",
                ((10 * height, 4 * lost), (10 * height - 9 * lost, lost)), new)  # fmt: skip
     yield Case("only the width shrinks", ((height, width), (height, width - lost)), new)
+    yield Case("only the width grows", ((height, width), (height, width + lost)), new)
+    yield Case("the height loses a little, the width grows a lot", ((height, width), (height - 3, width + lost)), new)
     yield Case("the order of Pillow 12", ((height, width), (height - lost, width)), {"pass_order": "pillow-12"})
 
 
@@ -95,10 +97,14 @@ def _resize(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("a wide photo", (_bytes(rng, side, 2 * side, 3), (less, new)))
     tall = _bytes(rng, 4 * side, side, 3)
     yield Case("a tall photo", (tall, (less, new)))
-    yield Case("a tall photo in the order of Pillow 12", (tall, (less, new)), {"pass_order": "pillow-12"})
+    four = _bytes(rng, 4 * side, side, 4)  # the last is not what is seen through, as elsewhere
+    yield Case("four channels in the order of Pillow 12", (four, (less, new)), {"pass_order": "pillow-12"})
     yield Case("a tall photo as torchvision", (tall, (less, new)), {"arithmetic": "torchvision"})
     yield Case("one channel, enlarged", (_bytes(rng, less, new, 1), (side, 2 * side)), {"resample": "lanczos"})
-    yield Case("nearest", (_bytes(rng, side, less, 3), (new, side)), {"resample": "nearest"})
+    yield Case("nearest, two channels", (_bytes(rng, side, less, 2), (new, side)), {"resample": "nearest"})
+    # From 4 to 30 rounding decides, and the two libraries round differently.
+    ties = {"resample": "nearest", "arithmetic": "torchvision"}
+    yield Case("nearest as torchvision", (_bytes(rng, 4, less, 3), (30, new)), ties)
 
 
 ASSIGNMENT = Assignment(

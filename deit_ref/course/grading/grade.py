@@ -4,58 +4,23 @@ Beside the table stand `feedback/<student>/<assignment>.md`, for the student, an
 `details/<student>/<assignment>.json`. What has not changed since is taken from the details and not run again.
 """
 
-import ast
-import csv
 import hashlib
 import json
 import os
 import platform
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from deit_ref.course import cut
-from deit_ref.course.grading.cells import cell, printable
-from deit_ref.course.grading.check import Verdict, judge
-from deit_ref.course.grading.process import LIMITS, Limits
-from deit_ref.course.grading.sandbox import SHARED, Call, run
-from deit_ref.course.grading.submission import Submission, code, handed_in, pieces, read, students
-from deit_ref.course.task import Assignment, Case, Task, messages, points_of, seeded
-
-Result = dict[str, Any]  # what stands in the details
-
-
-class Plan(NamedTuple):
-    """How one assignment is graded: the same for every student."""
-
-    assignment: Assignment
-    seed: int
-    isolated: bool
-    limits: Limits
-    given: str
-    before: str  # imports and helpers of the release: whoever lost them, or changed their cells, has them again
-    after: Mapping[str, str]  # values by name, which may need a student's functions
-    cases: tuple[tuple[Task, tuple[Case, ...]], ...]
-
-
-def plan(assignment: Assignment, *, seed: int, isolated: bool = True, limits: Limits = LIMITS) -> Plan:
-    """Draw the inputs of an assignment's hidden tests."""
-    cases = tuple((task, tuple(task.cases(seeded(seed, task)))) for task in assignment.tasks)
-    release, names = cut.release(messages(assignment)), {task.name for task in assignment.tasks}
-    before, after = [], {}
-    for node in ast.parse(release.student).body:
-        if isinstance(node, ast.Assign | ast.AnnAssign):
-            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-            after[ast.unparse(target)] = ast.unparse(node)
-        elif getattr(node, "name", None) not in names:
-            before.append(ast.unparse(node))
-    return Plan(assignment, seed, isolated, limits, release.given, "\n\n".join(before), after, cases)
+from deit_ref.course.grading.feedback import report
+from deit_ref.course.grading.marks import Result, grade_one
+from deit_ref.course.grading.plan import Plan
+from deit_ref.course.grading.submission import Submission, handed_in, read, students
+from deit_ref.course.grading.uses import SHARED
 
 
 def grade_all(
@@ -86,100 +51,6 @@ def grade_all(
         )
     work = [(each, *who) for each in plans for who in class_.items()]
     return len(work), _in_parallel(work, out.parent, jobs)
-
-
-def grade_one(plan: Plan, submission: Submission) -> Result:
-    """The points of one student, with a message for every wrong case."""
-    names = frozenset(task.name for task in plan.assignment.tasks)
-    notes = [] if plan.isolated else ["Graded without isolation: the submission could see this machine's files."]
-    problem, found = submission.problem, None
-    if problem is None:
-        try:
-            found = code(submission, names, before=plan.before, isolated=plan.isolated)
-            notes += found.problems
-        except ValueError as error:
-            problem = f"it cannot be read: {error}"
-    if submission.others:
-        notes.append(f"Only {submission.place} was graded, not {', '.join(submission.others)}.")
-    if problem is not None:
-        notes.insert(0, problem[0].upper() + problem[1:])
-    texts: dict[str, list[str]] = {}
-    if found is not None:
-        lost = [text for name, text in plan.after.items() if name not in found.names]
-        texts = _messages(plan, "\n".join([found.text, *lost]), found.names)
-    tasks: list[dict[str, Any]] = []
-    for task, cases in plan.cases:
-        said = texts.get(task.name, [])
-        wrong = len(said) if found is not None and task.name in found.names else len(cases)
-        points = points_of(task, len(cases) - wrong, len(cases))
-        tasks.append({"name": task.name, "points": points, "out_of": task.points, "right": len(cases) - wrong,
-                      "cases": len(cases), "messages": said})  # fmt: skip
-    total = round(sum(task["points"] for task in tasks), 2)
-    return {"student": submission.student, "assignment": plan.assignment.name, "file": submission.place,
-            "total": total, "out_of": plan.assignment.points, "notes": notes, "tasks": tasks,
-            "seed": plan.seed, "isolated": plan.isolated,
-            "pieces": {} if found is None else pieces(found, isolated=plan.isolated)}  # fmt: skip
-
-
-def write_table(results: Iterable[Result], out: Path) -> None:
-    """A row for each student and assignment, a column for each task."""
-    rows = list(results)
-    tasks = list(dict.fromkeys(task["name"] for row in rows for task in row["tasks"]))
-    lines: list[list[str]] = [["student", "assignment", *tasks, "total", "out of", "note"]]
-    for row in rows:
-        points = {task["name"]: f"{task['points']:g}" for task in row["tasks"]}
-        numbers = [*(points.get(name, "") for name in tasks), f"{row['total']:g}", f"{row['out_of']:g}"]
-        lines.append([cell(row["student"]), row["assignment"], *numbers, cell(" ".join(row["notes"]))])
-    unfinished = out.with_name(f"{out.name}.unfinished")
-    with open(unfinished, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(lines)
-    unfinished.replace(out)
-
-
-def report(plan: Plan, result: Result) -> str:
-    """What the student gets to read, in Markdown."""
-    number, title = plan.assignment.number, plan.assignment.title
-    lines = [f"# Assignment {number}, {title}: {result['total']:g} of {result['out_of']:g} points"]
-    file = f", file {_plain(result['file'])}." if result["file"] else "."
-    lines += ["", f"Of {_plain(result['student'])}{file}"]
-    lines += [line for note in result["notes"] for line in ("", _block(note))]
-    lines += ["", "| task | points | of | right cases |", "|---|---|---|---|"]
-    for task in result["tasks"]:
-        lines.append(
-            f"| {task['name']} | {task['points']:g} | {task['out_of']:g} | {task['right']} of {task['cases']} |"
-        )
-    wrong = {task["name"] for task in result["tasks"] if task["right"] < task["cases"]}
-    for (task, _), found in zip(plan.cases, result["tasks"], strict=True):
-        if not found["messages"]:
-            continue
-        lines += ["", f"## {task.name}: {found['points']:g} of {found['out_of']:g}"]
-        if all(message.endswith("not solved yet.") for message in found["messages"]):
-            lines += ["", "Not solved yet."]
-            continue
-        used = wrong & {place.rpartition(".")[2] for place in cut.needs(task.function)}
-        if used:
-            lines += ["", f"It uses {' and '.join(sorted(used))}: mend what is wrong there first."]
-        lines += [line for message in found["messages"] for line in ("", _block(message))]
-    return printable("\n".join(lines)) + "\n"
-
-
-def _messages(plan: Plan, text: str, names: frozenset[str]) -> dict[str, list[str]]:
-    """What is wrong with each task, a message for each wrong case."""
-    asked = [(task, case) for task, cases in plan.cases for case in cases if task.name in names]
-    calls = [Call(task.name, case.arguments, case.options, case.back) for task, case in asked]
-    sources = {"given": plan.given, "student": text}
-    found = run(sources, "student", calls, limits=plan.limits, isolated=plan.isolated) if calls else []
-    texts: dict[str, list[str]] = {
-        task.name: [] if task.name in names else [f"There is no function {task.name} in it."] for task, _ in plan.cases
-    }
-    for (task, case), answer in zip(asked, found, strict=True):
-        try:
-            verdict = judge(task, case, answer)
-        except Exception as error:  # numbers that nobody thought of
-            verdict = Verdict(False, f"{task.name}, {case.note}: its result cannot be compared ({error!r}).")
-        if not verdict.right:
-            texts[task.name].append(_without_places(verdict.message))
-    return texts
 
 
 def _in_parallel(work: Sequence[tuple[Plan, str, Path]], folder: Path, jobs: int) -> Iterator[Result]:
@@ -248,26 +119,3 @@ def _write(path: Path, text: str) -> None:
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)
-
-
-def _without_places(message: str) -> str:
-    """Without the frames of the grader, and without the numbers of lines of a module that the student never saw."""
-    own = re.sub(r'  File "[^"\n]*worker\.py", line .*\n(?:    .*\n)*', "", message)
-    return re.sub(r'File "[^"\n]*student\.py", line \d+, in ', "in ", own).rstrip()
-
-
-def _block(message: str) -> str:
-    """A message as Markdown: its first line as text, the others as they are."""
-    first, *rest = message.split("\n")
-    return "\n".join([_plain(first), *([""] if rest else []), *(f"    {line}" for line in rest)])
-
-
-# What means something in Markdown wherever it stands, or only there: links, entities, emphasis.
-_ACTIVE = re.compile(r"[\\`*~<|$]|\](?=[(\[:])|!(?=\[)|&(?=#|\w+;)|(?<![^\W_])_|_(?![^\W_])")
-_ACTIVE_FIRST = re.compile(r"^(\d*)([-+=#>:.)\[])")
-
-
-def _plain(line: str) -> str:
-    """A line as Markdown that shows just this text: no emphasis, link, picture, heading, list, table or HTML."""
-    text = _ACTIVE.sub(r"\\\g<0>", re.sub(r"\s", " ", line).strip())
-    return _ACTIVE_FIRST.sub(r"\1\\\2", text)

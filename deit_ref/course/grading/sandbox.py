@@ -21,9 +21,7 @@ import numpy as np
 
 from deit_ref.course.grading.inside import PACKAGES
 from deit_ref.course.grading.process import LIMITS, Limits, started
-
-# What of deit_ref a submission may import: types and checks, no solution.
-SHARED = ("checks", "chapters", "arrays", "config", "image_processing", "outputs", "trace", "weights")
+from deit_ref.course.grading.uses import SHARED
 
 
 class Call(NamedTuple):
@@ -35,12 +33,29 @@ class Call(NamedTuple):
     back: tuple[Any, ...] | None = None  # see `task.Case`
 
 
+class Others(NamedTuple):
+    """The reference's functions for some tasks, as compiled code: there is no text of them to be read or shown."""
+
+    names: tuple[str, ...]
+    own: tuple[str, ...]  # the tasks that stay the student's; their reference is not in the code
+    code: bytes  # marshalled
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a call gave: arrays, or why there are none, in words for the student."""
+    """What a call gave: arrays, or why there are none, in words for the student.
+
+    Attributes:
+        arrays: None if there are none, or none of numbers.
+        problem: in words for the student.
+        form: what held the arrays, see `worker.form`; None if that is not known and not to be compared.
+        changed: whether the call changed its input.
+    """
 
     arrays: tuple[np.ndarray[Any, Any], ...] | None = None
     problem: str | None = None
+    form: str | None = None
+    changed: bool = False
 
 
 # Of taking a file apart. Seconds on a processor do not hang on how busy the machine is.
@@ -69,6 +84,7 @@ def run(
     *,
     limits: Limits = LIMITS,
     isolated: bool = True,
+    others: Others | None = None,
 ) -> list[Answer]:
     """The answers to the calls, one for each.
 
@@ -79,13 +95,14 @@ def run(
             the same function.
         limits: what a call and the process may use.
         isolated: False runs on the bare machine, with the limits that it has.
+        others: take the place of the module's own functions.
     """
     answers: list[Answer] = []
     while len(answers) < len(calls):
         rest = list(calls[len(answers) :])
         kept = sum(array.nbytes for answer in answers for array in answer.arrays or ())
         left = replace(limits, answer_bytes=max(0, limits.answer_bytes - kept))
-        found = _run_once(modules, module, rest, limits=left, isolated=isolated)
+        found = _run_once(modules, module, rest, limits=left, isolated=isolated, others=others)
         answers += found
         broken = rest[len(found) - 1].function
         for call in rest[len(found) :]:
@@ -96,13 +113,22 @@ def run(
 
 
 def _run_once(
-    modules: Mapping[str, str], module: str, calls: Sequence[Call], *, limits: Limits, isolated: bool
+    modules: Mapping[str, str],
+    module: str,
+    calls: Sequence[Call],
+    *,
+    limits: Limits,
+    isolated: bool,
+    others: Others | None,
 ) -> list[Answer]:
     """At least one answer; fewer than calls if the process ended, and then the last one says how."""
     sources = {f"{name}.py": text for name, text in modules.items()}
     sources |= {f"deit_ref/{name}.py": _source(f"{name}.py") for name in SHARED}
-    sources |= {"deit_ref/__init__.py": "", "worker.py": _source("course/grading/worker.py")}
-    asked = {"module": module, "calls": [tuple(call) for call in calls]}
+    folders = ("deit_ref", "deit_ref/course", "deit_ref/course/grading")
+    sources |= {f"{folder}/__init__.py": "" for folder in folders}
+    sources |= {"deit_ref/course/grading/uses.py": _source("course/grading/uses.py")}
+    sources |= {"worker.py": _source("course/grading/worker.py")}
+    asked = {"module": module, "calls": [tuple(call) for call in calls], "others": others and tuple(others)}
     with started("worker.py", sources, asked, limits, isolated=isolated) as reading:
         return list(_read_answers(reading, calls, limits))
 
@@ -111,14 +137,14 @@ def apart(function: str, *arguments: Any, isolated: bool = True) -> tuple[Any, b
     """What a function of `reading.py` gives, called in a process like those of submissions: it can be ended.
 
     Args:
-        function: its name, or "likeness.fingerprints", which stands in the file beside it.
+        function: its name, or "fingerprints.fingerprints", which stands in the file beside it.
         arguments: which may hold anything that a student handed in.
         isolated: see `run`.
 
     Raises:
         ValueError: what the function raised, or that it took too long or too much memory.
     """
-    sources = {name: _source(f"course/grading/{name}") for name in ("reading.py", "likeness.py")}
+    sources = {name: _source(f"course/grading/{name}") for name in ("reading.py", "fingerprints.py")}
     asked = (function, arguments, READING.cpu_seconds, READING.memory)
     with started("reading.py", sources, asked, READING, isolated=isolated) as reading:
         deadline = time.monotonic() + READING.start_up
@@ -168,7 +194,7 @@ def _read_answers(reading: int, calls: Sequence[Call], limits: Limits) -> Any:
         if not isinstance(content, bytes):
             yield Answer(problem=content.words(limits.seconds, limits.memory))
             return
-        yield Answer(arrays=_arrays(content)) if kind == b"A" else Answer(problem=f"it raised:\n{_shown(content)}")
+        yield _answer(content) if kind == b"A" else Answer(problem=f"it raised:\n{_shown(content)}")
 
 
 class _Silence(NamedTuple):
@@ -191,6 +217,17 @@ def _read(reading: int, size: int, deadline: float) -> bytes | _Silence:
             return _Silence(late=False)
         content += part
     return bytes(content)
+
+
+def _answer(content: bytes) -> Answer:
+    """What `worker.packed` made; an answer without arrays if it is anything else."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    try:
+        head = json.loads(content[8:start])
+        arrays = _arrays(content[start:]) if head["numbers"] else None
+        return Answer(arrays=arrays, form=str(head["form"])[:200], changed=bool(head["changed"]))
+    except (ValueError, KeyError, TypeError, RecursionError):  # whoever forges an answer may write anything
+        return Answer()
 
 
 def _arrays(content: bytes, most: int = 1000) -> tuple[np.ndarray[Any, Any], ...] | None:

@@ -126,14 +126,14 @@ def code(
 
 
 def pieces(code: Code, *, isolated: bool = True) -> dict[str, str]:
-    """The fingerprints of each definition, as `likeness.fingerprints` gives them; none if that takes too much.
+    """The fingerprints of each definition, as `fingerprints.fingerprints` gives them; none if that takes too much.
 
     Args:
         code: see `code`.
         isolated: see `sandbox.run`.
     """
     try:
-        return dict(apart("likeness.fingerprints", code.text, isolated=isolated)[0])
+        return dict(apart("fingerprints.fingerprints", code.text, isolated=isolated)[0])
     except ValueError:
         return {}
 

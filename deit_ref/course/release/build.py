@@ -11,7 +11,8 @@ import numpy as np
 import deit_ref
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment
-from deit_ref.course.grading.check import PUBLIC_SEED, answers
+from deit_ref.course.grading.check import PUBLIC_SEED
+from deit_ref.course.grading.known import answered
 from deit_ref.course.release.links import relinked
 from deit_ref.course.release.notebook import notebook, points
 from deit_ref.course.release.source import Cell, source
@@ -52,6 +53,10 @@ Install deit_ref {version} as your course says, and `pip install pytest`. Then r
 you like; `pytest -k {first}` runs the tests of one function. They say what was expected, what came, and which mistake
 it looks like. `report.md` and `points.json` sum them up; the points you get are those of other tests of the same kind.
 
+Use Python's standard library, NumPy, SciPy and what is given here, nothing else. Functions leave their inputs as they
+are, and return what their first line says they do. Inputs are always as described: the checks that a description lists
+under "Raises" are not asked for. If one of your functions is wrong, those that call it are graded with a right one.
+
 | file | what it is |
 |---|---|
 | `student.py` | your work: write the bodies, leave names and arguments |
@@ -60,26 +65,34 @@ it looks like. `report.md` and `points.json` sum them up; the points you get are
 
 _NBGRADER_README = """# The course with nbgrader
 
-The hidden tests here use the seed {seed}. nbgrader runs what students wrote as it is, with your rights: run `autograde`
-in a container. `deit-ref course grade` locks submissions in, and reads the same notebooks.
+nbgrader hands out, collects, shows open questions and keeps the grades. Points for functions come from
+`deit-ref course grade`, which locks every submission in and knows the hidden tests: in a notebook, what gives points
+could be changed by what it tests, so there is nothing of them in these notebooks, and `autograde` runs no code here
+(nbgrader_config.py). A changed test is put back before students' cells are read.
 
 nbgrader is installed by `pip install -c constraints.txt ".[course]"` in the repository of deit_ref. Then, in this
 folder, for {names}:
 
     nbgrader generate_assignment {first}       # release/{first}/: what students get
-    nbgrader autograde {first}                 # of submitted/STUDENT/{first}/{first}.ipynb
+    nbgrader autograde {first}                 # takes in submitted/STUDENT/{first}/{first}.ipynb; no points yet
+    deit-ref course grade submitted/ --out grades/{first}.csv --assignment {first}
+    python -m deit_ref.course.release.gradebook grades/details
     nbgrader generate_feedback {first}         # feedback/STUDENT/{first}/{first}.html
     nbgrader export                            # grades.csv
 
-A changed test is put back before it runs. Open questions are graded by hand, in the browser: `nbgrader formgrade`, or
-under "Formgrader" in JupyterLab. A task's points follow the share of right inputs, as in `deit-ref course grade`.
+Open questions are graded by hand, in the browser: `nbgrader formgrade`, or under "Formgrader" in JupyterLab. Whoever
+runs `autograde` again enters the points again.
 """
 
 _CONFIG = """c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "deit_ref"
 c.ClearSolutions.code_stub = {"python": "# Your code here, in place of the next line."}
 c.ClearSolutions.text_stub = "*Your answer.*"
-c.ExecutePreprocessor.timeout = 120
+# All of nbgrader's own but `Execute`: what students wrote runs in `deit-ref course grade` alone, locked in.
+c.Autograde.autograde_preprocessors = [
+    f"nbgrader.preprocessors.{name}"
+    for name in ("IgnorePattern", "LimitOutput", "SaveAutoGrades", "AssignLatePenalties", "CheckCellMetadata")
+]
 """
 
 
@@ -118,11 +131,11 @@ def build(
         for folder, files in (
             ("student", student_files(assignment, found)),
             ("teacher", teacher_files(assignment, found, seed=seed)),
-            ("nbgrader/source", nbgrader_files(assignment, found, seed=seed, repository=repository)),
+            ("nbgrader/source", nbgrader_files(assignment, found, repository=repository)),
         ):
             contents |= {f"{folder}/{assignment.name}/{name}": content for name, content in files.items()}
     names = [assignment.name for assignment in chosen]
-    readme = _NBGRADER_README.format(seed=seed, names=", ".join(names), first=names[0])
+    readme = _NBGRADER_README.format(names=", ".join(names), first=names[0])
     contents |= {
         "nbgrader/nbgrader_config.py": _CONFIG,
         "nbgrader/README.md": readme,
@@ -177,9 +190,9 @@ def teacher_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -
     return {"solution.py": release.student, "given.py": release.given, "notes.md": "\n".join(lines) + "\n"}
 
 
-def nbgrader_files(assignment: Assignment, found: Sequence[Cell], *, seed: int, repository: str | None = None) -> Files:
-    """The notebook with solutions and hidden tests, which nbgrader takes out again, and what is given."""
-    made = notebook(assignment, found, seed=seed, repository=repository)
+def nbgrader_files(assignment: Assignment, found: Sequence[Cell], *, repository: str | None = None) -> Files:
+    """The notebook with solutions, which nbgrader takes out again, and what is given."""
+    made = notebook(assignment, found, repository=repository)
     return {
         f"{assignment.name}.ipynb": json.dumps(made, indent=1, ensure_ascii=False) + "\n",
         "given.py": cut.release(messages(assignment)).given,
@@ -235,8 +248,9 @@ def _expected(assignment: Assignment) -> bytes:
     arrays: dict[str, Any] = {}
     for task in assignment.tasks:
         for i, case in enumerate(task.cases(seeded(PUBLIC_SEED, task))):
-            for j, array in enumerate(answers(reference(task.function), case)):
-                arrays[f"{task.name}.{i}.{j}"] = array
+            right = answered(reference(task.function), case)
+            arrays |= {f"{task.name}.{i}.{j}": array for j, array in enumerate(right.arrays or ())}
+            arrays[f"{task.name}.{i}.form"] = np.array(right.form)
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **arrays)
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""Makes an assignment's notebook as nbgrader takes it: solutions and hidden tests between its marks."""
+"""Makes an assignment's notebook as nbgrader takes it: solutions between its marks, and no hidden number."""
 
 import ast
 from collections.abc import Sequence
@@ -10,23 +10,21 @@ from deit_ref.course.release.source import Cell
 from deit_ref.course.task import Assignment, Task, messages
 
 
-def notebook(
-    assignment: Assignment, found: Sequence[Cell], *, seed: int, repository: str | None = None
-) -> dict[str, Any]:
+def notebook(assignment: Assignment, found: Sequence[Cell], *, repository: str | None = None) -> dict[str, Any]:
     """A notebook of version 4.5.
 
-    Each task has three cells: its function; tests with public numbers, which raise what is wrong; and hidden tests,
-    whose last value is the points. Helpers that call a student's functions stand before the task that follows them.
+    Each task has two cells: its function, whose points are entered by `gradebook.py`, and tests with public numbers,
+    which raise what is wrong. Points are not computed in the notebook: whatever runs beside a student's code can be
+    changed by it. Helpers that call a student's functions stand before the task that follows them.
 
     Args:
         assignment: its tasks.
         found: the cells of its source.
-        seed: of the hidden tests.
         repository: from which a cell at the beginning installs the project, if it is not there; None: no such cell.
     """
     said = dict(messages(assignment))
     head, pieces = _pieces(cut.release(messages(assignment), solved=True).student)
-    tasks = {task.function: (number, task) for number, task in enumerate(assignment.tasks, start=1)}
+    tasks = {task.function: task for task in assignment.tasks}
     rubrics = {cell.values["rubric"]: cell.text for cell in found if "rubric" in cell.values}
     model = {cell.values["answer"]: cell.text for cell in found if "answer" in cell.values}
     made = [_cell("markdown", found[0].text)]
@@ -37,12 +35,12 @@ def notebook(
         if not cell.for_students:
             continue
         if "task" in cell.values:
-            number, task = tasks[cell.values["task"]]
+            task = tasks[cell.values["task"]]
             names = list(pieces)
             for name in names[: names.index(task.name)]:
                 made.append(_locked(f"given_{name}", pieces.pop(name)))
             pieces.pop(task.name)
-            made += _task(f"{assignment.name}.{task.name}", task, number, said[task.function], seed)
+            made += _task(f"{assignment.name}.{task.name}", task, said[task.function])
         elif "question" in cell.values:
             name = cell.values["question"]
             made.append(_cell("markdown", cell.text))
@@ -62,18 +60,11 @@ def points(task: Task) -> str:
     return "1 point" if task.points == 1 else f"{task.points} points"
 
 
-def _task(name: str, task: Task, number: int, message: str, seed: int) -> list[dict[str, Any]]:
-    hidden = (
-        f"# Task {number}, {points(task)}: hidden tests of {task.name}.\n"
-        "### BEGIN HIDDEN TESTS\n"
-        "from deit_ref.course.grading.check import score_task\n\n"
-        f'score_task("{name}", {task.name}, seed={seed})\n'
-        "### END HIDDEN TESTS"
-    )
+def _task(name: str, task: Task, message: str) -> list[dict[str, Any]]:
+    graded = {"grade": True, "solution": True, "locked": False, "points": task.points}
     return [
-        _cell("code", _between_marks(task.function, message), task.name, grade=False, solution=True, locked=False),
+        _cell("code", _between_marks(task.function, message), task.name, **graded),
         _locked(f"try_{task.name}", f'assert_task("{name}", {task.name})'),
-        _cell("code", hidden, f"test_{task.name}", grade=True, solution=False, locked=True, points=task.points),
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from deit_ref.course.assignments import find_assignment, find_task
 from deit_ref.course.grading.check import PUBLIC_SEED
+from deit_ref.course.grading.sandbox import Answer
 from deit_ref.course.task import points_of, seeded
 
 _results: dict[str, list[bool]] = {}  # "assignment.task" -> right or not, of one run of pytest
@@ -25,11 +26,11 @@ def visible_cases(name: str, expected: Path) -> list[Any]:
     with np.load(expected, allow_pickle=False) as file:
         for task in find_assignment(name).tasks:
             for i, case in enumerate(task.cases(seeded(PUBLIC_SEED, task))):
-                keys = [key for key in file.files if key.startswith(f"{task.name}.{i}.")]
-                if not keys:
+                *keys, last = [key for key in file.files if key.startswith(f"{task.name}.{i}.")] or [""]
+                if last != f"{task.name}.{i}.form":
                     raise ValueError(f"{expected.name} holds no {task.name}.{i}: it was made with another deit_ref.")
-                arrays = tuple(file[key] for key in keys)
-                found.append(pytest.param(task, case, arrays, id=f"{name}.{task.name}-{case.note}"))
+                right = Answer(arrays=tuple(file[key] for key in keys), form=str(file[last]))
+                found.append(pytest.param(task, case, right, id=f"{name}.{task.name}-{case.note}"))
     return found
 
 

@@ -1,7 +1,7 @@
 """Which submissions of a class have more in common than chance would have it: a list to look at, never a verdict.
 
-Two submissions are compared by the fingerprints of `grading.likeness`. What everybody got and what the reference has
-does not count. The rest counts by its rarity: n students of whom m have a fingerprint give it log2((n + 1) / m), and
+Two submissions are compared by their `grading.fingerprints`. What everybody got and what the reference has does not
+count. The rest counts by its rarity: n students of whom m have a fingerprint give it log2((n + 1) / m), and
 what more than half of them have is how one writes this function.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deit_ref.course import cut
-from deit_ref.course.grading.likeness import fingerprints, marks
+from deit_ref.course.grading.fingerprints import fingerprints, marks
 from deit_ref.course.task import Assignment, messages
 
 Pieces = Mapping[str, str]  # of one submission, as the details hold them: definition -> fingerprints

@@ -317,17 +317,29 @@ LATER = {
     "course": [
         *planted(
             "course/grading/check.py", "test_course",
-            ("if \"NotImplementedError\" in answer.problem:", "if False:", "an unsolved task"),
+            ("if \"NotImplementedError\" in problem:", "if False:", "an unsolved task"),
+        ),
+        *planted(
+            "course/grading/compare.py", "test_course",
             ("int(wrong.sum())} of {wrong.size}", "int((~wrong).sum())} of {wrong.size}", "a wrong number"),
-            ("sum(verdict.right for verdict in verdicts), len(verdicts))", "len(verdicts), len(verdicts))", "a wrong function"),
             ("np.argwhere(wrong)[0]", "np.argwhere(wrong)[-1]", "two wrong numbers"),
         ),
         *planted(
-            "course/grading/grade.py", GRADE,
-            ("task.name in found.names else len(cases)\n", "task.name in found.names else 0\n", "a missing function"),
+            "course/grading/feedback.py", GRADE,
             ("f\"{row['out_of']:g}\"", "f\"{row['total']:g}\"", "the table"),
+        ),
+        *planted(
+            "course/grading/grade.py", GRADE,
             ("_remembered(details, key)\n", "_remembered(details, key + \"0\")\n", "a second run"),
-            ("isolated=plan.isolated) if calls else []", "isolated=False) if calls else []", "a hostile submission"),
+        ),
+        *planted(
+            "course/grading/marks.py", GRADE,
+            ("isolated=plan.isolated, others=others)", "isolated=False, others=others)", "a hostile submission"),
+        ),
+        *planted(
+            "course/grading/marks.py", "test_course_marks",
+            ("problem=scrubbed(answer.problem, text)", "problem=answer.problem", "who tells what it saw of other tasks"),
+            ("replaced |= wrong - {task.name for task in waiting}", "replaced |= wrong", "two mistakes in a chain"),
         ),
         *planted(
             "course/grading/submission.py", SUBMISSION,

@@ -1,4 +1,4 @@
-"""A class at a glance: points, mistakes, changes, likeness; and a page in which nothing of a student's runs."""
+"""A class at a glance: points, mistakes, changes, whole; and a page in which nothing of a student's runs."""
 
 import csv
 import json
@@ -129,8 +129,8 @@ def test_fingerprints_stand_in_order_whatever_the_process():
 
 
 def test_of_a_long_submission_the_beginning_is_compared(monkeypatch):
-    monkeypatch.setattr(likeness, "MOST_WORDS", 200)
-    monkeypatch.setattr(likeness, "MOST_NAMES", 3)
+    monkeypatch.setattr(whole, "MOST_WORDS", 200)
+    monkeypatch.setattr(whole, "MOST_NAMES", 3)
     long = "def f(x):\n" + "".join(f"    x = x.a{i} + x\n" for i in range(10_000))
     assert 0 < len(marks_of(long)) < 200
     many = "".join(LOOP.replace("rows", f"rows_of_{'many' * 50}_{i}") for i in range(9))

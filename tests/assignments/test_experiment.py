@@ -9,7 +9,8 @@ import pytest
 import deit_ref
 from deit_ref.course.assignments import experiment, gradients
 from deit_ref.course.task import reference
-from deit_ref.numpy_backend.layers import gelu, linear
+from deit_ref.numpy_backend.activations import gelu
+from deit_ref.numpy_backend.layers import linear
 from deit_ref.numpy_backend.losses import hard_distillation, soft_distillation
 from deit_ref.weights import Linear, Mlp
 

@@ -8,6 +8,7 @@ import pytest
 import wrong_a1
 import wrong_a2
 import wrong_a3
+import wrong_a4
 import wrong_a5
 import wrong_a6
 import wrong_a7
@@ -19,7 +20,7 @@ from deit_ref.course.grading.known import answered
 from deit_ref.course.grading.sandbox import Answer
 from deit_ref.course.task import seeded
 
-FILES = (wrong_a1, wrong_a2, wrong_a3, wrong_a5, wrong_a6, wrong_a7)
+FILES = (wrong_a1, wrong_a2, wrong_a3, wrong_a4, wrong_a5, wrong_a6, wrong_a7)
 TASKS = {task.function: task for assignment in assignments() for task in assignment.tasks}
 SEEDS = range(20 if os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE") == "thorough" else 1)
 ALL = [pytest.param(one, id=f"{one.function}, {one.about}") for file in FILES for one in file.WRONG]

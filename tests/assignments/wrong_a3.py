@@ -13,9 +13,9 @@ WRONG = (
     ),
     changed("layers.layer_norm", "a fixed eps", "variance + eps", "variance + 1e-6"),
     given("layers.layer_norm", "minus", lambda right, *args, **options: -right(*args, **options), "the sign"),
-    spoiling("layers.gelu"),
-    changed("layers.gelu", "only above 0", "0.5 * x *", "0.5 * np.abs(x) *"),
-    given("layers.gelu", "of halves", lambda right, x: 0.5 * right(x), "a constant factor"),
+    spoiling("activations.gelu"),
+    changed("activations.gelu", "only above 0", "0.5 * x *", "0.5 * np.abs(x) *"),
+    given("activations.gelu", "of halves", lambda right, x: 0.5 * right(x), "a constant factor"),
     spoiling("encoder.mlp"),
     changed(
         "encoder.mlp",

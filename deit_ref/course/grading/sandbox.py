@@ -42,6 +42,10 @@ class Answer:
     problem: str | None = None
 
 
+# What of the grader is there beside a submission, and beside whoever takes it apart.
+BESIDE = ("spared",)
+APART = ("naming", "searching", "statements", "needed", "modules")
+
 # Of taking a file apart. Seconds on a processor do not hang on how busy the machine is.
 READING = Limits(start_up=60.0, cpu_seconds=5, memory=2**30, answer_bytes=2**27)
 
@@ -100,14 +104,14 @@ def _run_once(
     """At least one answer; fewer than calls if the process ended, and then the last one says how."""
     sources = {f"{name}.py": text for name, text in modules.items()}
     sources |= {f"deit_ref/{name}.py": _source(f"{name}.py") for name in SHARED}
-    sources |= {"deit_ref/__init__.py": "", "worker.py": _source("course/grading/worker.py")}
+    sources |= {"worker.py": _source("course/grading/worker.py"), **_package(BESIDE)}
     asked = {"module": module, "calls": [tuple(call) for call in calls]}
     with started("worker.py", sources, asked, limits, isolated=isolated) as reading:
         return list(_read_answers(reading, calls, limits))
 
 
 def apart(function: str, *arguments: Any, isolated: bool = True) -> tuple[Any, bytes]:
-    """What a function of `reading.py` gives, called in a process like those of submissions: it can be ended.
+    """What a function that `reading.py` knows gives, called in a process like those of submissions: it can be ended.
 
     Args:
         function: its name.
@@ -117,7 +121,7 @@ def apart(function: str, *arguments: Any, isolated: bool = True) -> tuple[Any, b
     Raises:
         ValueError: what the function raised, or that it took too long or too much memory.
     """
-    sources = {"reading.py": _source("course/grading/reading.py")}
+    sources = {"reading.py": _source("course/grading/reading.py"), **_package(APART)}
     asked = (function, arguments, READING.cpu_seconds, READING.memory)
     with started("reading.py", sources, asked, READING, isolated=isolated) as reading:
         deadline = time.monotonic() + READING.start_up
@@ -223,6 +227,13 @@ def _shown(content: bytes, most: int = 2000) -> str:
     """The end of a message, as text."""
     text = content.decode("utf-8", "replace")
     return text if len(text) <= most else f"... {text[-most:]}"
+
+
+def _package(names: Sequence[str]) -> dict[str, str]:
+    """Files of the grader where they can be imported from."""
+    folders = ("deit_ref", "deit_ref/course", "deit_ref/course/grading")
+    empty = {f"{folder}/__init__.py": "" for folder in folders}
+    return empty | {f"deit_ref/course/grading/{name}.py": _source(f"course/grading/{name}.py") for name in names}
 
 
 def _source(name: str) -> str:

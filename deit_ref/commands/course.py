@@ -33,10 +33,14 @@ _GRADE_EXAMPLES = """examples:
   deit-ref course grade submissions/ --out grades.csv --seed 2027
   deit-ref course grade submissions/ --out third_week/grades.csv \\
       --assignment a2 --jobs 8 --seed 2027
+  deit-ref course grade submissions/ --out grades.csv --force --student ada --seed 2027
 
 SUBMISSIONS holds a folder per student with a2_attention/student.py, a2_attention.py, a2_attention.ipynb or
-a2_attention/a2_attention.ipynb in it, or a zip of these instead. Reports for students are written beside the table, to
-feedback/STUDENT/ASSIGNMENT.md, and the same for programs to details/; what has not changed is not run again.
+a2_attention/a2_attention.ipynb in it, or a zip or tar of these instead, or what Canvas or Moodle makes of them. What is
+called otherwise, such as "student (1).py", is taken if nothing else may be meant, and the report says so. Reports for
+students are written beside the table, to feedback/STUDENT/ASSIGNMENT.md, and the same for programs to details/; what
+has not changed is not run again. What you type into the table, such as points of open questions, stays when it is
+replaced.
 
 On Linux each submission is read and runs in processes of its own that see neither files nor network nor the solution,
 and end with this one. Where this cannot be had the command refuses, unless you trust every submission and say
@@ -50,14 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build = add_command(commands, "build", "what students, teachers and nbgrader get", _BUILD_EXAMPLES)
     build.add_argument("--out", required=True, metavar="DIR", help="a new or an empty folder")
     grade = add_command(commands, "grade", "points and feedback for what students handed in", _GRADE_EXAMPLES)
-    grade.add_argument("submissions", metavar="SUBMISSIONS", help="a folder with a folder or a zip per student")
-    grade.add_argument("--out", type=new_file(".csv"), required=True, metavar="FILE.csv", help="the table to write")
-    add_force(grade, help="replace the table if it is there, to grade again")
+    grade.add_argument("submissions", metavar="SUBMISSIONS", help="a folder with a folder or an archive per student")
+    table = new_file(".csv", makes_folder=True)
+    grade.add_argument("--out", type=table, required=True, metavar="FILE.csv", help="the table to write")
+    add_force(grade, help="replace the table if it is there, to grade again; what you typed into it stays")
     for added in (build, grade):
         added.set_defaults(run=run)
         added.add_argument("--seed", type=natural, default=0, metavar="N", help="of the hidden tests (default: 0)")
     build.add_argument("--assignment", metavar="A", help="only this one, such as a2 (default: all)")
     grade.add_argument("--assignment", metavar="A", help="only this one, such as a2 (default: all that came in)")
+    words = "grade only this one again, changed or not (may be given more than once)"
+    grade.add_argument("--student", action="append", default=[], metavar="NAME", help=words)
+    grade.add_argument("--task", action="append", default=[], metavar="NAME", help=words)
     grade.add_argument("--jobs", type=count, metavar="N", help="submissions at a time (default: one per processor)")
     grade.add_argument("--no-isolation", action="store_true", help="run submissions with your own rights")
 
@@ -86,11 +94,16 @@ def _build(args: argparse.Namespace) -> int:
 def _grade(args: argparse.Namespace) -> int:
     """Write the table of points, and a report for each student."""
     from deit_ref.course.grading.check import PUBLIC_SEED
-    from deit_ref.course.grading.grade import grade_all, plan, write_table
+    from deit_ref.course.grading.grade import Again, grade_all, plan, written
     from deit_ref.course.grading.inside import exposed
+    from deit_ref.course.grading.naming import listed
     from deit_ref.course.grading.sandbox import isolation_problem
+    from deit_ref.course.grading.students import students
+    from deit_ref.course.grading.table import read_table, write_table
 
     refuse_to_replace(args.out, force=args.force)
+    out = Path(args.out)
+    read_table(out)  # whatever is no table is refused now
     if args.seed == PUBLIC_SEED:
         raise ValueError(f"The seed {args.seed} is that of the tests that students see: choose another one.")
     chosen = _chosen(args)
@@ -105,11 +118,17 @@ def _grade(args: argparse.Namespace) -> int:
     if not isolated:
         say("warning: submissions run with your rights, and could read the solution or this machine's files.")
     plans = [plan(one, seed=args.seed, isolated=isolated) for one in chosen]
-    out = Path(args.out)
-    total, results = grade_all(Path(args.submissions), out, plans, jobs=args.jobs)
-    with progress(results, total, unit="submission", every=50) as (steps, _):
-        done = list(steps)
-    write_table(done, out)
+    if strays := students(Path(args.submissions), but=written(out)).strays:
+        say(f"warning: these belong to no student and were not looked at: {listed(strays)}.")
+    again = Again(frozenset(args.student), frozenset(args.task)) if args.student or args.task else None
+    total, results = grade_all(Path(args.submissions), out, plans, jobs=args.jobs, again=again)
+    with progress(results, total, unit="submission", every=max(10, total // 20)) as (steps, _):
+        done = [result for result in steps if result is not None]
+    if len(done) < total:
+        new = total - len(done)
+        say(f"warning: {new} of {total} are not graded yet: leave out --student and --task to grade them.")
+    if kept := write_table(done, out):
+        say(f"warning: rows of the table that was there were kept, not graded this time: {listed(kept)}.")
     failed = [result for result in done if result.get("failed")]
     for result in failed:
         say(f"error: {result['student']}, {result['assignment']}: {result['notes'][0]}")

@@ -1,5 +1,7 @@
 """The six assignments: for each its tasks, the inputs they are tested on, and the mistakes they are known for."""
 
+import re
+
 from deit_ref.course.assignments import a1_patches, a2_attention, a3_model, a5_distillation, a6_masking, a7_resampling
 from deit_ref.course.task import Assignment, Task
 
@@ -15,6 +17,10 @@ def find_assignment(name: str) -> Assignment:
     for one in assignments():
         if name in (str(one.number), f"a{one.number}", one.slug, one.name):
             return one
+    number, _, slug = name.partition("_")
+    for one in assignments():
+        if slug == one.slug and re.fullmatch(r"a\d", number):
+            raise ValueError(f"{name} is {one.name} now: the assignments were put in another order.")
     known = ", ".join(one.name for one in assignments())
     raise ValueError(f"There is no assignment {name!r}: expected one of {known}.")
 

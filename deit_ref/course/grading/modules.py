@@ -7,7 +7,7 @@ the file's size, but for the parts that are Python's own.
 import ast
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from deit_ref.course.grading.needed import bound, needed
 from deit_ref.course.grading.statements import DEFINITIONS, IMPORTS, Statement, statements

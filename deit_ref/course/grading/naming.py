@@ -38,9 +38,9 @@ class _Candidate(NamedTuple):
 
 def is_junk(place: str) -> bool:
     """Whether a system wrote it beside what people write; of iCloud's files a placeholder is no junk."""
-    *folders, name = _components(place)
-    hidden = any(part.startswith(".") for part in folders) or (name.startswith(".") and not name.endswith(".icloud"))
-    return hidden or any(part.casefold() in _JUNK for part in (*folders, name))
+    parts = [part for part in _components(place) if part not in (".", "..")]
+    hidden = [part for part in parts if part.startswith(".")]
+    return any(part.casefold() in _JUNK for part in parts) or bool(hidden and not hidden[-1].endswith(".icloud"))
 
 
 def is_work(place: str) -> bool:
@@ -104,9 +104,9 @@ def beside(place: str, places: Iterable[str]) -> list[tuple[str, str]]:
         inside = [*parts[len(folder) : -1], again(parts[-1])[0]]
         names = [part.removesuffix(".py") for part in inside]
         near = parts[: len(folder)] == folder and len(inside) in (1, 2) and inside[-1].endswith(".py")
-        if near and all(name.isidentifier() for name in names) and (is_work(other) or names[-1] == "__init__"):
-            if other != place and not is_student(other):
-                found.append(("/".join(inside), other))
+        right = all(name.isidentifier() for name in names) and (is_work(other) or names[-1] == "__init__")
+        if near and right and other != place and not is_student(other):
+            found.append(("/".join(inside), other))
     return sorted(found, key=lambda pair: (pair[0].count("/"), pair))[:HELPERS]
 
 

@@ -94,8 +94,8 @@ def _is_fixed(node: ast.stmt) -> bool:
 def _uses(one: Statement) -> _Uses:
     node, now, later = one.node, set[str](), set[str]()
     if not isinstance(node, DEFINITIONS) and not any(isinstance(child, _SCOPES) for child in ast.walk(node)):
-        names = (child for child in ast.walk(node) if isinstance(child, ast.Name))
-        return _Uses({name.id for name in names if isinstance(name.ctx, ast.Load)}, later, *_changed(node))
+        every = (child for child in ast.walk(node) if isinstance(child, ast.Name))
+        return _Uses({name.id for name in every if isinstance(name.ctx, ast.Load)}, later, *_changed(node))
     declared = set[str]()
     tables = [(symtable.symtable(one.text, "student", "exec"), now)]
     while tables:

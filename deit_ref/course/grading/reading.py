@@ -7,7 +7,9 @@ is executed.
 import json
 import pickle
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 if __name__ == "__main__":
     sys.path[:0] = sys.argv[2:]
@@ -25,7 +27,8 @@ def main() -> None:
         with suppress(OSError, ValueError):  # a system without
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
     try:
-        about, content = {"module": module, "search": search}[function](*arguments)
+        known: dict[str, Callable[..., tuple[Any, bytes]]] = {"module": module, "search": search}
+        about, content = known[function](*arguments)
         frames = [(b"J", json.dumps(about).encode()), (b"B", content)]
     except Exception as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -1,4 +1,4 @@
-"""Looks for what a student handed in, inside of archives, of archives in archives, and of files whose names say nothing.
+"""Looks for what a student handed in inside of archives, also in one another, and of files whose names say nothing.
 
 All of these may lead astray whoever opens them, so this runs in a process of its own; see `reading.py`.
 """

@@ -47,13 +47,16 @@ def statements(place: str, content: bytes) -> tuple[list[Statement], list[str]]:
     Raises:
         ValueError: the file is no notebook, no text, or too long.
     """
+    problems: list[str] = []
     if is_notebook(place):
-        cells, problems = _notebook_cells(content), list[str]()
+        cells = _notebook_cells(content)
     else:
         text, problems = _script(content)
-        cells = _script_cells(text)
+        cells = [text]
     if sum(map(len, cells)) > CODE_BYTES:
         raise ValueError(f"expected at most {CODE_BYTES} letters of code, got {sum(map(len, cells))}.")
+    if not is_notebook(place):
+        cells = _script_cells(cells[0])
     found: list[Statement] = []
     for number, cell in enumerate(cells, start=1):
         where = f"code cell {number}" if len(cells) > 1 else "the file"
@@ -126,7 +129,9 @@ def _of_cell(cell: str, where: str) -> tuple[list[Statement], list[str]]:
         try:
             found += [Statement(*pair, where) for pair in _texts(piece, _tree(piece))]
         except _NO_PYTHON as error:
-            reason = error.msg if isinstance(error, SyntaxError) else f"it cannot be taken apart, {type(error).__name__}"
+            reason = (
+                error.msg if isinstance(error, SyntaxError) else f"it cannot be taken apart, {type(error).__name__}"
+            )
             at = line + (error.lineno or 1) - 1 if isinstance(error, SyntaxError) else line
             first = first or f"{where} is no Python and was left out: {reason} (line {at})."
             name = re.match(r"(?:@.*\n|async\s+)*(?:def|class)\s+(\w+)", piece)

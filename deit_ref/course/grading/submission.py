@@ -58,7 +58,7 @@ class _Found(NamedTuple):
     parts: tuple[tuple[str, bytes], ...] = ()
 
 
-def handed_in(parts: Sequence[Part], wanted: Sequence[str], *, isolated: bool = True) -> frozenset[str]:
+def handed_in(parts: Sequence[Part], wanted: Sequence[str], *, isolated: bool = True) -> set[str]:
     """The assignments of which something is in a student's files; whether it can be read is another matter.
 
     Args:
@@ -67,9 +67,11 @@ def handed_in(parts: Sequence[Part], wanted: Sequence[str], *, isolated: bool = 
         isolated: whether files are opened in a prison; see `sandbox.run`.
     """
     try:
-        return frozenset(_search(_files(parts), wanted, sure=len(wanted) == 1, isolated=isolated).choices)
+        files = _files(parts)
+        packed = {naming.named(place, wanted) for place in files if naming.ARCHIVES.search(place)}
+        return packed.intersection(wanted) | {*_search(files, wanted, sure=len(wanted) == 1, isolated=isolated).choices}
     except (ValueError, OSError):
-        return frozenset()
+        return set()
 
 
 def read(
@@ -101,8 +103,8 @@ def read(
             return found._replace(content=content, beside=tuple(beside))
         content = files[choice.place](FILE_BYTES)
         near = naming.beside(choice.place, files)
-        beside = [(name, _quietly(files[place], FILE_BYTES)) for name, place in near]
-        return found._replace(content=content, beside=tuple((name, text) for name, text in beside if text is not None))
+        texts = [(name, _quietly(files[place], FILE_BYTES)) for name, place in near]
+        return found._replace(content=content, beside=tuple((name, text) for name, text in texts if text is not None))
     except (ValueError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return found._replace(problem=f"it cannot be read: {reason or type(error).__name__}")
@@ -131,8 +133,8 @@ def code(
 def _nothing(assignment: str, looked: _Found, choice: naming.Choice | None) -> str:
     if choice is not None:
         return (
-            f"it is not clear what was handed in for {assignment}: {naming.listed(choice.others)} may be meant. Keep one "
-            f"of them, or name it {assignment}.py."
+            f"it is not clear what was handed in for {assignment}, it may be {naming.listed(choice.others)}: keep one, "
+            f"or name it {assignment}.py."
         )
     if looked.problems:
         return f"it cannot be read: {naming.listed(looked.problems)}"
@@ -159,7 +161,7 @@ def _search(files: Mapping[str, _File], wanted: Sequence[str], *, sure: bool, is
     problems, contents = [], []
     left = ARCHIVE_BYTES
     for place in [*packed, *open_]:
-        content: bytes | None = b""
+        content = b""
         if place in packed:
             try:
                 content = files[place](left)
@@ -170,7 +172,9 @@ def _search(files: Mapping[str, _File], wanted: Sequence[str], *, sure: bool, is
             content = _quietly(files[place], min(left, FILE_BYTES)) or b""
         contents.append((place, content))
         left -= len(content)
-    about, content = apart("search", contents, [*missing], tasks, sure, FILE_BYTES + 1, ARCHIVE_BYTES, isolated=isolated)
+    about, content = apart(
+        "search", contents, [*missing], tasks, sure, FILE_BYTES + 1, ARCHIVE_BYTES, isolated=isolated
+    )
     parts, end = [], 0
     for name, size in about["sizes"]:
         parts.append((name, content[end : end + size]))

@@ -6,7 +6,8 @@ A2 Attention.ipynb", "a2-1.py". Nothing is opened here.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 ARCHIVES = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|tar\.gz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
@@ -57,7 +58,7 @@ def is_student(place: str) -> bool:
     return "student" in _words(_stem(_components(place)[-1]))
 
 
-def named(place: str, assignments: Sequence[str]) -> str | None:
+def named(place: str, assignments: tuple[str, ...]) -> str | None:
     """The assignment that a file's own name tells, or else the name of the nearest folder or archive around it."""
     for part in reversed(_components(place)):
         if (found := _named_by(part, assignments)) is not None:
@@ -66,7 +67,7 @@ def named(place: str, assignments: Sequence[str]) -> str | None:
 
 
 def chosen(
-    places: Iterable[str], assignment: str, assignments: Sequence[str], counts: Callable[[str], bool]
+    places: Iterable[str], assignment: str, assignments: tuple[str, ...], counts: Callable[[str], bool]
 ) -> Choice | None:
     """Which file is meant for an assignment by its name, or None if none is.
 
@@ -152,7 +153,8 @@ def _version(place: str) -> tuple[str, tuple[int, ...]]:
 
 def _components(place: str) -> list[str]:
     """Of a path; some programs write archives with the other slash."""
-    return [part for part in unicodedata.normalize("NFKC", place).replace("\\", "/").split("/") if part] or [""]
+    plain = place if place.isascii() else unicodedata.normalize("NFKC", place)
+    return [part for part in plain.replace("\\", "/").split("/") if part] or [""]
 
 
 def _stem(name: str) -> str:
@@ -163,7 +165,8 @@ def _words(stem: str) -> list[str]:
     return [word for word in re.split(r"[^a-z0-9]+", stem.casefold()) if word]
 
 
-def _named_by(name: str, assignments: Sequence[str], *, whole: bool = False) -> str | None:
+@lru_cache(10**4)
+def _named_by(name: str, assignments: tuple[str, ...], *, whole: bool = False) -> str | None:
     """By "a2_attention", also with another number, which it may have had before; by "a2"; by "attention" alone, which
     `whole` refuses.
     """

@@ -91,7 +91,9 @@ class _Shelf:
                 self.problems.append(f"{place} was not opened, after {self._opened - 1} others.")
                 continue
             try:
-                for name, inner in _members(opener(most)):
+                if len(content := opener(most + 1)) > most:
+                    raise ValueError(f"it has more than {most} bytes.")
+                for name, inner in _members(content):
                     if not naming.is_junk(name):
                         self.put(f"{place}/{name}" if place else name, inner, depth + 1)
             except Exception as error:  # a broken archive breaks its reader in any way
@@ -117,8 +119,8 @@ class _Shelf:
 
     def chosen(self, assignments: Iterable[str]) -> dict[str, naming.Choice]:
         """What is meant by its name."""
-        every = [*self.tasks]
-        found = {name: naming.chosen(self.files, name, every, partial(self._counts, name)) for name in assignments}
+        every, works = tuple(self.tasks), [place for place in self.files if naming.is_work(place)]
+        found = {name: naming.chosen(works, name, every, partial(self._counts, name)) for name in assignments}
         return {name: choice for name, choice in found.items() if choice is not None}
 
     def by_content(self, assignments: Iterable[str]) -> dict[str, naming.Choice]:
@@ -140,7 +142,7 @@ class _Shelf:
     def _by_content(self, assignment: str) -> naming.Choice | None:
         """The file that defines most of an assignment's functions, among those whose names say nothing."""
         places = [place for place in self.files if naming.is_work(place) and not naming.is_student(place)]
-        places = [place for place in places if naming.named(place, [*self.tasks]) in (None, assignment)]
+        places = [place for place in places if naming.named(place, tuple(self.tasks)) in (None, assignment)]
         places.sort(key=lambda place: (place.count("/"), place))
         if self.sure and len(places) == 1:
             return naming.Choice(places[0], exact=False)

@@ -68,8 +68,9 @@ def handed_in(parts: Sequence[Part], wanted: Sequence[str], *, isolated: bool = 
     """
     try:
         files = _files(parts)
-        packed = {naming.named(place, wanted) for place in files if naming.ARCHIVES.search(place)}
-        return packed.intersection(wanted) | {*_search(files, wanted, sure=len(wanted) == 1, isolated=isolated).choices}
+        packed = {naming.named(place, tuple(wanted)) for place in files if naming.ARCHIVES.search(place)}
+        found = _search(files, wanted, sure=len(wanted) == 1, isolated=isolated).choices
+        return {name for name in wanted if name in packed or name in found}
     except (ValueError, OSError):
         return set()
 
@@ -146,16 +147,17 @@ def _nothing(assignment: str, looked: _Found, choice: naming.Choice | None) -> s
 def _search(files: Mapping[str, _File], wanted: Sequence[str], *, sure: bool, isolated: bool) -> _Found:
     """By names, and where these do not say enough, by what is in the files."""
     tasks = {one.name: [task.name for task in one.tasks] for one in assignments()}
+    every = tuple(tasks)
     packed = [place for place in files if not place or naming.ARCHIVES.search(place)]
     open_ = [place for place in files if place not in packed]
-    unsure = [place for place in open_ if naming.is_work(place) and naming.named(place, [*tasks]) is None]
+    unsure = [place for place in open_ if naming.is_work(place) and naming.named(place, every) is None]
     works = open_ if sure else [place for place in open_ if place not in unsure]
-    choices = {name: naming.chosen(works, name, [*tasks], lambda place: True) for name in wanted}
+    choices = {name: naming.chosen(works, name, every, lambda place: True) for name in wanted}
     found = {name: choice for name, choice in choices.items() if choice is not None}
     if not sure and any(map(naming.is_student, unsure)):
         found = {}  # what these are for is to be seen
     missing = {name for name in wanted if name not in found}
-    near = [place for place in open_ if naming.is_work(place) and naming.named(place, [*tasks]) in missing]
+    near = [place for place in open_ if naming.is_work(place) and naming.named(place, every) in missing]
     if not missing or not (packed or unsure or near):
         return _Found(found, open_)
     problems, contents = [], []

@@ -16,6 +16,7 @@ _AGAIN = re.compile(r"-(\d{1,4})$")  # Canvas, when a file is handed in again
 _NOT_HANDED_IN = {"given", "conftest", "setup"}
 _JUNK = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "site-packages", "icon\r"}
 SHOWN = 10  # names in a list
+FILES = 5000  # of a student, that are looked at
 HELPERS = 50  # scripts beside a submission
 
 

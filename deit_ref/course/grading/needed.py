@@ -40,9 +40,10 @@ def needed(every: list[Statement], wanted: frozenset[str]) -> list[Statement]:
     kept = {*fixed}
     for one in every:
         if one.node not in kept:
-            called = uses[one.node].now & changing.keys()
-            filled = uses[one.node].filled - changing.keys()  # `check(softmax)` changes nothing
-            for name in bound(one.node).union(uses[one.node].changed, filled, *(changing[name] for name in called)):
+            called = (changing[name] for name in uses[one.node].now & changing.keys())
+            # `check(softmax)` and `np.seterr()` fill nothing.
+            filled = uses[one.node].filled.union(*called) - changing.keys()
+            for name in bound(one.node) | uses[one.node].changed | filled:
                 makers[name].append(one.node)
     waiting = [*(wanted or functions)]
     for node in fixed:

@@ -119,7 +119,7 @@ class _Shelf:
 
     def chosen(self, assignments: Iterable[str]) -> dict[str, naming.Choice]:
         """What is meant by its name."""
-        every, works = tuple(self.tasks), [place for place in self.files if naming.is_work(place)]
+        every, works = tuple(self.tasks), self._works()
         found = {name: naming.chosen(works, name, every, partial(self._counts, name)) for name in assignments}
         return {name: choice for name, choice in found.items() if choice is not None}
 
@@ -136,14 +136,18 @@ class _Shelf:
                 with suppress(Exception):  # it may not even be needed
                     yield name, self.files[other](CODE_BYTES + 1)
 
+    def _works(self) -> list[str]:
+        """The uppermost files in which work may be."""
+        ordered = sorted(self.files, key=lambda place: (place.count("/"), place))[: naming.FILES]
+        return [place for place in ordered if naming.is_work(place)]
+
     def _counts(self, assignment: str, place: str) -> bool:
         return self.sure or assignment in self._fits(place)
 
     def _by_content(self, assignment: str) -> naming.Choice | None:
         """The file that defines most of an assignment's functions, among those whose names say nothing."""
-        places = [place for place in self.files if naming.is_work(place) and not naming.is_student(place)]
+        places = [place for place in self._works() if not naming.is_student(place)]
         places = [place for place in places if naming.named(place, tuple(self.tasks)) in (None, assignment)]
-        places.sort(key=lambda place: (place.count("/"), place))
         if self.sure and len(places) == 1:
             return naming.Choice(places[0], exact=False)
         right = {place: len(self._names(place).intersection(self.tasks[assignment])) for place in places}

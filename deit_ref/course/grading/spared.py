@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-SECONDS = 5.0  # on a processor, of a whole process: how busy the machine is does not count
+SECONDS = 2.0  # on a processor, of a whole process: how busy the machine is does not count
 
 
 class _TooLong(BaseException):
@@ -19,6 +19,7 @@ class _Clock:
 
     def ring(self, number: int, frame: FrameType | None) -> None:
         if self.runs:
+            self.left = 0.0
             raise _TooLong
 
 

@@ -18,7 +18,7 @@ CODE_BYTES = 2**20
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
-_BEGINS = re.compile(r"@|(?:async\s+def|def|class)\b")
+_BEGINS = re.compile(r"@|(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[(:]")
 _GOES_ON = re.compile(r"[\s#)\]}]|(?:else|elif|except|finally|case)\b|$")
 _STRINGS = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?|#[^\n]*')
 _TRIPLE = re.compile(r'\\.|"""|\'\'\'', re.DOTALL)

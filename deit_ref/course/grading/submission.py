@@ -20,7 +20,6 @@ from deit_ref.course.grading.students import Part
 
 FILE_BYTES = 2**25  # of a notebook, most of it pictures
 ARCHIVE_BYTES = 2**27
-FILES = 5000  # of a student, that are looked at
 _File = Callable[[int], bytes]  # gives a file's bytes, or raises a ValueError if they are more
 
 NOTHING = "nothing was handed in."
@@ -204,7 +203,7 @@ def _files(parts: Sequence[Part]) -> dict[str, _File]:
 def _walk(folder: Path) -> list[str]:
     found: list[str] = []
     folders = deque([""])
-    while folders and len(found) < FILES:
+    while folders and len(found) < naming.FILES:
         inside = folders.popleft()
         for entry in sorted(os.scandir(folder / inside), key=lambda entry: entry.name):
             place = f"{inside}/{entry.name}" if inside else entry.name
@@ -214,7 +213,7 @@ def _walk(folder: Path) -> list[str]:
                 folders.append(place)
             else:
                 found.append(place)
-    return found[:FILES]
+    return found[: naming.FILES]
 
 
 def _inside(folder: Path) -> Path:

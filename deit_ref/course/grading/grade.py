@@ -7,6 +7,7 @@ Beside the table stand `feedback/<student>/<assignment>.md`, for the student, an
 import ast
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -245,7 +246,7 @@ def _with(earlier: Result, some: Result) -> Result:
     """An earlier result with the tasks of another in place of its own; its key says that the rest is of that time."""
     new = {task["name"]: task for task in some["tasks"]}
     tasks = [new.get(task["name"], task) for task in earlier["tasks"]]
-    total = round(sum(task["points"] for task in tasks), 2)
+    total = round(math.fsum(task["points"] for task in tasks), 2)
     rest = {name: value for name, value in some.items() if name != "key"}
     return {**rest, "key": earlier.get("key"), "tasks": tasks, "total": total}
 

@@ -148,7 +148,8 @@ def _plain(cell: str) -> str:
     indentation = re.match(r"[ \t]*", text)
     if indentation and indentation[0]:
         text = re.sub(f"^{indentation[0]}", "", text, flags=re.MULTILINE)
-    return _MAGIC.sub(r"\1pass", _RUN.sub(r"from \1 import *", text))
+    blank = "\n" * (len(cell) - len(cell.lstrip("\n")))
+    return blank + _MAGIC.sub(r"\1pass", _RUN.sub(r"from \1 import *", text))
 
 
 def _pieces(source: str) -> Iterator[tuple[int, str]]:

@@ -319,19 +319,25 @@ LATER = {
         *planted(
             "course/grading/grade.py", GRADE,
             ("task.name in found.names else len(cases)\n", "task.name in found.names else 0\n", "a missing function"),
-            ("f\"{row['out_of']:g}\"", "f\"{row['total']:g}\"", "the table"),
             ("_remembered(details, key)\n", "_remembered(details, key + \"0\")\n", "a second run"),
             ("isolated=plan.isolated) if calls else []", "isolated=False) if calls else []", "a hostile submission"),
         ),
         *planted(
-            "course/grading/submission.py", SUBMISSION,
-            ("sorted(folder.iterdir())", "sorted(folder.iterdir())[1:]", "the first student"),
-            ("(place for place in there[1:] if place != packed)", "there[1:]", "a file beside a zip"),
+            "course/grading/table.py", GRADE,
+            ("f\"{result['out_of']:g}\"", "f\"{result['total']:g}\"", "the table"),
         ),
         *planted(
-            "course/grading/reading.py", SUBMISSION,
-            ("if cell[\"cell_type\"] == \"code\":", "if True:", "a notebook with text"),
-            ("encoding = \"utf-16\" if", "encoding = \"utf-8\" if", "UTF-16"),
+            "course/grading/students.py", SUBMISSION,
+            ("naming.is_junk(path.name)):", "naming.is_junk(path.name))[1:]:", "the first student"),
+        ),
+        *planted(
+            "course/grading/naming.py", SUBMISSION,
+            ("if one is not first)", "if True)", "a file beside another"),
+        ),
+        *planted(
+            "course/grading/statements.py", SUBMISSION,
+            (" if cell[\"cell_type\"] == \"code\"]", "]", "a notebook with text"),
+            ("encoding = \"utf-16\"", "encoding = \"utf-8\"", "UTF-16"),
         ),
         *planted(
             "course/cut.py", "test_course",

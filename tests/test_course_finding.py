@@ -78,7 +78,6 @@ def chosen(*places, name=NAME, counts=True):
     ["student (1).py", "student-1.py", "Student.py", "STUDENT.PY", "student copy.py", "student - Copy.py",
      "Kopie von student.py", "student.py.txt", "student 2.py", "my_student.py", "a2 attention.py", "A2-Attention.py",
      "a2attention.py", "a2.py", "a2-1.py", "a02.py", "Assignment 2.py", "assignment2_attention.ipynb",
-     "attention.ipynb",
      f"{NAME}-Copy1.ipynb", f"Copy of {NAME}.ipynb", f"{NAME} (1).ipynb", f"{NAME}.ipynb.txt", f"{NAME}.ipynb.json",
      "a3_attention.py", "a3_attention/student.py", "a2/student.py", "week 2/A2 Attention/student (2).py",
      f"{NAME}\\student-1.py", "a2/code/student.py", "attention/student.py", f"{NAME}-1.zip/student.py"],
@@ -94,7 +93,7 @@ def test_one_file_that_can_only_be_meant_is_taken(place):
     ["given.py", "given (1).py", "test_student.py", "conftest.py", "README.md", "student.pyc", "student.txt",
      "a7_resampling/student.py", "a7/a2/../student.docx", "a2_to_a3.py", f"__MACOSX/{NAME}.py", f"._{NAME}.py",
      f".ipynb_checkpoints/{NAME}-checkpoint.ipynb", f"{NAME}/a7_resampling.py", f"{NAME}/homework.py",
-     f".{NAME}.py.icloud", "a7_resampling/attention.py"],
+     f".{NAME}.py.icloud", "a7_resampling/attention.py", "attention.py"],
 )  # fmt: skip
 def test_what_means_something_else_is_not_taken(place):
     assert chosen(place) is None
@@ -245,10 +244,12 @@ A7 = "".join(f"def {task.name}(x):\n    return x\n" for task in find_assignment(
 def test_a_flat_file_counts_for_the_assignment_of_its_functions(tmp_path):
     put(tmp_path, {"ann/student.py": WORK, "bea/homework.ipynb": notebook(A7), "cat/student.py": "x = 1",
                    "dan.zip": zipped({"a3_attention/student.py": "", "student.py": A7}),
-                   "eve/student.py": WORK + A7, "fay/utils.py": "def softmax(x):\n    return x"})  # fmt: skip
+                   "eve/student.py": WORK + A7, "fay/utils.py": "def softmax(x):\n    return x",
+                   "fay/attention.py": "", "gil/attention.py": WORK})  # fmt: skip
     found = {name: handed_in(parts, NAMES) for name, parts in students(tmp_path).students.items()}
     both = {NAME, "a7_resampling"}
-    assert found == {"ann": {NAME}, "bea": {"a7_resampling"}, "cat": set(), "dan": both, "eve": both, "fay": set()}
+    assert found == {"ann": {NAME}, "bea": {"a7_resampling"}, "cat": set(), "dan": both, "eve": both, "fay": set(),
+                     "gil": {NAME}}  # fmt: skip
     for name, parts in students(tmp_path).students.items():
         if name in ("cat", "dan"):
             there = {each for each in both if read(name, parts, each, sure=False).problem is None}

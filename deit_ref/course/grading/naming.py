@@ -61,10 +61,9 @@ def is_student(place: str) -> bool:
 
 def named(place: str, assignments: tuple[str, ...]) -> str | None:
     """The assignment that a file's own name tells, or else the name of the nearest folder or archive around it."""
-    for part in reversed(_components(place)):
-        if (found := _named_by(part, assignments)) is not None:
-            return found
-    return None
+    *folders, name = _components(place)
+    around = (_named_by(part, assignments, alone=True) for part in reversed(folders))
+    return next(filter(None, (_named_by(name, assignments), *around)), None)
 
 
 def chosen(
@@ -81,9 +80,9 @@ def chosen(
     found = []
     for place in filter(is_work, places):
         *folders, name = _components(place)
-        by_folder = named("/".join(folders), assignments) if folders else None
-        # "model.py" in another assignment's folder is a part of that.
-        own = _named_by(name, assignments, whole=by_folder is not None)
+        around = [part for part in reversed(folders) if _named_by(part, assignments, alone=True)]
+        by_folder = _named_by(around[0], assignments, alone=True) if around else None
+        own = _named_by(name, assignments)
         if (own or by_folder or assignment) != assignment:
             continue
         if own:
@@ -91,8 +90,9 @@ def chosen(
         elif not is_student(place) or (by_folder is None and not counts(place)):
             continue
         else:
-            nearest = next((ARCHIVES.sub("", part) for part in reversed(folders) if _named_by(part, assignments)), "")
-            kind, exact = 1 if by_folder else 2, name == "student.py" and nearest in ("", assignment)
+            kind, exact = 2, name == "student.py"
+            if around:
+                kind, exact = 1, exact and ARCHIVES.sub("", around[0]) == assignment
         found.append(_Candidate(kind, len(folders), ".ipynb" not in name.casefold(), place, exact))
     return _best(found)
 
@@ -167,9 +167,9 @@ def _words(stem: str) -> list[str]:
 
 
 @lru_cache(10**4)
-def _named_by(name: str, assignments: tuple[str, ...], *, whole: bool = False) -> str | None:
-    """By "a2_attention", also with another number, which it may have had before; by "a2"; by "attention" alone, which
-    `whole` refuses.
+def _named_by(name: str, assignments: tuple[str, ...], *, alone: bool = False) -> str | None:
+    """By "a2_attention", also with another number, which it may have had before; by "a2"; by "attention" if that may stand
+    alone: a file of this name may as well be a part of something.
     """
     numbers = {one.partition("_")[0]: one for one in assignments}
     slugs = {one.partition("_")[2]: one for one in assignments}
@@ -185,6 +185,6 @@ def _named_by(name: str, assignments: tuple[str, ...], *, whole: bool = False) -
             found.add(slugs[slug or following])
         elif number in numbers and not slug:
             found.add(numbers[number])
-    if not found and not whole and "".join(words) in slugs:
+    if not found and alone and "".join(words) in slugs:
         found.add(slugs["".join(words)])
     return found.pop() if len(found) == 1 else None

@@ -206,12 +206,16 @@ def test_what_cannot_be_taken_is_listed(tmp_path, files, problem):
 
 def test_a_folder_is_not_read_without_end(tmp_path, monkeypatch):
     monkeypatch.setattr(naming, "FILES", 20)
-    put(tmp_path, {f"ann/a/{i}.py": "" for i in range(40)} | {"ann/student.py": "x = 1"})
-    assert handed(tmp_path).content == b"x = 1"
+    many = {f"ann/b/{i}.md": "" for i in range(40)}
+    put(tmp_path / "a", many | {"ann/b/student.py": "x = 1"})
+    put(tmp_path / "b", many | {"ann/a/student.py": "x = 1"})
+    assert handed(tmp_path / "a").problem.startswith(f"nothing was handed in for {NAME}: there is b/0.md, ")
+    assert handed(tmp_path / "b").content == b"x = 1"
 
 
 BOMBS = {
-    "many archives": {f"{i}.zip": zipped({"x.py": ""}) for i in range(40)},
+    "many archives": {**{f"{i}.zip": zipped({"x.md": ""}) for i in range(30)}, "z.zip": zipped({"student.py": ""})},
+    "archives in archives": {"1.zip": zipped({"2.zip": zipped({"3.zip": zipped({"student.py": ""})})})},
     "archives that unpack without end": {"a.tgz": tarred({"a.bin": b"\0" * 2**28})},
     "many names": zipped({f"folder/{i}.py": "" for i in range(40000)}),
 }
@@ -377,12 +381,14 @@ def test_what_fills_a_name_runs_only_if_a_wanted_function_uses_it():
         "fill(both)\nchecked = wanted()\n"
         "def wanted():\n    other = 1\n    return used, both, late, other\n"
         "def plot():\n    return other\n"
+        "def note(f):\n    f.seen = True\nnote(wanted)\n"
         "if math.pi > 3:\n    late = 5\nelse:\n    raise SystemExit\n",
         wanted=["wanted"],
     )
     assert space["wanted"]() == ([0, 1, 2], {"b": 3, "c": 3.141592653589793}, 5, 1)
     assert "checked" not in space
-    assert "other" not in space["wanted"].__code__.co_names
+    assert space["other"] == []
+    assert not hasattr(space["wanted"], "seen")
 
 
 def test_what_fills_a_table_may_fail_or_take_too_long_and_costs_only_what_uses_it(monkeypatch):

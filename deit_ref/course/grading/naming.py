@@ -168,7 +168,7 @@ def _words(stem: str) -> list[str]:
 
 @lru_cache(10**4)
 def _named_by(name: str, assignments: tuple[str, ...], *, alone: bool = False) -> str | None:
-    """By "a2_attention", also with another number, which it may have had before; by "a2"; by "attention" if that may stand
+    """By "a2_attention", also with a number that it had before; by "a2"; by "attention" if that may stand
     alone: a file of this name may as well be a part of something.
     """
     numbers = {one.partition("_")[0]: one for one in assignments}

@@ -13,12 +13,13 @@ from deit_ref.commands import terminal
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment
 from deit_ref.course.assignments.a2_attention import ASSIGNMENT
-from deit_ref.course.grading import grade, modules, naming, spared
+from deit_ref.course.grading import grade, modules, naming, spared, table
 from deit_ref.course.grading.grade import Again, grade_all, grade_one, plan
 from deit_ref.course.grading.process import Limits
 from deit_ref.course.grading.students import students
 from deit_ref.course.grading.submission import Submission, handed_in, read
-from deit_ref.course.grading.table import NOT_GRADED, write_table
+from deit_ref.course.grading.table import NOT_GRADED
+from deit_ref.course.release.source import question_columns
 from deit_ref.course.task import messages
 
 NAME = "a2_attention"
@@ -438,6 +439,11 @@ def test_modules_stand_beside_a_submission_wherever_it_is(tmp_path):
 # The table, and grading again
 
 
+def write_table(results, out):
+    """As the command does."""
+    return table.write_table(results, out, {one.name: question_columns(one) for one in assignments()})
+
+
 def graded(folder, out, again=None, plans=(PLAN,)):
     """What the command does, without its checks."""
     _, results = grade_all(folder, out, list(plans), jobs=2, again=again)
@@ -585,6 +591,7 @@ def test_the_command_makes_the_tables_folder_and_says_what_it_left(tmp_path, cap
     assert "these belong to no student and were not looked at: notes.txt." in said
     assert "1 of 2 are not graded yet" in said
     assert list(rows(tmp_path / "new" / "a2" / "grades.csv")) == ["ann"]
+    assert QUESTION in rows(tmp_path / "new" / "a2" / "grades.csv")["ann"]
     assert commands.main(words) == 2
     assert commands.main([*words, "--force", "--task", "nothing"]) == 2
     assert "There is no task 'nothing' here." in capsys.readouterr().err

@@ -100,6 +100,7 @@ def _grade(args: argparse.Namespace) -> int:
     from deit_ref.course.grading.sandbox import isolation_problem
     from deit_ref.course.grading.students import students
     from deit_ref.course.grading.table import read_table, write_table
+    from deit_ref.course.release.source import question_columns
 
     refuse_to_replace(args.out, force=args.force)
     out = Path(args.out)
@@ -127,7 +128,7 @@ def _grade(args: argparse.Namespace) -> int:
     if len(done) < total:
         new = total - len(done)
         say(f"warning: {new} of {total} are not graded yet: leave out --student and --task to grade them.")
-    if kept := write_table(done, out):
+    if kept := write_table(done, out, {one.name: question_columns(one) for one in chosen}):
         say(f"warning: rows of the table that was there were kept, not graded this time: {listed(kept)}.")
     failed = [result for result in done if result.get("failed")]
     for result in failed:

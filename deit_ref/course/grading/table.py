@@ -8,13 +8,11 @@ import io
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deit_ref.course.assignments import find_assignment
 from deit_ref.course.grading.grade import printable, write_whole
-from deit_ref.course.release.source import source
 
 KEY = ("student", "assignment")
 NOT_GRADED = "Kept from an earlier table, not graded this time."
@@ -56,7 +54,9 @@ def read_table(path: Path) -> Table:
     )
 
 
-def write_table(results: Iterable[dict[str, Any]], out: Path) -> list[str]:
+def write_table(
+    results: Iterable[dict[str, Any]], out: Path, questions: Mapping[str, Sequence[str]] | None = None
+) -> list[str]:
     """A row for each student and assignment, a column for each task and each open question.
 
     What a teacher typed into the table that is there stays: points of questions, columns of their own, and whatever
@@ -65,6 +65,7 @@ def write_table(results: Iterable[dict[str, Any]], out: Path) -> list[str]:
     Args:
         results: as `grade_all` gives them.
         out: the file.
+        questions: for each assignment the columns of its open questions, which a teacher fills in.
 
     Returns:
         Who has such a row.
@@ -75,7 +76,7 @@ def write_table(results: Iterable[dict[str, Any]], out: Path) -> list[str]:
     old, copy = read_table(out), out.parent / "details" / f".{out.name}"
     written = read_table(copy)
     before, base = _by_key(old), _by_key(written)
-    fresh = _fresh(list(results))
+    fresh = _fresh(list(results), questions or {})
     done = {_key(row) for row in fresh.rows}
     kept = [row for row in old.rows if _key(row) not in done or before[_key(row)] is not row]
     more = [name for name in old.columns if name not in fresh.columns]
@@ -91,24 +92,18 @@ def write_table(results: Iterable[dict[str, Any]], out: Path) -> list[str]:
     return [" ".join(row.get(name, "") for name in KEY) for row in named]
 
 
-def _fresh(results: Sequence[dict[str, Any]]) -> Table:
+def _fresh(results: Sequence[dict[str, Any]], questions: Mapping[str, Sequence[str]]) -> Table:
     """What is written without anybody's additions."""
     tasks = list(dict.fromkeys(task["name"] for result in results for task in result["tasks"]))
     names = list(dict.fromkeys(result["assignment"] for result in results))
-    questions = [column for name in names for column in question_columns(name)]
+    columns = [column for name in names for column in questions.get(name, ())]
     rows = []
     for result in results:
         row = {"student": _cell(result["student"]), "assignment": result["assignment"]}
         row |= {task["name"]: f"{task['points']:g}" for task in result["tasks"]}
         row |= {"total": f"{result['total']:g}", "out of": f"{result['out_of']:g}"}
         rows.append(row | {"note": _cell(" ".join(result["notes"]))})
-    return Table((*KEY, *tasks, "total", "out of", *questions, "note"), tuple(rows))
-
-
-def question_columns(assignment: str) -> list[str]:
-    """The columns into which teachers type the points of an assignment's open questions: "question a2 (4)"."""
-    cells = [cell.values for cell in source(find_assignment(assignment)) if "question" in cell.values]
-    return [f"question {values['question']} ({values['points']})" for values in cells]
+    return Table((*KEY, *tasks, "total", "out of", *columns, "note"), tuple(rows))
 
 
 def _merged(fresh: Row, old: Row, base: Row) -> Row:

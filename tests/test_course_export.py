@@ -19,7 +19,7 @@ from deit_ref.course.export.late import Late, Rule, late, read_rules, read_times
 from deit_ref.course.export.roster import matched, read_roster
 from deit_ref.course.export.tables import write
 from deit_ref.course.grading.check import PUBLIC_SEED
-from deit_ref.course.grading.table import Row
+from deit_ref.course.grading.rows import Row
 
 A2, A3 = "a2_attention", "a3_model"
 

@@ -21,14 +21,16 @@ from deit_ref import commands
 from deit_ref.course import cut
 from deit_ref.course.assignments import assignments, find_assignment
 from deit_ref.course.assignments.a2_attention import ASSIGNMENT
-from deit_ref.course.grading import feedback, grade, inside, marks, reading, sandbox, submission
+from deit_ref.course.grading import feedback, grade, inside, marks, modules, sandbox, searching, statements, submission
 from deit_ref.course.grading.check import PUBLIC_SEED
-from deit_ref.course.grading.feedback import report, write_table
+from deit_ref.course.grading.feedback import report
 from deit_ref.course.grading.grade import grade_all
 from deit_ref.course.grading.marks import grade_one
 from deit_ref.course.grading.plan import plan
 from deit_ref.course.grading.process import Limits
-from deit_ref.course.grading.submission import Code, Submission, read, students
+from deit_ref.course.grading.students import students
+from deit_ref.course.grading.submission import Code, Submission, read
+from deit_ref.course.grading.table import write_table
 from deit_ref.course.release.build import build, student_files
 from deit_ref.course.release.source import source
 from deit_ref.course.task import messages
@@ -80,13 +82,19 @@ def put(folder, name, text):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
+def only(folder):
+    """What the one student in a folder handed in."""
+    ((name, parts),) = students(folder).students.items()
+    return read(name, parts, NAME)
+
+
 # What is read
 
 
 def module(place, content, wanted=()):
     """What is made of a file, in this process."""
-    (names, problems), text = reading.module(place, content, frozenset(wanted))
-    return Code(text.decode(), frozenset(names), tuple(problems))
+    (names, problems, beside), text = modules.module(place, content, frozenset(wanted))
+    return Code(text.decode(), frozenset(names), tuple(problems), beside)
 
 
 def code(*cells, wanted=()):
@@ -114,7 +122,7 @@ def test_assignments_stay_if_something_needs_them():
         "TABLE = {}\nTABLE['x'] = 5\nN = 0\nN += 3",
         "def f(x):\n    return C + TABLE['x'] + N",
         "g = lambda x: x + A\nh = g",
-        wanted=["h"],
+        wanted=["h", "f"],
     )
     assert names["f"](0) == 3 + 5 + 3
     assert names["h"](0) == 2
@@ -218,7 +226,7 @@ def test_cells_that_nobody_writes_by_hand_cost_only_themselves(text):
         ("x.ipynb", b'{"cells": 3}', "expected a notebook of version 4"),
         ("x.ipynb", b'{"cells": [{"cell_type": "code", "source": 3}]}', "expected a notebook of version 4"),
         ("x.ipynb", b"[" * 10**6, "expected a notebook of version 4"),
-        ("x.py", "é".encode("latin-1"), "expected text in UTF-8, got other bytes at 0"),
+        ("x.ipynb", "é".encode("latin-1"), "expected a notebook of version 4"),
         ("x.py", b"a\0b", "expected text, got a file with zero bytes"),
         ("x.py", b"# " + b"a" * 2**20, "expected at most 1048576 letters of code, got 1048578"),
     ],
@@ -242,14 +250,14 @@ def test_texts_are_read_as_editors_write_them(encoding):
 )
 def test_a_submission_is_found_wherever_it_may_stand(tmp_path, place):
     put(tmp_path / "ann", place, "x = 1")
-    found = read("ann", tmp_path / "ann", NAME)
+    found = only(tmp_path)
     assert (found.place, found.content, found.problem) == (place, b"x = 1", None)
 
 
 def test_of_several_files_the_first_is_taken_and_the_others_are_named(tmp_path):
     put(tmp_path / "ann", f"{NAME}/student.py", "x = 1")
     put(tmp_path / "ann", f"{NAME}.py", "x = 2")
-    found = read("ann", tmp_path / "ann", NAME)
+    found = only(tmp_path)
     assert (found.place, found.others) == (f"{NAME}.py", (f"{NAME}/student.py",))
     noted = graded("x = 1", others=("other.py",))
     assert noted["notes"] == ["Only student.py was graded, not other.py."]
@@ -271,16 +279,17 @@ def test_zips_are_read_without_being_unpacked(tmp_path):
     put(tmp_path, f"eve/{NAME}.zip", packed({"student.py": "x = 3"})[:-30])
     put(tmp_path, "fay.zip", packed({"../../student.py": "x = 4"}))
     put(tmp_path, "gil.zip", packed({"my_student.py": "x = 5"}))
-    found = {name: read(name, path, NAME) for name, path in students(tmp_path).items()}
+    found = {name: read(name, parts, NAME) for name, parts in students(tmp_path).students.items()}
     assert list(found) == ["ann", "bea", "cat", "dan", "eve", "fay", "gil"]
     assert found["ann"].content == b"x = 1"
     assert found["ann"].others == ()  # one file, with and without the folder that holds all
     assert found["bea"].content == b"x = 2"
-    assert "a2_attention.zip holds none of a2_attention.ipynb" in found["cat"].problem
+    assert found["cat"].problem == f"nothing was handed in for {NAME}: there is {NAME}.zip/readme.md."
     assert found["dan"].problem == "it cannot be read: File is not a zip file"
-    assert found["eve"].problem == "it cannot be read: File is not a zip file"
+    assert found["eve"].problem == f"it cannot be read: {NAME}.zip: File is not a zip file"
     assert found["fay"].content == b"x = 4"
-    assert found["gil"].problem == "nothing was handed in."
+    assert found["gil"].content == b"x = 5"
+    assert found["gil"].notes == (f"my_student.py was taken for {NAME}.",)
     assert sorted(path.name for path in tmp_path.rglob("*.py")) == []
 
 
@@ -290,8 +299,8 @@ def test_files_that_are_too_long_are_not_read_whole(tmp_path, monkeypatch):
     put(tmp_path, "bea.zip", packed({"student.py": "#" * 10**6}))
     put(tmp_path, "cat/student.py", b"#" * 1000)
     put(tmp_path, "dan.zip", packed({"student.py": "#" * 1000}))
-    for name, path in students(tmp_path).items():
-        found = read(name, path, NAME)
+    for name, parts in students(tmp_path).students.items():
+        found = read(name, parts, NAME)
         if name in ("cat", "dan"):
             assert found.problem is None
         else:
@@ -318,7 +327,7 @@ def test_links_that_leave_the_students_folder_are_not_followed(tmp_path):
     (tmp_path / "class" / "ida").mkdir()
     (tmp_path / "class" / "ida" / f"{NAME}.zip").symlink_to(tmp_path / "secret.zip")
     put(tmp_path, "secret.zip", packed({"student.py": "x = 4"}))
-    found = {name: read(name, path, NAME) for name, path in students(tmp_path / "class").items()}
+    found = {name: read(name, parts, NAME) for name, parts in students(tmp_path / "class").students.items()}
     said = {name: one.problem and one.problem.removeprefix("it cannot be read: ") for name, one in found.items()}
     assert said == {
         "ann": "student.py is a link that leaves the student's folder.",
@@ -326,14 +335,14 @@ def test_links_that_leave_the_students_folder_are_not_followed(tmp_path):
         "cat": "cat is a link to another place, and links are not followed.",
         "dan": "dan is no folder.",
         "eve": None,
-        "fay": "student.py is no file.",
+        "fay": "nothing was handed in.",
         "guy": "guy.zip is a link to another place, and links are not followed.",
         "ida": "a2_attention.zip is a link that leaves the student's folder.",
     }
 
 
 def test_a_folder_without_students_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds no students: expected a folder, or a zip, for each"):
+    with pytest.raises(ValueError, match="holds no students: expected a folder, or an archive, for each"):
         students(tmp_path)
     with pytest.raises(ValueError, match="is no folder"):
         students(tmp_path / "nowhere")
@@ -568,12 +577,13 @@ def test_reading_takes_time_in_proportion_to_the_size(name):
 
 def test_of_a_file_in_a_zip_no_more_is_unpacked_than_it_may_have():
     bomb = packed({"student.py": "#" * 10**6})
-    assert reading.unpacked(bomb, ["student.py"], 1001) == (("student.py", []), b"#" * 1001)
+    about, content = searching.search([("", bomb)], [NAME], {NAME: TASKS}, True, 1001, 10**4)
+    assert (about["sizes"], content) == ([("student.py", 1001)], b"#" * 1001)
 
 
 def test_a_name_in_a_zip_may_be_as_long_as_it_likes(tmp_path):
     put(tmp_path, "ann.zip", packed({"student.py": "x = 1", "a/" * 30000 + "b.py": ""}))
-    assert read("ann", tmp_path / "ann.zip", NAME).content == b"x = 1"
+    assert only(tmp_path).content == b"x = 1"
 
 
 def test_a_zip_that_asks_for_more_memory_than_there_is_costs_its_student_alone(tmp_path):
@@ -585,7 +595,7 @@ def test_a_zip_that_asks_for_more_memory_than_there_is_costs_its_student_alone(t
     start = 30 + len("student.py") + 4 + 1  # behind the file's header, the version and one byte of properties
     content[start : start + 4] = b"\xff" * 4
     put(tmp_path, "ann.zip", bytes(content))
-    assert read("ann", tmp_path / "ann.zip", NAME).problem == "it cannot be read: MemoryError"
+    assert only(tmp_path).problem == "it cannot be read: MemoryError"
 
 
 def test_what_takes_too_long_to_read_costs_its_student_alone(tmp_path, solution, monkeypatch):
@@ -603,18 +613,18 @@ def test_what_takes_too_long_to_read_costs_its_student_alone(tmp_path, solution,
 def test_who_writes_much_that_is_no_python_is_told_of_ten():
     found = module("x.py", b"# %%\n(\n" * 1000)
     assert len(found.problems) == 11
-    assert found.problems[-1] == "990 other cells were left out, too."
+    assert found.problems[-1] == "990 other pieces were left out, too."
 
 
 @pytest.mark.parametrize("place", ["student.py", f"{NAME}.ipynb", f"{NAME}.zip"])
 def test_of_several_assignments_those_count_that_somebody_handed_in(tmp_path, place):
-    put(tmp_path, f"ann/{place}", "x = 1")
-    put(tmp_path, "bea.zip", packed({f"a/{place}": "x = 1"}))
+    text = notebook("def softmax(x):\n    return x") if place.endswith(".ipynb") else "def softmax(x):\n    return x"
+    put(tmp_path, f"ann/{place}", text)
+    put(tmp_path, "bea.zip", packed({f"a/{place}": text}))
     put(tmp_path, "cat.zip", b"no zip")
     (tmp_path / "dan").mkdir()
-    names = [NAME, "a7_resampling"]
-    wanted = {NAME} if NAME in place else {*names}
-    found = {name: submission.handed_in(path, names) for name, path in students(tmp_path).items()}
+    names, wanted = [NAME, "a7_resampling"], {NAME}
+    found = {name: submission.handed_in(parts, names) for name, parts in students(tmp_path).students.items()}
     assert found == {"ann": wanted, "bea": set() if "zip" in place else wanted, "cat": set(), "dan": set()}
 
 
@@ -1012,24 +1022,25 @@ def test_a_folder_goes_before_a_zip_of_the_same_student_and_may_be_called_like_o
     put(tmp_path, "ann/student.py", "x = 1")
     put(tmp_path, "ann.zip", packed({"student.py": "x = 2"}))
     put(tmp_path, "bea.zip/student.py", "x = 3")
-    found = {name: read(name, path, NAME) for name, path in students(tmp_path).items()}
+    found = {name: read(name, parts, NAME) for name, parts in students(tmp_path).students.items()}
     assert {name: one.content for name, one in found.items()} == {"ann": b"x = 1", "bea": b"x = 3"}
 
 
 def test_of_two_depths_of_a_zip_the_upper_is_taken_and_the_other_named(tmp_path):
-    put(tmp_path, "ann.zip", packed({"old/deep/student.py": "x = 1", "new/student.py": "x = 2"}))
-    assert read("ann", tmp_path / "ann.zip", NAME).content == b"x = 2"
-    put(tmp_path, "bea.zip", packed({f"{NAME}.py": "x = 3", f"{NAME}/student.py": "x = 4"}))
-    found = read("bea", tmp_path / "bea.zip", NAME)
-    assert (found.place, found.content, found.others) == (f"{NAME}.py", b"x = 3", (f"{NAME}/student.py", "student.py"))
+    put(tmp_path, "a/ann.zip", packed({"old/deep/student.py": "x = 1", "new/student.py": "x = 2"}))
+    found = only(tmp_path / "a")
+    assert (found.content, found.others) == (b"x = 2", ("old/deep/student.py",))
+    put(tmp_path, "b/bea.zip", packed({f"{NAME}.py": "x = 3", f"{NAME}/student.py": "x = 4"}))
+    found = only(tmp_path / "b")
+    assert (found.place, found.content, found.others) == (f"{NAME}.py", b"x = 3", (f"{NAME}/student.py",))
 
 
 def test_many_cells_are_too_long_together(monkeypatch):
-    monkeypatch.setattr(reading, "CODE_BYTES", 100)
-    script = "# %%\n" + "# %%\n".join(["x = 1\n" * 8] * 2)  # 48 letters each
-    assert module("x.py", script.encode()).problems == ()
+    monkeypatch.setattr(statements, "CODE_BYTES", 100)
+    cell = "x = 1\n" * 8  # 48 letters
+    assert module("x.ipynb", notebook(cell, cell).encode()).problems == ()
     with pytest.raises(ValueError, match="at most 100 letters of code, got 144"):
-        module("x.py", (script + "# %%\n" + "x = 1\n" * 8).encode())
+        module("x.ipynb", notebook(cell, cell, cell).encode())
 
 
 def test_utf16_of_either_byte_order():

@@ -16,8 +16,8 @@ from deit_ref.course.assignments.a2_attention import ASSIGNMENT
 from deit_ref.course.grading import fingerprints as whole
 from deit_ref.course.grading.fingerprints import fingerprints, marks
 from deit_ref.course.grading.history import recall, remember
+from deit_ref.course.grading.rows import read_details, read_rows
 from deit_ref.course.grading.submission import Code, pieces
-from deit_ref.course.grading.table import read_details, read_rows
 from deit_ref.course.report.page import page
 from deit_ref.course.report.similarity import common_knowledge, similar_pairs
 from deit_ref.course.report.summary import STEPS, kind_of, summary

@@ -278,12 +278,14 @@ def test_what_of_the_package_is_there_holds_no_solution():
     text = """
         import deit_ref, os
         from deit_ref.weights import Linear
-        names = sorted(os.listdir(os.path.dirname(deit_ref.__file__)))
+        top = os.path.dirname(deit_ref.__file__)
+        names = [os.path.relpath(os.path.join(at, name), top) for at, _, names in os.walk(top) for name in names]
         return np.array([ord(letter) for letter in " ".join(names)])"""
     found = "".join(map(chr, asked(module(text), "f")[0].arrays[0])).split()
     shared = ["arrays", "chapters", "checks", "config", "image_processing", "outputs", "trace", "weights"]
-    expected = {"__init__.py", "course", *(f"{name}.py" for name in shared)}  # in `course`, what may be used
-    assert {*found} - {"__pycache__"} == expected
+    empty = [f"{folder}__init__.py" for folder in ("", "course/", "course/grading/")]
+    expected = [*empty, *(f"{name}.py" for name in shared), "course/grading/spared.py", "course/grading/uses.py"]
+    assert sorted(name for name in found if "__pycache__" not in name) == sorted(expected)
 
 
 def test_calls_of_the_system_that_no_task_needs_are_refused():
@@ -380,7 +382,8 @@ def test_why_nothing_can_be_locked_in_is_said(monkeypatch, tmp_path):
     place = tmp_path / "course" / "grading"
     place.mkdir(parents=True)
     (place / "prison.py").write_text(broken)
-    for name in (*(f"{name}.py" for name in sandbox.SHARED), "course/grading/worker.py", "course/grading/uses.py"):
+    grading = [f"course/grading/{name}.py" for name in ("worker", "uses", "spared")]
+    for name in (*(f"{name}.py" for name in sandbox.SHARED), *grading):
         (tmp_path / name).write_text("")
     for user in (sandbox, process):
         monkeypatch.setattr(user, "files", lambda name: tmp_path)

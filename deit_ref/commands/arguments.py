@@ -128,15 +128,23 @@ def share(text: str) -> float:
     return value
 
 
-def new_file(*suffixes: str) -> Callable[[str], str]:
-    """A name with one of these endings that can be written, found out before anything is computed."""
+def new_file(*suffixes: str, makes_folder: bool = False) -> Callable[[str], str]:
+    """A name with one of these endings that can be written, found out before anything is computed.
+
+    Args:
+        suffixes: the endings.
+        makes_folder: whoever writes it makes its folder, too.
+    """
 
     def checked(text: str) -> str:
         if not text.lower().endswith(suffixes):
             raise argparse.ArgumentTypeError(f"expected a name that ends in {' or '.join(suffixes)}, got {text!r}")
         if os.path.isdir(text):
             raise argparse.ArgumentTypeError(f"expected a file, got {text!r}, which is a folder: choose another name")
-        if not os.path.isdir(os.path.dirname(text) or "."):
+        folder = os.path.dirname(text) or "."
+        while makes_folder and not os.path.lexists(folder):
+            folder = os.path.dirname(folder) or "."
+        if not os.path.isdir(folder):
             raise argparse.ArgumentTypeError(f"expected a file in a folder that exists, got {text!r}")
         return text
 

@@ -40,10 +40,14 @@ _GRADE_EXAMPLES = """examples:
   deit-ref course grade submissions/ --out grades.csv
   deit-ref course grade submissions/ --out third_week/grades.csv \\
       --assignment a2 --jobs 8 --course course/
+  deit-ref course grade submissions/ --out grades.csv --force --student ada
 
 SUBMISSIONS holds a folder per student with a2_attention/student.py, a2_attention.py, a2_attention.ipynb or
-a2_attention/a2_attention.ipynb in it, or a zip of these instead. Reports for students are written beside the table, to
-feedback/STUDENT/ASSIGNMENT.md, and the same for programs to details/; what has not changed is not run again.
+a2_attention/a2_attention.ipynb in it, or a zip or tar of these instead, or what Canvas or Moodle makes of them. What is
+called otherwise, such as "student (1).py", is taken if nothing else may be meant, and the report says so. Reports for
+students are written beside the table, to feedback/STUDENT/ASSIGNMENT.md, and the same for programs to details/; what
+has not changed is not run again. What you type into the table, such as points of open questions, stays when it is
+replaced.
 
 On Linux each submission is read and runs in processes of its own that see neither files nor network nor the solution,
 and end with this one. Where this cannot be had the command refuses, unless you trust every submission and say
@@ -60,9 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build = add_command(commands, "build", "what students, teachers and nbgrader get", _BUILD_EXAMPLES)
     build.add_argument("--out", required=True, metavar="DIR", help="a new or an empty folder")
     grade = add_command(commands, "grade", "points and feedback for what students handed in", _GRADE_EXAMPLES)
-    grade.add_argument("submissions", metavar="SUBMISSIONS", help="a folder with a folder or a zip per student")
-    grade.add_argument("--out", type=new_file(".csv"), required=True, metavar="FILE.csv", help="the table to write")
-    add_force(grade, help="replace the table if it is there, to grade again")
+    grade.add_argument("submissions", metavar="SUBMISSIONS", help="a folder with a folder or an archive per student")
+    table = new_file(".csv", makes_folder=True)
+    grade.add_argument("--out", type=table, required=True, metavar="FILE.csv", help="the table to write")
+    add_force(grade, help="replace the table if it is there, to grade again; what you typed into it stays")
     for added in (build, grade):
         added.set_defaults(run=run)
     build.add_argument("--seed", type=natural, default=0, metavar="N", help="of the hidden tests (default: 0)")
@@ -77,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grade.add_argument("--course", metavar="DIR", help="what `build` wrote (default: looked for beside SUBMISSIONS)")
     build.add_argument("--assignment", metavar="A", help="only this one, such as a2 (default: all)")
     grade.add_argument("--assignment", metavar="A", help="only this one, such as a2 (default: all that came in)")
+    words = "grade only this one again, changed or not (may be given more than once)"
+    grade.add_argument("--student", action="append", default=[], metavar="NAME", help=words)
+    grade.add_argument("--task", action="append", default=[], metavar="NAME", help=words)
     grade.add_argument("--jobs", type=count, metavar="N", help="submissions at a time (default: one per processor)")
     grade.add_argument("--no-isolation", action="store_true", help="run submissions with your own rights")
     for name, summary, command in (
@@ -112,15 +120,20 @@ def _build(args: argparse.Namespace) -> int:
 def _grade(args: argparse.Namespace) -> int:
     """Write the table of points, and a report for each student."""
     from deit_ref.course.grading.check import PUBLIC_SEED
-    from deit_ref.course.grading.feedback import write_table
-    from deit_ref.course.grading.grade import grade_all
+    from deit_ref.course.grading.grade import Again, grade_all, written
     from deit_ref.course.grading.history import remember
     from deit_ref.course.grading.inside import exposed
+    from deit_ref.course.grading.naming import listed
     from deit_ref.course.grading.plan import plan
     from deit_ref.course.grading.sandbox import isolation_problem
     from deit_ref.course.grading.seed import seed_of
+    from deit_ref.course.grading.students import students
+    from deit_ref.course.grading.table import read_table, write_table
+    from deit_ref.course.release.source import question_columns
 
     refuse_to_replace(args.out, force=args.force)
+    out = Path(args.out)
+    read_table(out)  # whatever is no table is refused now
     chosen = _chosen(args)
     isolated = not args.no_isolation
     if isolated and (problem := isolation_problem()) is not None:
@@ -136,11 +149,17 @@ def _grade(args: argparse.Namespace) -> int:
     if not isolated:
         say("warning: submissions run with your rights, and could read the solution or this machine's files.")
     plans = [plan(one, seed=seed, isolated=isolated) for one in chosen]
-    out = Path(args.out)
-    total, results = grade_all(Path(args.submissions), out, plans, jobs=args.jobs)
-    with progress(results, total, unit="submission", every=50) as (steps, _):
-        done = list(steps)
-    write_table(done, out)
+    if strays := students(Path(args.submissions), but=written(out)).strays:
+        say(f"warning: these belong to no student and were not looked at: {listed(strays)}.")
+    again = Again(frozenset(args.student), frozenset(args.task)) if args.student or args.task else None
+    total, results = grade_all(Path(args.submissions), out, plans, jobs=args.jobs, again=again)
+    with progress(results, total, unit="submission", every=max(10, total // 20)) as (steps, _):
+        done = [result for result in steps if result is not None]
+    if len(done) < total:
+        new = total - len(done)
+        say(f"warning: {new} of {total} are not graded yet: leave out --student and --task to grade them.")
+    if kept := write_table(done, out, {one.name: question_columns(one) for one in chosen}):
+        say(f"warning: rows of the table that was there were kept, not graded this time: {listed(kept)}.")
     remember(out, done, when=datetime.now().astimezone())
     failed = [result for result in done if result.get("failed")]
     for result in failed:

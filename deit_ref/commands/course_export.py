@@ -11,7 +11,7 @@ from deit_ref.commands.terminal import printable, say
 if TYPE_CHECKING:
     from deit_ref.course.export.late import Who
     from deit_ref.course.export.tables import Table
-    from deit_ref.course.grading.table import Row
+    from deit_ref.course.grading.rows import Row
 
 EXAMPLES = """examples:
   deit-ref course export grades.csv --to csv --out class.csv
@@ -97,7 +97,7 @@ def _autograder(args: argparse.Namespace) -> int:
 def _table(args: argparse.Namespace) -> int:
     from deit_ref.course.assignments import find_assignment
     from deit_ref.course.export import late, roster, tables
-    from deit_ref.course.grading.table import read_rows
+    from deit_ref.course.grading.rows import read_rows
 
     if args.grades is None:
         raise ValueError(f"--to {args.to} needs the table that grade wrote: name it, such as grades.csv.")

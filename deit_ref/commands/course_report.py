@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the page and its JSON, and say in a few lines what is in it."""
     from deit_ref.course.assignments import find_assignment
     from deit_ref.course.grading.history import recall
-    from deit_ref.course.grading.table import read_details
+    from deit_ref.course.grading.rows import read_details
     from deit_ref.course.report.page import page
     from deit_ref.course.report.summary import summary
 

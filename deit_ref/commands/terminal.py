@@ -5,6 +5,7 @@ import logging
 import math
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ def progress(
 ) -> Iterator[tuple[Iterable[Thing], Callable[[str], object]]]:
     """Things that take a while, with a progress display beside them, and how to print below it.
 
-    A bar on a terminal if tqdm is installed; else a line now and then.
+    A bar on a terminal if tqdm is installed; else a line now and then; both with the time that is left.
     """
     if count > 1 and sys.stderr.isatty():
         try:
@@ -62,14 +63,22 @@ def progress(
             with tqdm(things, total=count, unit=unit, leave=False) as bar:
                 yield bar, lambda text: tqdm.write(text, file=sys.stdout)
             return
-    yield _counted(things, f"of {count} {unit}s", every), print
+    yield _counted(things, count, f"of {count} {unit}s", every), print
 
 
-def _counted(things: Iterable[Thing], what: str, every: int) -> Iterator[Thing]:
+def _counted(things: Iterable[Thing], count: int, what: str, every: int) -> Iterator[Thing]:
+    start = time.monotonic()
     for i, thing in enumerate(things):
         if i and i % every == 0:
-            say(f"{i} {what}")
+            say(f"{i} {what}{_time_left((time.monotonic() - start) / i * (count - i))}")
         yield thing
+
+
+def _time_left(seconds: float) -> str:
+    """In words, if it is worth saying."""
+    if seconds < 10:
+        return ""
+    return f", about {seconds:.0f} seconds left" if seconds < 90 else f", about {seconds / 60:.0f} minutes left"
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """The seven assignments: for each its tasks, the inputs they are tested on, and the mistakes they are known for."""
 
+import re
+
 from deit_ref.course.assignments import (
     a1_patches,
     a2_attention,
@@ -23,8 +25,10 @@ def find_assignment(name: str) -> Assignment:
     for one in assignments():
         if name in (str(one.number), f"a{one.number}", one.slug, one.name):
             return one
-    if (slug := name.partition("_")[2]) in {one.slug for one in assignments()}:
-        raise ValueError(f"The assignment {name!r} has another number now: expected {find_assignment(slug).name}.")
+    number, _, slug = name.partition("_")
+    for one in assignments():
+        if slug == one.slug and re.fullmatch(r"a\d", number):
+            raise ValueError(f"{name} is {one.name} now: the assignments were put in another order.")
     known = ", ".join(one.name for one in assignments())
     raise ValueError(f"There is no assignment {name!r}: expected one of {known}.")
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from deit_ref import checks
 from deit_ref.course.assignments import find_assignment
-from deit_ref.course.grading.table import Row, read_csv
+from deit_ref.course.grading.rows import Row, read_csv
 
 Who = tuple[str, str]  # student, assignment
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deit_ref import checks
-from deit_ref.course.grading.table import read_csv
+from deit_ref.course.grading.rows import read_csv
 
 
 class Roster(NamedTuple):

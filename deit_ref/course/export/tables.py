@@ -9,7 +9,7 @@ from deit_ref.course.assignments import find_assignment
 from deit_ref.course.export.late import Late, Who
 from deit_ref.course.export.roster import Matched, Roster
 from deit_ref.course.grading.cells import cell, printable
-from deit_ref.course.grading.table import Row
+from deit_ref.course.grading.rows import Row
 
 Table = list[list[str]]
 

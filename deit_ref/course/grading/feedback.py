@@ -1,15 +1,9 @@
-"""What students and teachers read: a report in Markdown for each submission, a table for the class.
+"""What students read: a report in Markdown for each submission, in which their own names and messages are text."""
 
-Names and messages are students' own: they are text in the report, and no formulas in the table.
-"""
-
-import csv
 import re
-from collections.abc import Iterable
-from pathlib import Path
 
 from deit_ref.course import cut
-from deit_ref.course.grading.cells import cell, printable
+from deit_ref.course.grading.cells import printable
 from deit_ref.course.grading.marks import Result
 from deit_ref.course.grading.plan import Plan
 
@@ -46,21 +40,6 @@ def report(plan: Plan, result: Result) -> str:
             lines += ["", f"It uses {' and '.join(sorted(used))}: mend what is wrong there first."]
         lines += [line for message in found["messages"] for line in ("", block(message))]
     return printable("\n".join(lines)) + "\n"
-
-
-def write_table(results: Iterable[Result], out: Path) -> None:
-    """A row for each student and assignment, a column for each task."""
-    rows = list(results)
-    tasks = list(dict.fromkeys(task["name"] for row in rows for task in row["tasks"]))
-    lines: list[list[str]] = [["student", "assignment", *tasks, "total", "out of", "note"]]
-    for row in rows:
-        points = {task["name"]: f"{task['points']:g}" for task in row["tasks"]}
-        numbers = [*(points.get(name, "") for name in tasks), f"{row['total']:g}", f"{row['out_of']:g}"]
-        lines.append([cell(row["student"]), row["assignment"], *numbers, cell(" ".join(row["notes"]))])
-    unfinished = out.with_name(f"{out.name}.unfinished")
-    with open(unfinished, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(lines)
-    unfinished.replace(out)
 
 
 def block(message: str) -> str:

@@ -13,14 +13,16 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from deit_ref.course import cut
+from deit_ref.course.grading import naming
 from deit_ref.course.grading.check import Verdict, judge
 from deit_ref.course.grading.plan import Plan, reference_of
 from deit_ref.course.grading.sandbox import Answer, Call, Others, run
-from deit_ref.course.grading.submission import Submission, code, pieces
+from deit_ref.course.grading.submission import Code, Submission, code, pieces
 from deit_ref.course.task import Task, messages, points_of
 
 Result = dict[str, Any]  # what stands in the details
 MESSAGE = 4000  # letters
+_AS_HANDED_IN = "As handed in "
 
 
 class _Graded(NamedTuple):
@@ -38,6 +40,7 @@ def grade_one(plan: Plan, submission: Submission) -> Result:
     """The points of one student, with a message for every wrong case."""
     names = frozenset(task.name for task in plan.assignment.tasks)
     notes = [] if plan.isolated else ["Graded without isolation: the submission could see this machine's files."]
+    notes += submission.notes
     problem, found = submission.problem, None
     if problem is None:
         try:
@@ -46,43 +49,51 @@ def grade_one(plan: Plan, submission: Submission) -> Result:
         except ValueError as error:
             problem = f"it cannot be read: {error}"
     if submission.others:
-        notes.append(f"Only {submission.place} was graded, not {', '.join(submission.others)}.")
+        notes.append(f"Only {submission.place} was graded, not {naming.listed(submission.others)}.")
     if problem is not None:
         notes.insert(0, problem[0].upper() + problem[1:])
     first: _Passes = {}
     second: _Passes = {}
     if found is not None:
         lost = [text for name, text in plan.after.items() if name not in found.names]
-        text = "\n".join([found.text, *lost])
-        first = _pass(plan, text, [task for task in plan.assignment.tasks if task.name in found.names])
-        second = _second_passes(plan, text, first)
+        made = found._replace(text="\n".join([found.text, *lost]))
+        first = _pass(plan, made, [task for task in plan.assignment.tasks if task.name in found.names])
+        second = _second_passes(plan, made, first)
     tasks = [
         _marks(task, len(cases), first.get(task.name, []), second.get(task.name), handed_in=found is not None)
         for task, cases in plan.cases
     ]
+    return with_totals({
+        "student": submission.student, "assignment": plan.assignment.name, "file": submission.place,
+        "out_of": plan.assignment.points, "notes": notes, "tasks": tasks, "seed": plan.seed, "isolated": plan.isolated,
+        "pieces": {} if found is None else pieces(found, isolated=plan.isolated),
+    })  # fmt: skip
+
+
+def with_totals(result: Result) -> Result:
+    """A result with the sums of its tasks, of both passes and of what counts, and a note if they differ."""
+    tasks = result["tasks"]
     totals = {name: _total(task[name]["points"] for task in tasks) for name in ("as_handed_in", "with_reference")}
     total = _total(task["points"] for task in tasks)
+    notes = [note for note in result["notes"] if not note.startswith(_AS_HANDED_IN)]
     if totals["as_handed_in"] != total:
         notes.append(
-            f"As handed in {totals['as_handed_in']:g}; with the reference for the other tasks "
+            f"{_AS_HANDED_IN}{totals['as_handed_in']:g}; with the reference for the other tasks "
             f"{totals['with_reference']:g}; counted {total:g}."
         )
-    return {"student": submission.student, "assignment": plan.assignment.name, "file": submission.place,
-            "total": total, "out_of": plan.assignment.points, **totals, "notes": notes, "tasks": tasks,
-            "seed": plan.seed, "isolated": plan.isolated,
-            "pieces": {} if found is None else pieces(found, isolated=plan.isolated)}  # fmt: skip
+    return {**result, "total": total, **totals, "notes": notes}
 
 
-def _pass(plan: Plan, text: str, tasks: list[Task], others: Others | None = None) -> _Passes:
+def _pass(plan: Plan, made: Code, tasks: list[Task], others: Others | None = None) -> _Passes:
     """What is said of every case of some tasks, asked in one process."""
     asked = [(task, known) for task in tasks for known in plan.known[task.name]]
     calls = [Call(task.name, known.case.arguments, known.case.options, known.case.back) for task, known in asked]
-    sources = {"given": plan.given, "student": text}
+    sources = {**made.beside, "given": plan.given, "student": made.text}
     answers = run(sources, "student", calls, limits=plan.limits, isolated=plan.isolated, others=others) if calls else []
     found: _Passes = {task.name: [] for task in tasks}
     for (task, known), answer in zip(asked, answers, strict=True):
         if others is not None and answer.problem is not None:
-            answer = replace(answer, problem=scrubbed(answer.problem, text))
+            answer = replace(answer, problem=scrubbed(answer.problem, made.text))
         try:
             verdict = judge(task, known.case, answer, known=known)
         except Exception as error:  # numbers that nobody thought of
@@ -93,7 +104,7 @@ def _pass(plan: Plan, text: str, tasks: list[Task], others: Others | None = None
     return found
 
 
-def _second_passes(plan: Plan, text: str, first: _Passes) -> _Passes:
+def _second_passes(plan: Plan, made: Code, first: _Passes) -> _Passes:
     """What is said of the tasks that lost points and call others that did, with the reference in place of the latter.
 
     One process serves all tasks that wait for the same others. One that stays wrong in it is wrong by itself, and is
@@ -114,7 +125,7 @@ def _second_passes(plan: Plan, text: str, first: _Passes) -> _Passes:
         if not waiting:
             return {name: graded for name, graded in found.items() if graded is not first[name]}
         replaced |= wrong - {task.name for task in waiting}
-        found |= _pass(plan, text, waiting, reference_of(plan.assignment, replaced))
+        found |= _pass(plan, made, waiting, reference_of(plan.assignment, replaced))
 
 
 def _could_be_right(plan: Plan, task: Task, graded: list[_Graded]) -> bool:

@@ -58,6 +58,10 @@ class Answer:
     changed: bool = False
 
 
+# What of the grader is there beside a submission, and beside whoever takes it apart.
+BESIDE = ("spared", "uses")
+APART = ("naming", "searching", "statements", "needed", "modules", "fingerprints")
+
 # Of taking a file apart. Seconds on a processor do not hang on how busy the machine is.
 READING = Limits(start_up=60.0, cpu_seconds=5, memory=2**30, answer_bytes=2**27)
 
@@ -124,27 +128,24 @@ def _run_once(
     """At least one answer; fewer than calls if the process ended, and then the last one says how."""
     sources = {f"{name}.py": text for name, text in modules.items()}
     sources |= {f"deit_ref/{name}.py": _source(f"{name}.py") for name in SHARED}
-    folders = ("deit_ref", "deit_ref/course", "deit_ref/course/grading")
-    sources |= {f"{folder}/__init__.py": "" for folder in folders}
-    sources |= {"deit_ref/course/grading/uses.py": _source("course/grading/uses.py")}
-    sources |= {"worker.py": _source("course/grading/worker.py")}
+    sources |= {"worker.py": _source("course/grading/worker.py"), **_package(BESIDE)}
     asked = {"module": module, "calls": [tuple(call) for call in calls], "others": others and tuple(others)}
     with started("worker.py", sources, asked, limits, isolated=isolated) as reading:
         return list(_read_answers(reading, calls, limits))
 
 
 def apart(function: str, *arguments: Any, isolated: bool = True) -> tuple[Any, bytes]:
-    """What a function of `reading.py` gives, called in a process like those of submissions: it can be ended.
+    """What a function that `reading.py` knows gives, called in a process like those of submissions: it can be ended.
 
     Args:
-        function: its name, or "fingerprints.fingerprints", which stands in the file beside it.
+        function: its name.
         arguments: which may hold anything that a student handed in.
         isolated: see `run`.
 
     Raises:
         ValueError: what the function raised, or that it took too long or too much memory.
     """
-    sources = {name: _source(f"course/grading/{name}") for name in ("reading.py", "fingerprints.py")}
+    sources = {"reading.py": _source("course/grading/reading.py"), **_package(APART)}
     asked = (function, arguments, READING.cpu_seconds, READING.memory)
     with started("reading.py", sources, asked, READING, isolated=isolated) as reading:
         deadline = time.monotonic() + READING.start_up
@@ -261,6 +262,13 @@ def _shown(content: bytes, most: int = 2000) -> str:
     """The end of a message, as text."""
     text = content.decode("utf-8", "replace")
     return text if len(text) <= most else f"... {text[-most:]}"
+
+
+def _package(names: Sequence[str]) -> dict[str, str]:
+    """Files of the grader where they can be imported from."""
+    folders = ("deit_ref", "deit_ref/course", "deit_ref/course/grading")
+    empty = {f"{folder}/__init__.py": "" for folder in folders}
+    return empty | {f"deit_ref/course/grading/{name}.py": _source(f"course/grading/{name}.py") for name in names}
 
 
 def _source(name: str) -> str:

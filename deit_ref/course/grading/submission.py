@@ -1,19 +1,29 @@
-"""Finds what a student handed in: a notebook, a script, a module or a zip of these; `reading.py` takes it apart.
+"""Finds what a student handed in for an assignment, wherever it stands and however it is called.
 
-A file that cannot be read costs its student the points, and says why.
+Here only names are looked at; whatever has to be opened is opened in a process of its own, see `reading.py`. A file
+that cannot be read costs its student the points, and says why.
 """
 
 import os
 import stat
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from deit_ref.course.assignments import assignments
+from deit_ref.course.grading import naming
+from deit_ref.course.grading.inside import PACKAGES
 from deit_ref.course.grading.sandbox import apart
+from deit_ref.course.grading.students import Part
 
 FILE_BYTES = 2**25  # of a notebook, most of it pictures
-ZIP_BYTES = 2**27
+ARCHIVE_BYTES = 2**27
+_File = Callable[[int], bytes]  # gives a file's bytes, or raises a ValueError if they are more
+
 NOTHING = "nothing was handed in."
+RESERVED = (*PACKAGES, "deit_ref", "given", "student", "worker")  # modules that no student's own may replace
 
 
 class Submission(NamedTuple):
@@ -25,82 +35,76 @@ class Submission(NamedTuple):
     content: bytes = b""
     problem: str | None = None
     others: tuple[str, ...] = ()  # files that would have been taken if the first were not there
+    beside: tuple[tuple[str, bytes], ...] = ()  # scripts that it may import
+    notes: tuple[str, ...] = ()  # what student and teacher should know of how it was found
 
 
 class Code(NamedTuple):
-    """The module made of a submission, the names that it binds, and what had to be left out."""
+    """The module made of a submission, the names that it binds, what had to be left out, and scripts it imports."""
 
     text: str
     names: frozenset[str]
     problems: tuple[str, ...] = ()
+    beside: Mapping[str, str] = {}  # "helpers" -> text
 
 
-def students(folder: Path) -> dict[str, Path]:
-    """Each student's folder or zip, by name.
+class _Found(NamedTuple):
+    """Choices by assignment; the names of all that there is; what could not be opened; content of an archive's file."""
 
-    Raises:
-        ValueError: there is no such folder, or nobody in it.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder: expected one with a folder, or a zip, for each student.")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if not path.name.startswith(".") and (path.is_dir() or path.is_symlink() or path.suffix == ".zip"):
-            found.setdefault(path.name.removesuffix(".zip"), path)
-    if not found:
-        raise ValueError(f"{folder} holds no students: expected a folder, or a zip, for each of them.")
-    return found
+    choices: Mapping[str, naming.Choice]
+    names: Sequence[str]
+    problems: tuple[str, ...] = ()
+    parts: tuple[tuple[str, bytes], ...] = ()
 
 
-def handed_in(path: Path, assignments: Iterable[str], *, isolated: bool = True) -> frozenset[str]:
-    """The assignments of which something is in a student's folder or zip; whether it can be read is another matter.
+def handed_in(parts: Sequence[Part], wanted: Sequence[str], *, isolated: bool = True) -> set[str]:
+    """The assignments of which something is in a student's files; whether it can be read is another matter.
 
     Args:
-        path: of the student's folder or zip.
-        assignments: to look for.
-        isolated: whether a zip is opened in a prison; see `sandbox.run`.
+        parts: of the student.
+        wanted: assignments to look for.
+        isolated: whether files are opened in a prison; see `sandbox.run`.
     """
-    packed = () if _is_zip(path) else (".zip",)
-    places = {name: [*_places(name), *(f"{name}{suffix}" for suffix in packed)] for name in assignments}
-    every = [place for found in places.values() for place in found]
     try:
-        if _is_zip(path):
-            there, _ = apart("listed", _content(path, path.name, ZIP_BYTES), every, isolated=isolated)
-        else:
-            _inside(path)
-            there = [place for place in every if os.path.lexists(path / place)]
+        files = _files(parts)
+        packed = {naming.named(place, tuple(wanted)) for place in files if naming.ARCHIVES.search(place)}
+        found = _search(files, wanted, sure=len(wanted) == 1, isolated=isolated).choices
+        return {name for name in wanted if name in packed or name in found}
     except (ValueError, OSError):
-        return frozenset()
-    return frozenset(name for name, found in places.items() if not {*found}.isdisjoint(there))
+        return set()
 
 
-def read(student: str, path: Path, assignment: str, *, isolated: bool = True) -> Submission:
-    """The first file that fits an assignment, or why there is none.
+def read(
+    student: str, parts: Sequence[Part], assignment: str, *, sure: bool = True, isolated: bool = True
+) -> Submission:
+    """The file that is meant for an assignment, or why there is none.
 
     Args:
         student: the name.
-        path: of the student's folder or zip.
+        parts: the student's files.
         assignment: such as "a2_attention".
-        isolated: whether a zip is opened in a prison; see `sandbox.run`.
+        sure: a "student.py" in no assignment's folder counts for this one; else its functions say for which.
+        isolated: whether files are opened in a prison; see `sandbox.run`.
     """
     found = Submission(student, assignment)
-    places, packed = _places(assignment), f"{assignment}.zip"
     try:
-        if _is_zip(path):
-            return _unpacked(found, _content(path, path.name, ZIP_BYTES), isolated=isolated)
-        inside = _inside(path)
-        there = [place for place in (*places, packed) if os.path.lexists(path / place)]
-        if not there:
-            return found._replace(problem=NOTHING)
-        found = found._replace(place=there[0], others=tuple(place for place in there[1:] if place != packed))
-        most = ZIP_BYTES if there[0] == packed else FILE_BYTES
-        content = _content(_within(inside, path, there[0]), there[0], most)
-        if there[0] != packed:
-            return found._replace(content=content)
-        unpacked = _unpacked(found, content, isolated=isolated)
-        if unpacked.problem == NOTHING:
-            raise ValueError(f"{packed} holds none of {', '.join(places)}.")
-        return unpacked
+        files = _files(parts)
+        looked = _search(files, [assignment], sure=sure, isolated=isolated)
+        choice = looked.choices.get(assignment)
+        if choice is None or not choice.place:
+            return found._replace(problem=_nothing(assignment, looked, choice))
+        found = found._replace(place=choice.place, others=choice.others, notes=looked.problems)
+        if not choice.exact:
+            found = found._replace(notes=(f"{choice.place} was taken for {assignment}.", *looked.problems))
+        if choice.place not in files:
+            (_, content), *beside = looked.parts
+            if len(content) > FILE_BYTES:
+                raise ValueError(_too_long(choice.place, FILE_BYTES))
+            return found._replace(content=content, beside=tuple(beside))
+        content = files[choice.place](FILE_BYTES)
+        near = naming.beside(choice.place, files)
+        texts = [(name, _quietly(files[place], FILE_BYTES)) for name, place in near]
+        return found._replace(content=content, beside=tuple((name, text) for name, text in texts if text is not None))
     except (ValueError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return found._replace(problem=f"it cannot be read: {reason or type(error).__name__}")
@@ -109,7 +113,7 @@ def read(student: str, path: Path, assignment: str, *, isolated: bool = True) ->
 def code(
     submission: Submission, wanted: frozenset[str] = frozenset(), *, before: str = "", isolated: bool = True
 ) -> Code:
-    """The module of a submission, as `reading.module` makes it, in a process of its own.
+    """The module of a submission, as `modules.module` makes it, in a process of its own.
 
     Args:
         submission: with content.
@@ -120,9 +124,10 @@ def code(
     Raises:
         ValueError: the file is no notebook, no text, too long, or takes too much to be taken apart.
     """
-    asked = (submission.place, submission.content, wanted, before)
-    (names, problems), text = apart("module", *asked, isolated=isolated)
-    return Code(text.decode(), frozenset(names), tuple(problems))
+    asked = (submission.place, submission.content, wanted, before, submission.beside, RESERVED)
+    (names, problems, beside), text = apart("module", *asked, isolated=isolated)
+    scripts = {name.removesuffix(".py"): script for name, script in beside.items()}
+    return Code(text.decode(), frozenset(names), tuple(problems), scripts)
 
 
 def pieces(code: Code, *, isolated: bool = True) -> dict[str, str]:
@@ -133,47 +138,110 @@ def pieces(code: Code, *, isolated: bool = True) -> dict[str, str]:
         isolated: see `sandbox.run`.
     """
     try:
-        return dict(apart("fingerprints.fingerprints", code.text, isolated=isolated)[0])
+        return dict(apart("fingerprints", code.text, isolated=isolated)[0])
     except ValueError:
         return {}
 
 
-def _places(assignment: str) -> tuple[str, ...]:
-    """Where a submission may stand in a student's folder, in the order in which it is looked for."""
-    files = (f"{assignment}.ipynb", f"{assignment}.py")
-    return (*files, *(f"{assignment}/{file}" for file in files), f"{assignment}/student.py", "student.py")
+def _nothing(assignment: str, looked: _Found, choice: naming.Choice | None) -> str:
+    if choice is not None:
+        return (
+            f"it is not clear what was handed in for {assignment}, it may be {naming.listed(choice.others)}: keep one, "
+            f"or name it {assignment}.py."
+        )
+    if looked.problems:
+        return f"it cannot be read: {naming.listed(looked.problems)}"
+    if not looked.names:
+        return NOTHING
+    return f"nothing was handed in for {assignment}: there is {naming.listed(looked.names)}."
 
 
-def _is_zip(path: Path) -> bool:
-    return path.suffix == ".zip" and not path.is_dir()
+def _search(files: Mapping[str, _File], wanted: Sequence[str], *, sure: bool, isolated: bool) -> _Found:
+    """By names, and where these do not say enough, by what is in the files."""
+    tasks = {one.name: [task.name for task in one.tasks] for one in assignments()}
+    every = tuple(tasks)
+    packed = [place for place in files if not place or naming.ARCHIVES.search(place)]
+    open_ = [place for place in files if place not in packed]
+    unsure = [place for place in open_ if naming.is_work(place) and naming.named(place, every) is None]
+    works = open_ if sure else [place for place in open_ if place not in unsure]
+    choices = {name: naming.chosen(works, name, every, lambda place: True) for name in wanted}
+    found = {name: choice for name, choice in choices.items() if choice is not None}
+    if not sure and any(map(naming.is_student, unsure)):
+        found = {}  # what these are for is to be seen
+    missing = {name for name in wanted if name not in found}
+    near = [place for place in open_ if naming.is_work(place) and naming.named(place, every) in missing]
+    if not missing or not (packed or unsure or near):
+        return _Found(found, open_)
+    problems, contents = [], []
+    left = ARCHIVE_BYTES
+    for place in [*packed, *open_]:
+        content = b""
+        if place in packed:
+            try:
+                content = files[place](left)
+            except (ValueError, OSError) as error:
+                problems.append(error.strerror or str(error) if isinstance(error, OSError) else str(error))
+                continue
+        elif place in unsure or place in near:
+            content = _quietly(files[place], min(left, FILE_BYTES)) or b""
+        contents.append((place, content))
+        left -= len(content)
+    about, content = apart(
+        "search", contents, [*missing], tasks, sure, FILE_BYTES + 1, ARCHIVE_BYTES, isolated=isolated
+    )
+    parts, end = [], 0
+    for name, size in about["sizes"]:
+        parts.append((name, content[end : end + size]))
+        end += size
+    more = {name: naming.Choice(place, tuple(others), exact) for name, (place, others, exact) in about["found"].items()}
+    return _Found(found | more, about["names"], (*problems, *about["problems"]), tuple(parts))
 
 
-def _unpacked(found: Submission, archive: bytes, *, isolated: bool) -> Submission:
-    asked = (archive, _places(found.assignment), FILE_BYTES + 1)
-    (place, others), content = apart("unpacked", *asked, isolated=isolated)
-    if not place:
-        return found._replace(problem=NOTHING)
-    found = found._replace(place=place, others=tuple(others))
-    if len(content) > FILE_BYTES:
-        return found._replace(problem=f"it cannot be read: {_too_long(place, FILE_BYTES)}")
-    return found._replace(content=content)
+def _files(parts: Sequence[Part]) -> dict[str, _File]:
+    """What can be read of a student, by place; the uppermost files of folders, if they are too many."""
+    found: dict[str, _File] = {}
+    for part in parts:
+        if part.path.is_dir():
+            inside = _inside(part.path)
+            for place in _walk(inside):
+                name = f"{part.place}/{place}" if part.place else place
+                found.setdefault(name, partial(_within, inside, place))
+        elif part.path.suffix and not part.path.is_symlink():
+            found.setdefault(part.place, partial(_content, part.path, part.place or part.path.name))
+        else:
+            raise ValueError(f"{part.path.name} is no folder.")
+    return found
+
+
+def _walk(folder: Path) -> list[str]:
+    found: list[str] = []
+    folders = deque([""])
+    while folders and len(found) < naming.FILES:
+        inside = folders.popleft()
+        for entry in sorted(os.scandir(folder / inside), key=lambda entry: entry.name):
+            place = f"{inside}/{entry.name}" if inside else entry.name
+            if naming.is_junk(place):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(place)
+            else:
+                found.append(place)
+    return found[: naming.FILES]
 
 
 def _inside(folder: Path) -> Path:
     """Where a student's folder really is, which is where it stands."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder.name} is no folder.")
     inside = Path(os.path.realpath(folder))
     if inside != Path(os.path.realpath(folder.parent)) / folder.name:
         raise ValueError(f"{folder.name} is a link to another place, and links are not followed.")
     return inside
 
 
-def _within(inside: Path, folder: Path, place: str) -> Path:
-    real = Path(os.path.realpath(folder / place))
+def _within(inside: Path, place: str, most: int) -> bytes:
+    real = Path(os.path.realpath(inside / place))
     if not real.is_relative_to(inside):
         raise ValueError(f"{place} is a link that leaves the student's folder.")
-    return real
+    return _content(real, place, most)
 
 
 def _content(path: Path, place: str, most: int) -> bytes:
@@ -184,6 +252,14 @@ def _content(path: Path, place: str, most: int) -> bytes:
     if len(content) > most:
         raise ValueError(_too_long(place, most))
     return content
+
+
+def _quietly(file: _File, most: int) -> bytes | None:
+    """The bytes of a file that may not be needed."""
+    try:
+        return file(most)
+    except (ValueError, OSError):
+        return None
 
 
 def _too_long(place: str, most: int) -> str:

@@ -1,128 +1,151 @@
-"""Reads what `grade` wrote: the table, in which a teacher may have typed, and the details beside it."""
+"""The table of points, which teachers go on writing in: what they typed stays when it is written again.
+
+A copy of what was written last stands beside the details. What differs from it is the teacher's.
+"""
 
 import csv
 import io
-import json
-import re
-from collections.abc import Mapping
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deit_ref.course.assignments import find_assignment
 from deit_ref.course.grading.cells import cell
+from deit_ref.course.grading.grade import write_whole
 
-_QUESTION = re.compile(r"(?=.*question).*?\b(a\d+)(?:_\w+)?\b.*\((\d+(?:\.\d+)?)\)\s*", re.IGNORECASE)
+KEY = ("student", "assignment")
+NOT_GRADED = "Kept from an earlier table, not graded this time."
 
-
-class Row(NamedTuple):
-    """The points of one student for one assignment, those of open questions included, and what could not be read."""
-
-    student: str
-    assignment: str
-    points: float
-    out_of: float
-    handed_in: bool
-    missing: tuple[str, ...] = ()  # questions without points, although others have some
+Row = dict[str, str]
 
 
-def read_rows(table: Path) -> list[Row]:
-    """The rows of a table. What counts is what stands in it: points for tasks, and for open questions where typed.
+class Table(NamedTuple):
+    """The cells of a file, by column."""
 
-    A column for an open question is called like "question a2 (4)": of the second assignment, with four points. It
-    counts as soon as one student has points in it.
+    columns: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
+
+
+def read_table(path: Path) -> Table:
+    """A table as it was written here or by a spreadsheet program; an empty one if there is none.
 
     Raises:
-        ValueError: it is no such table, a number in it is none, or a question's column does not say of what it is.
+        ValueError: it is no table of points.
     """
-    rows = _read(table)
-    questions = {name: match for name in rows[0] if (match := _QUESTION.fullmatch(name))}
-    if strange := [name for name in rows[0] if "question" in name.lower() and name not in questions]:
-        raise ValueError(f"{table}: expected a column such as 'question a2 (4)', got {strange[0]!r}: rename it.")
-    typed = {name for name in questions if any(row[name] for row in rows)}
-    found: dict[tuple[str, str], Row] = {}
-    for row in rows:
-        student, assignment = _named(row["student"]), find_assignment(row["assignment"])
-        if (student, assignment.name) in found:
-            raise ValueError(f"{table} has two rows of {student} for {assignment.name}: leave one.")
-        asked = [name for name in typed if questions[name][1] == f"a{assignment.number}"]
-        names = [task.name for task in assignment.tasks if task.name in row]
-        points = [_number(table, row, name) for name in (*names, *asked)]
-        found[student, assignment.name] = Row(
-            student,
-            assignment.name,
-            round(sum(value for value in points if value is not None), 2),
-            assignment.points + sum(float(questions[name][2]) for name in asked),
-            "nothing was handed in" not in row.get("note", "").lower(),
-            tuple(name for name in asked if not row[name]),
-        )
-    return list(found.values())
-
-
-def read_details(table: Path) -> list[dict[str, Any]]:
-    """The details of all students and assignments in a table.
-
-    Raises:
-        ValueError: it is no such table, or there are no details beside it.
-    """
-    wanted = [(row["student"], row["assignment"]) for row in _read(table)]
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in sorted((table.parent / "details").glob("*/*.json")):
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-            found[cell(result["student"]).strip(), result["assignment"]] = result
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is broken: remove it and grade again, with --force.") from error
-    lost = [f"{student}, {assignment}" for student, assignment in wanted if (student, assignment) not in found]
-    if lost:
-        raise ValueError(
-            f"{table.parent / 'details'} lacks {len(lost)} of {len(wanted)} rows of the table, such as that of "
-            f"{lost[0]}: keep details/ beside the table, or grade again with --force."
-        )
-    return [found[key] for key in wanted]
-
-
-def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """The columns and the rows of a CSV, without empty rows and without space around cells.
-
-    Raises:
-        ValueError: it is none.
-    """
+    if not path.exists():
+        return Table()
+    content = path.read_bytes()
+    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        first = text.partition("\n")[0]
-        separator = max(",;\t", key=first.count)
-        lines = [
-            [part.strip() for part in line] for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        ]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no CSV in UTF-8 ({error}): save it as such.") from error
-    lines = [line for line in lines if any(line)]
-    if not lines:
-        raise ValueError(f"{path} is empty: expected a line with the names of columns and lines below it.")
-    columns, rows = lines[0], lines[1:]
-    if long := next((line for line in rows if len(line) > len(columns) and any(line[len(columns) :])), None):
-        raise ValueError(f"{path}: expected {len(columns)} cells in each line, got {len(long)} in that of {long[0]!r}.")
-    return columns, [dict(zip(columns, [*row, *[""] * len(columns)], strict=False)) for row in rows]
+        text = content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    for delimiter in (",", ";", "\t"):
+        try:
+            lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        except csv.Error:
+            continue
+        columns = tuple(name.strip() for name in lines[0]) if lines else ()
+        if {*KEY} <= {*columns}:
+            return Table(columns, tuple(dict(zip(columns, line, strict=False)) for line in lines[1:] if any(line)))
+    raise ValueError(
+        f"{path} has no columns student and assignment, and would be lost: move it away, or name another file."
+    )
 
 
-def _read(table: Path) -> list[dict[str, str]]:
-    columns, rows = read_csv(table)
-    rows = [row for row in rows if row.get("student")]
-    if not rows or not {"student", "assignment", "total", "out of"} <= {*columns}:
-        raise ValueError(f"{table} is no table of points: expected columns such as student, assignment and total.")
-    return rows
+def write_table(
+    results: Iterable[dict[str, Any]], out: Path, questions: Mapping[str, Sequence[str]] | None = None
+) -> list[str]:
+    """A row for each student and assignment, a column for each task and each open question.
+
+    What a teacher typed into the table that is there stays: points of questions, columns of their own, and whatever
+    they changed. Rows that are not among the results stay, with a note.
+
+    Args:
+        results: as `grade_all` gives them.
+        out: the file.
+        questions: for each assignment the columns of its open questions, which a teacher fills in.
+
+    Returns:
+        Who has such a row.
+
+    Raises:
+        ValueError: what is there is no table of points.
+    """
+    old, copy = read_table(out), out.parent / "details" / f".{out.name}"
+    written = read_table(copy)
+    before, base = _by_key(old), _by_key(written)
+    fresh = _fresh(list(results), questions or {})
+    done = {_key(row) for row in fresh.rows}
+    kept = [row for row in old.rows if _key(row) not in done or before[_key(row)] is not row]
+    more = [name for name in old.columns if name not in fresh.columns]
+    more = [name for name in more if name and (name not in written.columns or any(row.get(name) for row in kept))]
+    rows = [_merged(row, before.get(_key(row), {}), base.get(_key(row), {})) for row in fresh.rows]
+    named = [row for row in kept if row.get("student", "").strip()]
+    for row in named:
+        if NOT_GRADED not in row.get("note", ""):
+            row["note"] = f"{row.get('note', '')} {NOT_GRADED}".strip()
+    columns = (*fresh.columns, *more)
+    write_whole(out, _text(columns, [*rows, *kept]))
+    write_whole(copy, _text(fresh.columns, fresh.rows))
+    return [" ".join(row.get(name, "") for name in KEY) for row in named]
 
 
-def _named(text: str) -> str:
-    """A student's name without the apostrophe that `cell` may have put before it."""
-    bare = text.removeprefix("'")
-    return bare if bare != text and cell(bare) == text else text
+def _fresh(results: Sequence[dict[str, Any]], questions: Mapping[str, Sequence[str]]) -> Table:
+    """What is written without anybody's additions."""
+    tasks = list(dict.fromkeys(task["name"] for result in results for task in result["tasks"]))
+    names = list(dict.fromkeys(result["assignment"] for result in results))
+    columns = [column for name in names for column in questions.get(name, ())]
+    rows = []
+    for result in results:
+        row = {"student": cell(result["student"]), "assignment": result["assignment"]}
+        row |= {task["name"]: f"{task['points']:g}" for task in result["tasks"]}
+        row |= {"total": f"{result['total']:g}", "out of": f"{result['out_of']:g}"}
+        rows.append(row | {"note": cell(" ".join(result["notes"]))})
+    return Table((*KEY, *tasks, "total", "out of", *columns, "note"), tuple(rows))
 
 
-def _number(table: Path, row: Mapping[str, str], name: str) -> float | None:
-    text = row[name]
-    if not text:
-        return None
-    if not re.fullmatch(r"-?\d+(?:[.,]\d*)?", text):
-        raise ValueError(f"{table}, {row['student']}, {name}: expected points, got {text!r}.")
-    return float(text.replace(",", "."))
+def _merged(fresh: Row, old: Row, base: Row) -> Row:
+    """A new row with what its teacher typed into the old one."""
+    typed = {
+        name: text for name, text in old.items() if name not in fresh or (base and not _same(text, base.get(name)))
+    }
+    typed = {name: text for name, text in typed.items() if name not in KEY}
+    row = fresh | typed
+    points = [name for name in typed if name in fresh and name not in ("total", "out of", "note")]
+    if points and "total" not in typed:
+        tasks = [name for name in fresh if name not in (*KEY, "total", "out of", "note")]
+        total = sum(_number(row[name]) for name in tasks)
+        row["total"] = fresh["total"] if math.isnan(total) else f"{round(total, 2):g}"
+    return row
+
+
+def _by_key(table: Table) -> dict[tuple[str, ...], Row]:
+    found: dict[tuple[str, ...], Row] = {}
+    for row in table.rows:
+        found.setdefault(_key(row), row)
+    return found
+
+
+def _key(row: Row) -> tuple[str, ...]:
+    return tuple(unicodedata.normalize("NFC", row.get(name, "").strip()) for name in KEY)
+
+
+def _same(text: str, other: str | None) -> bool:
+    """Whether two cells say the same; spreadsheet programs write numbers in their own way."""
+    other = other or ""
+    return " ".join(text.split()) == " ".join(other.split()) or _number(text) == _number(other)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.strip().replace(",", "."))
+    except ValueError:
+        return math.nan
+
+
+def _text(columns: Sequence[str], rows: Iterable[Row]) -> str:
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows([columns, *([row.get(name, "") for name in columns] for row in rows)])
+    return stream.getvalue()

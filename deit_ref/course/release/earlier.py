@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from deit_ref.course import cut
 from deit_ref.course.assignments import find_assignment
-from deit_ref.course.grading import reading, submission
+from deit_ref.course.grading.modules import module
 from deit_ref.course.task import Assignment, messages
 
 
@@ -72,16 +72,21 @@ def rebuilt(function: str, own: Mapping[str, Callable[..., Any]]) -> Callable[..
 
 def _read(assignment: Assignment, folder: Path) -> tuple[dict[str, Any], set[str]]:
     """What the file of an earlier assignment defines, and which of its functions have a body."""
-    found = submission.read("you", folder, assignment.name, isolated=False)
-    if found.problem is not None:
+    name = assignment.name
+    places = [f"{name}.ipynb", f"{name}.py", f"{name}/{name}.ipynb", f"{name}/{name}.py", f"{name}/student.py"]
+    path = next((folder / place for place in places if (folder / place).is_file()), None)
+    if path is None:
         return {}, set()
     # Here, because it is the student's own file on the student's own machine, whatever its system.
-    _, text = reading.module(found.place, found.content, frozenset(task.name for task in assignment.tasks))
+    try:
+        _, text = module(path.name, path.read_bytes(), frozenset(task.name for task in assignment.tasks))
+    except ValueError:
+        return {}, set()
     given = ModuleType("given")
     exec(cut.release(messages(assignment)).given, given.__dict__)
     space: dict[str, Any] = {"__name__": assignment.name}
-    with patch.dict(sys.modules, {"given": given}):
-        exec(compile(text, found.place, "exec"), space)
+    with patch.dict(sys.modules, {"given": given}), patch.object(sys, "path", [str(path.parent), *sys.path]):
+        exec(compile(text, path.name, "exec"), space)
     return space, {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and _solved(node)}
 
 

@@ -50,6 +50,12 @@ def source(assignment: Assignment) -> list[Cell]:
     return checked(cells(_read(name), name), assignment)
 
 
+def question_columns(assignment: Assignment) -> list[str]:
+    """The columns in which teachers write the points of an assignment's open questions: "question a2 (4)"."""
+    values = [cell.values for cell in source(assignment) if "question" in cell.values]
+    return [f"question {one['question']} ({one['points']})" for one in values]
+
+
 def cells(text: str, name: str = "the source") -> list[Cell]:
     """The cells of a percent script.
 

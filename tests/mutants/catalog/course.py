@@ -11,7 +11,8 @@ test_course_grading::test_of_a_notebook_only_code_is_taken test_course_grading::
 test_course_grading::test_of_a_block_all_that_would_run_must_be_a_definition
 test_course_grading::test_many_cells_are_too_long_together test_course_grading::test_utf16_of_either_byte_order
 test_course_grading::test_a_folder_goes_before_a_zip_of_the_same_student_and_may_be_called_like_one
-test_course_grading::test_of_two_depths_of_a_zip_the_upper_is_taken_and_the_other_named test_course_grading"""
+test_course_grading::test_of_two_depths_of_a_zip_the_upper_is_taken_and_the_other_named test_course_finding
+test_course_grading"""
 GRADE = """test_course_grading::test_a_total_is_the_sum_of_hundredths
 test_course_grading::test_what_is_remembered_belongs_to_one_submission_and_one_plan
 test_course_grading::test_students_may_hand_in_different_assignments test_course_grading::test_a_missing_function_is_named
@@ -64,10 +65,10 @@ MUTANTS = [
         ("plan.assignment.name, str(plan.seed), str(plan.isolated)", "plan.assignment.name, str(plan.isolated)", "another seed"),
         ("str(plan.seed), str(plan.isolated), repr", "str(plan.seed), repr", "with and without isolation"),
         ("graded = [_version(), plan", "graded = [plan", "another version"),
-        ("json.dumps([*submitted, *graded, hashlib.sha256(submission.content).hexdigest()])", "json.dumps([*submitted, *graded])", "another submission"),
-        ("there = frozenset[str]().union(*found)", "there = frozenset(names).intersection(*found)", "students who handed in different assignments"),
+        ("json.dumps([*submitted, *graded, *hashes])", "json.dumps([*submitted, *graded])", "another submission"),
+        ("there = set[str]().union(*found)", "there = set(names).intersection(*found)", "students who handed in different assignments"),
         ("elif not feedback.exists():", "elif False:", "a report that was deleted"),
-        ("[submission.student, submission.place, str(submission.problem), *submission.others]", "[submission.student, submission.place]", "another file beside it"),
+        ("[submission.student, submission.place, str(submission.problem), *submission.others, *submission.notes]", "[submission.student, submission.place]", "another file beside it"),
     ),
     *planted(
         "course/grading/cells.py", "test_course_grading::test_no_cell_of_the_table_is_a_formula test_course_grading",
@@ -75,8 +76,8 @@ MUTANTS = [
         ("printable(re.sub(r\"\\s\", \" \", text))", "printable(text)", "a name with a line's end in the table"),
     ),
     *planted(
-        "course/grading/feedback.py", GRADE,
-        ("tasks = list(dict.fromkeys(task[\"name\"] for row in rows for task in row[\"tasks\"]))", "tasks = [task[\"name\"] for task in rows[0][\"tasks\"]]", "two assignments in one table"),
+        "course/grading/table.py", GRADE,
+        ("tasks = list(dict.fromkeys(task[\"name\"] for result in results for task in result[\"tasks\"]))", "tasks = [task[\"name\"] for task in results[0][\"tasks\"]]", "two assignments in one table"),
     ),
     *planted(
         "course/grading/feedback.py", "test_course_grading::test_names_and_messages_are_text_in_a_report "
@@ -86,29 +87,44 @@ MUTANTS = [
         ("file = f\", file {_plain(result['file'])}.\"", "file = f\", file {result['file']}.\"", "a file called *a*"),
     ),
     *planted(
+        "course/grading/naming.py", SUBMISSION,
+        ("kind, exact = 0, name in", "kind, exact = 3, name in", "a file in two places"),
+        ("_JUNK = {\"__macosx\", ", "_JUNK = {", "a zip of a Mac"),
+        ("if first.exact:  # the uppermost counts", "if False:", "a zip with a file in two depths"),
+        ("words[:1] != [\"test\"]", "True", "a file of tests"),
+    ),
+    *planted(
+        "course/grading/students.py", SUBMISSION,
+        ("parts.insert(0 if is_folder else len(parts), Part(path, \"\"))", "parts.insert(0, Part(path, \"\"))", "a folder and a zip of one student"),
+    ),
+    *planted(
         "course/grading/submission.py", SUBMISSION,
-        ("(*files, *(f\"{assignment}/{file}\" for file in files),", "(*(f\"{assignment}/{file}\" for file in files), *files,", "a file in two places"),
-        ("found.setdefault(path.name.removesuffix(\".zip\"), path)", "found[path.name.removesuffix(\".zip\")] = path", "a folder and a zip of one student"),
-        ("return path.suffix == \".zip\" and not path.is_dir()", "return path.suffix == \".zip\"", "a folder called x.zip"),
+        ("if part.path.is_dir():", "if part.path.is_dir() and not part.path.suffix:", "a folder called x.zip"),
         ("if len(content) > FILE_BYTES:", "if len(content) >= FILE_BYTES:", "exactly so many bytes in a zip"),
     ),
     *planted(
-        "course/grading/reading.py", SUBMISSION,
+        "course/grading/searching.py", SUBMISSION,
+        ("self.put(f\"{place}/{name}\" if place else name, inner, depth + 1)", "self.put(name, inner, depth + 1)", "a zip with folders"),
+        ("= file.read(most)", "= file.read()", "a zip bomb"),
+    ),
+    *planted(
+        "course/grading/needed.py", SUBMISSION,
         ("[*node.body, *handlers, *node.orelse, *getattr(node, \"finalbody\", [])]", "[*node.body]", "calls after else and except"),
         ("*node.orelse, *getattr(node, \"finalbody\", [])]", "*node.orelse]", "calls after finally"),
         ("handlers = [line for handler in getattr(node, \"handlers\", []) for line in handler.body]", "handlers = []", "calls after except"),
+        ("waiting += uses[node].now | uses[node].later", "pass", "a value that needs another"),
+        ("if node not in kept:", "if not kept:", "two values"),
+    ),
+    *planted(
+        "course/grading/statements.py", SUBMISSION,
         ("(b\"\\xff\\xfe\", b\"\\xfe\\xff\")", "(b\"\\xff\\xfe\",)", "UTF-16, the other byte order"),
-        ("not name.startswith(\"__MACOSX/\")", "True", "a zip of a Mac"),
-        ("key=lambda name: (name.count(\"/\"), name)", "key=lambda name: (-name.count(\"/\"), name)", "a zip with a file in two depths"),
-        ("parts = [\"from __future__ import annotations\", before,", "parts = [before,", "a name that is missing in an annotation"),
         ("sum(map(len, cells)) > CODE_BYTES", "max(map(len, cells)) > CODE_BYTES", "many cells that are too long together"),
         ("first = min([node.lineno, *(one.lineno for one in getattr(node, \"decorator_list\", []))])", "first = node.lineno", "a decorator"),
-        ("for other, name in found.items() if name != found[place]]", "for other in found if other != place]", "a zip with folders"),
-        ("waiting += _loaded(node)", "pass", "a value that needs another"),
-        ("if node not in kept:", "if not kept:", "two values"),
-        ("file.read(most)", "file.read()", "a zip bomb"),
+    ),
+    *planted(
+        "course/grading/modules.py", SUBMISSION,
+        ("parts = [\"from __future__ import annotations\", _SPARED, before,", "parts = [_SPARED, before,", "a name that is missing in an annotation"),
         ("problems[PROBLEMS:] =", "problems[PROBLEMS + 1 :] =", "eleven cells that are no Python"),
-        ("if name == place or name.endswith(f\"/{place}\"):", "if name.endswith(place):", "a file called my_student.py"),
     ),
     *planted(
         "course/grading/process.py", "test_sandbox::test_without_isolation_the_next_run_removes_what_a_killed_one_left",

@@ -325,10 +325,6 @@ LATER = {
             ("np.argwhere(wrong)[0]", "np.argwhere(wrong)[-1]", "two wrong numbers"),
         ),
         *planted(
-            "course/grading/feedback.py", GRADE,
-            ("f\"{row['out_of']:g}\"", "f\"{row['total']:g}\"", "the table"),
-        ),
-        *planted(
             "course/grading/grade.py", GRADE,
             ("_remembered(details, key)\n", "_remembered(details, key + \"0\")\n", "a second run"),
         ),
@@ -338,18 +334,25 @@ LATER = {
         ),
         *planted(
             "course/grading/marks.py", "test_course_marks",
-            ("problem=scrubbed(answer.problem, text)", "problem=answer.problem", "who tells what it saw of other tasks"),
+            ("problem=scrubbed(answer.problem, made.text)", "problem=answer.problem", "who tells what it saw of other tasks"),
             ("replaced |= wrong - {task.name for task in waiting}", "replaced |= wrong", "two mistakes in a chain"),
         ),
         *planted(
-            "course/grading/submission.py", SUBMISSION,
-            ("sorted(folder.iterdir())", "sorted(folder.iterdir())[1:]", "the first student"),
-            ("(place for place in there[1:] if place != packed)", "there[1:]", "a file beside a zip"),
+            "course/grading/table.py", GRADE,
+            ("f\"{result['out_of']:g}\"", "f\"{result['total']:g}\"", "the table"),
         ),
         *planted(
-            "course/grading/reading.py", SUBMISSION,
-            ("if cell[\"cell_type\"] == \"code\":", "if True:", "a notebook with text"),
-            ("encoding = \"utf-16\" if", "encoding = \"utf-8\" if", "UTF-16"),
+            "course/grading/students.py", SUBMISSION,
+            ("naming.is_junk(path.name)):", "naming.is_junk(path.name))[1:]:", "the first student"),
+        ),
+        *planted(
+            "course/grading/naming.py", SUBMISSION,
+            ("if one is not first)", "if True)", "a file beside another"),
+        ),
+        *planted(
+            "course/grading/statements.py", SUBMISSION,
+            (" if cell[\"cell_type\"] == \"code\"]", "]", "a notebook with text"),
+            ("encoding = \"utf-16\"", "encoding = \"utf-8\"", "UTF-16"),
         ),
         *planted(
             "course/cut.py", "test_course",

@@ -179,7 +179,7 @@ def why_missing(error: BaseException, namespace: Mapping[str, Any]) -> str:
         return ""
     with open(place, encoding="utf-8") as file:
         tree = ast.parse(file.read())
-    lines = [line for node in tree.body for line in (node.body if isinstance(node, ast.Try) else [node])]
+    lines = [line for node in tree.body for line in (node.body if isinstance(node, ast.Try | ast.With) else [node])]
     for line in lines:
         if isinstance(line, ast.Import | ast.ImportFrom):
             made = {(alias.asname or alias.name).partition(".")[0] for alias in line.names}

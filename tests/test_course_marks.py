@@ -404,6 +404,11 @@ def looks(got, right=RIGHT):
         (lambda x: x.transpose(1, 0, 2), "axes exchanged"),
         (lambda x: x.ravel(), "another shape"),
         (lambda x: x[:, :3], "part of the result"),
+        (lambda x: np.concatenate([x, x], axis=1), "part of the result"),
+        (
+            lambda x: np.concatenate([x[..., :3], x[..., 2:]], axis=1),
+            None,
+        ),  # too long along one axis, too short along another
         (lambda x: -x, "the sign"),
         (lambda x: x / 3, "a constant factor"),
         (lambda x: x - 0.5, "a constant added"),

@@ -17,6 +17,7 @@ from deit_ref.course.grading import fingerprints as whole
 from deit_ref.course.grading.fingerprints import fingerprints, marks
 from deit_ref.course.grading.history import recall, remember
 from deit_ref.course.grading.rows import read_details, read_rows
+from deit_ref.course.grading.sandbox import NOT_RUN
 from deit_ref.course.grading.submission import Code, pieces
 from deit_ref.course.report.page import page
 from deit_ref.course.report.similarity import common_knowledge, similar_pairs
@@ -286,6 +287,17 @@ def test_the_names_of_mistakes_are_taken_where_the_details_have_them():
     assert [one["kind"] for one in task["unnamed"]] == ["strange."]
 
 
+def test_what_was_not_run_after_a_call_without_end_is_no_second_mistake():
+    ada = result("ada", (0.0, ["anything"]))
+    ada["tasks"][0]["wrong"] = [
+        {"case": "one row", "mistake": "no end", "message": "softmax, one row ([1.0]): it did not come to an end."},
+        {"case": "two rows", "mistake": None, "message": "softmax, two rows ([1.0]): " + NOT_RUN},
+    ]
+    task = summary(ASSIGNMENT, [ada], {})["tasks"][0]
+    assert task["mistakes"] == [{"name": "no end", "students": ["ada"]}]
+    assert task["unnamed"] == []
+
+
 def test_every_known_mistake_is_found_in_its_message():
     for task in ASSIGNMENT.tasks:
         for mistake in task.mistakes:
@@ -514,6 +526,22 @@ def test_questions_count_as_soon_as_somebody_has_points_for_them(tmp_path):
     columns = ("softmax", "question a2 (4)", "total", "out of")
     [ada] = read_rows(table(tmp_path, ["ada", NAME, "3", "", "3", "20"], columns=columns))
     assert (ada.points, ada.out_of, ada.missing) == (3.0, 20.0, ())
+
+
+def test_more_points_than_there_are_count_and_are_named(tmp_path, capsys):
+    columns = ("softmax", "split_heads", "question a2 (4)", "total", "out of")
+    path = table(
+        tmp_path, ["ada", NAME, "3", "35", "5", "38", "20"], ["ben", NAME, "3", "3", "4", "6", "20"], columns=columns
+    )
+    code, _, err = run(capsys, "export", path, "--to", "csv", "--out", tmp_path / "out.csv")
+    assert (code, err.splitlines()) == (
+        0,
+        [
+            "deit-ref: note: ada, a2_attention: 35 of 3 in the column 'split_heads'.",
+            "deit-ref: note: ada, a2_attention: 5 of 4 in the column 'question a2 (4)'.",
+        ],
+    )
+    assert "ada,43,43,24" in (tmp_path / "out.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

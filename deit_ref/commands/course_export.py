@@ -116,6 +116,9 @@ def _table(args: argparse.Namespace) -> int:
     look = [
         f"{row.student}, {row.assignment}: no points in the column {name!r}." for row in rows for name in row.missing
     ]
+    for row in rows:
+        for odd in row.odd:
+            say(f"note: {row.student}, {row.assignment}: {odd}.")
     costs: dict[late.Who, late.Late] = {}
     if args.deadline is not None:
         costs, unknown = late.late(rows, late.read_rules(Path(args.deadline)), late.read_times(Path(args.times)))

@@ -102,7 +102,10 @@ def adapted(weights: DeiTWeights, recipe: Recipe, *, task: str, class_names: tup
         arrays = {name: array for name, array in arrays.items() if name in expected}
     known = composed_names(weights.class_names or ())
     if known != composed_names(class_names) and (heads := [name for name in arrays if name.startswith("head")]):
-        logger.warning("the classes are others, %s: their heads are made anew.", checks.some(class_names, most=10))
+        logger.warning(
+            "the classes are not those of the weights but %s: their heads are made anew.",
+            checks.some(class_names, most=10),
+        )
         arrays = {name: array for name, array in arrays.items() if name not in heads}
     if new := [name for name in expected if name not in arrays and not name.startswith("dist_token")]:
         logger.warning("%s: drawn from seed %s.", ", ".join(new), checks.brief(seed))

@@ -180,6 +180,12 @@ ASSIGNMENT = Assignment(
                     "x.mean(axis=1)",
                     "heads are written side by side, not averaged.",
                 ),
+                Mistake(
+                    "heads below one another",
+                    "x.transpose(0, 2, 1, 3).reshape(batch, tokens, -1)",
+                    "x.reshape(batch, -1, x.shape[-1])",
+                    "the heads of a token are written side by side: join them along the last axis, not the tokens'.",
+                ),
             ),
         ),
         Task(

@@ -59,8 +59,14 @@ def _part(right: Array, got: Array, bound: float) -> Named | None:
     """Whether a result is right but too short or too long."""
     if right.ndim != got.ndim:
         return None
-    both = tuple(slice(min(sides)) for sides in zip(right.shape, got.shape, strict=True))
-    if right[both].size and not _alike(right) and near(right[both], got[both], bound).all():
+    shared = tuple(map(min, right.shape, got.shape))
+    both = tuple(map(slice, shared))
+    if (
+        shared in (right.shape, got.shape)
+        and right[both].size
+        and not _alike(right)
+        and near(right[both], got[both], bound).all()
+    ):
         return Named("part of the result", "what is there is right, but it does not end where it should.")
     return None
 

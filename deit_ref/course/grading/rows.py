@@ -15,7 +15,7 @@ _QUESTION = re.compile(r"(?=.*question).*?\b(a\d+)(?:_\w+)?\b.*\((\d+(?:\.\d+)?)
 
 
 class Row(NamedTuple):
-    """The points of one student for one assignment, those of open questions included, and what could not be read."""
+    """The points of one student for one assignment, those of open questions included, and what is odd about them."""
 
     student: str
     assignment: str
@@ -23,13 +23,14 @@ class Row(NamedTuple):
     out_of: float
     handed_in: bool
     missing: tuple[str, ...] = ()  # questions without points, although others have some
+    odd: tuple[str, ...] = ()  # what counts and may be a slip, in words
 
 
 def read_rows(table: Path) -> list[Row]:
     """The rows of a table. What counts is what stands in it: points for tasks, and for open questions where typed.
 
     A column for an open question is called like "question a2 (4)": of the second assignment, with four points. It
-    counts as soon as one student has points in it.
+    counts as soon as one student has points in it. More points than there are may be a reward, so they count.
 
     Raises:
         ValueError: it is no such table, a number in it is none, or a question's column does not say of what it is.
@@ -45,15 +46,18 @@ def read_rows(table: Path) -> list[Row]:
         if (student, assignment.name) in found:
             raise ValueError(f"{table} has two rows of {student} for {assignment.name}: leave one.")
         asked = [name for name in typed if questions[name][1] == f"a{assignment.number}"]
-        names = [task.name for task in assignment.tasks if task.name in row]
-        points = [_number(table, row, name) for name in (*names, *asked)]
+        most: dict[str, float] = {task.name: task.points for task in assignment.tasks if task.name in row}
+        most |= {name: float(questions[name][2]) for name in asked}
+        points = {name: value for name in most if (value := _number(table, row, name)) is not None}
+        above = {name: value for name, value in points.items() if value > most[name]}
         found[student, assignment.name] = Row(
             student,
             assignment.name,
-            round(sum(value for value in points if value is not None), 2),
+            round(sum(points.values()), 2),
             assignment.points + sum(float(questions[name][2]) for name in asked),
             "nothing was handed in" not in row.get("note", "").lower(),
             tuple(name for name in asked if not row[name]),
+            tuple(f"{value:g} of {most[name]:g} in the column {name!r}" for name, value in above.items()),
         )
     return list(found.values())
 

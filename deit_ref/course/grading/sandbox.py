@@ -23,6 +23,9 @@ from deit_ref.course.grading.inside import PACKAGES
 from deit_ref.course.grading.process import LIMITS, Limits, started
 from deit_ref.course.grading.uses import SHARED
 
+# What is said of calls after one without end, which has the cause.
+NOT_RUN = "not run, because an earlier call of it did not come to an end."
+
 
 class Call(NamedTuple):
     """One call of a student's function."""
@@ -112,7 +115,7 @@ def run(
         for call in rest[len(found) :]:
             if call.function != broken:
                 break
-            answers.append(Answer(problem="not run, because an earlier call of it did not come to an end."))
+            answers.append(Answer(problem=NOT_RUN))
     return answers
 
 

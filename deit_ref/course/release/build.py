@@ -20,7 +20,7 @@ from deit_ref.course.task import Assignment, messages, reference, seeded
 
 Files = Mapping[str, str | bytes]  # name -> content
 
-_TESTS = '''"""The tests of this assignment that you can see: run `pytest`. Those that give points use other numbers.
+_TESTS = '''"""The tests of this assignment that you can see: run `python -m pytest`. Points come from others.
 
 points.json and report.md say what you would get for these.
 """
@@ -49,9 +49,10 @@ from deit_ref.course.release.visible import pytest_runtest_logreport, pytest_ses
 
 _HOW_TO_WORK = """## How to work
 
-Install deit_ref {version} as your course says, and `pip install pytest`. Then run `pytest` in this folder, as often as
-you like; `pytest -k {first}` runs the tests of one function. They say what was expected, what came, and which mistake
-it looks like. `report.md` and `points.json` sum them up; the points you get are those of other tests of the same kind.
+Install deit_ref {version} as your course says, and `pip install pytest`. Then run `python -m pytest` in this folder, as
+often as you like; `python -m pytest -k {first}` runs the tests of one function. They say what was expected, what came,
+and which mistake it looks like. `report.md` and `points.json` sum them up; the points you get are those of other tests
+of the same kind.
 
 Use Python's standard library, NumPy, SciPy and what is given here, nothing else. Functions leave their inputs as they
 are, and return what their first line says they do. Inputs are always as described: the checks that a description lists

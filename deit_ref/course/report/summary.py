@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
+from deit_ref.course.grading.sandbox import NOT_RUN
 from deit_ref.course.report.similarity import common_knowledge, similar_pairs
 from deit_ref.course.task import Assignment, Task
 
@@ -66,7 +67,7 @@ def _task(task: Task, results: Sequence[Result]) -> Summary:
             continue
         for name in dict.fromkeys(name for name, _ in wrong if name is not None):
             mistakes[name].append(result["student"])
-        if unnamed := [message for name, message in wrong if name is None]:
+        if unnamed := [message for name, message in wrong if name is None and NOT_RUN not in message]:
             kind = kind_of(task, unnamed[0])
             group = strange.setdefault(kind, {"kind": kind, "example": unnamed[0], "messages": 0, "students": []})
             group["messages"] += len(unnamed)

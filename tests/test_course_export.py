@@ -74,6 +74,13 @@ def test_the_column_with_most_of_the_names_is_taken_and_names_may_differ_in_capi
     assert matched(class_, ["ada"], column="Name").rows["ada"]["Login"] == "d4"
 
 
+def test_first_and_last_names_that_stand_apart_are_put_together_in_either_order(tmp_path):
+    class_ = roster(tmp_path, "First name,Last name,Email address\nNoah,Kim,n@x\nKim,Lee,k@x\n")
+    for students in (["Kim Noah", "Lee Kim"], ["Noah Kim", "Kim Lee"]):
+        found = matched(class_, students)
+        assert [found.rows[student]["Email address"] for student in students] == ["n@x", "k@x"]
+
+
 def test_who_is_the_same_letter_by_letter_goes_first(tmp_path):
     found = matched(roster(tmp_path, "id,name\n1,Ada\n2,ada\n"), ["ada"])
     assert found.rows["ada"]["id"] == "2"

@@ -447,3 +447,13 @@ def test_results_that_are_no_numbers_are_told_as_such():
     for name, mistake in (("softmax", "no return"), ("attention_rollout", "no return"), ("merge_heads", None)):
         assert {one["mistake"] for one in tasks[name]} == {mistake}
     assert all("no array of numbers" in one["message"] for one in tasks["merge_heads"])
+
+
+def test_a_renamed_function_is_told_by_what_is_there_and_not_that_it_uses_others():
+    text = SOLVED.replace("def split_heads(", "def splitHeads(")
+    result = graded(text)
+    split_heads = next(task for task in result["tasks"] if task["name"] == "split_heads")
+    assert split_heads["messages"] == ["There is no function split_heads in it. Did you mean 'splitHeads'?"]
+    wrong = {**result, "tasks": [{**task, "right": 0} for task in result["tasks"]]}
+    section = report(PLAN, wrong).partition("## split_heads")[2].partition("## ")[0]
+    assert "It uses" not in section

@@ -165,9 +165,11 @@ def _grade(args: argparse.Namespace) -> int:
     for result in failed:
         say(f"error: {result['student']}, {result['assignment']}: {result['notes'][0]}")
     for name in dict.fromkeys(result["assignment"] for result in done):
-        totals = [result["total"] for result in done if result["assignment"] == name]
+        totals = [result["total"] for result in done if result["assignment"] == name and result["file"]]
+        absent = sum(result["assignment"] == name for result in done) - len(totals)
         most = next(result["out_of"] for result in done if result["assignment"] == name)
-        print(f"{name}: {len(totals)} graded, {sum(totals) / len(totals):.2f} of {most} points on average.")
+        mean = f", {sum(totals) / len(totals):.2f} of {most} points on average" if totals else ""
+        print(f"{name}: {len(totals)} graded{mean}{f'; {absent} handed in nothing' if absent else ''}.")
     note = "" if isolated else " Graded without isolation, which the reports say, too."
     print(printable(f"{out}, and reports in {out.parent / 'feedback'}.{note}"))
     return 1 if failed else 0

@@ -67,6 +67,7 @@ def matched(roster: Roster, students: Iterable[str], *, column: str | None = Non
     if column is not None and column not in roster.columns:
         known = ", ".join(roster.columns)
         raise ValueError(f"The roster has no column {column!r}: expected one of {known}.{_meant(column, roster)}")
+    roster = _with_whole_names(roster) if column is None else roster
     tried = [_in_column(roster, wanted, name) for name in ([column] if column is not None else roster.columns)]
     best = max(tried, key=lambda found: len(found.rows) + len(found.ambiguous))
     if not best.rows and not best.ambiguous:
@@ -75,6 +76,18 @@ def matched(roster: Roster, students: Iterable[str], *, column: str | None = Non
             f"folders to it, which has {', '.join(roster.columns)}."
         )
     return best
+
+
+def _with_whole_names(roster: Roster) -> Roster:
+    """With two columns more if first and last names stand apart: both together, in either order."""
+    apart = [
+        name for name in roster.columns if re.search(r"\b(first|last|given|family|sur)\s*name", name, re.IGNORECASE)
+    ]
+    if len(apart) != 2:
+        return roster
+    pairs = (tuple(apart), tuple(reversed(apart)))
+    rows = [{**row, **{" ".join(pair): " ".join(row[name] for name in pair) for pair in pairs}} for row in roster.rows]
+    return Roster((*roster.columns, *map(" ".join, pairs)), tuple(rows))
 
 
 def _in_column(roster: Roster, wanted: Sequence[str], column: str) -> Matched:

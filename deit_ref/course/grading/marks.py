@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from deit_ref import checks
 from deit_ref.course import cut
 from deit_ref.course.grading import naming
 from deit_ref.course.grading.check import Verdict, judge
@@ -59,9 +60,9 @@ def grade_one(plan: Plan, submission: Submission) -> Result:
         made = found._replace(text="\n".join([found.text, *lost]))
         first = _pass(plan, made, [task for task in plan.assignment.tasks if task.name in found.names])
         second = _second_passes(plan, made, first)
+    others = None if found is None else found.names - names
     tasks = [
-        _marks(task, len(cases), first.get(task.name, []), second.get(task.name), handed_in=found is not None)
-        for task, cases in plan.cases
+        _marks(task, len(cases), first.get(task.name, []), second.get(task.name), others) for task, cases in plan.cases
     ]
     return with_totals({
         "student": submission.student, "assignment": plan.assignment.name, "file": submission.place,
@@ -139,7 +140,7 @@ def _is_full(graded: list[_Graded] | None) -> bool:
 
 
 def _marks(
-    task: Task, cases: int, first: list[_Graded], second: list[_Graded] | None, *, handed_in: bool
+    task: Task, cases: int, first: list[_Graded], second: list[_Graded] | None, others: frozenset[str] | None
 ) -> dict[str, Any]:
     """What stands in the details of one task."""
     passes = {"as_handed_in": first, "with_reference": first if second is None else second}
@@ -151,8 +152,8 @@ def _marks(
         for each in passes[better]
         if not each.verdict.right
     ]
-    if handed_in and not first:
-        message = f"There is no function {task.name} in it."
+    if others is not None and not first:
+        message = f"There is no function {task.name} in it.{checks.did_you_mean(task.name, others)}"
         wrong = [{"case": "all", "mistake": "no such function", "message": message}]
     return {"name": task.name, "points": points[better], "out_of": task.points, "right": right[better], "cases": cases,
             "messages": [each["message"] for each in wrong], "wrong": wrong,

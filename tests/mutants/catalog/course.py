@@ -57,7 +57,7 @@ MUTANTS = [
         ("return round(sum(points), 2)", "return round(sum(points))", "a share of a point"),
         ("return round(sum(points), 2)", "return sum(points)", "hundredths that do not add up in binary"),
         ("if name not in found.names]", "if False]", "a lost value"),
-        ("if handed_in and not first:", "if False:", "a missing function"),
+        ("if others is not None and not first:", "if False:", "a missing function"),
         ("before=plan.before,", "before=\"\",", "lost imports"),
     ),
     *planted(

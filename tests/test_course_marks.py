@@ -3,6 +3,7 @@
 import json
 import os
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from deit_ref.course import cut
 from deit_ref.course.assignments import find_assignment
 from deit_ref.course.assignments.a2_attention import ASSIGNMENT
+from deit_ref.course.grading import marks
 from deit_ref.course.grading.check import assert_task, judge
 from deit_ref.course.grading.compare import difference, shapes
 from deit_ref.course.grading.feedback import report
@@ -61,7 +63,7 @@ def test_one_wrong_constant_costs_the_points_of_its_task_alone():
     assert result["notes"] == ["As handed in 10; with the reference for the other tasks 14; counted 14."]
     task = next(task for task in result["tasks"] if task["name"] == "multi_head_attention")
     assert (task["as_handed_in"], task["with_reference"]) == ({"right": 0, "points": 0}, {"right": 5, "points": 4})
-    assert (task["right"], task["wrong"], task["messages"]) == (4, [], [])
+    assert (task["right"], task["wrong"], task["messages"]) == (5, [], [])
     assert "counted 14." in report(PLAN, result)
 
 
@@ -535,3 +537,17 @@ def test_a_mistake_that_makes_hardly_a_difference_on_a_case_is_not_named():
     case = next(task.cases(seeded(7, task)))
     first = judge(task, case, answered(other, case))
     assert (first.right, first.mistake) == (False, None)
+
+
+def test_whoever_waits_in_every_call_does_not_wait_forever(monkeypatch):
+    """Each call keeps its own limit; all of them together took eleven minutes."""
+    text = "import time\n" + SOLVED
+    for name in TASKS:
+        text = replaced(name, "time.sleep(0.7)\nreturn 0.0", text)
+    ran = []
+    run = marks.run
+    monkeypatch.setattr(marks, "run", lambda *args, **options: ran.append(args) or run(*args, **options))
+    result = graded(text, PLAN._replace(limits=replace(LIMITS, together=0.5)))
+    problems = [one["message"] for task in result["tasks"] for one in task["wrong"]]
+    late = [words for words in problems if "all calls together took more than 0.5 seconds" in words]
+    assert (result["total"], len(late) >= len(problems) - 1, len(ran) <= 2) == (0, True, True)

@@ -8,6 +8,7 @@ other tasks are there to be looked at.
 
 import builtins
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -118,20 +119,22 @@ def _second_passes(plan: Plan, made: Code, first: _Passes) -> _Passes:
         for task in plan.assignment.tasks
     }
     found, replaced = dict(first), frozenset[str]()
+    end = time.monotonic() + plan.limits.together
     while True:
         wrong = {name for name in needs if not _is_full(found.get(name))} - replaced
         waiting = [
             task for task in plan.assignment.tasks if task.name in wrong and needs[task.name] & wrong
             and _could_be_right(plan, task, first.get(task.name, []))
         ]  # fmt: skip
-        if not waiting:
+        if not waiting or time.monotonic() >= end:
             break
         replaced |= wrong - {task.name for task in waiting}
         found |= _pass(plan, made, waiting, reference_of(plan.assignment, replaced))
     for task in plan.assignment.tasks:
         others = frozenset(needs[task.name] & needs.keys())
         if (
-            task.name in replaced | wrong
+            time.monotonic() < end
+            and task.name in replaced | wrong
             and others - replaced
             and _could_be_right(plan, task, first.get(task.name, []))
         ):

@@ -385,7 +385,7 @@ def test_the_report_says_where_to_look_first_and_shows_what_was_raised(solution)
     assert points(result) == [3, 0, 2, 6, 4, 2]
     text = report(PLAN, result)
     assert "It uses split_heads: mend what is wrong there first." in text
-    assert "As handed in 0 of 4 cases are right; with the reference for the other tasks 4, and these count." in text
+    assert "As handed in 0 of 5 cases are right; with the reference for the other tasks 5, and these count." in text
     assert "    NameError: name 'zero' is not defined" in text
     assert "return q / zero, k, v" in text
     assert "line " not in text
@@ -706,9 +706,8 @@ def test_the_command_grades(tmp_path, solution, capsys):
     words = ("grade", tmp_path / "class", "--out", out, "--seed", SEED, "--assignment", "a2", "--jobs", 2)
     code, printed, said = run(capsys, *words)
     assert (code, said) == (0, "")
-    assert (
-        printed == f"{NAME}: 2 graded, 10.00 of 20 points on average.\n{out}, and reports in {tmp_path / 'feedback'}.\n"
-    )
+    said = f"{NAME}: 1 graded, 20.00 of 20 points on average; 1 handed in nothing."
+    assert printed == f"{said}\n{out}, and reports in {tmp_path / 'feedback'}.\n"
     assert table(out)["ann"]["total"] == "20"
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from deit_ref.course import cut
 from deit_ref.course.assignments import find_assignment
 from deit_ref.course.assignments.a2_attention import ASSIGNMENT
-from deit_ref.course.grading.check import assert_task
-from deit_ref.course.grading.compare import difference
+from deit_ref.course.grading import marks
+from deit_ref.course.grading.check import assert_task, judge
+from deit_ref.course.grading.compare import difference, shapes
 from deit_ref.course.grading.feedback import report
-from deit_ref.course.grading.known import Known, mutated
+from deit_ref.course.grading.known import Known, answered, mutated, variant
 from deit_ref.course.grading.likeness import likeness
 from deit_ref.course.grading.marks import grade_one, scrubbed
 from deit_ref.course.grading.plan import plan, reference_of
@@ -22,7 +24,7 @@ from deit_ref.course.grading.sandbox import Answer
 from deit_ref.course.grading.seed import seed_of
 from deit_ref.course.grading.submission import Submission
 from deit_ref.course.grading.uses import check_uses
-from deit_ref.course.task import Case, messages
+from deit_ref.course.task import Case, Mistake, messages, seeded
 
 THOROUGH = os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE") == "thorough"
 LIMITS = Limits(seconds=2.0, start_up=20.0, memory=2**30)
@@ -60,8 +62,8 @@ def test_one_wrong_constant_costs_the_points_of_its_task_alone():
     assert (result["as_handed_in"], result["with_reference"], result["total"]) == (10, 14, 14)
     assert result["notes"] == ["As handed in 10; with the reference for the other tasks 14; counted 14."]
     task = next(task for task in result["tasks"] if task["name"] == "multi_head_attention")
-    assert (task["as_handed_in"], task["with_reference"]) == ({"right": 0, "points": 0}, {"right": 4, "points": 4})
-    assert (task["right"], task["wrong"], task["messages"]) == (4, [], [])
+    assert (task["as_handed_in"], task["with_reference"]) == ({"right": 0, "points": 0}, {"right": 5, "points": 4})
+    assert (task["right"], task["wrong"], task["messages"]) == (5, [], [])
     assert "counted 14." in report(PLAN, result)
 
 
@@ -188,7 +190,7 @@ def test_what_the_second_pass_sees_does_not_come_out(name):
         0,
         3,
     )  # so what is said is of the second
-    assert len(task["messages"]) == 1
+    assert len(task["messages"]) == 2
     for word in ("LEAK", "SOURCE", "transpose"):
         assert told.count(word) == 0, told
     assert len(task["messages"][0]) < 400
@@ -261,6 +263,8 @@ def test_of_a_problem_only_the_kind_and_own_lines_are_kept():
     other = trace.replace("x / zero", "LEAK").replace("in f", "in LEAK")
     assert scrubbed(other + "ValueError: LEAK", text) == "it raised:\nValueError"
     assert scrubbed("the file cannot be imported:\nLEAK", text) == "it raised:\nan exception of another kind"
+    frame = trace[trace.index("  File") :]
+    assert scrubbed(f"it raised:\n{40 * frame}ValueError", text).count("  in f\n") == 4  # no text in names of functions
     assert scrubbed("its process ended: it crashed.", text) == "its process ended: it crashed."
 
 
@@ -457,3 +461,108 @@ def test_a_renamed_function_is_told_by_what_is_there_and_not_that_it_uses_others
     wrong = {**result, "tasks": [{**task, "right": 0} for task in result["tasks"]]}
     section = report(PLAN, wrong).partition("## split_heads")[2].partition("## ")[0]
     assert "It uses" not in section
+
+
+def test_no_text_is_spelled_with_the_sides_of_arrays():
+    """Six empty arrays held a function's whole code."""
+    odd = (np.empty((117399, 152152, 878607, 0)), np.empty((2, 0, 6)), np.zeros((2, 3)))
+    assert shapes(odd) == "float64 one of 4 axes, float64 (2, 0, 6), float64 (2, 3)"
+
+
+NAMED = """
+def split_heads(qkv, *, num_heads):
+    parts = qkv.reshape(*qkv.shape[:2], 3, num_heads, -1).transpose(2, 0, 3, 1, 4)
+    return collections.namedtuple("Parts", "q k v")(*parts)
+"""
+
+
+def test_a_named_tuple_is_a_tuple_and_an_object_with_fields_is_none():
+    split = cut.solution("attention.split_heads")
+    result = graded("import collections\n" + SOLVED.replace(split, NAMED))
+    assert result["total"] == 20, result
+    held = SOLVED.replace(split, NAMED.replace("collections.namedtuple(", "dataclasses.make_dataclass("))
+    wrong = graded("import dataclasses\n" + held.replace('"q k v"', '["q", "k", "v"]'))["tasks"][1]["wrong"]
+    assert {one["mistake"] for one in wrong} == {"another type of result"}
+
+
+UNTRACED = """
+def encoder_block(weights, x, *, config, head_mask=None, attention_mask=None, **rest):
+    normed = layer_norm(weights.norm1, x, eps=config.layer_norm_eps)
+    masks = {"head_mask": head_mask, "attention_mask": attention_mask}
+    x = x + multi_head_attention(weights.attn, normed, num_heads=config.num_attention_heads, **masks)
+    normed = layer_norm(weights.norm2, x, eps=config.layer_norm_eps)
+    return x + mlp(weights.mlp, normed, activation=config.hidden_act)
+"""
+
+
+def test_what_no_test_of_a_function_asks_for_costs_nothing_in_its_callers_either():
+    """The text allows to leave `trace` alone, and the whole model returns what blocks record."""
+    model = find_assignment("a3_model")
+    text = cut.release(messages(model), solved=True).student.replace(cut.solution("encoder.encoder_block"), UNTRACED)
+    result = graded(text, plan(model, seed=7, limits=LIMITS))
+    assert (result["total"], result["as_handed_in"] < 20) == (20, True)
+
+
+# Of each task a sentence that the solution does not keep.
+IGNORES = {
+    "both masks are handed on": (
+        "a2_attention.multi_head_attention",
+        "            attention_mask=attention_mask,",
+        "            attention_mask=attention_mask if head_mask is None else None,",
+    ),
+    "a block hands both masks on": (
+        "a3_model.encoder_block",
+        "        attention_mask=attention_mask,",
+        "        attention_mask=attention_mask if head_mask is None else None,",
+    ),
+    "the encoder hands both masks on": (
+        "a3_model.encoder",
+        "            attention_mask=attention_mask,",
+        "            attention_mask=attention_mask if head_mask is None else None,",
+    ),
+    "all options are for encode": (
+        "a3_model.classification_with_teacher",
+        "**options)",
+        "**{name: value for name, value in options.items() if name != 'attention_mask'})",
+    ),
+    "one mask does not replace the other on the way back": (
+        "a4_backward.scaled_dot_product_attention_vjp",
+        "if head_mask is None else kept *",
+        "if head_mask is None or attention_mask is not None else kept *",
+    ),
+    "1e-5 in the formula": ("a6_masking.masked_l1", "(m.sum() + 1e-5)", "(m.sum() or 1)"),
+    "grid says how tokens are arranged": ("a6_masking.reconstruct", "*grid, -1", "*weights.config.grid, -1"),
+}
+
+
+@pytest.mark.parametrize("sentence", IGNORES)
+def test_who_ignores_a_sentence_loses_points(sentence):
+    place, old, new = IGNORES[sentence]
+    assignment, name = place.split(".")
+    task = next(task for task in find_assignment(assignment).tasks if task.name == name)
+    ignoring = variant(task, Mistake(sentence, old, new, ""))
+    verdicts = [judge(task, case, answered(ignoring, case)) for case in task.cases(seeded(7, task))]
+    assert not all(verdict.right for verdict in verdicts)
+
+
+def test_a_mistake_that_makes_hardly_a_difference_on_a_case_is_not_named():
+    """Of a gray image nobody can tell whether the channels were divided by."""
+    task = next(task for task in find_assignment("a6_masking").tasks if task.name == "masked_l1")
+    other = variant(task, Mistake("another eps", "1e-5", "1e-6", ""))
+    case = next(task.cases(seeded(7, task)))
+    first = judge(task, case, answered(other, case))
+    assert (first.right, first.mistake) == (False, None)
+
+
+def test_whoever_waits_in_every_call_does_not_wait_forever(monkeypatch):
+    """Each call keeps its own limit; all of them together took eleven minutes."""
+    text = "import time\n" + SOLVED
+    for name in TASKS:
+        text = replaced(name, "time.sleep(0.7)\nreturn 0.0", text)
+    ran = []
+    run = marks.run
+    monkeypatch.setattr(marks, "run", lambda *args, **options: ran.append(args) or run(*args, **options))
+    result = graded(text, PLAN._replace(limits=replace(LIMITS, together=0.5)))
+    problems = [one["message"] for task in result["tasks"] for one in task["wrong"]]
+    late = [words for words in problems if "all calls together took more than 0.5 seconds" in words]
+    assert (result["total"], len(late) >= len(problems) - 1, len(ran) <= 2) == (0, True, True)

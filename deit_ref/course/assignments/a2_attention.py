@@ -63,6 +63,8 @@ def _multi_head(rng: np.random.Generator) -> Iterator[Case]:
     keep = np.arange(tokens) != np.array([[1], [tokens - 1]])  # another token of each image is hidden
     yield Case("attention_mask is handed on", (weights, rng.normal(size=(2, tokens, dim))),
                {"num_heads": heads, "attention_mask": keep})  # fmt: skip
+    both = {"attention_mask": keep, "head_mask": np.linspace(0.2, 1, heads)}
+    yield Case("both masks are handed on", (weights, rng.normal(size=(2, tokens, dim))), {"num_heads": heads, **both})
 
 
 def _rollout(rng: np.random.Generator) -> Iterator[Case]:

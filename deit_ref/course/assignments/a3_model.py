@@ -81,6 +81,8 @@ def _encoder_block(rng: np.random.Generator) -> Iterator[Case]:
     head_mask = np.linspace(0, 1, options["config"].num_attention_heads)
     yield Case("head_mask silences a head", (weights, x), {**options, "head_mask": head_mask})
     yield Case("attention_mask hides a token", (weights, x), {**options, "attention_mask": _attention_mask(x)})
+    both = {"head_mask": head_mask[::-1].copy(), "attention_mask": _attention_mask(x)}
+    yield Case("both masks", (weights, x), {**options, **both})
     weights, x, options = block(1e-6, activation="relu")
     yield Case("another activation", (weights, x), options)
 
@@ -94,6 +96,8 @@ def _encoder(rng: np.random.Generator) -> Iterator[Case]:
     head_mask = rng.uniform(0, 1, (3, weights.config.num_attention_heads))
     yield Case("another head_mask for each block", (weights, x), {"head_mask": head_mask})
     yield Case("attention_mask hides a token in all blocks", (weights, x), {"attention_mask": _attention_mask(x)})
+    both = {"head_mask": head_mask[::-1].copy(), "attention_mask": _attention_mask(x)}
+    yield Case("both masks", (weights, x), both)
     weights = _model(rng, layers=2, eps=1e-2)
     yield Case("features that hardly differ", (weights, _tokens(rng, weights, 1, scale=0.05)))
 
@@ -116,6 +120,8 @@ def _classification(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("larger photos", (weights, pixels(weights, 4, 3)), {"interpolate_pos_encoding": True})
     head_mask = rng.uniform(0, 1, (2, weights.config.num_attention_heads))
     yield Case("head_mask is handed on", (weights, pixels(weights, 2, 3)), {"head_mask": head_mask})
+    keep = np.arange(8) != np.array([[2], [7]])  # two tokens and six patches
+    yield Case("attention_mask is handed on", (weights, pixels(weights, 2, 3)), {"attention_mask": keep})
     kept = {"output_hidden_states": True, "output_attentions": True}
     yield Case("what was kept on the way is returned", (weights, pixels(weights, 2, 3)), kept)
 

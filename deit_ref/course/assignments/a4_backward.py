@@ -62,6 +62,7 @@ def _attention(rng: np.random.Generator) -> Iterator[Case]:
     keep = np.ones((2, tokens), bool)
     keep[0, 1] = keep[1, -1] = False
     yield Case("attention_mask hides a token of each image", (q, k, v), {"attention_mask": keep}, (dy,))
+    yield Case("both masks", (q, k, v), {"head_mask": head_mask, "attention_mask": keep}, (dy,))
 
 
 def _train(rng: np.random.Generator) -> Iterator[Case]:

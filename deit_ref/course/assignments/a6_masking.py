@@ -79,6 +79,8 @@ def _reconstruct(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("a plain ViT, which has no shifted slice", (weights, x), {**options, "shifted_slice": True})
     weights, x, options = model(larger=2)
     yield Case("tiles larger than the patches", (weights, x), options)
+    weights, x, options = model()
+    yield Case("a grid that is not the config's", (weights, x), {"grid": options["grid"][::-1]})
 
 
 _LAYOUT = "-1, tile_height, tile_width)\n    x = x.transpose(0, 3, 1, 4, 2, 5)"
@@ -190,6 +192,7 @@ ASSIGNMENT = Assignment(
             points=5,
             minutes=25,
             cases=_masked_l1,
+            bound=1e-9,  # the share of 1e-5 in the formula is little more than 1e-7
             mistakes=(
                 Mistake(
                     "not divided by the channels",

@@ -59,7 +59,7 @@ def judge(
         named = _named(known, got)
         said = f" It looks like this mistake, {named.name}: {named.hint}" if named else ""
         return Verdict(False, place + problem + said, named and named.name)
-    if answer.form is not None and right.form is not None and answer.form != right.form:
+    if answer.form is not None and right.form is not None and not _holds(right.form, answer.form):
         words = (
             f"the numbers are right, but not what holds them: expected {_form(right.form)}, got {_kind(answer.form)}."
         )
@@ -101,7 +101,7 @@ def assert_task(name: str, function: Any, *, seed: int = PUBLIC_SEED) -> None:
 
 def _named(known: Known, got: Arrays) -> Named | None:
     """The mistake that gives the same, if one is known."""
-    bound = max(known.task.bound, 1e-6)
+    bound = max(known.task.bound, 1e-9)  # no wider than needed, or a mistake is named that is as good as right here
     own = (named for named, wrong in known.mistakes if same(wrong, got, bound))
     if (found := next(own, None)) is not None:
         return found
@@ -135,17 +135,26 @@ def _problem(task: Task, problem: str) -> tuple[str, str | None]:
     return problem, next(names, None)
 
 
+def _holds(right: str, form: str) -> bool:
+    """Whether a result is held as the right one is: a named tuple is a tuple, and fields go by name."""
+    return form.startswith(f"{right}: ") or _names(form) == _names(right)
+
+
+def _names(form: str) -> str:
+    return form.rpartition(": ")[2].removeprefix("fields ")
+
+
 def _form(form: str) -> str:
     """What holds the arrays of a right result, in words."""
-    kind, _, names = form.partition(" ")
-    if kind == "fields":
-        return f"an object with the fields {names}"
+    if _names(form) != form:
+        return f"an object with the fields {_names(form)}"
+    kind, _, _ = form.partition(" ")
     return "one array" if form == "array" else f"a tuple of {kind}"
 
 
 def _kind(form: str) -> str:
     """What holds the arrays of a student's result, without words of the student's own."""
-    if form.startswith("fields"):
+    if _names(form) != form:
         return "one with other fields"
     return "one array" if form == "array" else "a tuple or a list"
 

@@ -1,10 +1,13 @@
 """Whether a result is right, and what in it is not, in words for the student."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from deit_ref.course.task import Arrays
+
+LARGEST = 100_000  # numbers in an array whose shape is told; no test has as many
 
 
 def difference(expected: Arrays, got: Arrays, bound: float) -> str | None:
@@ -56,9 +59,10 @@ def shapes(arrays: Arrays, most: int = 6) -> str:
 
 
 def _shape(array: np.ndarray, most: int = 60) -> str:
-    """A shape; one that nobody needs is not written out, for it may hold anything."""
+    """A shape; one that nobody needs is not written out, for it may hold anything: empty arrays have any sides."""
     words = str(array.shape)
-    return words if len(words) <= most else f"one of {array.ndim} axes"
+    usual = len(words) <= most and math.prod(max(side, 1) for side in array.shape) <= LARGEST
+    return words if usual else f"one of {array.ndim} axes"
 
 
 def _apart(expected: Any, got: Any) -> tuple[str, str]:

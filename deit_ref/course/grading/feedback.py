@@ -35,9 +35,9 @@ def report(plan: Plan, result: Result) -> str:
                 f"As handed in {handed_in} of {found['cases']} cases are right; with the reference for the other tasks "
                 f"{better}, and these count.",
             ]
-        there = [case for case in found["wrong"] if case["mistake"] != "no such function"]
+        missing = found["wrong"] and all(case["mistake"] == "no such function" for case in found["wrong"])
         used = wrong & {place.rpartition(".")[2] for place in cut.needs(task.function)}
-        if used and there:
+        if used and not missing:
             lines += ["", f"It uses {' and '.join(sorted(used))}: mend what is wrong there first."]
         lines += [line for message in found["messages"] for line in ("", block(message))]
     return printable("\n".join(lines)) + "\n"

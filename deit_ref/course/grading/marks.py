@@ -8,6 +8,7 @@ other tasks are there to be looked at.
 
 import builtins
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from deit_ref.course.task import Task, messages, points_of
 
 Result = dict[str, Any]  # what stands in the details
 MESSAGE = 4000  # letters
+FRAMES = 4  # as many as the worker tells; whoever forges more of them spells with the names of functions
 _AS_HANDED_IN = "As handed in "
 
 
@@ -110,29 +112,47 @@ def _second_passes(plan: Plan, made: Code, first: _Passes) -> _Passes:
 
     One process serves all tasks that wait for the same others. One that stays wrong in it is wrong by itself, and is
     replaced for those that call it, too. So no task is ever asked where its own solution is, and whoever made one
-    mistake costs one more process, not one for each task.
+    mistake costs one more process, not one for each task. What is still wrong then may have met what no test of the
+    others shows: it is asked once more with the reference in place of all that it calls.
     """
     needs = {
         task.name: {place.rpartition(".")[2] for place in cut.needs(task.function)} - {task.name}
         for task in plan.assignment.tasks
     }
     found, replaced = dict(first), frozenset[str]()
+    end = time.monotonic() + plan.limits.together
     while True:
         wrong = {name for name in needs if not _is_full(found.get(name))} - replaced
         waiting = [
             task for task in plan.assignment.tasks if task.name in wrong and needs[task.name] & wrong
             and _could_be_right(plan, task, first.get(task.name, []))
         ]  # fmt: skip
-        if not waiting:
-            return {name: graded for name, graded in found.items() if graded is not first[name]}
+        if not waiting or time.monotonic() >= end:
+            break
         replaced |= wrong - {task.name for task in waiting}
         found |= _pass(plan, made, waiting, reference_of(plan.assignment, replaced))
+    for task in plan.assignment.tasks:
+        others = frozenset(needs[task.name] & needs.keys())
+        if (
+            time.monotonic() < end
+            and task.name in replaced | wrong
+            and others - replaced
+            and _could_be_right(plan, task, first.get(task.name, []))
+        ):
+            again = _pass(plan, made, [task], reference_of(plan.assignment, others))
+            if _right(again[task.name]) > _right(found[task.name]):
+                found |= again
+    return {name: graded for name, graded in found.items() if graded is not first[name]}
 
 
 def _could_be_right(plan: Plan, task: Task, graded: list[_Graded]) -> bool:
     """With other functions to call: neither helps a function that is not written, nor a file that does not begin."""
     hopeless = (dict(messages(plan.assignment))[task.function], "the file cannot be imported")
     return any(not any(words in (each.answer.problem or "") for words in hopeless) for each in graded)
+
+
+def _right(graded: list[_Graded]) -> int:
+    return sum(each.verdict.right for each in graded)
 
 
 def _is_full(graded: list[_Graded] | None) -> bool:
@@ -144,7 +164,7 @@ def _marks(
 ) -> dict[str, Any]:
     """What stands in the details of one task."""
     passes = {"as_handed_in": first, "with_reference": first if second is None else second}
-    right = {name: sum(each.verdict.right for each in graded) for name, graded in passes.items()}
+    right = {name: _right(graded) for name, graded in passes.items()}
     points = {name: points_of(task, right[name], cases) for name in passes}
     better = max(passes, key=lambda name: right[name])  # of two that are alike the first, whose messages say more
     wrong = [
@@ -189,7 +209,8 @@ def scrubbed(problem: str, text: str) -> str:
     own = {line.strip() for line in text.split("\n")}
     kinds = [kind for kind in re.findall(r"^(\w+)\b", problem, flags=re.MULTILINE) if _is_exception(kind)]
     said = ["it raised:"]
-    for name, line in re.findall(r'student\.py", line \d+, in (\w+)\n    (.*)\n', problem):
+    frames = re.findall(r'student\.py", line \d+, in (\w+)\n    (.*)\n', problem)
+    for name, line in frames[-FRAMES:]:
         if line.strip() in own and re.search(rf"^ *(?:async )?def {name}\(", text, flags=re.MULTILINE):
             said += [f"  in {name}", f"    {line.strip()}"]
     return "\n".join([*said, kinds[-1] if kinds else "an exception of another kind"])

@@ -26,12 +26,13 @@ LEFT = "deit_ref_grading_"  # of the names of temporary folders
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Seconds of one call and of the file's import; of the process seconds on a processor, bytes, threads and bytes of
-    each file; bytes of all answers together.
+    """Seconds of one call, of the file's import and of all that together; of the process seconds on a processor, bytes,
+    threads and bytes of each file; bytes of all answers together.
     """
 
     seconds: float = 10.0
     start_up: float = 30.0
+    together: float = 120.0
     cpu_seconds: int = 3600
     memory: int = 2 * 2**30
     threads: int = 16

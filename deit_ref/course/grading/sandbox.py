@@ -105,12 +105,18 @@ def run(
         others: take the place of the module's own functions.
     """
     answers: list[Answer] = []
+    end = time.monotonic() + limits.together
     while len(answers) < len(calls):
+        if time.monotonic() >= end:
+            words = f"not run, because all calls together took more than {limits.together:g} seconds."
+            return answers + [Answer(problem=words)] * (len(calls) - len(answers))
         rest = list(calls[len(answers) :])
         kept = sum(array.nbytes for answer in answers for array in answer.arrays or ())
-        left = replace(limits, answer_bytes=max(0, limits.answer_bytes - kept))
+        left = replace(limits, answer_bytes=max(0, limits.answer_bytes - kept), together=end - time.monotonic())
         found = _run_once(modules, module, rest, limits=left, isolated=isolated, others=others)
         answers += found
+        if time.monotonic() >= end:
+            continue
         broken = rest[len(found) - 1].function
         for call in rest[len(found) :]:
             if call.function != broken:
@@ -169,7 +175,8 @@ def apart(function: str, *arguments: Any, isolated: bool = True) -> tuple[Any, b
 
 
 def _read_answers(reading: int, calls: Sequence[Call], limits: Limits) -> Any:
-    """Answers as they come, and a last one that says why no more did."""
+    """Answers as they come, and a last one that says why no more did, unless the time of all together is over."""
+    end = time.monotonic() + limits.together
     ready = _read(reading, 9, time.monotonic() + limits.start_up)
     if isinstance(ready, bytes) and ready[:1] in b"FP":
         size = min(int.from_bytes(ready[1:], "little"), limits.answer_bytes)
@@ -184,6 +191,8 @@ def _read_answers(reading: int, calls: Sequence[Call], limits: Limits) -> Any:
         return
     left = limits.answer_bytes
     for _ in calls:
+        if time.monotonic() >= end:
+            return
         deadline = time.monotonic() + limits.seconds
         head = _read(reading, 9, deadline)
         if not isinstance(head, bytes):

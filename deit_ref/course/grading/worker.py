@@ -151,11 +151,11 @@ def _part(member: object) -> list[np.ndarray]:
 
 
 def form(result: object) -> str:
-    """What holds the arrays of a result: "array", "3 results", "fields logits, loss", or "nothing"."""
+    """What holds a result's arrays: "array", "3 results", "3 results: q, k, v", "fields logits, loss" or "nothing"."""
     if hasattr(result, "__dataclass_fields__"):
         return f"fields {', '.join(name for name, value in vars(result).items() if _numbers(value))}"
     if hasattr(result, "_fields"):
-        return f"fields {', '.join(result._fields)}"
+        return f"{len(result._fields)} results: {', '.join(result._fields)}"
     if isinstance(result, tuple | list):
         return f"{len(result)} results"
     return "nothing" if result is None else "array"

@@ -569,10 +569,10 @@ def test_each_technique_is_left_out_and_comes_back(backend, monkeypatch):
 
 
 def test_a_technique_that_changes_the_answer_is_no_technique(monkeypatch):
-    from deit_ref.numpy_backend import layers
+    from deit_ref.numpy_backend import activations
 
     monkeypatch.setattr(techniques, "VARIANTS", {NAME: replace(CONFIG, image_size=224, patch_size=112)})
-    wrong = {"no bend": lambda: patch.object(layers, "_gelu_float32", lambda x: x)}
+    wrong = {"no bend": lambda: patch.object(activations, "_gelu_float32", lambda x: x)}
     monkeypatch.setattr(techniques, "numpy_variants", lambda: wrong)
     with pytest.raises(ValueError, match=r"numpy without 'no bend' is \S+ away from numpy with it"):
         techniques.gains("numpy", "tiny", 1)

@@ -57,14 +57,14 @@ def numpy_variants() -> dict[str, Variant]:
     """The NumPy backend without each technique."""
     from scipy.special import erf
 
-    from deit_ref.numpy_backend import attention, layers
+    from deit_ref.numpy_backend import activations, attention
 
     def definition(x: Any) -> Any:
         return 0.5 * x * (1 + erf(x / math.sqrt(2)))
 
     return {
         "one product for queries, keys and values": lambda: three_products(attention, lambda x: x.swapaxes(1, 2)),
-        "fitted GELU instead of erf": lambda: patch.object(layers, "_gelu_float32", definition),
+        "fitted GELU instead of erf": lambda: patch.object(activations, "_gelu_float32", definition),
         "one head after the other": lambda: patch.object(attention, "wants", lambda trace, name: True),
     }
 

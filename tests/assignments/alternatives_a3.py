@@ -159,12 +159,13 @@ def classification_with_teacher_by_places(weights: DeiTWeights, pixel_values: Ar
 
 def classification_with_teacher_without_encode(
     weights: DeiTWeights, pixel_values: Array, *, interpolate_pos_encoding: bool = False,
-    head_mask: Array | None = None, output_hidden_states: bool = False, output_attentions: bool = False,
+    head_mask: Array | None = None, attention_mask: Array | None = None, output_hidden_states: bool = False,
+    output_attentions: bool = False,
 ) -> TeacherOutput:  # fmt: skip
     trace = Trace()
     x = embed(weights, pixel_values, interpolate_pos_encoding=interpolate_pos_encoding)
     states = [x]
-    x = encoder(weights, x, head_mask=head_mask, trace=trace)
+    x = encoder(weights, x, head_mask=head_mask, attention_mask=attention_mask, trace=trace)
     blocks = range(len(weights.blocks))
     states += [trace[f"blocks.{i}.output"] for i in blocks]
     logits = classify_with_teacher_by_hand(weights.head, weights.head_dist, *x[:, :2].swapaxes(0, 1))

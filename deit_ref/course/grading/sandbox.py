@@ -41,7 +41,7 @@ class Others(NamedTuple):
 
     names: tuple[str, ...]
     own: tuple[str, ...]  # the tasks that stay the student's; their reference is not in the code
-    code: bytes  # marshalled
+    code: bytes  # marshaled
 
 
 @dataclass(frozen=True, kw_only=True)

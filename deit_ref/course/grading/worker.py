@@ -50,7 +50,7 @@ def module(name: str, others: Any) -> dict[str, Any]:
 
     Args:
         name: of the module.
-        others: None, or the names of these tasks, those of the tasks that stay the student's, and marshalled code.
+        others: None, or the names of these tasks, those of the tasks that stay the student's, and marshaled code.
     """
     if others is None:
         return __import__(name).__dict__

@@ -155,7 +155,10 @@ def plain(html: str) -> str:
     return unescape(re.sub(r"<[^>]*>", "", html))
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
+WITH_CODE = [chapter for chapter in CHAPTERS if chapter.numpy]
+
+
+@pytest.mark.parametrize("chapter", WITH_CODE, ids=lambda chapter: chapter.name)
 def test_code_on_a_chapter_leads_to_its_line_of_source(site: Path, chapter: Any) -> None:
     address = f"chapters/{chapter.name}/"
     html = page_file(site, address).read_text(encoding="utf-8")
@@ -415,7 +418,7 @@ def test_links_in_figures_lead_to_pages(instant: Any, site_url: str) -> None:
     instant.wait_for_selector("[data-inside-state=ready]")
     instant.locator("figure svg a", has_text="photo").first.click()
     instant.wait_for_url(f"{site_url}chapters/image/")
-    assert instant.locator("h1").text_content().startswith("3. ")
+    assert instant.locator("h1").text_content().startswith("15. ")
 
 
 def test_a_link_to_a_line_marks_it(page: Any, site_url: str) -> None:

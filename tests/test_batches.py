@@ -285,6 +285,24 @@ def test_photos_grow_in_the_epoch_that_the_share_names(photos):
     assert small.std() < large.std()  # noise is averaged, not left out
 
 
+def test_a_teacher_sees_shrunk_photos_at_full_size(photos):
+    recipe = {"epochs": 8, "shrunk_share": 0.5, "cutmix": 1.0}
+    small, large = (
+        batches(photos["small"], PLAIN, **recipe)(3),
+        batches(photos["small"], PLAIN, cutmix=1.0, epochs=8)(3),
+    )
+    assert small.pixel_values.shape[2:] == (12, 12)
+    assert torch.equal(small.for_teacher, large.pixel_values)  # mixed alike
+    assert torch.equal(small.targets, large.targets)
+    assert large.for_teacher is None
+    varied = [
+        batches(photos["small"], PLAIN, surround=1.0, **changes)(3)
+        for changes in (recipe, {**recipe, "shrunk_share": 0.0})
+    ]
+    assert torch.equal(varied[0].for_teacher, varied[1].for_teacher)
+    assert varied[0].pixel_values.shape[2:] == (12, 12)
+
+
 def test_a_last_batch_that_is_not_full_is_left_out(photos):
     one = batches(photos["small"], PLAIN, batch_size=4)
     assert one.steps_per_epoch == 3

@@ -113,6 +113,7 @@ def test_the_teacher_sees_the_students_photos_and_gets_no_gradient():
         classification(recipe, teach=teach)(stub, given, generator).loss.backward()
     assert all(photos is given.pixel_values for photos in (*seen, stub.asked))
     assert stub.options["drop_path"] == 0.3
+    assert not stub.options["interpolate_pos_encoding"]
     assert stub.options["generator"] is generator
     shown = torch.ones(2, 3, 32, 32)
     classification(Recipe(distillation="hard"), teach=teach)(stub, given._replace(for_teacher=shown), generator)
@@ -120,6 +121,22 @@ def test_the_teacher_sees_the_students_photos_and_gets_no_gradient():
     assert stub.asked is given.pixel_values
     assert gain.grad is None
     assert cls_logits.grad.abs().sum() > 0 < distillation_logits.grad.abs().sum()
+
+
+def test_photos_that_grow_reach_a_student_of_one_size():
+    recipe = Recipe(shrunk_share=0.5, distillation="hard")
+    config = dataclasses.replace(TINY, num_labels=3, distilled=True)
+    student = Student(random_weights(config, "classification-with-teacher"))
+    given = Batch(torch.randn(2, 3, 24, 24), TARGETS)
+
+    def teach(photos):
+        return TAUGHT
+
+    classification(recipe, teach=teach)(student, given, torch.Generator()).loss.backward()
+    assert student.get_parameter("pos_embed").grad.abs().sum() > 0
+    with pytest.raises(ValueError, match="made for 32x32 pixels, got 24x24"):
+        plain = dataclasses.replace(recipe, shrunk_share=0.0)
+        classification(plain, teach=teach)(student, given, torch.Generator())
 
 
 def test_what_does_not_go_together_is_refused():

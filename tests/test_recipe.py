@@ -65,7 +65,7 @@ def test_small_photos_lose_no_margin():
         ({"distillation": "both"}, "distillation must be one of"),
         ({"schedule": "triangle"}, "schedule must be one of"),
         ({"alternate_flip": 1}, "alternate_flip must"),
-        ({"shrunk_share": 0.5}, "shrunk_share=0.5 needs task='teacher', got 'classification'"),
+        ({"shrunk_share": 0.5, "task": "masked-image-modeling"}, "shrunk_share=0.5 needs task='teacher' or 'class"),
         ({"epochs": 0}, "epochs must"),
         ({"batch_size": 1.5}, "batch_size must"),
         ({"padding": -1}, "padding must"),
@@ -133,7 +133,8 @@ MEASURED = {
     },
     "cifar10-distilled": {
         "model": "cifar10",
-        "epochs": 100,
+        "epochs": 60,
+        "shrunk_share": 0.7,
         "surround": 0.4,
         "jitter": 0.3,
         "gray": 0.05,

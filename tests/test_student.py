@@ -77,6 +77,11 @@ def test_new_weights_follow_the_recipe():
     assert new_weights(plain, class_names=NAMES, seed=3).task == "classification"
 
 
+def test_photos_that_grow_need_a_whole_number_of_patches():
+    with pytest.raises(ValueError, match=r"photos of 18 pixels a side, not a multiple of the patches' \(4, 4\)"):
+        new_weights(dataclasses.replace(RECIPE, image_size=24, shrunk_share=0.5), class_names=NAMES, seed=0)
+
+
 def test_the_same_classes_keep_everything(caplog):
     start = named("classification-with-teacher")
     result = adapted(start, RECIPE, task=start.task, class_names=NAMES, seed=0)

@@ -28,7 +28,7 @@ from deit_ref.training.surroundings import jitter, surround, to_gray
 class Batch(NamedTuple):
     """pixel_values: float32 (batch, channels, height, width), normalized. targets: (batch, classes), their sum is 1.
 
-    for_teacher: what a teacher sees instead, the same photos mixed alike; None where it sees the same.
+    for_teacher: what a teacher sees instead, the same photos mixed alike, at full size; None where it sees the same.
     """
 
     pixel_values: torch.Tensor
@@ -121,14 +121,12 @@ class Batches:
             colors = rand_augment(colors, num_ops=recipe.rand_augment, magnitude=recipe.magnitude, generator=generator)
             images = colors[:, : self.channels]
         x = images.float() / 255  # (batch, channels, height, width)
-        if step < recipe.shrunk_share * recipe.epochs * self.steps_per_epoch:
-            x = F.interpolate(x, size=(recipe.image_size * 3 // 4,) * 2, mode="bilinear", antialias=True)
         varied = self._varied(x, generator)
-        for_teacher = [] if varied is x else [(x - self.mean) / self.std]
+        plain = [] if varied is x else [(x - self.mean) / self.std]
         x = erase((varied - self.mean) / self.std, probability=recipe.erasing, generator=generator)
         targets = smooth_labels(labels, num_classes=len(self.images.class_names), smoothing=recipe.label_smoothing)
         x, targets = mix(
-            torch.cat([x, *for_teacher], dim=1),  # mixed alike
+            torch.cat([x, *plain], dim=1),  # mixed alike
             targets.to(self.device),
             mixup=recipe.mixup,
             cutmix=recipe.cutmix,
@@ -136,7 +134,11 @@ class Batches:
             switch=recipe.mix_switch,
             generator=generator,
         )
-        return Batch(x[:, : self.channels], targets, x[:, self.channels :] if for_teacher else None)
+        x, for_teacher = x[:, : self.channels], x[:, self.channels :] if plain else None
+        if step < recipe.shrunk_share * recipe.epochs * self.steps_per_epoch:
+            for_teacher = x if for_teacher is None else for_teacher  # it knows photos of one size best
+            x = F.interpolate(x, size=(recipe.shrunk_size,) * 2, mode="bilinear", antialias=True)
+        return Batch(x, targets, for_teacher)
 
     def _varied(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Photos on other grounds, in other colors; these themselves, and nothing drawn, if the recipe wants none."""

@@ -46,7 +46,7 @@ def classification(recipe: Recipe, *, teach: Teach | None) -> Objective:
     With `shared_targets` every head learns from both.
 
     Args:
-        recipe: distillation, alpha, tau, soft_division, shared_targets, drop_path.
+        recipe: distillation, alpha, tau, soft_division, shared_targets, drop_path, shrunk_share.
         teach: normalized photos, as the student sees them, to logits; needed exactly if there is distillation.
 
     Raises:
@@ -64,7 +64,12 @@ def classification(recipe: Recipe, *, teach: Teach | None) -> Objective:
         taught = partial(soft_distillation, alpha=recipe.alpha, tau=recipe.tau, divided_by=recipe.soft_division)
 
     def objective(module: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Goal:
-        output = module(batch.pixel_values, drop_path=recipe.drop_path, generator=generator)
+        output = module(
+            batch.pixel_values,
+            drop_path=recipe.drop_path,
+            interpolate_pos_encoding=recipe.shrunk_share > 0,
+            generator=generator,
+        )
         logits, targets = _wide(output.logits), batch.targets
         hits = _hits(logits, targets)
         if isinstance(output, TeacherOutput):

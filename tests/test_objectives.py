@@ -134,8 +134,8 @@ def test_photos_that_grow_reach_a_student_of_one_size():
 
     classification(recipe, teach=teach)(student, given, torch.Generator()).loss.backward()
     assert student.get_parameter("pos_embed").grad.abs().sum() > 0
+    plain = dataclasses.replace(recipe, shrunk_share=0.0)
     with pytest.raises(ValueError, match="made for 32x32 pixels, got 24x24"):
-        plain = dataclasses.replace(recipe, shrunk_share=0.0)
         classification(plain, teach=teach)(student, given, torch.Generator())
 
 

@@ -170,8 +170,8 @@ class Recipe:
             )
         if self.shrunk_share and self.task == "masked-image-modeling":
             raise ValueError(
-                f"shrunk_share={self.shrunk_share:g} needs task='teacher' or 'classification', got {self.task!r}, whose "
-                "masks are of one size: use 0."
+                f"shrunk_share={self.shrunk_share:g} needs task='teacher' or 'classification', got {self.task!r}, "
+                "whose masks are of one size: use 0."
             )
 
     def with_changes(self, **changes: Any) -> "Recipe":
@@ -291,8 +291,8 @@ RECIPES: Mapping[str, Recipe] = {
         cutmix=0.0,
     ),
     # Beside what all share: grounds and colors that vary, of which the paper has nothing, and a teacher who does not
-    # see them (the paper's sees what the student sees); photos of 24 pixels for most of the time, which takes three
-    # quarters of it (the paper grows them once, after training); half of the batches are mixed, and the paper's are all.
+    # see them (the paper's sees what the student sees); photos of 24 pixels in most epochs, which saves a quarter
+    # of the time (the paper grows them once, after training); half of the batches are mixed, and the paper's are all.
     "cifar10-distilled": _CIFAR10.with_changes(
         epochs=60,
         warmup_epochs=3,

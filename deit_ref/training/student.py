@@ -132,8 +132,8 @@ def processing_of(recipe: Recipe, start: DeiTWeights | None) -> ImageProcessing:
 def _with_recipe(config: DeiTConfig, recipe: Recipe, *, num_labels: int) -> DeiTConfig:
     if recipe.shrunk_share and any(recipe.shrunk_size % side for side in config.patch_shape):
         raise ValueError(
-            f"shrunk_share={recipe.shrunk_share:g} shows photos of {recipe.shrunk_size} pixels a side, not a multiple of "
-            f"the patches' {config.patch_shape}: use 0 or a different image_size."
+            f"shrunk_share={recipe.shrunk_share:g} shows photos of {recipe.shrunk_size} pixels a side, not a multiple "
+            f"of the patches' {config.patch_shape}: use 0 or a different image_size."
         )
     return dataclasses.replace(
         config,

@@ -91,7 +91,7 @@ def letters(formula):
 
 
 # What letters stood for before each had one meaning, and columns where rows belong; but for the two that are explained.
-OLD = re.compile(r"\\sigma\s*\(|z_\\text\{teacher\}|y_[tcd]\b|\b[EWD]\s*[xz]_|\bW\s*[xz]\b|W\^[OQKV]|p_[ts]\b|dP|\bL\(")
+OLD = re.compile(r"\\sigma\s*\(|z_\\text\{teacher\}|y_[tcd]\b|\b[EWD]\s*[xz]_|\bW\s*[xz]\b|W\^[OQKV]|p_[ts]\b|dP|(?<!mathcal )L\(")
 COLUMNS = ("y = W x + b", "E x_n + b")
 KNOWN = set().union(*(letters(formula) for formula in formulas(NOTATION)))
 SOURCES = sorted((ROOT / "deit_ref" / "numpy_backend").rglob("*.py"))

@@ -8,7 +8,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
-from site_tools import directives, mathjax, notebooks, pages, sources
+from site_tools import directives, mathjax, notebooks, pages, sources, terms
 
 import deit_ref
 
@@ -67,9 +67,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, **_: Any) -> str:
-    """Put the blocks in their places, and tell MkDocs which lines can be linked to."""
+    """Link a chapter's terms, put the blocks in their places, and tell MkDocs which lines can be linked to."""
+    builder = builders[page.file.src_uri]
+    if page.file.src_uri.startswith("chapters/"):
+        glossary = terms.read((sources.ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"))
+        html = terms.link(html, glossary, lambda anchor: builder.link(f"glossary.md#{anchor}"))
     try:
-        html = builders[page.file.src_uri].html(html)
+        html = builder.html(html)
     except sources.SourceError as error:
         raise PluginError(f"{page.file.src_uri}: {error}") from error
     if "line_count" in page.meta and page.present_anchor_ids is not None:

@@ -5,6 +5,7 @@ Run on a site that `mkdocs build` made from this checkout: DEIT_REF_SITE=site py
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from functools import cache
 from html import unescape
@@ -18,6 +19,10 @@ import pytest
 from deit_ref.chapters import CHAPTERS
 
 DOCS = Path(__file__).parent.parent / "docs"
+sys.path.insert(0, str(DOCS))
+
+from site_tools import terms as glossary  # noqa: E402
+
 HERE = "http://site.invalid/"  # stands for the place of the site while links are resolved
 # One page of each kind.
 KINDS = (
@@ -106,6 +111,50 @@ def chapter_formulas(site: Path, pattern: str) -> dict[str, int]:
         text = "\n".join(read_page(page_file(site, address)).formulas)
         found[address] = len(re.findall(pattern, text))
     return {address: number for address, number in found.items() if number}
+
+
+class Words(HTMLParser):
+    """The plain words of a page's article in order, each linked one with the glossary's anchor that it leads to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[tuple[str, str]] = []
+        self.open: list[tuple[str, bool, str]] = []  # tag, whether its text is plain, anchor
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag in ("br", "hr", "img", "input", "link", "meta", "source", "wbr"):
+            return
+        found = {name: value or "" for name, value in attributes}
+        plain, anchor = self.open[-1][1:] if self.open else (False, "")
+        plain = plain or tag == "article"
+        if tag == "a":
+            anchor = found["href"].split("glossary/#")[1] if "glossary/#" in found.get("href", "") else anchor
+            plain = plain and bool(anchor)
+        elsewhere = tag in ("code", "pre", "h1", "h2", "h3", "th", "summary", "svg", "script", "style", "figure", "button")
+        elsewhere |= bool({"arithmatex", "deit-mirror", "deit-links"} & set(found.get("class", "").split()))
+        self.open.append((tag, plain and not elsewhere, anchor))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1][1]:
+            self.words.append((data, self.open[-1][2]))
+
+
+@pytest.mark.parametrize("name", ["why", *(chapter.name for chapter in CHAPTERS)])
+def test_words_lead_to_the_glossary_where_a_chapter_first_uses_them(site: Path, name: str) -> None:
+    reader = Words()
+    reader.feed(page_file(site, f"chapters/{name}/").read_text(encoding="utf-8"))
+    terms = glossary.read((DOCS / "glossary.md").read_text(encoding="utf-8"))
+    any_term = re.compile("|".join(f"(?P<t{i}>{term.pattern})" for i, term in enumerate(terms)))
+    linked: set[str] = set()
+    for text, anchor in reader.words:
+        used = {terms[int((match.lastgroup or "")[1:])].anchor for match in any_term.finditer(text)}
+        linked |= {anchor}
+        assert anchor or used <= linked, f"{used - linked} in {text!r}"
+    assert len(linked) > 10
 
 
 def test_sitemap_has_every_page(site: Path) -> None:

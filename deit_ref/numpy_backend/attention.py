@@ -102,7 +102,7 @@ def multi_head_attention(
     generator: np.random.Generator | None = None,
     trace: Trace | None = None,
 ) -> Float[Array, "batch tokens dim"]:
-    r"""Attention in several heads: $\mathrm{Concat}(\text{head}_1, \dots, \text{head}_h) W^O$.
+    r"""Attention in several heads: $\mathrm{Concat}(\text{head}_1, \dots, \text{head}_h) \, W_O^\top$.
 
     One product makes all queries, keys and values; each head works on its own head_dim = dim / heads features;
     one product mixes what the heads found.

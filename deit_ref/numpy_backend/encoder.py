@@ -28,7 +28,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 def mlp(
     weights: Mlp, x: Float[Array, "batch tokens dim"], *, activation: str, trace: Trace | None = None
 ) -> Float[Array, "batch tokens dim"]:
-    r"""Widen each token, bend, and narrow it again: $\mathrm{fc2}(\sigma(\mathrm{fc1}(x)))$.
+    r"""Widen each token, bend, and narrow it again: $\mathrm{act}(x W_1^\top + b_1) \, W_2^\top + b_2$.
 
     Args:
         weights: fc1 (intermediate_size, dim) and fc2 (dim, intermediate_size); four times dim in DeiT.

@@ -23,7 +23,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 def pooler(
     weights: Linear, cls_token: Float[Array, "batch dim"], *, activation: str
 ) -> Float[Array, "batch pooler_features"]:
-    r"""A summary of the image: $\sigma(W z_\text{cls} + b)$.
+    r"""A summary of the image: $\mathrm{act}(z_\text{cls} W^\top + b)$.
 
     DeiT was trained without one; transformers' DeiTModel has it for models that are trained further.
 
@@ -36,7 +36,7 @@ def pooler(
 
 
 def classify(weights: Linear | None, token: Float[Array, "batch dim"]) -> Float[Array, "batch num_labels"]:
-    r"""One score per class: $W z + b$.
+    r"""One score per class: $o = z W^\top + b$.
 
     Args:
         weights: (num_labels, dim); None (num_labels = 0) returns the token itself.
@@ -55,7 +55,7 @@ def classify_with_teacher(
     Float[Array, "batch num_labels"],
     Float[Array, "batch num_labels"],
 ]:
-    r"""Both heads and their mean: $\tfrac12 (W_c z_\text{cls} + b_c + W_d z_\text{dist} + b_d)$.
+    r"""Both heads and their mean: $o = \tfrac12 (o_\text{cls} + o_\text{dist})$.
 
     >>> one, ten = Linear(np.array([[1.0]])), Linear(np.array([[10.0]]))
     >>> [float(x[0, 0]) for x in classify_with_teacher(one, ten, np.array([[2.0]]), np.array([[3.0]]))]

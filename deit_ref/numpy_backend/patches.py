@@ -85,7 +85,7 @@ def unpatchify(
 def patch_embed(
     weights: PatchEmbed, pixel_values: Float[Array, "batch channels height width"], *, trace: Trace | None = None
 ) -> Float[Array, "batch patches dim"]:
-    r"""Map every patch to a token: $z_p = E x_p + b$.
+    r"""Map every patch to a token: $z_n = x_n E^\top + b$.
 
     Args:
         weights: proj.weight (dim, channels, patch_height, patch_width), proj.bias (dim,).
@@ -93,7 +93,7 @@ def patch_embed(
         trace: records patches.
 
     Raises:
-        ValueError: the image has another number of channels than the weights, or is no whole number of patches.
+        ValueError: the image has more or fewer channels than the weights, or is not a whole number of patches.
     """
     dim, channels, patch_height, patch_width = weights.proj.weight.shape
     if pixel_values.shape[1] != channels:

@@ -1,10 +1,10 @@
 """Chapter 3: where a patch came from.
 
-Input -> output: position embeddings of one grid of patches -> of another; tokens -> tokens that know their place.
+Input -> output: position embeddings of one grid of patches -> of a new one; tokens -> tokens that know their place.
 
 Attention treats tokens as a set: shuffle them and every token's result is the same. So each place in the image
 gets a learned vector that is added to its token. They are learned for one grid (14 x 14 at 224 pixels); an image
-of another size needs them at places in between, and bicubic interpolation gives them.
+of a different size needs them at places in between, and bicubic interpolation gives them.
 
 Source: Touvron et al. 2021, section 3 ("Fixing the positional encoding across resolutions");
 interpolate_pos_encoding in transformers; the same in main.py of facebookresearch/deit. timm differs: it smooths
@@ -29,11 +29,11 @@ def interpolate_pos_embed(
     source_grid: tuple[int, int],
     target_grid: tuple[int, int],
 ) -> Float[Array, "1 new_tokens dim"]:
-    r"""Position embeddings for another grid of patches.
+    r"""Position embeddings for a different grid of patches.
 
-    $$P' = W_\text{rows} \, P \, W_\text{columns}^\top$$
+    $$G' = W_\text{rows} \, G \, W_\text{columns}^\top$$
 
-    for each feature, where P is the grid of its values and each row of W holds four cubic weights.
+    for each feature, where G is the grid of its values and each row of a W holds four cubic weights.
 
     Args:
         pos_embed: first the prefix tokens (cls, dist), which have no place and stay as they are, then the patches.
@@ -67,10 +67,10 @@ def interpolate_pos_embed(
 def _bicubic_weights(size: int, new_size: int, dtype: DTypeLike) -> Float[Array, "new_size size"]:
     r"""The matrix that resamples a line of `size` values at `new_size` evenly spread places.
 
-    Place i lies at $r = s (i + \frac12) - \frac12$ with $s = \text{size} / \text{new\_size}$. Its value is a mix
+    Place i lies at $r_i = s (i + \frac12) - \frac12$ with $s = \text{size} / \text{new\_size}$. Its value is a mix
     of the four values around it, by Keys' cubic with a = -0.75 (Pillow takes -0.5; so does torch with antialias):
 
-    $$w(d) = (a+2) d^3 - (a+3) d^2 + 1 \; (d \le 1), \qquad a (d^3 - 5 d^2 + 8 d - 4) \; (1 < d < 2)$$
+    $$\kappa(x) = (a+2) x^3 - (a+3) x^2 + 1 \; (x \le 1), \qquad a (x^3 - 5 x^2 + 8 x - 4) \; (1 < x < 2)$$
 
     Beyond the border the last value is repeated. Places are computed in the array's own dtype, as torch does.
     """
@@ -92,7 +92,7 @@ def _bicubic_weights(size: int, new_size: int, dtype: DTypeLike) -> Float[Array,
 def add_pos_embed(
     pos_embed: Float[Array, "1 tokens dim"], x: Float[Array, "batch tokens dim"], *, trace: Trace | None = None
 ) -> Float[Array, "batch tokens dim"]:
-    """Add to every token the vector of its place: $z + E_{pos}$ (Dosovitskiy et al. 2021, equation 1).
+    """Add to every token the vector of its place: $z + E_\text{pos}$ (Dosovitskiy et al. 2021, equation 1).
 
     Args:
         pos_embed: one vector per token, prefix tokens included.

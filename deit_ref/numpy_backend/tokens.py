@@ -4,7 +4,7 @@ Input -> output: patch tokens (batch, patches, dim) -> all tokens (batch, prefix
 `embed`, pixels -> what the encoder reads.
 
 DeiT puts two learned tokens before the patches. The class token collects what is needed to name the image; the
-distillation token, DeiT's own idea, has the same task but answers to another teacher: not the label, but a
+distillation token, DeiT's own idea, has the same task but answers to a different teacher: not the label, but a
 convolutional network's opinion. Masked image modeling knows a third, which stands in for hidden patches.
 
 Source: Touvron et al. 2021, section 4 and figure 2; Xie et al. 2022 (SimMIM), section 3.2 (mask token).
@@ -29,12 +29,12 @@ def mask_tokens(
     x: Float[Array, "batch patches dim"],
     bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"],
 ) -> Float[Array, "batch patches dim"]:
-    r"""Replace hidden patches by the mask token: $z (1 - m) + t \, m$.
+    r"""Replace hidden patches by the mask token: $z \odot (1 - M) + z_\text{mask} \odot M$.
 
     Args:
-        mask_token: t, learned.
+        mask_token: learned.
         x: patch tokens, before the positions are added, so that the model still knows where it must guess.
-        bool_masked_pos: m, True where a patch is hidden; numbers between 0 and 1 blend.
+        bool_masked_pos: M, True where a patch is hidden; numbers between 0 and 1 blend.
 
     >>> x = np.array([[[1.0], [2.0], [3.0]]])
     >>> mask_tokens(np.array([[[9.0]]]), x, np.array([[False, True, False]])).tolist()
@@ -93,7 +93,7 @@ def embed(
         trace: records patches, patch_embed, masked, tokens, pos_embed and embeddings.
 
     Raises:
-        ValueError: the images have another size than the model, and interpolate_pos_encoding is False.
+        ValueError: the images do not have the model's size, and interpolate_pos_encoding is False.
     """
     config = weights.config
     height, width = pixel_values.shape[2:]

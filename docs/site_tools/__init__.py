@@ -1,1 +1,1 @@
-"""What builds the site: read by docs/hooks.py, in the order sources, directives, pages, notebooks, mathjax."""
+"""What builds the site: read by docs/hooks.py, in the order sources, directives, terms, pages, notebooks, mathjax."""

@@ -1,4 +1,4 @@
-"""Pictures of how DeiT is trained, drawn by the training's own code: what each augmentation does to a photo, and charts.
+"""Pictures of how DeiT is trained, by the training's own code: what each augmentation does to a photo, and charts.
 
 `PICTURES` has a function for each name; it takes the bundled weights and returns a <figure>. Photos are WebP in the
 page itself; charts are SVG with text, in the page's colors. Every draw has a seed, so a build gives the same bytes.
@@ -398,8 +398,8 @@ def speed_and_accuracy(weights: Any) -> str:
     return chart(
         axes.parts,
         "Top-1 accuracy in percent against images a second, for the models of the table",
-        "Top-1 accuracy in percent on ImageNet against images a second on one V100, from the paper's table 5. Each line "
-        "joins the sizes of one family.",
+        "Top-1 accuracy in percent on ImageNet against images a second on one V100, from the paper's table 5. Each "
+        "line joins the sizes of one family.",
     )
 
 

@@ -1,4 +1,4 @@
-"""How DeiT is trained: the page's tables say what the recipe and the charts say, and pictures come from the training."""
+"""How DeiT is trained: the page says what the recipe and the charts say, and the training draws the pictures."""
 
 import re
 import sys

@@ -7,6 +7,7 @@ page itself; charts are SVG with text, in the page's colors. Every draw has a se
 import base64
 import html
 import io
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -19,6 +20,8 @@ from PIL import Image
 import deit_ref
 from deit_ref import plots
 from deit_ref.data.images import ImageSet
+from deit_ref.numpy_backend.attention import attention_rollout
+from deit_ref.numpy_backend.backward.relevance import attention_relevance, saliency
 from deit_ref.numpy_backend.layers import drop_path
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 from deit_ref.training.augmentation import erase, random_flip, random_resized_crop
@@ -149,7 +152,7 @@ def rand_augment(weights: Any) -> str:
     image = _as_seen("chelsea").float()
     level, sign = torch.full((1, 1, 1, 1), RECIPE.magnitude / 10), torch.ones(1, 1, 1, 1)
     row = []
-    for name in ("rotate", "shear_x", "translate_x", "color", "brightness", "posterize", "solarize", "equalize"):
+    for name in ("rotate", "shear_x", "color", "posterize", "solarize", "equalize"):
         changed = OPERATIONS[name](image, level, sign).round().clamp(0, 255).to(torch.uint8)
         row.append(Tile(_shown(changed)[0], name.replace("_", " "), f"the cat after {name.replace('_', ' ')}"))
     return tiles(
@@ -278,8 +281,8 @@ def schedule(weights: Any) -> str:
     return chart(
         axes.parts,
         "The learning rate rises in a line for five epochs and then falls along half a cosine",
-        f"The learning rate of the recipe: {start[0]:.0e} at the start, {start[1]:.6f} after the warm-up of "
-        f"{RECIPE.warmup_epochs:g} epochs, {start[2]:.0e} at the end.",
+        f"The learning rate of the recipe: {start[0]:.6f} at the start, {start[1]:.6f} after the warm-up of "
+        f"{RECIPE.warmup_epochs:g} epochs, {start[2]:.6f} at the end.",
     )
 
 
@@ -375,6 +378,77 @@ def token_cosine(weights: Any) -> str:
     )
 
 
+COUNTS = (0, 8, 16, 32, 48)  # patches that `hiding` hides, of 64
+ORDERS = 8  # by chance
+
+
+def left_when_hidden(weights: Any) -> Mapping[str, Any]:
+    """Share of the logit that is left, mean of the bundled photos, for each of `COUNTS`, by the order of hiding."""
+    prefix, (rows, columns) = weights.config.num_prefix_tokens, weights.config.grid
+    generator, shares = np.random.default_rng(0), dict[str, list[Any]]()
+    for name in BUNDLED_PHOTOS:
+        trace = deit_ref.Trace(["blocks.*.attention.probabilities"])
+        pixel_values = deit_ref.preprocess(bundled_photo(name), weights.image_processing)
+        label = int(deit_ref.forward(weights, pixel_values=pixel_values).logits[0].argmax())
+        found = deit_ref.gradients(
+            weights,
+            pixel_values=pixel_values,
+            target=label,
+            trace=trace,
+            with_respect_to=("attentions", "pixel_values"),
+        )
+        attentions = trace.matching("*")
+        pulls = saliency(found.pixel_values)[0].reshape(rows, weights.config.patch_shape[0], columns, -1)
+        maps = {
+            "relevance": attention_relevance(attentions, found.attentions)[0, :prefix, prefix:].sum(axis=0),
+            "rollout": attention_rollout(attentions)[0, :prefix, prefix:].sum(axis=0),
+            "saliency": pulls.sum(axis=(1, 3)).ravel(),
+        }
+        orders = {way: [np.argsort(-values)] for way, values in maps.items()}
+        orders["by chance"] = [generator.permutation(rows * columns) for _ in range(ORDERS)]
+        orders["relevance, last first"] = [np.argsort(maps["relevance"])]
+        for way, each in orders.items():
+            mask = np.ones((len(COUNTS) * len(each), prefix + rows * columns), bool)
+            for row, (count, order) in zip(mask, itertools.product(COUNTS, each), strict=True):
+                row[prefix + order[:count]] = False
+            many = pixel_values.repeat(len(mask), axis=0)
+            logits = deit_ref.forward(weights, pixel_values=many, attention_mask=mask).logits[:, label]
+            left = logits.reshape(len(COUNTS), len(each)).mean(axis=1)
+            shares.setdefault(way, []).append(left / left[0])
+    return {way: np.mean(each, axis=0) for way, each in shares.items()}
+
+
+def hiding(weights: Any) -> str:
+    """What is left of the logit when patches are hidden, by the map that chose them."""
+    left = left_when_hidden(weights)
+    patches = weights.config.grid[0] * weights.config.grid[1]
+    low, high = min(0.0, *(values.min() for values in left.values())), max(values.max() for values in left.values())
+    axes = Axes((0, COUNTS[-1]), (low - 0.05, high + 0.35))
+    axes.ticks({n: str(n) for n in COUNTS}, {n: f"{n:.0%}" for n in (0.0, 0.5, 1.0)}, f"patches hidden, of {patches}")
+    styles = {
+        "relevance": ("circle", "var(--deit-cls, #a84c06)"),
+        "rollout": ("square", "var(--deit-image, #1d5fa8)"),
+        "saliency": ("triangle", "var(--deit-weight, #186a3b)"),
+        "by chance": ("cross", "var(--deit-mask, #555d69)"),
+        "relevance, last first": ("diamond", "var(--deit-dist, #6b33b0)"),
+    }
+    for at, (way, (shape, color)) in enumerate(styles.items()):
+        points = [(axes.x(n), axes.y(share)) for n, share in zip(COUNTS, left[way], strict=True)]
+        key = (LEFT + 14 + 100 * (at // 3), TOP + 6 + 16 * (at % 3))
+        axes.parts.append(polyline(points, color))
+        axes.parts += [_mark(shape, *point, color) for point in (*points, key)]
+        axes.parts.append(text(key[0] + 10, key[1] + 4, way, "start", color))
+    half = COUNTS.index(32)
+    return chart(
+        axes.parts,
+        "The share of the logit that is left against the number of hidden patches, by the order of hiding",
+        f"Share of the logit that is left, mean of {len(BUNDLED_PHOTOS)} photos. With {COUNTS[half]} patches hidden it "
+        f"is {left['relevance'][half]:.0%} in the order of relevance, {left['rollout'][half]:.0%} in that of rollout, "
+        f"{left['saliency'][half]:.0%} in that of saliency, {left['by chance'][half]:.0%} by chance, the mean of "
+        f"{ORDERS} orders, and {left['relevance, last first'][half]:.0%} if what relevance puts last is hidden first.",
+    )
+
+
 def speed_and_accuracy(weights: Any) -> str:
     """Table 5 of the paper as a chart."""
     axes = Axes((45, 3500), (71, 86), log=True)
@@ -424,5 +498,6 @@ PICTURES: Mapping[str, Callable[[Any], str]] = {
     "stochastic_depth": stochastic_depth,
     "initial_weights": initial_weights,
     "token_cosine": token_cosine,
+    "hiding": hiding,
     "speed_and_accuracy": speed_and_accuracy,
 }

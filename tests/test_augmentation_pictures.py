@@ -52,7 +52,8 @@ def test_the_table_of_the_recipe_is_the_recipe():
     assert (table["gradient clipping"], recipe.clip_norm) == ("no", None)
 
 
-def test_every_picture_is_on_a_page_and_says_what_is_seen():
+def test_every_picture_is_on_a_page_and_says_what_is_seen(monkeypatch):
+    monkeypatch.setattr(pictures, "ORDERS", 1)  # of a chart, which takes seconds with all of them
     weights = deit_ref.load_weights()
     used = [
         name

@@ -280,6 +280,7 @@ def test_a_method_is_cut_without_its_indentation(project):
         ("{{ formula demo.Pair }}", r"has no \$\$formula\$\$"),
         ("{{ figure nothing }}", "nothing.svg"),
         ("{{ table nothing }}", "nothing.json"),
+        ("{{ photo nothing }}", "no picture 'nothing'"),
         ("{{ mirrors demo.double }}", "'mirrors' is not a directive"),
         ("in {{ mirror demo.double }} text", "'mirror' is not alone on its line"),
         ("{{ code jax demo.double }}", "'jax' is not a backend"),

@@ -50,11 +50,11 @@ _BLOCK = 65536  # entries: this many temporaries stay in the processor's cache
 
 
 def _gelu_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    r"""GELU through a logistic function: $\Phi(x) \approx 1 / (1 + e^{-x P(x^2)})$.
+    r"""GELU through a logistic function: $\Phi(x) \approx 1 / (1 + e^{-x \, \mathrm{poly}(x^2)})$.
 
-    Every $\Phi$ can be written so, because $\log(\Phi(x) / \Phi(-x))$ is odd in x; P is fitted to it over x. With two
-    terms, 1.5958 and 0.0714, this is the well-known tanh approximation. Seven terms, fitted for the smallest error,
-    bring it to 7e-8, so that what remains (6e-7 in all, tested) is the rounding of float32 itself.
+    Every $\Phi$ can be written so, because $\log(\Phi(x) / \Phi(-x))$ is odd in x; poly is fitted to it over x.
+    With two terms, 1.5958 and 0.0714, this is the well-known tanh approximation. Seven terms, fitted for the smallest
+    error, bring it to 7e-8, so that what remains (6e-7 in all, tested) is the rounding of float32 itself.
     """
     y = np.empty(x.size, x.dtype)
     with np.errstate(over="ignore"):  # e^(large) = inf gives the right limit, x / inf = 0
@@ -90,7 +90,7 @@ def softplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def selu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    r"""$\lambda x$ above 0, $\lambda \alpha (e^x - 1)$ below. Source: Klambauer et al. 2017."""
+    r"""$1.0507 \, x$ above 0, $1.0507 \cdot 1.6733 \, (e^x - 1)$ below. Source: Klambauer et al. 2017."""
     scale, alpha = 1.0507009873554805, 1.6732632423543772
     return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 

@@ -109,7 +109,7 @@ def rescale_and_normalize(
     mean: float | Sequence[float],
     std: float | Sequence[float],
 ) -> Float32[Array, "height width channels"]:
-    r"""Both in one step, $(\text{image} - \mu / f) / (\sigma / f)$ in float32, as torchvision's processor."""
+    r"""In one step, as torchvision's processor: $(\text{image} - \mu / \text{factor}) / (\sigma / \text{factor})$."""
     inverse = np.float32(1 / factor)
     means = _channel_values("mean", mean, image.shape[-1]) * inverse
     stds = _channel_values("std", std, image.shape[-1]) * inverse

@@ -32,9 +32,9 @@ def cross_entropy(
     *,
     ignore_index: int = -100,
 ) -> Float[Number, ""]:
-    r"""The surprise at the right answer: $-\frac1n \sum_b \log p_b[y_b]$.
+    r"""The surprise at the right answer: $-\frac1B \sum_i \log p_i[t_i]$.
 
-    Label smoothing, mixup and cutmix give shares instead: $-\frac1n \sum_b \sum_k y_{bk} \log p_{bk}$.
+    Label smoothing, mixup and cutmix give shares instead: $-\frac1B \sum_i \sum_k t_{ik} \log p_{ik}$.
 
     Args:
         logits: scores.
@@ -54,7 +54,7 @@ def cross_entropy(
 def binary_cross_entropy(
     logits: Float[Array, "batch classes"], labels: Float[Array, "batch classes"]
 ) -> Float[Number, ""]:
-    r"""Each class a yes-or-no question: $-\mathrm{mean}(y \log \sigma(x) + (1 - y) \log(1 - \sigma(x)))$.
+    r"""Each class a yes-or-no question: $-\mathrm{mean}(t \log p + (1 - t) \log(1 - p))$, $p = \mathrm{sigmoid}(o)$.
 
     Args:
         logits: scores.
@@ -64,7 +64,7 @@ def binary_cross_entropy(
 
 
 def mean_squared_error(predictions: Float[Array, "*shape"], labels: Float[Array, "*shape"]) -> Float[Number, ""]:
-    r"""$\mathrm{mean}((\hat y - y)^2)$."""
+    r"""$\mathrm{mean}((o - t)^2)$."""
     return np.square(predictions - labels).mean()
 
 
@@ -130,7 +130,7 @@ def hard_distillation(
 ) -> Float[Number, ""]:
     r"""Learn the label with one token and the teacher's decision with the other.
 
-    $$(1 - \alpha) \, \mathrm{CE}(z_\text{cls}, y) + \alpha \, \mathrm{CE}(z_\text{dist}, \arg\max z_\text{teacher})$$
+    $$(1 - \alpha) \, \mathrm{CE}(o_\text{cls}, t) + \alpha \, \mathrm{CE}(o_\text{dist}, \arg\max o_\text{teacher})$$
 
     Args:
         cls_logits, distillation_logits: the student's two heads.
@@ -156,9 +156,11 @@ def soft_distillation(
 ) -> Float[Number, ""]:
     r"""Learn the label with one token and the teacher's whole distribution with the other.
 
-    $$(1 - \alpha) \, \mathrm{CE}(z_\text{cls}, y)
-      + \alpha \, \frac{\tau^2}{B K} \sum_{b,k} p_t \, (\log p_t - \log p_s), \qquad
-      p_t = \mathrm{softmax}(z_\text{teacher} / \tau), \; p_s = \mathrm{softmax}(z_\text{dist} / \tau)$$
+    $$(1 - \alpha) \, \mathrm{CE}(o_\text{cls}, t)
+      + \alpha \, \frac{\tau^2}{B C} \sum_{i,k} p_\text{teacher} \, (\log p_\text{teacher} - \log p_\text{student})$$
+
+    $$p_\text{teacher} = \mathrm{softmax}(o_\text{teacher} / \tau), \qquad
+      p_\text{student} = \mathrm{softmax}(o_\text{dist} / \tau)$$
 
     Args:
         cls_logits, distillation_logits: the student's two heads.
@@ -166,7 +168,7 @@ def soft_distillation(
         labels: see `cross_entropy`; for the class token's head alone, the teacher's part is never smoothed.
         alpha: the teacher's share; 0.1 in the paper's text, 0.5 in the code's default.
         tau: temperature, above 0; 3 in the paper's text, 1 in the code's default.
-        divided_by: what the sum is divided by: "entries" (B K), or "images" (B), which makes it K times as large.
+        divided_by: what the sum is divided by: "entries" (B C), or "images" (B), which makes it C times as large.
 
     Raises:
         ValueError: unknown divided_by.

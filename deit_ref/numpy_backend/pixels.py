@@ -116,7 +116,7 @@ def resample_deep_lines(
     | Int32[Array, "channels lines new_size"]
     | UInt16[Array, "channels lines new_size"]
 ):
-    r"""One pass, $\text{out}_x = \sum_j w_{xj} \, \text{planes}_j$ by the weights of `resample`, left to right."""
+    r"""One pass, $\text{out}_i = \sum_j W_{ij} \, \text{planes}_j$ by the weights of `resample`, left to right."""
     if planes.shape[-1] == out_size:
         return planes
     first, weights = resample_coefficients(planes.shape[-1], out_size, resample=resample)

@@ -50,7 +50,7 @@ def hamming(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
 def bicubic(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
     r"""Cubic convolution, whose weights below 0 keep edges sharp.
 
-    $$f(x) = \begin{cases} (a+2) |x|^3 - (a+3) |x|^2 + 1 & |x| < 1 \\
+    $$\kappa(x) = \begin{cases} (a+2) |x|^3 - (a+3) |x|^2 + 1 & |x| < 1 \\
       a \, (|x|^3 - 5 |x|^2 + 8 |x| - 4) & 1 \le |x| < 2 \\ 0 & \text{else} \end{cases}$$
 
     with a, the slope at $|x| = 1$, of $-\frac12$; torch's interpolate (chapter 3) has $-\frac34$.
@@ -93,11 +93,11 @@ def resample_coefficients(
 ) -> tuple[Int64[Array, "new_size"], Float64[Array, "new_size taps"]]:
     r"""Which old pixels make each new pixel along one axis, and with what weights.
 
-    $$w_{ij} = \frac{f((j + \frac12 - c_i) / t)}{\sum_k f((k + \frac12 - c_i) / t)}, \qquad
-      c_i = (i + \tfrac12) s, \quad s = \frac{\text{in size}}{\text{out size}}, \quad t = \max(s, 1)$$
+    $$W_{ij} = \frac{\kappa((j + \frac12 - r_i) / \text{stretch})}{\sum_j \kappa((j + \frac12 - r_i) / \text{stretch})},
+      \quad r_i = (i + \tfrac12) s, \; s = \frac{\text{old size}}{\text{new size}}, \; \text{stretch} = \max(s, 1)$$
 
-    f is the kernel that `resample` names in `FILTERS`, $c_i$ the new pixel's center in units of old pixels, and t
-    stretches the kernel when shrinking. Only pixels that exist have a weight; at the border, too, their sum is 1.
+    $\kappa$ is the kernel that `resample` names in `FILTERS`, $r_i$ the new pixel's center in units of old pixels; the
+    stretch widens the kernel when shrinking. Only pixels that exist have a weight; at the border, too, their sum is 1.
 
     Returns:
         The first pixel of each window, and the weights of all its pixels: those not needed are 0.
@@ -120,9 +120,10 @@ def resample_coefficients(
 
 
 def fixed_point(weights: Float64[Array, "..."], *, arithmetic: str = "pillow") -> Float64[Array, "..."]:
-    r"""Weights rounded to multiples of $2^{-p}$, halves away from 0.
+    r"""Weights rounded to multiples of $2^{-\text{bits}}$, halves away from 0.
 
-    p is 22, or with arithmetic "torchvision" the largest one up to 22 whose $2^p w$ all fit integers of 16 bits.
+    There are 22 bits, or with arithmetic "torchvision" the most, up to 22, with which $2^\text{bits} W$ fits integers
+    of 16 bits.
     """
     p = 22
     if arithmetic == "torchvision":

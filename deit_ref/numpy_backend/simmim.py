@@ -25,10 +25,11 @@ def pixel_shuffle(
 ) -> Float[Array, "batch channels height width"]:
     r"""Lay out each token's features as a tile of pixels.
 
-    $$\text{out}[c, \; y s + i, \; x s + j] = \text{in}[y, \; x, \; c s^2 + i s + j]$$
+    $$\text{out}[c, \; \text{row} \, P + i, \; \text{column} \, P + j]
+      = \text{in}[\text{row}, \; \text{column}, \; c P^2 + i P + j]$$
 
     Args:
-        x: channels * s * s features per token, channel first.
+        x: channels * P * P features per token, channel first.
         stride_shape: (height, width) of a tile in pixels; the formula shows the square case.
 
     >>> tokens = np.array([[[[0, 1, 2, 3], [4, 5, 6, 7]]]])  # one row of two tokens

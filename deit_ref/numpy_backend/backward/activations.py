@@ -83,7 +83,7 @@ SLOPES: Mapping[str, Activation] = {
 
 
 def activate_vjp(x: Float[Array, "*shape"], *, name: str) -> tuple[Float[Array, "*shape"], Back]:
-    r"""$y = \sigma(x)$, entry by entry, and back: $dx = dy \odot \sigma'(x)$, by the slopes in `SLOPES`.
+    r"""$y = \mathrm{act}(x)$, entry by entry, and back: $dx = dy \odot \mathrm{act}'(x)$, by the slopes in `SLOPES`.
 
     Args:
         x: any shape.

@@ -79,10 +79,10 @@ def scaled_dot_product_attention_vjp(
     generator: np.random.Generator | None = None,
     trace: Trace | None = None,
 ) -> tuple[Float[Array, "batch heads tokens head_dim"], Back]:
-    r"""$P = \mathrm{softmax}(S)$ of $S = Q K^\top / \sqrt d$, and $Y = P V$. Back:
+    r"""$A = \mathrm{softmax}(S)$ of $S = Q K^\top / \sqrt d$, and $Y = A V$. Back:
 
-    $$\begin{gathered} dP = dY \, V^\top, \qquad dV = P^\top dY \\
-      dS = P \odot (dP - \textstyle\sum_j dP_{\cdot j} P_{\cdot j}) \\
+    $$\begin{gathered} dA = dY \, V^\top, \qquad dV = A^\top dY \\
+      dS = A \odot (dA - \textstyle\sum_j dA_{\cdot j} A_{\cdot j}) \\
       dQ = \tfrac{1}{\sqrt d} \, dS \, K, \qquad dK = \tfrac{1}{\sqrt d} \, dS^\top Q \end{gathered}$$
 
     The rows of dS sum to 0: the same number added to all keys' scores changes nothing. A bias of the keys adds just

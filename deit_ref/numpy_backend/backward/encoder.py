@@ -35,7 +35,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 def mlp_vjp(
     weights: Mlp, x: Float[Array, "batch tokens dim"], *, activation: str, trace: Trace | None = None
 ) -> tuple[Float[Array, "batch tokens dim"], Back]:
-    r"""$\mathrm{fc2}(\sigma(\mathrm{fc1}(x)))$, and back through fc2, the bend and fc1.
+    r"""$\mathrm{fc2}(\mathrm{act}(\mathrm{fc1}(x)))$, and back through fc2, the bend and fc1.
 
     Args:
         weights, x, activation, trace: as in the forward function.

@@ -24,7 +24,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 def pooler_vjp(
     weights: Linear, cls_token: Float[Array, "batch dim"], *, activation: str
 ) -> tuple[Float[Array, "batch pooler_features"], Back]:
-    r"""$\sigma(W z_\text{cls} + b)$, and back through the bend and the product.
+    r"""$\mathrm{act}(z_\text{cls} W^\top + b)$, and back through the bend and the product.
 
     Args:
         weights, cls_token, activation: as in the forward function.
@@ -42,7 +42,7 @@ def pooler_vjp(
 def classify_vjp(
     weights: Linear | None, token: Float[Array, "batch dim"]
 ) -> tuple[Float[Array, "batch num_labels"], Back]:
-    r"""$W z + b$, and back as any `linear`; without weights the token's gradient is that of the logits.
+    r"""$z W^\top + b$, and back as any `linear`; without weights the token's gradient is that of the logits.
 
     Args:
         weights, token: as in the forward function.

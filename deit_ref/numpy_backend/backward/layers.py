@@ -3,8 +3,8 @@ r"""Chapter 10, the way back: through the layers.
 Input -> output: of a layer, how much the loss grows with each of its outputs -> with each of its inputs.
 
 Training asks one question of every number in the model: if you grew a little, how much would the loss grow? The
-answer is its gradient. `dx` is short for the gradient of the loss with respect to `x`, $\partial L / \partial x$, and
-has the shape of x.
+answer is its gradient. `dx` is short for the gradient of the loss with respect to `x`,
+$\partial \mathcal L / \partial x$, and has the shape of x.
 
 Each function of a chapter has a partner here with the same name, `_vjp` behind it, and the same arguments. It returns
 two things: the value, as the forward function computes it, and a function `back`, which takes the gradient of that
@@ -14,7 +14,7 @@ value and returns the gradient of each argument, in their order. Weights come ba
 `back` multiplies the gradient dy, a vector, by the layer's Jacobian $J = \partial y / \partial x$, a huge matrix: a
 vector-Jacobian product, hence the name. J is never built; its product with a vector is all that anyone needs, and costs
 no more than the layer itself. The whole model is differentiated by calling the `back` of each layer, last layer first:
-$dx = dy_n J_n J_{n-1} \cdots J_1$. That is the chain rule, and there is no more to it.
+$dx = dy \, J_L J_{L-1} \cdots J_1$. That is the chain rule, and there is no more to it.
 
 Source: the words vjp and pullback (here `back`) are those of JAX; Linnainmaa 1970 for the idea.
 """
@@ -61,14 +61,15 @@ def linear_vjp(
 def layer_norm_vjp(
     weights: LayerNorm, x: Float[Array, "*batch dim"], *, eps: float
 ) -> tuple[Float[Array, "*batch dim"], Back]:
-    r"""$y = n \odot \gamma + \beta$ with $n = (x - \mu) / s$ and $s = \sqrt{\sigma^2 + \epsilon}$, and back:
+    r"""$y = \tilde x \odot \gamma + \beta$ with $\tilde x = (x - \mu) / \sigma$, eps in $\sigma$, and back:
 
-    $$dx = \frac1s \Big( \underbrace{dn}_\text{1} - \underbrace{\overline{dn}}_\text{2}
-      - \underbrace{n \; \overline{dn \odot n}}_\text{3} \Big), \qquad dn = dy \odot \gamma,$$
+    $$dx = \frac1\sigma \Big( \underbrace{d\tilde x}_\text{1} - \underbrace{\overline{d\tilde x}}_\text{2}
+      - \underbrace{\tilde x \; \overline{d\tilde x \odot \tilde x}}_\text{3} \Big), \; d\tilde x = dy \odot \gamma,$$
 
     where the bar is the mean over one token's features. Term 1 is the way straight through, term 2 goes through the
     mean, term 3 through the variance. What shifts all features alike, or stretches them, changes nothing after the
-    norm, and terms 2 and 3 take just that out of the gradient: dx has mean 0, and (but for eps) so has dx times n.
+    norm, and terms 2 and 3 take just that out of the gradient: dx has mean 0, and (but for eps) so has dx times the
+    normalized x.
 
     Args:
         weights, x, eps: as in the forward function.

@@ -2,9 +2,9 @@ r"""Chapter 10, the way back: where it begins, at the loss.
 
 Input -> output: how much one cares about the loss (a number, 1 as a rule) -> the gradient of the predictions.
 
-For cross entropy the answer is as simple as it could be: what the model says less what is true, $(p - y) / n$. A right
+For cross entropy the answer is as simple as it could be: what the model says less what is true, $(p - t) / B$. A right
 and sure answer sends nothing back. A wrong one pushes its own class down by the share it was given, and the right class
-up by the share it lacks. A hard teacher changes only y, for its own token; a soft one puts all of its shares there.
+up by the share it lacks. A hard teacher changes only t, for its own token; a soft one puts all of its shares there.
 
 Source: see `numpy_backend.losses`.
 """
@@ -48,10 +48,11 @@ def cross_entropy_vjp(
     *,
     ignore_index: int = -100,
 ) -> tuple[Float[Number, ""], Back]:
-    r"""$-\frac1n \sum_b \log p_b[y_b]$, and back: $(p_b - y_b) / n$ with $y_b$ as shares; 0 for a row left out.
+    r"""$-\frac1B \sum_i \log p_i[t_i]$, and back: $(p_i - t_i) / B$ with $t_i$ as shares; 0 for a row left out.
 
     Args:
-        logits, labels, ignore_index: as in the forward function. Shares that sum to s in a row give $(s \, p - y) / n$.
+        logits, labels, ignore_index: as in the forward function. Shares of a row that do not sum to 1 give
+            $(p \sum_k t_k - t) / B$.
     """
 
     def back(dloss: float = 1.0) -> Float[Array, "batch classes"]:
@@ -70,7 +71,7 @@ def cross_entropy_vjp(
 def binary_cross_entropy_vjp(
     logits: Float[Array, "batch classes"], labels: Float[Array, "batch classes"]
 ) -> tuple[Float[Number, ""], Back]:
-    r"""Yes or no for each class, and back: $(\sigma(x) - y) / n$, n the number of answers. The same form again."""
+    r"""Yes or no for each class, and back: $(p - t) / \text{answers}$. The same form again."""
 
     def back(dloss: float = 1.0) -> Float[Array, "batch classes"]:
         return (sigmoid(logits) - labels) * (dloss / logits.size)
@@ -81,7 +82,7 @@ def binary_cross_entropy_vjp(
 def mean_squared_error_vjp(
     predictions: Float[Array, "*shape"], labels: Float[Array, "*shape"]
 ) -> tuple[Float[Number, ""], Back]:
-    r"""$\mathrm{mean}((\hat y - y)^2)$, and back: $2 (\hat y - y) / n$."""
+    r"""$\mathrm{mean}((o - t)^2)$, and back: $2 (o - t) / \text{answers}$."""
 
     def back(dloss: float = 1.0) -> Float[Array, "*shape"]:
         return (predictions - labels) * (2 * dloss / predictions.size)
@@ -149,9 +150,10 @@ def hard_distillation_vjp(
     *,
     alpha: float = 0.5,
 ) -> tuple[Float[Number, ""], Back]:
-    r"""Two cross entropies, and back: $(1 - \alpha) (p_\text{cls} - y) / n$ and $\alpha (p_\text{dist} - y_t) / n$.
+    r"""Two cross entropies; $(1 - \alpha) (p_\text{cls} - t) / B$ and $\alpha (p_\text{dist} - p_\text{teacher}) / B$.
 
-    $y_t$ is 1 where the teacher's logit is largest. That choice is a step, without a slope: the teacher gets nothing.
+    $p_\text{teacher}$ is 1 where the teacher's logit is largest, else 0. That choice is a step, without a slope: the
+    teacher gets nothing.
 
     Args:
         cls_logits, distillation_logits, teacher_logits, labels, alpha: as in the forward function.
@@ -178,10 +180,10 @@ def soft_distillation_vjp(
     tau: float = 1.0,
     divided_by: str = "entries",
 ) -> tuple[Float[Number, ""], Back]:
-    r"""Cross entropy and a divergence, and back: for the distillation token $\alpha \tau (p_s - p_t) / (B K)$.
+    r"""Cross entropy and a divergence; back $\alpha \tau (p_\text{student} - p_\text{teacher}) / (B C)$ for one token.
 
-    The slope of $z / \tau$ uses up one $\tau$ of $\tau^2$. A high temperature makes $p_s - p_t$ small, as $1 / \tau$,
-    and the other $\tau$ makes up for that: this is what the factor $\tau^2$ in the loss is for.
+    The slope of $o / \tau$ uses up one $\tau$ of $\tau^2$. A high temperature makes the difference small, as
+    $1 / \tau$, and the other $\tau$ makes up for that: this is what the factor $\tau^2$ in the loss is for.
 
     Args:
         cls_logits, distillation_logits, teacher_logits, labels, alpha, tau, divided_by: as in the forward function.

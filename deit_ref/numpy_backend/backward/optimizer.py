@@ -45,16 +45,17 @@ def adamw(
 ) -> tuple[DeiTWeights, Moments]:
     r"""One step of AdamW: every number moves by about the learning rate, however large its gradients are.
 
-    $$\begin{gathered} m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad s \leftarrow \beta_2 s + (1 - \beta_2) g^2 \\
-      w \leftarrow (1 - \eta \lambda) w - \eta \, \frac{m / (1 - \beta_1^t)}{\sqrt{s / (1 - \beta_2^t)} + \epsilon}
+    $$\begin{gathered} m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2 \\
+      w \leftarrow (1 - \eta \lambda) w
+      - \eta \, \frac{m / (1 - \beta_1^\text{step})}{\sqrt{v / (1 - \beta_2^\text{step})} + \epsilon}
       \end{gathered}$$
 
-    m is where the gradient has pointed lately; the root of s is how large it has been. Their quotient is near 1 or -1
+    m is where the gradient has pointed lately; the root of v is how large it has been. Their quotient is near 1 or -1
     where gradients agree, and near 0 where they contradict each other. Both means start at 0, and are too small by the
-    factor $1 - \beta^t$ after t steps, which the formula takes out again.
+    factor $1 - \beta^\text{step}$, which the formula takes out again.
 
     The decay is decoupled: it pulls w to 0 by itself. Added to the gradient, as in the older Adam, it would be divided
-    by the root of s as well, so that the weights with the largest gradients would decay the least.
+    by the root of v as well, so that the weights with the largest gradients would decay the least.
 
     Args:
         weights: what is to become better.
@@ -89,15 +90,15 @@ def sgd(
     learning_rate: float,
     momentum: float = 0.9,
 ) -> tuple[DeiTWeights, DeiTWeights]:
-    r"""One step of gradient descent with momentum: $v \leftarrow \mu v + g$, $w \leftarrow w - \eta v$.
+    r"""One step of gradient descent with momentum: $m \leftarrow \beta_1 m + g$, $w \leftarrow w - \eta m$.
 
     As a heavy ball: it keeps rolling where the slope has been the same for long, and cares little about single bumps.
 
     Args:
         weights, gradients: as in `adamw`.
-        velocity: v of the step before; None at the first.
+        velocity: m of the step before; None at the first.
         learning_rate: $\eta$.
-        momentum: $\mu$, 0 for plain gradient descent.
+        momentum: $\beta_1$, 0 for plain gradient descent.
 
     Returns:
         The new weights, and the velocity for the next step.
@@ -135,17 +136,17 @@ def clipped(gradients: DeiTWeights, *, max_norm: float) -> tuple[DeiTWeights, fl
 def cosine(step: int, *, steps: int, highest: float, warmup: int = 0, lowest: float = 0.0) -> float:
     r"""The learning rate at a step: up in a straight line, then down in half a cosine.
 
-    $$\eta_t = \eta \, t / t_w \; (t < t_w), \qquad
-      \eta_\text{low} + \tfrac12 (\eta - \eta_\text{low}) (1 + \cos(\pi t / T))$$
+    $$\eta \, \frac{\text{step}}{\text{warmup}} \; (\text{step} < \text{warmup}), \qquad
+      \eta_\text{low} + \tfrac12 (\eta - \eta_\text{low}) \Big(1 + \cos \pi \frac{\text{step}}{\text{steps}}\Big)$$
 
     Slow at first, because AdamW's means know little and attention has not found anything yet; large in the middle, to
     get far; small at the end, to come to rest.
 
     Args:
         step: from 0 on.
-        steps: T, of the whole training.
+        steps: of the whole training.
         highest, lowest: $\eta$ and $\eta_\text{low}$.
-        warmup: $t_w$, the steps of the way up.
+        warmup: the steps of the way up.
     """
     if step < warmup:
         return highest * step / warmup
@@ -153,7 +154,9 @@ def cosine(step: int, *, steps: int, highest: float, warmup: int = 0, lowest: fl
 
 
 def averaged(average: DeiTWeights, weights: DeiTWeights, *, decay: float) -> DeiTWeights:
-    r"""The moving average $\bar w \leftarrow d \bar w + (1 - d) w$ of the last 1 / (1 - d) steps or so.
+    r"""The moving average $\bar w \leftarrow \beta_\text{ema} \bar w + (1 - \beta_\text{ema}) w$.
+
+    It remembers the last $1 / (1 - \beta_\text{ema})$ steps or so.
 
     Each batch pulls the weights its own way; the mean of many steps has less of that, and mostly answers better.
 

@@ -55,7 +55,7 @@ def unpatchify_vjp(
 def patch_embed_vjp(
     weights: PatchEmbed, pixel_values: Float[Array, "batch channels height width"], *, trace: Trace | None = None
 ) -> tuple[Float[Array, "batch patches dim"], Back]:
-    r"""$z_p = E x_p + b$ for every patch: `patchify_vjp`, then `linear_vjp`, and back in the reverse order.
+    r"""$z_n = x_n E^\top + b$ for every patch: `patchify_vjp`, then `linear_vjp`, and back in the reverse order.
 
     Args:
         weights, pixel_values, trace: as in the forward function, which raises on images that do not fit.

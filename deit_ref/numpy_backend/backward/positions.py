@@ -27,9 +27,9 @@ def interpolate_pos_embed_vjp(
     source_grid: tuple[int, int],
     target_grid: tuple[int, int],
 ) -> tuple[Float[Array, "1 new_tokens dim"], Back]:
-    r"""$P' = W_\text{rows} \, P \, W_\text{columns}^\top$ for each feature, and back with the matrices transposed:
+    r"""$G' = W_\text{rows} \, G \, W_\text{columns}^\top$ for each feature, and back with the matrices transposed:
 
-    $$dP = W_\text{rows}^\top \, dP' \, W_\text{columns}$$
+    $$dG = W_\text{rows}^\top \, dG' \, W_\text{columns}$$
 
     A learned position that four new ones were mixed from gets their gradients, weighted as it was mixed.
 
@@ -55,7 +55,7 @@ def interpolate_pos_embed_vjp(
 def add_pos_embed_vjp(
     pos_embed: Float[Array, "1 tokens dim"], x: Float[Array, "batch tokens dim"], *, trace: Trace | None = None
 ) -> tuple[Float[Array, "batch tokens dim"], Back]:
-    r"""$z + E_{pos}$, and back: $dz$ as it is, $dE_{pos}$ the sum over the images.
+    r"""$z + E_\text{pos}$, and back: $dz$ as it is, $dE_\text{pos}$ the sum over the images.
 
     Args:
         pos_embed, x, trace: as in the forward function.

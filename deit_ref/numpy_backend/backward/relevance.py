@@ -22,7 +22,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def saliency(dpixel_values: Float[Array, "batch channels height width"]) -> Float[Array, "batch height width"]:
-    r"""How strongly each pixel pulls at the logit: $\max_c |\partial z / \partial x_c|$, the largest of its channels.
+    r"""How strongly each pixel pulls at the logit: $\max_c |\partial o / \partial x_c|$, the largest of its channels.
 
     Args:
         dpixel_values: the gradient of the logit with respect to the pixels.
@@ -38,8 +38,8 @@ def attention_relevance(
 ) -> Float[Array, "batch tokens tokens"]:
     r"""How much each token of the last layer owes to each input token, as far as it speaks for the class.
 
-    $$R_l = R_{l-1} + \bar A_l \, R_{l-1}, \qquad \bar A_l = \mathrm{mean}_h \big( (dA_l \odot A_l)^+ \big), \qquad
-      R_0 = I$$
+    $$R_l = R_{l-1} + \bar A_l \, R_{l-1}, \qquad \bar A_l = \mathrm{mean}_\text{heads} \big( (dA_l \odot A_l)^+ \big),
+      \qquad R_0 = I$$
 
     Rollout follows every share of attention alike. Here a share counts by what the logit gains from it, its gradient;
     what speaks against the class counts nothing ($^+$). So the same photo gives another map for another class.
@@ -72,11 +72,11 @@ def head_importance(
 ) -> Float[Array, "layers heads"]:
     r"""How much the loss would change if a head were turned down a little.
 
-    $$I_h = \mathrm{mean}_b \Big| \sum_{ij} A_{ij} \, dA_{ij} \Big|$$
+    $$\text{importance} = \mathrm{mean}_\text{images} \Big| \sum_{i,j} A_{ij} \, dA_{ij} \Big|$$
 
-    Turning a head down multiplies all its shares by a number $\xi$ near 1, and the sum is $\partial L / \partial \xi$
-    for one image: the gradient of `head_mask`, image by image. Heads help some images and harm others, and over a batch
-    that would cancel; so the mean is of absolute values.
+    Turning a head down multiplies all its shares by a number $\xi$ near 1, and the sum is
+    $\partial \mathcal L / \partial \xi$ for one image: the gradient of `head_mask`, image by image. Heads help some
+    images and harm others, and over a batch that would cancel; so the mean is of absolute values.
 
     Args:
         attentions: one array per layer.

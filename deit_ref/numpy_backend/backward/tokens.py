@@ -29,7 +29,7 @@ def mask_tokens_vjp(
     x: Float[Array, "batch patches dim"],
     bool_masked_pos: Bool[Array, "batch patches"] | Float[Array, "batch patches"],
 ) -> tuple[Float[Array, "batch patches dim"], Back]:
-    r"""$z (1 - m) + t \, m$, and back: $dz \, (1 - m)$, and to t the sum of $dz \, m$ over all places it was put.
+    r"""$z (1 - M) + z_\text{mask} M$, and back: $dz \, (1 - M)$, and to the mask token the sum of $dz \, M$.
 
     Args:
         mask_token, x, bool_masked_pos: as in the forward function. The mask is given, not learned: it gets no gradient.

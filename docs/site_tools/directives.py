@@ -11,13 +11,17 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from pictures import PICTURES
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+import deit_ref
 from deit_ref.course.assignments import assignments
 from site_tools import sources
 from site_tools.sources import BACKENDS, ROOT, Cut, SourceError
@@ -160,6 +164,14 @@ class PageBuilder:
                 continue
         raise SourceError(f"the figure's link {target!r} leads to no page")
 
+    def photo(self, name: str) -> str:
+        """A picture of docs/pictures: the running photo in the bundled model; links to .md pages in it are resolved."""
+        if name not in PICTURES:
+            raise SourceError(f"there is no picture {name!r}; known: {', '.join(PICTURES)}")
+
+        figure = PICTURES[name](_bundled())
+        return self.add(re.sub(r'(?<=\shref=")[^":?#]+\.md(?=["?])', lambda page: self.link(page[0]), figure))
+
     def table(self, name: str) -> str:
         """docs/data/<name>.json as a table: columns, rows, and how, when and with what they were measured."""
         data = json.loads((self.root / "docs" / "data" / f"{name}.json").read_text(encoding="utf-8"))
@@ -204,6 +216,11 @@ class PageBuilder:
         return sources.resolve(dotted, backend, self.root)
 
 
+@cache
+def _bundled() -> Any:
+    return deit_ref.load_weights()
+
+
 def site_path(path: str) -> str:
     """Where the site has a file of the repository: a page, a source page or a notebook page."""
     path, _, anchor = path.partition("#")
@@ -244,6 +261,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "code": PageBuilder.code,
     "formula": PageBuilder.formula,
     "figure": PageBuilder.figure,
+    "photo": PageBuilder.photo,
     "table": PageBuilder.table,
     "course": PageBuilder.course,
     "include": PageBuilder.include,

@@ -12,7 +12,6 @@ PICTURES: Mapping[str, Callable[[Any], str]] = {
         answers.hero,
         tokens.patches,
         tokens.filters,
-        tokens.tokens,
         tokens.positions,
         tokens.layers,
         answers.attention,

@@ -100,7 +100,7 @@ def number(value: float, digits: int = 2) -> str:
 def panel(title: str, content: str, note: str = "", *, wide: bool = False) -> str:
     """A picture with its title above and a line below; a wide one takes the whole width of a phone."""
     below = f"<p>{note}</p>" if note else ""
-    kind = ' class="deit-full"' if wide else ""
+    kind = ' class="deit-across"' if wide else ""
     return f"<div{kind}><p><strong>{title}</strong></p>{content}{below}</div>"
 
 

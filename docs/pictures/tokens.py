@@ -1,4 +1,4 @@
-"""From the photo to tokens: patches, filters, the two tokens in front, positions, the first norm."""
+"""From the photo to tokens: patches, filters, positions, the first norm."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from inside_data import same_part
 
 from deit_ref.numpy_backend.layers import layer_norm
 from deit_ref.weights import LayerNorm
-from pictures.charts import TOKENS, curves, key, strips
+from pictures.charts import TOKENS, key, strips
 from pictures.parts import Array, as_bytes, figure, number, panel, percent, picture, signed, tiled
 from pictures.run import EYE, SHOWS, cut, run, step
 
@@ -64,30 +64,11 @@ def filters(weights: Any) -> str:
                 wide=True,
             ),
         ],
-        f"What the bundled model’s patch embedding looks for. First the rows of <em>E</em>, each as a picture on a scale "
-        f"of its own: middle gray is 0, and the weight farthest from 0 is full light or dark. Then their principal "
-        f"components, the strongest first: the {half} strongest hold half of the rows’ squared length, and these "
-        f"{shown} hold {percent(held[shown - 1])}.",
+        f"What the bundled model’s patch embedding looks for. First the rows of <em>E</em>, each as a picture on a "
+        f"scale of its own: middle gray is 0, and the weight farthest from 0 is full light or dark. Then their "
+        f"principal components, the strongest first: the {half} strongest hold half of the rows’ squared length, and "
+        f"these {shown} hold {percent(held[shown - 1])}.",
         links={"the patches": step("patches"), "what the rows make of them": step("patch_embed")},
-    )
-
-
-def tokens(weights: Any) -> str:
-    """How alike class and distillation token are, from block to block."""
-    r = run(weights)
-    alike = np.array([_cosine(stream[0], stream[1]) for stream in r.stream])
-    learned = _cosine(np.asarray(weights.cls_token[0, 0]), np.asarray(weights.dist_token[0, 0]))
-    return figure(
-        [
-            panel(
-                "Cosine of the two tokens",
-                curves({"line": alike}, "The cosine of class and distillation token after each block"),
-            )
-        ],
-        f"How alike the class and the distillation token are in the bundled model. The learned vectors have a cosine "
-        f"of {number(learned)}, which is the same for every photo. With their positions added (0 in the chart) it is "
-        f"{number(alike[0])}, and on this photo, after {len(alike) - 1} blocks, {number(alike[-1])}.",
-        links={"the tokens in front": step("tokens"), "after the first block": step("blocks.0.output")},
     )
 
 
@@ -152,7 +133,3 @@ def _squares(rows: Array, shape: tuple[int, ...], columns: int) -> Array:
     pictures = (rows / np.abs(rows).max(axis=1, keepdims=True)).reshape(-1, *shape[1:]).transpose(0, 2, 3, 1)
     columns = next(count for count in range(columns, 0, -1) if len(rows) % count == 0)
     return tiled(as_bytes(127.5 + 127.5 * pictures).reshape(-1, columns, *pictures.shape[1:]))
-
-
-def _cosine(a: Array, b: Array) -> float:
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))

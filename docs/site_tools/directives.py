@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from pictures import PICTURES
@@ -23,6 +22,7 @@ from pygments.lexers import PythonLexer
 
 import deit_ref
 from deit_ref.course.assignments import assignments
+from deit_ref.weights import DeiTWeights
 from site_tools import sources
 from site_tools.sources import BACKENDS, ROOT, Cut, SourceError
 
@@ -169,7 +169,7 @@ class PageBuilder:
         if name not in PICTURES:
             raise SourceError(f"there is no picture {name!r}; known: {', '.join(PICTURES)}")
 
-        figure = PICTURES[name](_bundled())
+        figure = PICTURES[name](_weights())
         return self.add(re.sub(r'(?<=\shref=")[^":?#]+\.md(?=["?])', lambda page: self.link(page[0]), figure))
 
     def table(self, name: str) -> str:
@@ -217,7 +217,7 @@ class PageBuilder:
 
 
 @cache
-def _bundled() -> Any:
+def _weights() -> DeiTWeights:
     return deit_ref.load_weights()
 
 

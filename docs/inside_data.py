@@ -187,8 +187,8 @@ def _viewer_files(weights: Any) -> dict[str, bytes]:
         )  # (layers, tokens, tokens)
         made[f"inside/{name}.bin"] = attentions.astype("<f4").tobytes() + rollouts.astype("<f4").tobytes()
         seen = [value for value in trace.values() if value.dtype == np.uint8][-1]
-        made[f"inside/{name}.png"] = _encoded(seen, "PNG")
-        made[f"inside/{name}.jpg"] = _encoded(_same_part(photo, seen, weights.image_processing), "JPEG", quality=88)
+        made[f"inside/{name}.png"] = encoded(seen, "PNG")
+        made[f"inside/{name}.jpg"] = encoded(same_part(photo, seen, weights.image_processing), "JPEG", quality=88)
         title, alt = PHOTOS.get(name, (name, f"the photo {name}"))
         heads = {"class": output.cls_logits, "distillation": output.distillation_logits, "average": output.logits}
         photos.append(
@@ -221,13 +221,13 @@ def _class_names(weights: Any) -> list[str]:
     return list(weights.class_names or (f"class {i}" for i in range(weights.config.num_labels)))
 
 
-def _encoded(image: np.ndarray, form: str, **options: Any) -> bytes:
+def encoded(image: np.ndarray, form: str, **options: Any) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, form, **options)
     return stream.getvalue()
 
 
-def _same_part(photo: np.ndarray, seen: np.ndarray, processing: Any) -> np.ndarray:
+def same_part(photo: np.ndarray, seen: np.ndarray, processing: Any) -> np.ndarray:
     """The part of the photo that the model saw, in the photo's own pixels; what it saw itself if that was padded."""
     height, width = photo.shape[:2]
     resized = processing.resized_shape(height, width) if processing.do_resize else (height, width)

@@ -118,7 +118,7 @@ def test_the_photo_below_the_grid_is_what_the_model_saw(files: dict[str, bytes],
 def test_a_padded_crop_shows_what_the_model_saw() -> None:
     photo, seen = np.zeros((20, 30, 3), np.uint8), np.ones((32, 32, 3), np.uint8)
     processing = ImageProcessing(size={"shortest_edge": 16}, crop_size=32)
-    assert inside_data._same_part(photo, seen, processing) is seen
+    assert inside_data.same_part(photo, seen, processing) is seen
 
 
 def test_another_task_is_refused() -> None:

@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from augmentation_pictures import PICTURES
+import augmentation_pictures
+import pictures
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -27,6 +28,7 @@ from site_tools import sources
 from site_tools.sources import BACKENDS, ROOT, Cut, SourceError
 
 LABELS = {"numpy": "NumPy", "torch": "torch"}
+PICTURES = {**pictures.PICTURES, **augmentation_pictures.PICTURES}
 _DIRECTIVE = re.compile(r"\{\{\s*(.*?)\s*\}\}")
 _CODE_SPAN = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
 
@@ -165,10 +167,11 @@ class PageBuilder:
         raise SourceError(f"the figure's link {target!r} leads to no page")
 
     def photo(self, name: str) -> str:
-        """A picture that is made from the bundled weights when the site is built."""
+        """A picture of docs/pictures: the running photo in the bundled model; links to .md pages in it are resolved."""
         if name not in PICTURES:
             raise SourceError(f"there is no picture {name!r}; known: {', '.join(PICTURES)}")
-        return self.add(PICTURES[name](_weights()))
+        figure = PICTURES[name](_weights())
+        return self.add(re.sub(r'(?<=\shref=")[^":?#]+\.md(?=["?])', lambda page: self.link(page[0]), figure))
 
     def table(self, name: str) -> str:
         """docs/data/<name>.json as a table: columns, rows, and how, when and with what they were measured."""

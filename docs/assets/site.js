@@ -73,6 +73,15 @@
   };
   document.addEventListener("click", keepFromMaterial, { capture: true });
 
+  // The signatures of twins open and fold together.
+  const together = (event) => {
+    if (!event.target.matches?.(".deit-mirror .deit-signature")) return;
+    for (const twin of event.target.closest(".deit-mirror").querySelectorAll(".deit-signature")) {
+      twin.open = event.target.open;
+    }
+  };
+  document.addEventListener("toggle", together, { capture: true });
+
   // Material emits document$ on each page, also when it is reached without loading anew.
   document$.subscribe(() => {
     typeset().catch((error) => console.error(error));

@@ -17,14 +17,12 @@ from urllib.parse import urlsplit
 
 import augmentation_pictures
 import pictures
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import PythonLexer
 
 import deit_ref
 from deit_ref.course.assignments import assignments
 from deit_ref.weights import DeiTWeights
 from site_tools import sources
+from site_tools.listings import code_html, pair_html
 from site_tools.sources import BACKENDS, ROOT, Cut, SourceError
 
 LABELS = {"numpy": "NumPy", "torch": "torch"}
@@ -104,33 +102,35 @@ class PageBuilder:
         self.blocks[placeholder] = content
         return placeholder
 
-    def code_html(self, cut: Cut, title: str | None = None) -> str:
-        """A highlighted block with the file's own line numbers, each a link to the source page."""
-        page = f"source/{cut.module}.md"
-        title = title or f"deit_ref/{cut.module}.py"
-        head = f'<a href="{self.link(f"{page}#L{cut.first}")}">{html.escape(title)}, line {cut.first}</a>'
-        return code_html(cut, lambda number: self.link(f"{page}#L{number}"), head=head)
-
     def mirror(self, name: str) -> str:
         """Tabs "NumPy" and "torch", side by side where the screen is wide."""
         cuts = {backend: sources.cut(*sources.resolve(name, backend, self.root), self.root) for backend in BACKENDS}
+        titles = (f"{LABELS[backend]}: {cut.module.split('/')[-1]}.py" for backend, cut in cuts.items())
+        heads = [self._head(cut, title) for cut, title in zip(cuts.values(), titles, strict=True)]
+        blocks = pair_html(list(cuts.values()), [self._line_link(cut) for cut in cuts.values()], heads)
         group = f"mirror-{len(self.blocks)}"
-        inputs, labels, blocks = [], [], []
-        for i, (backend, cut) in enumerate(cuts.items()):
+        inputs, labels = [], []
+        for i, backend in enumerate(cuts):
             inputs.append(f'<input{" checked" * (i == 0)} id="{group}-{i}" name="{group}" type="radio">')
             labels.append(f'<label for="{group}-{i}">{LABELS[backend]}</label>')
-            title = f"{LABELS[backend]}: {cut.module.split('/')[-1]}.py"
-            blocks.append(f'<div class="tabbed-block">{self.code_html(cut, title)}</div>')
+        content = "".join(f'<div class="tabbed-block">{block}</div>' for block in blocks)
         return self.add(
             f'<div class="tabbed-set tabbed-alternate deit-mirror" data-tabs="{group}:2">{"".join(inputs)}'
             f'<div class="tabbed-labels" data-search-exclude>{"".join(labels)}</div>'
-            f'<div class="tabbed-content">{"".join(blocks)}</div></div>'
+            f'<div class="tabbed-content">{content}</div></div>'
         )
+
+    def _line_link(self, cut: Cut) -> Callable[[int], str]:
+        return lambda number: self.link(f"source/{cut.module}.md#L{number}")
+
+    def _head(self, cut: Cut, title: str) -> str:
+        return f'<a href="{self._line_link(cut)(cut.first)}">{html.escape(title)}, line {cut.first}</a>'
 
     def code(self, *name: str) -> str:
         """One block: `attention.split_heads`, `torch attention.split_heads` or `deit_ref.weights.Attention`."""
         module, inner = self._resolve(*name)
-        return self.add(self.code_html(sources.cut(module, inner, self.root)))
+        cut = sources.cut(module, inner, self.root)
+        return self.add(code_html(cut, self._line_link(cut), head=self._head(cut, f"deit_ref/{module}.py")))
 
     def formula(self, *name: str) -> str:
         """The first display formula of the function's docstring."""
@@ -236,25 +236,6 @@ def site_path(path: str) -> str:
             path = re.sub(pattern, target, path)
             break
     return f"{path}#{anchor}" if anchor else path
-
-
-def code_html(cut: Cut, line_link: Callable[[int], str], *, head: str = "", anchors: bool = False) -> str:
-    """Highlighted lines that wrap under their own indentation; numbers are not part of what is copied."""
-    rows = highlight(cut.text, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)).split("\n")
-    parts = []
-    for (number, text), row in zip(cut.lines, rows, strict=False):
-        indent = len(text) - len(text.lstrip())
-        name = f' id="L{number}"' if anchors else ""
-        parts.append(
-            f'<span class="deit-line"{name} style="--indent:{indent}">'
-            f'<a class="deit-number" href="{line_link(number)}" data-line="{number}" tabindex="-1" aria-hidden="true">'
-            f"</a>{row}\n</span>"
-        )
-    title = f'<span class="filename" data-search-exclude>{head}</span>' if head else ""
-    copied = html.escape(cut.text, quote=True)
-    return (
-        f'<div class="highlight deit-code" data-copy="{copied}">{title}<pre><code>{"".join(parts)}</code></pre></div>'
-    )
 
 
 BLOCKS: dict[str, Callable[..., str]] = {

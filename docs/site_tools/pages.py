@@ -6,7 +6,8 @@ import re
 
 from deit_ref.chapters import CHAPTERS, Chapter
 from site_tools import sources
-from site_tools.directives import PageBuilder, code_html
+from site_tools.directives import PageBuilder
+from site_tools.listings import code_html
 from site_tools.sources import ROOT, Cut
 
 PAPERS = {

@@ -22,11 +22,13 @@ class Cut:
         module: the path below deit_ref without .py, such as "numpy_backend/attention".
         lines: (line number in the file, text) pairs in order; the docstring's numbers are missing.
         docstring: as written, without indentation.
+        signature: the numbers of a function's lines from `def` to the colon; None for all else.
     """
 
     module: str
     lines: tuple[tuple[int, str], ...]
     docstring: str
+    signature: range | None = None
 
     @property
     def first(self) -> int:
@@ -80,7 +82,17 @@ def cut(module: str, name: str, root: Path = ROOT) -> Cut:
     numbers = [n for n in range(first, (node.end_lineno or first) + 1) if n not in without]
     width = len(lines[first - 1]) - len(lines[first - 1].lstrip())
     docstring = ast.get_docstring(node) if without else None
-    return Cut(module, tuple((n, lines[n - 1][width:].rstrip()) for n in numbers), docstring or "")
+    shown = tuple((n, lines[n - 1][width:].rstrip()) for n in numbers)
+    return Cut(module, shown, docstring or "", _signature(node, lines))
+
+
+def _signature(node: ast.stmt, lines: list[str]) -> range | None:
+    """From `def` to the line that ends with the colon; None where the body stands in that line too."""
+    if not isinstance(node, ast.FunctionDef) or node.body[0].lineno == node.lineno:
+        return None
+    last = node.returns.end_lineno if node.returns is not None else node.lineno
+    ends = (n for n in range(last or node.lineno, node.body[0].lineno) if re.search(r":\s*(#.*)?$", lines[n - 1]))
+    return range(node.lineno, next(ends) + 1)
 
 
 def _find(tree: ast.AST, name: str, module: str) -> ast.stmt:

@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from pygments import highlight
@@ -170,7 +170,7 @@ def _matches(left: list[str], right: list[str]) -> list[tuple[int, int]]:
     return pairs[::-1]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _similarity(left: str, right: str) -> float:
     if left == right:
         return 1.0
@@ -193,7 +193,7 @@ def _breaks(lines: Sequence[str]) -> list[tuple[Break, ...]]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def breaks(text: str, inside: bool, columns: int) -> tuple[Break, ...]:
     """Where one line is broken; `inside`: whether it stands in brackets that a line above has opened."""
     indent = len(text) - len(text.lstrip())

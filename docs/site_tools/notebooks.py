@@ -25,6 +25,16 @@ from site_tools.sources import ROOT
 
 PACKAGES = ("numpy", "scipy", "pillow", "torch", "matplotlib", "ipykernel", "nbclient")
 SECONDS = 120  # for one cell
+LIGHT, DARK = "image/webp", "image/x-dark+webp"  # kinds of output, made by site_tools.figures
+# Kinds of pictures: how their files' names end, and which pages show them.
+SUFFIXES = {
+    LIGHT: (".webp", "#only-light"),
+    DARK: ("-dark.webp", "#only-dark"),
+    "image/png": (".png", ""),
+    "image/jpeg": (".jpg", ""),
+    "image/svg+xml": (".svg", ""),
+}
+FIGURES = ["from site_tools import figures as _figures", "_figures.install(get_ipython().display_formatter)"]
 
 
 class NotebookError(Exception):
@@ -59,6 +69,7 @@ def downloadable(path: Path, repository: str | None) -> bytes:
 def _package_hash(root: Path) -> bytes:
     """Of all that a notebook's outputs depend on, beside itself."""
     digest = hashlib.sha256(json.dumps([sys.version, *((name, version(name)) for name in PACKAGES)]).encode())
+    digest.update((ROOT / "docs/site_tools/figures.py").read_bytes())
     for path in sorted((root / "deit_ref").rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
@@ -80,11 +91,17 @@ def execute(path: Path, package: bytes, cache: Path) -> Any:
         notebook,
         timeout=SECONDS,
         kernel_name="python3",
-        extra_arguments=["--InlineBackend.figure_format=retina", "--log-level=40"],
+        extra_arguments=[
+            "--InlineBackend.figure_formats=set()",
+            f"--IPKernelApp.exec_lines={FIGURES!r}",
+            "--log-level=40",
+        ],
         resources={"metadata": {"path": str(path.parent)}},
     )
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(path.parents[1]), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(path.parents[1]), str(ROOT / "docs"), os.environ.get("PYTHONPATH")])
+        ),
         "OMP_NUM_THREADS": "1",  # two notebooks run at a time
         "OPENBLAS_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
@@ -113,7 +130,7 @@ def convert(name: str, notebook: Any) -> tuple[str, dict[str, bytes]]:
     pictures: dict[str, bytes] = {}
     for i, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            parts.append(re.sub(r"<details>", '<details markdown="1">', _links(cell.source)))
+            parts.append(_markdown(cell.source))
         elif cell.cell_type == "code" and cell.source.strip():
             parts.append(_fence(cell.source, "python"))
             for output in _joined(cell.outputs):
@@ -141,21 +158,17 @@ def _output(output: Any, where: str, cell: Any, name: str, pictures: dict[str, b
             return _fence(output.text, "{ .text .deit-output .deit-stderr }")
         return _fence(output.text, "{ .python .deit-output .deit-source }" if _is_source(output.text) else OUTPUT)
     data = output.get("data", {})
-    for kind, suffix in (("image/png", "png"), ("image/jpeg", "jpg"), ("image/svg+xml", "svg")):
-        if kind in data:
-            alt = cell.metadata.get("alt", "").strip()
-            if not alt:
-                raise NotebookError(f'{where} makes a picture and has no alt text: write it as `# %% alt="..."`')
-            content = data[kind]
-            number = sum(path.startswith(f"notebooks/{name}/") for path in pictures) + 1
-            path = f"{name}/figure-{number}.{suffix}"
-            pictures[f"notebooks/{path}"] = content.encode() if suffix == "svg" else base64.b64decode(content)
-            size = output.metadata.get(kind, {})
-            width = f" width={size['width']} height={size['height']}" if {"width", "height"} <= size.keys() else ""
-            alt = re.sub(r"([\[\]*_`\\])", r"\\\1", " ".join(alt.split()))
-            return f"![{alt}]({path}){{ .deit-picture{width} loading=lazy }}"
+    shown = [kind for kind in SUFFIXES if kind in data]
+    if shown:
+        alt = " ".join(cell.metadata.get("alt", "").split())
+        if not alt:
+            raise NotebookError(f'{where} makes a picture and has no alt text: write it as `# %% alt="..."`')
+        alt = re.sub(r"([\[\]*_`\\])", r"\\\1", alt)
+        number = sum(path.startswith(f"notebooks/{name}/") and "-dark" not in path for path in pictures) + 1
+        shown = [LIGHT, DARK] if {LIGHT, DARK} <= {*shown} else shown[:1]
+        return "\n".join(_picture(output, kind, alt, f"{name}/figure-{number}", pictures) for kind in shown)
     if "text/markdown" in data:
-        return _links(data["text/markdown"])
+        return _markdown(data["text/markdown"])
     if "text/html" in data:
         html = re.sub(r"<style.*?</style>", "", data["text/html"], flags=re.DOTALL)
         return f'<div class="deit-html">{_unbroken(html)}</div>'
@@ -163,6 +176,16 @@ def _output(output: Any, where: str, cell: Any, name: str, pictures: dict[str, b
 
 
 OUTPUT = "{ .text .deit-output }"
+
+
+def _picture(output: Any, kind: str, alt: str, path: str, pictures: dict[str, bytes]) -> str:
+    """Store a picture, and write the Markdown that shows it, on pages of one kind alone if there are two."""
+    suffix, only = SUFFIXES[kind]
+    content = output.data[kind]
+    pictures[f"notebooks/{path}{suffix}"] = content.encode() if suffix == ".svg" else base64.b64decode(content)
+    size = output.metadata.get(kind, {})
+    width = f" width={size['width']} height={size['height']}" if {"width", "height"} <= size.keys() else ""
+    return f"![{alt}]({path}{suffix}{only}){{ .deit-picture{width} loading=lazy }}"
 
 
 def _is_source(text: str) -> bool:
@@ -190,6 +213,11 @@ def _fence(text: str, kind: str) -> str:
 def _plain(text: str) -> str:
     """Without terminal colors."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text).rstrip("\n")
+
+
+def _markdown(text: str) -> str:
+    """What a cell says, or what it shows as Markdown: formulas and code in its `<details>` are formulas and code."""
+    return _links(text.replace("<details>", '<details markdown="1">'))
 
 
 def _links(markdown: str) -> str:

@@ -2,11 +2,12 @@
 
 import inspect
 
-import deit_ref
 import pytest
 import torch
 import transformers
 from transformers.models.deit import modeling_deit
+
+import deit_ref
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 SIZES |= {"image_size": 32, "patch_size": 8, "num_labels": 3}

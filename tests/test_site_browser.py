@@ -130,7 +130,20 @@ class Words(HTMLParser):
         if tag == "a":
             anchor = found["href"].split("glossary/#")[1] if "glossary/#" in found.get("href", "") else anchor
             plain = plain and bool(anchor)
-        elsewhere = tag in ("code", "pre", "h1", "h2", "h3", "th", "summary", "svg", "script", "style", "figure", "button")
+        elsewhere = tag in (
+            "code",
+            "pre",
+            "h1",
+            "h2",
+            "h3",
+            "th",
+            "summary",
+            "svg",
+            "script",
+            "style",
+            "figure",
+            "button",
+        )
         elsewhere |= bool({"arithmatex", "deit-mirror", "deit-links"} & set(found.get("class", "").split()))
         self.open.append((tag, plain and not elsewhere, anchor))
 

@@ -103,10 +103,19 @@ KNOWN = set().union(*(letters(formula) for formula in formulas(NOTATION)))
 SOURCES = sorted((ROOT / "deit_ref" / "numpy_backend").rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", [*PAGES, ROOT / "docs" / "glossary.md", *SOURCES], ids=lambda path: path.stem)
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+SLIDES = sorted((ROOT / "docs" / "slides").glob("week*.md"))
+TEXTS_WITH_FORMULAS = [*PAGES, ROOT / "docs" / "glossary.md", *SLIDES, *SOURCES, *NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", TEXTS_WITH_FORMULAS, ids=lambda path: path.stem)
 def test_every_letter_of_a_formula_is_in_the_notation(path):
     text = path.read_text(encoding="utf-8")
-    text = without_code(text) if path.suffix == ".md" else "\n".join(re.findall(r'"""(.*?)"""', text, re.DOTALL))
+    if path.parent.name == "notebooks":
+        text = "\n".join(re.findall(r"^# (.*)$", text, re.MULTILINE))
+    elif path.suffix == ".py":
+        text = "\n".join(re.findall(r'"""(.*?)"""', text, re.DOTALL))
+    text = without_code(text)
     unknown = {f"{letter} in ${formula}$" for formula in formulas(text) for letter in letters(formula) - KNOWN}
     assert unknown == set()
     assert [formula for formula in formulas(text) if OLD.search(formula) and formula not in COLUMNS] == []

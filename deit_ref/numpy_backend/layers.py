@@ -2,9 +2,9 @@
 
 Input -> output: arrays of any leading shape, features on the last axis -> the same leading shape.
 
-A transformer needs few parts: a matrix product (`linear`), a way to keep numbers in a good range (`layer_norm`) and
-to turn scores into shares (`softmax`), and one bend between two products, without which they would be one, which stands
-in `activations`.
+A transformer needs few parts: a matrix product (`linear`), a way to keep numbers in a good range (`layer_norm`), a way
+to turn scores into shares (`softmax`), and a bend between two products, without which they would be only one. The bends
+are in `activations`.
 
 Source: Vaswani et al. 2017 (softmax), Ba et al. 2016 (layer norm), Huang et al. 2016 and drop_path in timm (stochastic
 depth).

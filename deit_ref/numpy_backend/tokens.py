@@ -5,7 +5,7 @@ Input -> output: patch tokens (batch, patches, dim) -> all tokens (batch, prefix
 
 DeiT puts two learned tokens before the patches. The class token collects what is needed to name the image; the
 distillation token, DeiT's own idea, has the same task but answers to a different teacher: not the label, but a
-convolutional network's opinion. Masked image modeling knows a third, which stands in for hidden patches.
+convolutional network's opinion. Masked image modeling has a third, which stands in for hidden patches.
 
 Source: Touvron et al. 2021, section 4 and figure 2; Xie et al. 2022 (SimMIM), section 3.2 (mask token).
 """

@@ -5,7 +5,7 @@ Input -> output: a photo (height, width, channels) as bytes -> the same of anoth
 A new pixel is a weighted mean of the old pixels around its place. The weights factor,
 so heights and widths are treated one after the other, by one matrix each:
 
-$$\text{out}[y, x] = \sum_i \sum_j \text{rows}[y, i] \; \text{columns}[x, j] \; \text{image}[i, j]$$
+$$\text{out}_{kl} = \sum_i \sum_j \text{rows}_{ki} \; \text{columns}_{lj} \; \text{image}_{ij}$$
 
 Three details decide the bytes, and this chapter follows Pillow in all of them:
 
@@ -93,8 +93,11 @@ def resample_coefficients(
 ) -> tuple[Int64[Array, "new_size"], Float64[Array, "new_size taps"]]:
     r"""Which old pixels make each new pixel along one axis, and with what weights.
 
-    $$W_{ij} = \frac{\kappa((j + \frac12 - r_i) / \text{stretch})}{\sum_j \kappa((j + \frac12 - r_i) / \text{stretch})},
-      \quad r_i = (i + \tfrac12) s, \; s = \frac{\text{old size}}{\text{new size}}, \; \text{stretch} = \max(s, 1)$$
+    $$\begin{gathered}
+      W_{ij} = \frac{\kappa((j + \frac12 - r_i) / \text{stretch})}
+      {\sum_j \kappa((j + \frac12 - r_i) / \text{stretch})} \\
+      r_i = (i + \tfrac12) s, \qquad s = \frac{\text{old size}}{\text{new size}}, \qquad \text{stretch} = \max(s, 1)
+      \end{gathered}$$
 
     $\kappa$ is the kernel that `resample` names in `FILTERS`, $r_i$ the new pixel's center in units of old pixels; the
     stretch widens the kernel when shrinking. Only pixels that exist have a weight; at the border, too, their sum is 1.

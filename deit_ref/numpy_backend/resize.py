@@ -93,14 +93,11 @@ def resample_coefficients(
 ) -> tuple[Int64[Array, "new_size"], Float64[Array, "new_size taps"]]:
     r"""Which old pixels make each new pixel along one axis, and with what weights.
 
-    $$\begin{gathered}
-      W_{ij} = \frac{\kappa((j + \frac12 - r_i) / \text{stretch})}
-      {\sum_j \kappa((j + \frac12 - r_i) / \text{stretch})} \\
-      r_i = (i + \tfrac12) s, \qquad s = \frac{\text{old size}}{\text{new size}}, \qquad \text{stretch} = \max(s, 1)
-      \end{gathered}$$
+    $$W_{ij} = \frac{\kappa(x_{ij})}{\sum_j \kappa(x_{ij})}, \qquad x_{ij} = \frac{j + \frac12 - r_i}{\text{stretch}},
+      \qquad r_i = (i + \tfrac12) s$$
 
-    $\kappa$ is the kernel that `resample` names in `FILTERS`, $r_i$ the new pixel's center in units of old pixels; the
-    stretch widens the kernel when shrinking. Only pixels that exist have a weight; at the border, too, their sum is 1.
+    $\kappa$ is the kernel that `resample` names in `FILTERS`, s the scale, old size / new size, and $r_i$ the new pixel's
+    center in old pixels; the stretch, max(s, 1), widens the kernel when shrinking. The weights of a new pixel sum to 1.
 
     Returns:
         The first pixel of each window, and the weights of all its pixels: those not needed are 0.
@@ -125,8 +122,7 @@ def resample_coefficients(
 def fixed_point(weights: Float64[Array, "..."], *, arithmetic: str = "pillow") -> Float64[Array, "..."]:
     r"""Weights rounded to multiples of $2^{-\text{bits}}$, halves away from 0.
 
-    There are 22 bits, or with arithmetic "torchvision" the most, up to 22, with which $2^\text{bits} W$ fits integers
-    of 16 bits.
+    bits is 22, or with arithmetic "torchvision" the most, up to 22, with which all $2^\text{bits} W$ fit int16.
     """
     p = 22
     if arithmetic == "torchvision":

@@ -96,7 +96,7 @@ def resample_coefficients(
     $$W_{ij} = \frac{\kappa(x_{ij})}{\sum_j \kappa(x_{ij})}, \qquad x_{ij} = \frac{j + \frac12 - r_i}{\text{stretch}},
       \qquad r_i = (i + \tfrac12) s$$
 
-    $\kappa$ is the kernel that `resample` names in `FILTERS`, s the scale, old size / new size, and $r_i$ the new pixel's
+    $\kappa$ is the kernel that `resample` names in `FILTERS`, s the scale, old / new size, and $r_i$ the new pixel's
     center in old pixels; the stretch, max(s, 1), widens the kernel when shrinking. The weights of a new pixel sum to 1.
 
     Returns:

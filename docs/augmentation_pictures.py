@@ -169,7 +169,7 @@ def mixing(weights: Any) -> str:
         Tile(image, f"label: {PHOTOS[name][0]}", PHOTOS[name][1])
         for name, image in zip(PHOTOS, _shown(images), strict=True)
     ]
-    for way, seed in (("mixup", 6), ("cutmix", 5)):
+    for way, seed in (("mixup", 6), ("mixup", 2), ("cutmix", 5), ("cutmix", 12)):
         alphas = {"mixup": 0.0, "cutmix": 0.0, way: getattr(RECIPE, way)}
         generator = torch.Generator().manual_seed(seed)
         mixed, targets = mix(_normalized(images), torch.eye(2), **alphas, generator=generator)
@@ -181,7 +181,7 @@ def mixing(weights: Any) -> str:
 
 def erasing(weights: Any) -> str:
     """The photo with a rectangle of noise."""
-    images = _normalized(_as_seen("chelsea").repeat(4, 1, 1, 1))
+    images = _normalized(_as_seen("chelsea").repeat(6, 1, 1, 1))
     erased = erase(images, probability=1.0, generator=torch.Generator().manual_seed(2))
     share = (erased != images).any(dim=1).float().mean(dim=(1, 2)).tolist()
     row = [

@@ -5,7 +5,7 @@ Input -> output: a photo (height, width, channels) as bytes -> the same of anoth
 A new pixel is a weighted mean of the old pixels around its place. The weights factor,
 so heights and widths are treated one after the other, by one matrix each:
 
-$$\text{out}[y, x] = \sum_i \sum_j \text{rows}[y, i] \; \text{columns}[x, j] \; \text{image}[i, j]$$
+$$\text{out}_{kl} = \sum_i \sum_j \text{rows}_{ki} \; \text{columns}_{lj} \; \text{image}_{ij}$$
 
 Three details decide the bytes, and this chapter follows Pillow in all of them:
 
@@ -93,11 +93,11 @@ def resample_coefficients(
 ) -> tuple[Int64[Array, "new_size"], Float64[Array, "new_size taps"]]:
     r"""Which old pixels make each new pixel along one axis, and with what weights.
 
-    $$W_{ij} = \frac{\kappa((j + \frac12 - r_i) / \text{stretch})}{\sum_j \kappa((j + \frac12 - r_i) / \text{stretch})},
-      \quad r_i = (i + \tfrac12) s, \; s = \frac{\text{old size}}{\text{new size}}, \; \text{stretch} = \max(s, 1)$$
+    $$W_{ij} = \frac{\kappa(x_{ij})}{\sum_j \kappa(x_{ij})}, \qquad x_{ij} = \frac{j + \frac12 - r_i}{\text{stretch}},
+      \qquad r_i = (i + \tfrac12) s$$
 
-    $\kappa$ is the kernel that `resample` names in `FILTERS`, $r_i$ the new pixel's center in units of old pixels; the
-    stretch widens the kernel when shrinking. Only pixels that exist have a weight; at the border, too, their sum is 1.
+    $\kappa$ is the kernel that `resample` names in `FILTERS`, s the scale, old / new size, and $r_i$ the new pixel's
+    center in old pixels; the stretch, max(s, 1), widens the kernel when shrinking. The weights of a new pixel sum to 1.
 
     Returns:
         The first pixel of each window, and the weights of all its pixels: those not needed are 0.
@@ -122,8 +122,7 @@ def resample_coefficients(
 def fixed_point(weights: Float64[Array, "..."], *, arithmetic: str = "pillow") -> Float64[Array, "..."]:
     r"""Weights rounded to multiples of $2^{-\text{bits}}$, halves away from 0.
 
-    There are 22 bits, or with arithmetic "torchvision" the most, up to 22, with which $2^\text{bits} W$ fits integers
-    of 16 bits.
+    bits is 22, or with arithmetic "torchvision" the most, up to 22, with which all $2^\text{bits} W$ fit int16.
     """
     p = 22
     if arithmetic == "torchvision":

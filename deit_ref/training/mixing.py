@@ -13,7 +13,7 @@ Array: TypeAlias = torch.Tensor
 
 
 def smooth_labels(labels: Int[Array, "batch"], *, num_classes: int, smoothing: float) -> Float[Array, "batch classes"]:
-    r"""Labels as probabilities: $1 - s + s / K$ for the label's class, $s / K$ for the others.
+    r"""Labels as probabilities: $\text{smoothing} / C$ for each of $C$ classes, and the rest for the label's own.
 
     Source: Szegedy et al. 2016, section 7; timm's `mixup_target`.
     """

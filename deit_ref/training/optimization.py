@@ -21,8 +21,9 @@ NORM_BIAS_SHARE = 64.0  # with SGD they lag behind the kernels, whose gradients 
 def learning_rate(recipe: Recipe, epoch: float) -> float:
     r"""The learning rate after `epoch` epochs, which need not be whole.
 
-    $$\eta(e) = \eta_w + (\eta - \eta_w) \, e / e_w \; (e < e_w), \qquad
-      \eta_\text{min} + \tfrac12 (\eta - \eta_\text{min}) (1 + \cos(\pi e / E))$$
+    $$\eta_\text{start} + (\eta - \eta_\text{start}) \frac{\text{epoch}}{\text{warmup}} \;
+      (\text{epoch} < \text{warmup}), \qquad
+      \eta_\text{low} + \tfrac12 (\eta - \eta_\text{low}) \Big(1 + \cos \pi \frac{\text{epoch}}{\text{epochs}}\Big)$$
 
     The cosine counts from the start, not from the end of the warm-up, so the highest rate is never quite reached.
     At whole epochs this is the original's schedule, which holds the rate within an epoch; here it moves every step.
@@ -103,13 +104,13 @@ def set_learning_rate(found: Iterable[torch.optim.Optimizer], value: float) -> N
 def update_average(
     average: Mapping[str, torch.Tensor], current: Mapping[str, torch.Tensor], *, step: int, recipe: Recipe
 ) -> None:
-    r"""Exponential moving average, in place: $\bar w \leftarrow d \, \bar w + (1 - d) \, w$.
+    r"""Exponential moving average, in place: $\bar w \leftarrow \beta_\text{ema} \bar w + (1 - \beta_\text{ema}) w$.
 
     Args:
         average: changed.
         current: of the same names and shapes; integers are copied.
         step: how many steps were made before this one.
-        recipe: has the decay d, and whether it starts low.
+        recipe: has the decay, and whether it starts low.
     """
     decay = recipe.ema_decay
     assert decay is not None

@@ -51,8 +51,7 @@ def cross_entropy_vjp(
     r"""$-\frac1B \sum_i \log p_i[t_i]$, and back: $(p_i - t_i) / B$ with $t_i$ as shares; 0 for a row left out.
 
     Args:
-        logits, labels, ignore_index: as in the forward function. Shares of a row that do not sum to 1 give
-            $(p \sum_k t_k - t) / B$.
+        logits, labels, ignore_index: as in the forward function. If shares do not sum to 1: $(p \sum_k t_k - t) / B$.
     """
 
     def back(dloss: float = 1.0) -> Float[Array, "batch classes"]:
@@ -152,8 +151,7 @@ def hard_distillation_vjp(
 ) -> tuple[Float[Number, ""], Back]:
     r"""Two cross entropies; $(1 - \alpha) (p_\text{cls} - t) / B$ and $\alpha (p_\text{dist} - p_\text{teacher}) / B$.
 
-    $p_\text{teacher}$ is 1 where the teacher's logit is largest, else 0. That choice is a step, without a slope: the
-    teacher gets nothing.
+    $p_\text{teacher}$ is 1 where its logit is largest. That is a step, without a slope: the teacher gets nothing.
 
     Args:
         cls_logits, distillation_logits, teacher_logits, labels, alpha: as in the forward function.

@@ -136,7 +136,7 @@ def heads(weights: Any) -> str:
         panel(name.capitalize(), _glowing(r, look, color, f"the {name}") + bars(top, color))
         for (color, name), look, top in zip(TOKENS.items(), looks, tops, strict=False)
     ]
-    panels.append(panel("The model", picture(r.seen, f"{SHOWS}, in few pixels") + bars(tops[2], "line")))
+    panels.append(panel("The mean of both", bars(tops[2], "line"), wide=True))
     said = f"The class head says {first}, with {percent(first_share)}, and the distillation head "
     said += "the same" if first == second else f"{second}"
     return figure(

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -239,6 +240,14 @@ def test_glow_has_the_colors_of_the_dark_page():
     dark = re.search(r'\[data-md-color-scheme="slate"\] \{(.*?)\}', css, re.S)[1]
     for name, color in parts.GLOW.items():
         assert f"--deit-{name}: #{bytes(color).hex()};" in dark
+
+
+def test_filters_differ_as_the_chapter_says(made):
+    """The kernels' pictures are closer to each other than to that of nearest, and no two are the same."""
+    nearest, *kernels = (image.astype(float) for image in images(made["resize"]))
+    apart = [np.abs(a - b).mean() for a, b in itertools.combinations(kernels, 2)]
+    assert len(apart) == 10
+    assert 0 < min(apart) <= max(apart) < min(np.abs(nearest - kernel).mean() for kernel in kernels)
 
 
 # The directive.

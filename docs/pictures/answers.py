@@ -157,7 +157,7 @@ def model(weights: Any) -> str:
     r = run(weights)
     blocks, top = len(r.attentions), r.top(r.output.logits)
     chosen = 0, (blocks - 1) // 2, blocks - 1
-    spreads = ", ".join(f"{r.spread(0)[block].mean():.0f}" for block in chosen)
+    first, middle, last = (r.spread(0)[block].mean() for block in chosen)
     return figure(
         [
             panel("Pixels", picture(r.seen, f"{SHOWS}, in few pixels")),
@@ -172,8 +172,8 @@ def model(weights: Any) -> str:
         ],
         f"The whole run of the bundled model: pixels, {r.grid[0] * r.grid[1]} patches, where the class token looks in "
         f"three of the {blocks} blocks (mean of the heads, each on a scale of its own), and the answer, {top[0][0]}, "
-        f"with {percent(top[0][1])}. On average, a head of these blocks spreads the look over {spreads} of "
-        f"{r.stream.shape[1]} tokens.",
+        f"with {percent(top[0][1])}. On average, a head of these blocks spreads the look over {first:.0f}, "
+        f"{middle:.0f} and {last:.0f} of {r.stream.shape[1]} tokens.",
         links={"every step of this run": "steps.md", "every look": viewer(blocks - 1)},
         narrow=True,
     )

@@ -21,13 +21,13 @@ def hero(weights: Any) -> str:
         [
             panel("A photo", picture(same_part(r.photo, r.seen, weights.image_processing), SHOWS, photo=True)),
             panel(f"{rows * columns} patches", cut(r)),
-            panel("Where one head looks", _glowing(r, looks, "cls", TOKENS["cls"])),
+            panel("Where it looks", _glowing(r, looks, "cls", "one head")),
             panel("The answer", bars(top, "line")),
         ],
         f"The small model in this package reads {height} × {width} pixels, cut into {rows} × {columns} patches. "
-        f"In {_where((block, head))} the class token gives {percent(looks.max())} of its attention to the brightest "
-        f"patch. The answer is {top[0][0]}, with {percent(top[0][1])}.",
-        links={"this head in the viewer": viewer(block, head), "every step": "steps.md"},
+        f"One part of it gives {percent(looks.max())} of its attention to the brightest patch. The answer is "
+        f"{top[0][0]}, with {percent(top[0][1])}.",
+        links={"this look in the viewer": viewer(block, head), "every step": "steps.md"},
     )
 
 
@@ -58,9 +58,9 @@ def attention(weights: Any) -> str:
         ],
         f"Where tokens look in the bundled model. Of its {spread.size} heads, {_where(sharp)} spreads the class "
         f"token’s look least, over {spread[sharp]:.1f} of {r.stream.shape[1]} tokens, and {_where(even)} most, over "
-        f"{spread[even]:.1f}. (The spread is <em>e</em> to the entropy of the shares; equal shares for <em>n</em> "
-        f"tokens have a spread of <em>n</em>.) The last picture is the look of the outlined patch, in the head that "
-        f"spreads it least, {_where(patch)}. Each picture has a scale of its own.",
+        f"{spread[even]:.1f}. (The spread is <em>e</em> to the entropy of the shares; equal shares for ten tokens and "
+        f"none for the others have a spread of 10.) The last picture is the look of the outlined patch, in the head "
+        f"that spreads it least, {_where(patch)}. Each picture has a scale of its own.",
         links={
             "the sharp head": viewer(*sharp),
             "the even one": viewer(*even),

@@ -117,7 +117,7 @@ def layers(weights: Any) -> str:
     )
     return figure(
         [panel("Length of each token", drawn + key({**TOKENS, "image": "patches"}))],
-        f"The {len(before)} tokens of the photo before the bundled model’s first block. The longest is "
+        f"The {len(before)} tokens of the photo at the bundled model’s first layer norm. The longest is "
         f"{before.max() / before.min():.1f} times as long as the shortest. Mean 0 and variance 1 give every token the "
         f"length √{dim} = {dim**0.5:.1f}. The learned γ and β, which are the same for all, bring the lengths to "
         f"between {after.min():.1f} and {after.max():.1f}.",

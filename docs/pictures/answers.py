@@ -21,13 +21,13 @@ def hero(weights: Any) -> str:
         [
             panel("A photo", picture(same_part(r.photo, r.seen, weights.image_processing), SHOWS, photo=True)),
             panel(f"{rows * columns} patches", cut(r)),
-            panel("Where one head looks", _glowing(r, looks, "cls", TOKENS["cls"])),
+            panel("Where it looks", _glowing(r, looks, "cls", "one head")),
             panel("The answer", bars(top, "line")),
         ],
         f"The small model in this package reads {height} × {width} pixels, cut into {rows} × {columns} patches. "
-        f"In {_where((block, head))} the class token gives {percent(looks.max())} of its attention to the brightest "
-        f"patch. The answer is {top[0][0]}, with {percent(top[0][1])}.",
-        links={"this head in the viewer": viewer(block, head), "every step": "steps.md"},
+        f"One part of it gives {percent(looks.max())} of its attention to the brightest patch. The answer is "
+        f"{top[0][0]}, with {percent(top[0][1])}.",
+        links={"this look in the viewer": viewer(block, head), "every step": "steps.md"},
     )
 
 
@@ -58,9 +58,9 @@ def attention(weights: Any) -> str:
         ],
         f"Where tokens look in the bundled model. Of its {spread.size} heads, {_where(sharp)} spreads the class "
         f"token’s look least, over {spread[sharp]:.1f} of {r.stream.shape[1]} tokens, and {_where(even)} most, over "
-        f"{spread[even]:.1f}. (The spread is <em>e</em> to the entropy of the shares; equal shares for <em>n</em> "
-        f"tokens have a spread of <em>n</em>.) The last picture is the look of the outlined patch, in the head that "
-        f"spreads it least, {_where(patch)}. Each picture has a scale of its own.",
+        f"{spread[even]:.1f}. (The spread is <em>e</em> to the entropy of the shares; equal shares for ten tokens and "
+        f"none for the others have a spread of 10.) The last picture is the look of the outlined patch, in the head "
+        f"that spreads it least, {_where(patch)}. Each picture has a scale of its own.",
         links={
             "the sharp head": viewer(*sharp),
             "the even one": viewer(*even),
@@ -136,7 +136,7 @@ def heads(weights: Any) -> str:
         panel(name.capitalize(), _glowing(r, look, color, f"the {name}") + bars(top, color))
         for (color, name), look, top in zip(TOKENS.items(), looks, tops, strict=False)
     ]
-    panels.append(panel("The model", picture(r.seen, f"{SHOWS}, in few pixels") + bars(tops[2], "line")))
+    panels.append(panel("The mean of both", bars(tops[2], "line"), wide=True))
     said = f"The class head says {first}, with {percent(first_share)}, and the distillation head "
     said += "the same" if first == second else f"{second}"
     return figure(
@@ -157,7 +157,7 @@ def model(weights: Any) -> str:
     r = run(weights)
     blocks, top = len(r.attentions), r.top(r.output.logits)
     chosen = 0, (blocks - 1) // 2, blocks - 1
-    spreads = ", ".join(f"{r.spread(0)[block].mean():.0f}" for block in chosen)
+    first, middle, last = (r.spread(0)[block].mean() for block in chosen)
     return figure(
         [
             panel("Pixels", picture(r.seen, f"{SHOWS}, in few pixels")),
@@ -172,8 +172,8 @@ def model(weights: Any) -> str:
         ],
         f"The whole run of the bundled model: pixels, {r.grid[0] * r.grid[1]} patches, where the class token looks in "
         f"three of the {blocks} blocks (mean of the heads, each on a scale of its own), and the answer, {top[0][0]}, "
-        f"with {percent(top[0][1])}. On average, a head of these blocks spreads the look over {spreads} of "
-        f"{r.stream.shape[1]} tokens.",
+        f"with {percent(top[0][1])}. On average, a head of these blocks spreads the look over {first:.0f}, "
+        f"{middle:.0f} and {last:.0f} of {r.stream.shape[1]} tokens.",
         links={"every step of this run": "steps.md", "every look": viewer(blocks - 1)},
         narrow=True,
     )

@@ -11,7 +11,7 @@ from deit_ref.numpy_backend.attention import attention_rollout
 from deit_ref.numpy_backend.backward.relevance import attention_relevance, saliency
 from deit_ref.numpy_backend.image import center_crop
 from deit_ref.numpy_backend.resize import resize as resized
-from deit_ref.photos import bundled_photo, load_image
+from deit_ref.photos import bundled_photo
 from deit_ref.plots import hide_patches, to_photos
 from deit_ref.training.masking import random_masks
 from pictures.parts import as_bytes, figure, lit, number, panel, percent, picture, stretched
@@ -98,9 +98,12 @@ def image(weights: Any) -> str:
         "rescaled": "3. Rescaled",
         "normalized": "4. Normalized",
     }
-    small = load_image(bundled_photo(PHOTO))
     panels = [
-        panel("The file", picture(small, SHOWS, photo=True), f"{small.shape[0]} × {small.shape[1]}, {_range(small)}")
+        panel(
+            "The file",
+            picture(r.photo, SHOWS, photo=True),
+            f"{r.photo.shape[0]} × {r.photo.shape[1]}, {_range(r.photo)}",
+        )
     ]
     for name, title in titles.items():
         value = steps[name]

@@ -78,7 +78,7 @@ def picture(image: Array, alt: str, *, photo: bool = False, outlined: Sequence[t
     )
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}">'
-        f'<image href="{data}" width="{width}" height="{height}"{smooth}/>{lines}</svg>'
+        f'<image xlink:href="{data}" width="{width}" height="{height}"{smooth}/>{lines}</svg>'
     )
 
 

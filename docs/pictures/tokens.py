@@ -81,23 +81,20 @@ def positions(weights: Any) -> str:
     place = np.stack(np.mgrid[:rows, :columns], axis=-1)  # (rows, columns, 2)
     distance = np.abs(place[:, :, None, None] - place).sum(axis=-1)  # in steps to a neighbor
     near, far = cosines[distance == 1].mean(), cosines[distance > rows // 2].mean()
-    chosen = [
-        panel(
-            f"Row {row + 1}, column {column + 1}",
-            picture(
-                signed(cosines[row, column]),
-                f"Similarity of the place in row {row + 1}, column {column + 1}, outlined, to all places",
-                outlined=[(column, row, 1, 1)],
-            ),
-            f"from {number(cosines[row, column].min())} to 1",
-        )
-        for row, column in ((0, 0), EYE)
-    ]
+    row, column = EYE
+    chosen = picture(
+        signed(cosines[EYE]),
+        f"Similarity of the place in row {row + 1}, column {column + 1}, outlined, to all places",
+        outlined=[(column, row, 1, 1)],
+    )
     everything = picture(tiled(signed(cosines)), f"{rows} x {columns} small maps, each with its own place most crimson")
     return figure(
-        [panel(f"All {rows * columns} places", everything, wide=True), *chosen],
+        [
+            panel(f"All {rows * columns} places", everything),
+            panel(f"Row {row + 1}, column {column + 1}", chosen, f"from {number(cosines[EYE].min())} to 1"),
+        ],
         "How alike the bundled model’s position embeddings are: the cosine of each place’s vector with those of all "
-        "places, a small map for each, and two of the maps enlarged. Crimson is alike (1), white is unrelated (0), "
+        "places, a small map for each, and one of the maps enlarged. Crimson is alike (1), white is unrelated (0), "
         f"teal is opposed. On average the cosine is {number(near)} between direct neighbors, and {number(far)} between "
         f"places more than {rows // 2} steps apart.",
         links={"the embeddings themselves": step("pos_embed"), "their sum with the tokens": step("embeddings")},
@@ -120,7 +117,7 @@ def layers(weights: Any) -> str:
     )
     return figure(
         [panel("Length of each token", drawn + key({**TOKENS, "image": "patches"}))],
-        f"The {len(before)} tokens of the photo before the bundled model’s first block. The longest is "
+        f"The {len(before)} tokens of the photo at the bundled model’s first layer norm. The longest is "
         f"{before.max() / before.min():.1f} times as long as the shortest. Mean 0 and variance 1 give every token the "
         f"length √{dim} = {dim**0.5:.1f}. The learned γ and β, which are the same for all, bring the lengths to "
         f"between {after.min():.1f} and {after.max():.1f}.",

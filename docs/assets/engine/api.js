@@ -68,12 +68,14 @@ export function forward(
  * @param {import("./image_processing.js").ImageProcessing | null} image_processing
  * @param {import("./trace.js").Trace | null} trace
  */
-function photos(weights, images, image_processing, trace) {
+export function photos(weights, images, image_processing, trace) {
   const processing = image_processing ?? weights.image_processing;
   if (!processing) {
     throw new Error("images need an image_processing, and the weights came without: give preprocessor_config.json.");
   }
-  return preprocess(images.map(load_image), processing, { trace });
+  const { do_convert_rgb } = processing;
+  const loaded = images.map((image) => load_image(image, { do_convert_rgb }));
+  return preprocess(loaded, processing, { trace });
 }
 
 /** @param {any} values @returns {NDArray} */

@@ -8,6 +8,7 @@
 import { transpose } from "./arrays.js";
 import * as checks from "./checks.js";
 import { resized_shape, round } from "./image_processing.js";
+import { resize_with_alpha } from "./pixels.js";
 import { resize } from "./resize.js";
 import { record, scope } from "./trace.js";
 
@@ -147,7 +148,11 @@ function preprocess_one(image, processing, trace) {
   if (processing.do_resize) {
     const { resample, pass_order } = processing;
     const size = resized_shape(processing, image.shape[0], image.shape[1]);
-    image = record(trace, "resized", resize(image, size, { resample, pass_order, arithmetic }));
+    const options = { resample, pass_order };
+    image = processing.alpha
+      ? resize_with_alpha(image, size, options)
+      : resize(image, size, { arithmetic, ...options });
+    record(trace, "resized", image);
   }
   if (processing.do_center_crop) {
     const { height, width } = processing.crop_size;

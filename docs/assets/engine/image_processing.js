@@ -2,7 +2,7 @@
  * What happens to a photo before the model sees it: resize, center crop, rescale, normalize.
  *
  * Twin of deit_ref/image_processing.py, which explains every field (names and defaults are those of transformers'
- * DeiTImageProcessor). Photos are RGB here: alpha is laid on white by `photos.load_image`, and not resized with.
+ * DeiTImageProcessor). `apply_exif` and `input_data_format` say how files and arrays are read: that is the browser's part.
  */
 
 import * as checks from "./checks.js";
@@ -19,8 +19,10 @@ import * as checks from "./checks.js";
  * @property {boolean} do_normalize
  * @property {number[] | number} image_mean
  * @property {number[] | number} image_std
+ * @property {boolean} do_convert_rgb whether images of other modes are turned to RGB (alpha is laid on white)
  * @property {string} crop_rounding "floor" or "round"
  * @property {string} arithmetic "pillow" or "torchvision"
+ * @property {boolean} alpha whether the last channel is alpha, by which the others are multiplied while resizing
  * @property {string} pass_order "pillow-13" or "pillow-12"
  * @property {string} crop_rule the rounding that `crop_start` takes
  */
@@ -46,6 +48,7 @@ const DEFAULTS = {
   do_convert_rgb: true,
   crop_rounding: "floor",
   arithmetic: "pillow",
+  alpha: false,
   pass_order: "pillow-13",
 };
 const SIZE_KEYS = ["height,width", "shortest_edge", "longest_edge,shortest_edge", "max_height,max_width"];
@@ -65,13 +68,9 @@ export function image_processing_from_dict(values) {
   /** @type {any} */
   const chosen = {};
   for (const [name, value] of Object.entries(defaults)) chosen[name] = values[name] ?? value;
-  const { default_to_square, do_convert_rgb, ...rest } = chosen;
-  if (!do_convert_rgb || values.alpha || values.do_pad || values.apply_exif) {
-    throw new Error(
-      "Photos are RGB and upright here: do_convert_rgb must be true, and alpha, apply_exif and do_pad off; " +
-        "prepare other photos in Python and give pixel_values.",
-    );
-  }
+  const { default_to_square, ...rest } = chosen;
+  if (values.do_pad)
+    throw new Error("do_pad is on, but padding a batch to one size is not done here: remove it, and crop.");
   rest.size = as_size("size", rest.size, !default_to_square);
   rest.crop_size = as_size("crop_size", rest.crop_size, false);
   if (!("height" in rest.crop_size)) {
@@ -79,6 +78,12 @@ export function image_processing_from_dict(values) {
   }
   const named = Object.keys(RESAMPLING).find((name) => RESAMPLING[name] === rest.resample);
   rest.resample = supported_resample(named ?? rest.resample, rest.arithmetic);
+  if (rest.alpha && (rest.do_convert_rgb || rest.arithmetic !== "pillow")) {
+    throw new Error(
+      'alpha: true needs do_convert_rgb: false, because RGB has no alpha, and arithmetic: "pillow", because torchvision ' +
+        `takes no account of it; got ${rest.do_convert_rgb} and ${checks.brief(rest.arithmetic)}.`,
+    );
+  }
   checks.choice("crop_rounding", rest.crop_rounding, ["floor", "round"]);
   checks.choice("pass_order", rest.pass_order, ["pillow-13", "pillow-12"]);
   if ([rest.image_std].flat().includes(0)) throw new Error("image_std must not contain 0: the image is divided by it.");

@@ -54,7 +54,7 @@ function read_header(buffer) {
 /** @param {ArrayBuffer} buffer @param {string} name @param {any} entry @param {number} start @returns {NDArray} */
 function read_tensor(buffer, name, entry, start) {
   const { dtype, shape, data_offsets } = entry ?? {};
-  if (!(dtype in BYTES)) {
+  if (!Object.hasOwn(BYTES, dtype ?? "")) {
     throw new Error(`${name} must be of dtype ${Object.keys(BYTES).join(", ")}; got ${brief(dtype)}: save it as one.`);
   }
   const wide = BYTES[/** @type {keyof typeof BYTES} */ (dtype)];
@@ -62,7 +62,7 @@ function read_tensor(buffer, name, entry, start) {
     Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
   const [from, to] = whole(data_offsets) ? data_offsets : [0, -1];
   const count = whole(shape) ? shape.reduce((/** @type {number} */ n, /** @type {number} */ side) => n * side, 1) : -1;
-  if (to - from !== count * wide || start + to > buffer.byteLength) {
+  if (count < 0 || to - from !== count * wide || start + to > buffer.byteLength) {
     throw new Error(
       `${name} must have ${count} numbers of ${wide} bytes inside the file, got the bytes ${brief(data_offsets)} of ` +
         `${buffer.byteLength - start}: download or save the file again.`,

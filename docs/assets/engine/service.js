@@ -17,11 +17,9 @@
  *   {id, type: "error", message}
  */
 
-import { forward } from "./api.js";
+import { forward, photos } from "./api.js";
 import { load_weights } from "./checkpoints.js";
 import { brief, choice } from "./checks.js";
-import { preprocess } from "./image.js";
-import { load_image } from "./photos.js";
 import { Trace } from "./trace.js";
 
 /**
@@ -95,9 +93,7 @@ export function serve(port) {
 
   /** @param {any} request */
   function prepare({ model = "model", images, trace: patterns = [] }) {
-    const processing = loaded(model).image_processing;
-    if (!processing) throw new Error(`${model} came without preprocessor_config.json: load it with it.`);
-    return timed(patterns, (trace) => ({ pixel_values: preprocess(images.map(load_image), processing, { trace }) }));
+    return timed(patterns, (trace) => ({ pixel_values: photos(loaded(model), images, null, trace) }));
   }
 }
 

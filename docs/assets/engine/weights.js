@@ -68,7 +68,8 @@ export function array_shapes(config, task, { pooler = true, mask_token = false }
     if (bias) shapes[`${name}.bias`] = [rows];
   };
   const layer_norm = (/** @type {string} */ name) => {
-    shapes[`${name}.weight`] = shapes[`${name}.bias`] = [dim];
+    shapes[`${name}.weight`] = [dim];
+    shapes[`${name}.bias`] = [dim];
   };
   for (let i = 0; i < config.num_hidden_layers; i++) {
     layer_norm(`blocks.${i}.norm1`);

@@ -353,7 +353,7 @@ def test_checkpoints_of_other_kinds_are_refused(engine):
     wider = {**files["config"], "intermediate_size": 65}
     other = {**files["config"], "architectures": ["DeiTForMaskedImageModeling"]}
     for changes, message in (
-        ({"config": teacher}, '"architectures" in config.json must name one of'),
+        ({"config": teacher}, '"architectures" in config.json must be one of'),
         ({"config": deeper}, "The weights lack encoder.layer.2.layernorm_before.weight"),
         ({"config": shallow}, "The weights hold encoder.layer.1."),
         ({"config": wider}, "mlp.fc1.weight has shape (64,32), expected (65,32)"),

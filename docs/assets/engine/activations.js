@@ -11,7 +11,7 @@ import * as checks from "./checks.js";
 /** @typedef {import("./arrays.js").NDArray} NDArray */
 
 // P of `normal_share`, from the constant term up, as `python -m deit_ref.benchmark.gelu` fits it.
-const LOGIT_PHI = [
+const [P0, P1, P2, P3, P4, P5, P6] = [
   1.59576854, 0.0726682984, -6.60535074e-5, -0.000110546742, 7.94813719e-6, -2.67566129e-7, 3.6278485e-9,
 ];
 
@@ -21,8 +21,7 @@ const LOGIT_PHI = [
  */
 function normal_share(x) {
   const square = x * x;
-  let power = LOGIT_PHI[6];
-  for (let i = 5; i >= 0; i--) power = power * square + LOGIT_PHI[i];
+  const power = P0 + square * (P1 + square * (P2 + square * (P3 + square * (P4 + square * (P5 + square * P6)))));
   return 1 / (1 + Math.exp(-x * power));
 }
 

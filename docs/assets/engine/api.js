@@ -14,6 +14,7 @@ import { load_image } from "./photos.js";
 /**
  * @typedef {import("./arrays.js").NDArray} NDArray
  * @typedef {import("./weights.js").DeiTWeights} DeiTWeights
+ * @typedef {import("./image_processing.js").ImageProcessing} ImageProcessing
  */
 
 /**
@@ -22,7 +23,7 @@ import { load_image } from "./photos.js";
  * @param {any[] | null} images what `photos.load_image` takes, of any sizes; or null, with pixel_values
  * @param {object} [options]
  * @param {any} [options.pixel_values] instead of images: (batch, channels, height, width), already prepared
- * @param {import("./image_processing.js").ImageProcessing | null} [options.image_processing] instead of the weights' own
+ * @param {ImageProcessing | null} [options.image_processing] instead of the weights' own
  * @param {any} [options.bool_masked_pos] (batch, patches), true where a patch is hidden; needs a mask token
  * @param {any} [options.head_mask] (heads,) or (layers, heads), numbers that multiply the attention probabilities
  * @param {any} [options.attention_mask] (batch, tokens), false for tokens that nobody may look at; cls and dist count
@@ -65,7 +66,7 @@ export function forward(
 
 /**
  * @param {DeiTWeights} weights @param {any[]} images
- * @param {import("./image_processing.js").ImageProcessing | null} image_processing
+ * @param {ImageProcessing | null} image_processing
  * @param {import("./trace.js").Trace | null} trace
  */
 export function photos(weights, images, image_processing, trace) {
@@ -160,7 +161,7 @@ function check_shape(name, mask, shapes, words) {
   }
 }
 
-/** Of these images, which may have another size than the model's. @param {DeiTWeights} weights @param {NDArray} pixels */
+/** Of these images, of any size. @param {DeiTWeights} weights @param {NDArray} pixels */
 function num_patches(weights, pixels) {
   const [patch_height, patch_width] = weights.config.patch_shape;
   return Math.floor(pixels.shape[2] / patch_height) * Math.floor(pixels.shape[3] / patch_width);

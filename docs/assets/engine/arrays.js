@@ -4,7 +4,8 @@
  * This engine is the book's third mirror: every module has the name of a chapter of deit_ref/numpy_backend, every
  * function the name and the arguments of the function there (snake_case included), with what is keyword-only in Python
  * in one object of options. Dropout, stochastic depth and losses of labels belong to training and stay in Python.
- * Numbers are kept in float32 and computed in float64, which is what JavaScript has. No function changes its arguments.
+ * Numbers are kept in float32 and computed in float64, which is what JavaScript has. No function but
+ * `add_to` changes its arguments.
  *
  * This module stands for NumPy itself.
  */
@@ -144,12 +145,21 @@ export function concatenate_tokens(parts) {
  * @returns {NDArray}
  */
 export function add(x, y) {
-  const out = zeros(x.shape);
+  return add_to({ data: x.data.slice(), shape: x.shape }, y);
+}
+
+/**
+ * x += y, for an x that nobody else holds.
+ * @param {NDArray} x
+ * @param {NDArray} y as in `add`
+ * @returns {NDArray} x
+ */
+export function add_to(x, y) {
   const period = y.data.length;
   for (let start = 0; start < x.data.length; start += period) {
-    for (let i = 0; i < period; i++) out.data[start + i] = x.data[start + i] + y.data[i];
+    for (let i = 0; i < period; i++) x.data[start + i] += y.data[i];
   }
-  return out;
+  return x;
 }
 
 /**

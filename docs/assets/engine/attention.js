@@ -56,10 +56,9 @@ export function merge_heads(x) {
 export function scaled_dot_product_attention(q, k, v, { head_mask = null, attention_mask = null, trace = null } = {}) {
   const [, heads, tokens, head_dim] = q.shape;
   // Scaling the queries is scaling the scores, on a shorter array.
-  const scores = product(
-    map((value) => value * head_dim ** -0.5, q),
-    k,
-  ); // (batch, heads, tokens, tokens)
+  const scale = head_dim ** -0.5;
+  const scaled = map((value) => value * scale, q); // (batch, heads, tokens, head_dim)
+  const scores = product(scaled, k); // (batch, heads, tokens, tokens)
   if (attention_mask) {
     for (let i = 0; i < scores.data.length; i++) {
       const image = Math.floor(i / (heads * tokens * tokens));

@@ -72,7 +72,7 @@ export function load_weights({ weights, config: values, preprocessor_config = nu
     const missing = parts.filter((part) => !bare.has(part));
     if (missing.length) {
       throw new Error(
-        `The weights lack ${some(missing)} for the task ${task}, got ${some(bare.keys())}: give a model.safetensors in ` +
+        `The weights lack ${some(missing)} for the task ${task}, got ${some(bare.keys())}: give a file in ` +
           "transformers' layout (deit_ref.save_weights writes it).",
       );
     }
@@ -99,7 +99,7 @@ function task_of(values) {
   if (!suffix || !Object.hasOwn(ARCHITECTURES, suffix)) {
     const known = Object.keys(ARCHITECTURES).map((name) => `DeiT${name}`);
     throw new Error(
-      `"architectures" in config.json must name one of ${known.join(", ")}; got ${brief(values.architectures ?? null)}.`,
+      `"architectures" in config.json must be one of ${known.join(", ")}; got ${brief(values.architectures ?? null)}.`,
     );
   }
   return ARCHITECTURES[suffix];

@@ -121,12 +121,12 @@ function channel_values(name, values, channels) {
 export function preprocess(images, processing, { trace = null } = {}) {
   if (images.length === 0) throw new Error("preprocess needs at least one image, got an empty list.");
   const processed = images.map((image, i) => preprocess_one(image, processing, scope(trace, `images.${i}`)));
-  const [shape] = processed.map((image) => image.shape);
-  if (processed.some((image) => String(image.shape) !== String(shape))) {
+  const [{ shape }] = processed;
+  const shapes = new Set(processed.map((image) => `(${image.shape.join(", ")})`));
+  if (shapes.size > 1) {
     throw new Error(
-      "The images of a batch must have one shape after processing, got (height, width, channels) " +
-        `${checks.some(new Set(processed.map((image) => `(${image.shape.join(", ")})`)))}: give \`size\` a height and ` +
-        "a width, or switch do_center_crop on, or call once per image.",
+      `The images of a batch must have one shape after processing, got (height, width, channels) ` +
+        `${checks.some(shapes)}: give \`size\` a height and a width, or switch do_center_crop on, or call once per image.`,
     );
   }
   const stacked = new Float32Array(images.length * processed[0].data.length);

@@ -2,7 +2,7 @@
  * What happens to a photo before the model sees it: resize, center crop, rescale, normalize.
  *
  * Twin of deit_ref/image_processing.py, which explains every field (names and defaults are those of transformers'
- * DeiTImageProcessor). `apply_exif` and `input_data_format` say how files and arrays are read: that is the browser's part.
+ * DeiTImageProcessor). `apply_exif` and `input_data_format` say how files are read, which is the browser's part.
  */
 
 import * as checks from "./checks.js";
@@ -80,8 +80,8 @@ export function image_processing_from_dict(values) {
   rest.resample = supported_resample(named ?? rest.resample, rest.arithmetic);
   if (rest.alpha && (rest.do_convert_rgb || rest.arithmetic !== "pillow")) {
     throw new Error(
-      'alpha: true needs do_convert_rgb: false, because RGB has no alpha, and arithmetic: "pillow", because torchvision ' +
-        `takes no account of it; got ${rest.do_convert_rgb} and ${checks.brief(rest.arithmetic)}.`,
+      'alpha: true needs do_convert_rgb: false, because RGB has no alpha, and arithmetic: "pillow", because ' +
+        `torchvision takes no account of it; got ${rest.do_convert_rgb} and ${checks.brief(rest.arithmetic)}.`,
     );
   }
   checks.choice("crop_rounding", rest.crop_rounding, ["floor", "round"]);

@@ -5,7 +5,7 @@
  * the same leading shape.
  */
 
-import { add, reshape, zeros } from "./arrays.js";
+import { add_to, reshape, zeros } from "./arrays.js";
 import { product } from "./product.js";
 
 /** @typedef {import("./arrays.js").NDArray} NDArray */
@@ -21,8 +21,8 @@ import { product } from "./product.js";
 export function linear(weights, x) {
   const rows = reshape(x, [-1, x.shape[x.shape.length - 1]]); // (rows, in_features)
   const y = product(rows, weights.weight); // (rows, out_features)
-  const shape = [...x.shape.slice(0, -1), weights.weight.shape[0]];
-  return reshape(weights.bias ? add(y, weights.bias) : y, shape); // (*batch, out_features)
+  if (weights.bias) add_to(y, weights.bias);
+  return reshape(y, [...x.shape.slice(0, -1), weights.weight.shape[0]]); // (*batch, out_features)
 }
 
 /**

@@ -1,8 +1,8 @@
 /**
  * What logits say: shares of the classes, and the most probable ones.
  *
- * Twin of `probabilities` and `top` in deit_ref/outputs.py, as functions, because outputs are plain objects that go from
- * a worker to its page.
+ * Twin of `probabilities` and `top` in deit_ref/outputs.py, as functions, because outputs are plain objects that go
+ * from a worker to its page.
  */
 
 import { sigmoid } from "./activations.js";

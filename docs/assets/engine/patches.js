@@ -72,8 +72,8 @@ export function patch_embed(weights, pixel_values, { trace = null } = {}) {
         `(shape (${pixel_values.shape.join(", ")}), expected (batch, channels, height, width)).`,
     );
   }
-  const patches = patchify(pixel_values, { patch_shape: [patch_height, patch_width] }); // (batch, patches, patch_values)
-  record(trace, "patches", patches);
+  const patches = patchify(pixel_values, { patch_shape: [patch_height, patch_width] });
+  record(trace, "patches", patches); // (batch, patches, patch_values)
   const matrix = reshape(weights.proj.weight, [dim, -1]); // (dim, patch_values)
   return linear({ weight: matrix, bias: weights.proj.bias }, patches); // (batch, patches, dim)
 }

@@ -2,7 +2,8 @@
  * Photos: what a browser decodes becomes bytes (height, width, channels).
  *
  * Twin of `load_image` in deit_ref/photos.py for arrays. Decoding is the browser's own and may differ from Pillow's in
- * a byte here and there, and it turns photos as their EXIF says, unless createImageBitmap gets imageOrientation: "none".
+ * a byte here and there, and it turns photos as their EXIF says (unless
+ * createImageBitmap gets imageOrientation: "none").
  */
 
 import * as checks from "./checks.js";

@@ -40,18 +40,22 @@ export function product(x, w) {
 }
 
 /**
- * One product, in blocks of 4 x 4; what is left at both borders one number at a time.
+ * One product, in blocks of 4 x 4. The last block of a row or column of blocks lies at the border, where it computes a
+ * few numbers once more; factors of fewer than 4 rows go the plain way.
  * @param {Float32Array} x
  * @param {Float32Array} w
  * @param {Float32Array} out
  * @param {number} rows
  * @param {number} inner
  * @param {number} columns
+ * @returns {void}
  */
 function block(x, w, out, rows, inner, columns) {
-  const [whole_rows, whole_columns] = [rows - (rows % 4), columns - (columns % 4)];
-  for (let j = 0; j < whole_columns; j += 4) {
-    for (let i = 0; i < whole_rows; i += 4) {
+  if (rows < 4 || columns < 4) return plain(x, w, out, rows, inner, columns);
+  for (let right = 4; right < columns + 4; right += 4) {
+    const j = Math.min(right, columns) - 4;
+    for (let below = 4; below < rows + 4; below += 4) {
+      const i = Math.min(below, rows) - 4;
       const [a, b, c, d] = [i * inner, (i + 1) * inner, (i + 2) * inner, (i + 3) * inner];
       const [p, q, r, s] = [j * inner, (j + 1) * inner, (j + 2) * inner, (j + 3) * inner];
       let ap = 0, aq = 0, ar = 0, as = 0;
@@ -79,8 +83,12 @@ function block(x, w, out, rows, inner, columns) {
       out[to] = dp; out[to + 1] = dq; out[to + 2] = dr; out[to + 3] = ds;
     }
   }
+}
+
+/** One number after the other. @type {typeof block} */
+function plain(x, w, out, rows, inner, columns) {
   for (let i = 0; i < rows; i++) {
-    for (let j = i < whole_rows ? whole_columns : 0; j < columns; j++) {
+    for (let j = 0; j < columns; j++) {
       let sum = 0;
       for (let k = 0; k < inner; k++) sum += x[i * inner + k] * w[j * inner + k];
       out[i * columns + j] = sum;

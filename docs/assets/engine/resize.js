@@ -1,8 +1,8 @@
 /**
  * Chapter 16: resampling, byte for byte as Pillow. (The browser's canvas scales otherwise.)
  *
- * Twin of deit_ref/numpy_backend/resize.py, which tells the three details that decide the bytes. Input -> output: a
- * photo (height, width, channels) as bytes -> the same of another size.
+ * Twin of deit_ref/numpy_backend/resize.py, which tells the three details that decide the bytes. Input -> output: bytes
+ * (height, width, channels) -> the same of another size.
  */
 
 import { transpose } from "./arrays.js";
@@ -177,12 +177,10 @@ export function resize(image, size, { resample = "bicubic", pass_order = "pillow
     return picked(image, rows, columns); // (new_height, new_width, channels)
   }
   let planes = transpose(image, [2, 0, 1]); // (channels, height, width)
-  const columns = (/** @type {Bytes} */ x) => resample_lines(x, width, { resample, arithmetic });
-  const rows = (/** @type {Bytes} */ x) => {
-    if (x.shape[1] === height) return x;
-    const lines = resample_lines(transpose(x, [0, 2, 1]), height, { resample, arithmetic });
-    return transpose(lines, [0, 2, 1]); // (channels, new_height, width)
-  };
+  const options = { resample, arithmetic };
+  const columns = (/** @type {Bytes} */ x) => resample_lines(x, width, options);
+  const rows = (/** @type {Bytes} */ x) =>
+    x.shape[1] === height ? x : transpose(resample_lines(transpose(x, [0, 2, 1]), height, options), [0, 2, 1]);
   planes = downward && arithmetic === "pillow" ? columns(rows(planes)) : rows(columns(planes));
   return transpose(planes, [1, 2, 0]); // (new_height, new_width, channels)
 }

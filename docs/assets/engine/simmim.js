@@ -13,7 +13,8 @@ import { record } from "./trace.js";
 /** @typedef {import("./trace.js").Trace} Trace */
 
 /**
- * Lay out each token's features as a tile of pixels: $\text{out}[c, y s + i, x s + j] = \text{in}[y, x, c s^2 + i s + j]$.
+ * Lay out each token's features as a tile of pixels:
+ * $\text{out}[c, y s + i, x s + j] = \text{in}[y, x, c s^2 + i s + j]$.
  * @param {NDArray} x (batch, rows, columns, channels * s * s), channel first
  * @param {{stride_shape: [number, number]}} options [height, width] of a tile in pixels
  * @returns {NDArray} (batch, channels, height, width)

@@ -63,9 +63,7 @@ class Engine:
         header = {"calls": [_placed(call, arrays) for call in calls], "arrays": []}
         for array in arrays:
             kind = "buffer" if isinstance(array, bytes) else array.dtype.name
-            header["arrays"].append(
-                {"dtype": kind, "shape": [len(array)] if isinstance(array, bytes) else array.shape}
-            )
+            header["arrays"].append({"dtype": kind, "shape": [len(array)] if isinstance(array, bytes) else array.shape})
         body = b"".join(array if isinstance(array, bytes) else array.tobytes() for array in arrays)
         text = json.dumps(header).encode()
         stdin: Any = self.process.stdin

@@ -1,16 +1,18 @@
-"""The engine in JavaScript against the NumPy book: every traced step, every byte. It runs in Node, without a browser."""
+"""The engine in JavaScript against the NumPy book, in Node: every traced step, every byte, every name."""
 
 import dataclasses
 import importlib
 import inspect
+import itertools
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from engine import FOLDER, Engine, EngineError, Watched, read_files, saved_files
+from engine import FOLDER, Engine, EngineError, Watched, node, read_files, saved_files
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,9 +27,10 @@ from deit_ref.numpy_backend import activations, attention, image, resize
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 from deit_ref.trace import Trace
 
+ROOT = FOLDER.parents[2]
 PRETRAINED = bundled_photo().parent
 MODULES = sorted(path.stem for path in FOLDER.glob("*.js"))
-CHAPTERS = [name for name in MODULES if (FOLDER / f"../../../deit_ref/numpy_backend/{name}.py").exists()]
+CHAPTERS = [name for name in MODULES if (ROOT / f"deit_ref/numpy_backend/{name}.py").exists()]
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +175,9 @@ def test_resized_bytes_are_those_of_pillow(engine, data, seed):
 
 @given(st.integers(1, 300), st.integers(1, 120), seeds)
 def test_other_arithmetic_and_order_as_in_the_book(engine, in_size, out_size, seed):
-    options = [{"arithmetic": "torchvision", "resample": name} for name in ("nearest", "bilinear", "bicubic", "lanczos")]
+    options = [
+        {"arithmetic": "torchvision", "resample": name} for name in ("nearest", "bilinear", "bicubic", "lanczos")
+    ]
     options += [{"pass_order": "pillow-12", "resample": name} for name in ("hamming", "lanczos")]
     pixels, size = noise(seed, in_size, 7), (out_size, 5)
     calls = [{"module": "resize", "function": "resize", "arguments": (pixels, size, chosen)} for chosen in options]
@@ -285,7 +290,15 @@ def test_reconstruction_with_the_tokens_shifted(engine):
     kept, x = engine.keep(weights), np.random.default_rng(0).standard_normal((2, 18, 32)).astype(np.float32)
     for shifted in (True, False):
         options = {"grid": (4, 4), "shifted_slice": shifted}
-        assert_close(engine.call("simmim", "reconstruct", kept, x, options), reconstruct(weights, x, **options), "float32")
+        assert_close(
+            engine.call("simmim", "reconstruct", kept, x, options), reconstruct(weights, x, **options), "float32"
+        )
+
+
+def test_nothing_hidden_gives_no_loss(engine):
+    options = {"pixel_values": random_pixels(), "bool_masked_pos": np.zeros((2, 16), bool)}
+    output = engine.call("api", "forward", engine.keep(random_weights(TINY, "masked-image-modeling")), None, options)
+    assert output["loss"] == 0
 
 
 @pytest.mark.parametrize("problem_type", [None, "single_label_classification", "multi_label_classification"])
@@ -385,7 +398,11 @@ def test_inputs_that_do_not_fit_are_refused(engine):
         (None, {"pixel_values": pixels[:, :, :24]}, "made for 32x32 pixels, got 24x32: resize the images, or set"),
         (None, {"pixel_values": pixels[:, :, :30], "interpolate_pos_encoding": True}, "a whole number of patches"),
         (None, {"pixel_values": pixels[:, :2]}, "The model reads images of 3 channels, got 2"),
-        (None, {"pixel_values": pixels, "head_mask": [1.0, 1.0]}, "head_mask must have the shape (4) or (2, 1) or (2, 4)"),
+        (
+            None,
+            {"pixel_values": pixels, "head_mask": [1.0, 1.0]},
+            "head_mask must have the shape (4) or (2, 1) or (2, 4)",
+        ),
         (None, {"pixel_values": pixels, "attention_mask": nobody}, "at least one token of every image"),
         (None, {"pixel_values": pixels, "attention_mask": nobody[:, 1:]}, "attention_mask must have the shape (1, 18)"),
         (None, {"pixel_values": pixels, "attention_mask": [[0.5] * 18]}, "and nothing between"),
@@ -439,6 +456,18 @@ def test_the_worker_answers_the_newest_of_a_lane_and_lanes_first(engine):
     assert second[0]["type"] == "error"  # a service of its own, without a model
 
 
+def test_the_lines_for_node_in_the_documentation_run():
+    text = (ROOT / "docs" / "elsewhere.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```js\n(.*?)```", text, re.DOTALL)
+    done = subprocess.run(
+        [node(), "--input-type=module", "--eval", lines], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    weights = deit_ref.load_weights()
+    (expected,) = deit_ref.forward(weights, np.full((48, 64, 3), 128, np.uint8)).top(3)
+    assert [name for name, _ in expected] == re.findall(r"\[ '(\w+)', [\d.]+ \]", done.stdout)
+    assert f"'blocks.{weights.config.num_hidden_layers - 1}.output'" in done.stdout
+
+
 # --- the mirror
 
 # What belongs to training, and what is one with something else here.
@@ -453,12 +482,8 @@ NOT_HERE = {"generator", "dropout_probability", "drop_path", "drop_path_probabil
 def arguments_of(source: str) -> tuple[list[str], set[str]]:
     """Positional and optional names of a function in JavaScript."""
     inside = source[source.index("(") + 1 :]
-    depth, end = 0, 0
-    for end, letter in enumerate(inside):
-        depth += (letter in "([{") - (letter in ")]}")
-        if depth < 0:
-            break
-    text = inside[:end]
+    depths = itertools.accumulate((letter in "([{") - (letter in ")]}") for letter in inside)
+    text = inside[: next(place for place, depth in enumerate(depths) if depth < 0)]
     block = re.search(r"\{([^}]*)\}", text)
     plain = text if block is None else text[: block.start()]
 

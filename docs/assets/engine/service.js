@@ -13,7 +13,7 @@
  * Messages from the worker:
  *   {id, type: "loaded", task, config, class_names}
  *   {id, type: "result", output, trace, milliseconds}   trace: {name: array}; all buffers are handed over, not copied
- *   {id, type: "superseded"}                            by a newer request of its lane, or cancelled
+ *   {id, type: "superseded"}                            by a newer request of its lane, or canceled
  *   {id, type: "error", message}
  */
 

@@ -185,12 +185,21 @@ def test_other_arithmetic_and_order_as_in_the_book(engine, in_size, out_size, se
         np.testing.assert_array_equal(found, resize.resize(pixels, size, **chosen), err_msg=str(chosen))
 
 
+@pytest.mark.parametrize("resample", sorted(resize.FILTERS))
+@pytest.mark.parametrize(("in_size", "out_size"), [(300, 32), (7, 12), (33, 32), (2, 1)])
+def test_weights_of_the_filters_are_those_of_the_book(engine, in_size, out_size, resample):
+    first, weights, taps = engine.call("resize", "resample_coefficients", in_size, out_size, {"resample": resample})
+    expected_first, expected = resize.resample_coefficients(in_size, out_size, resample=resample)
+    assert (first, taps) == (expected_first.tolist(), expected.shape[1])
+    np.testing.assert_allclose(weights.reshape(expected.shape), expected, rtol=1e-13, atol=1e-16)
+
+
 @st.composite
 def processings(draw):
     """Steps of all kinds that the engine knows."""
     arithmetic = draw(st.sampled_from(["pillow", "torchvision"]))
     filters = [name for name in RESAMPLING if arithmetic == "pillow" or name not in ("box", "hamming")]
-    side, factors = st.integers(3, 40), st.sampled_from([1 / 255, 2 / 255, 0.1])
+    side, factors = st.integers(3, 40), st.sampled_from([1 / 255, 2 / 255, 0.3])
     number = draw(side)
     sizes = (
         number,
@@ -244,6 +253,22 @@ def test_preprocessing_is_equal_bit_for_bit(engine, processing, height, width, s
     assert list(watched) == list(trace)
     for name, value in trace.items():
         assert (watched[name].dtype, watched[name].tobytes()) == (value.dtype, value.tobytes()), name
+
+
+def test_shapes_after_the_resize(engine):
+    sizes = (
+        (20, 30),
+        {"shortest_edge": 20},
+        {"shortest_edge": 20, "longest_edge": 27},
+        {"max_height": 9, "max_width": 14},
+    )
+    for size in sizes:
+        processing = ImageProcessing(size=size)
+        steps = engine.call("image_processing", "image_processing_from_dict", processing.to_dict())
+        shapes = [(height, width) for height in (5, 12, 13, 20, 26, 30, 31) for width in range(6, 42)]
+        asked = {"module": "image_processing", "function": "resized_shape"}
+        found = engine.ask([{**asked, "arguments": (steps, *shape)} for shape in shapes])
+        assert found == [list(processing.resized_shape(*shape)) for shape in shapes], size
 
 
 def test_photos_of_one_two_and_four_channels(engine):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from .. import Mutant
-from . import backward, batches, chapters, course, data, inputs, learning, photos, traps
+from . import backward, batches, chapters, course, data, engine, inputs, learning, photos, traps
 from .later import LATER
 
 _FIRST = {
@@ -16,6 +16,7 @@ _FIRST = {
     "learning": learning.MUTANTS,
     "data": data.MUTANTS,
     "course": course.MUTANTS,
+    "engine": engine.MUTANTS,
     "checkpoints": [],
     "commands": [],
 }

@@ -103,7 +103,7 @@ def mark(x: float, y: float, color: str) -> str:
 
 def _chart(drawn: str, height: int, alt: str) -> str:
     """360 wide, as wide as a phone's page, so that a font of 13 is one of 13 there too."""
-    return f'<svg class="deit-chart" viewBox="0 0 360 {height}" role="img" aria-label="{escape(alt)}">{drawn}</svg>'
+    return f'<svg class="deit-plot" viewBox="0 0 360 {height}" role="img" aria-label="{escape(alt)}">{drawn}</svg>'
 
 
 def _ticks(low: float, high: float) -> list[float]:

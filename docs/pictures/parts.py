@@ -113,7 +113,7 @@ def figure(panels: Sequence[str], caption: str, *, links: Mapping[str, str], nar
         links: addresses below docs by what is to be seen there.
         narrow: panels of a long row, three of which fit on a phone.
     """
-    kind = "deit-panels deit-narrow" if narrow else "deit-panels"
+    kind = "deit-row deit-row-narrow" if narrow else "deit-row"
     live = " · ".join(f'<a href="{escape(address)}">{escape(name)}</a>' for name, address in links.items())
     see = f' <span class="deit-see" data-search-exclude>See it live: {live}</span>' if live else ""
     return (

@@ -41,11 +41,11 @@ from deit_ref.torch_backend import patches as mirror
 backend = "numpy"
 
 photo = load_image(bundled_photo("chelsea"))
-square = photo[:288, 80:368]  # 6 x 6 patches of 48 x 48 pixels
+square = photo[:288, 80:368] / 255  # 6 x 6 patches of 48 x 48 pixels
 apart = np.pad(
     patches.patchify(square.transpose(2, 0, 1)[None], patch_shape=(48, 48)).reshape(36, 3, 48, 48),
     ((0, 0), (0, 0), (4, 4), (4, 4)),
-    constant_values=255,
+    constant_values=1,
 )
 figure, panels = plt.subplots(1, 2, figsize=(6, 3), dpi=100, layout="constrained")
 for axes, picture in zip(panels, (square, plots.side_by_side(apart.transpose(0, 2, 3, 1), columns=6)), strict=True):

@@ -46,7 +46,7 @@ backend = "numpy"
 
 photo = load_image(bundled_photo("chelsea"))
 square = photo[:, 75:375]
-cut = patches.patchify(square[:296, :296].transpose(2, 0, 1)[None], patch_shape=(37, 37))
+cut = patches.patchify(square[:296, :296].transpose(2, 0, 1)[None] / 255, patch_shape=(37, 37))
 shuffled = cut[:, np.random.default_rng(0).permutation(64)]
 figure, panels = plt.subplots(1, 2, figsize=(5.4, 2.7), dpi=100, layout="constrained")
 for axes, rows in zip(panels, (cut, shuffled), strict=True):

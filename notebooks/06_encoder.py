@@ -120,7 +120,7 @@ def norm2(z):
 
 
 def attend(x):
-    return np.full_like(x, x.mean())
+    return np.full_like(x, x.max())
 
 
 z = np.array([[[4.0, 2.0], [1.0, -3.0]]])

@@ -164,7 +164,9 @@ assert 4e-4 < by_tanh.max() < 5e-4
 
 # %%
 my_value = ...  # your turn
-judge(my_value, activations.gelu(np.array(-1.0)), "What lies below -1 is as much as what lies above 1.", within=1e-3)
+judge(
+    my_value, activations.gelu(np.array([-1.0]))[0], "What lies below -1 is as much as what lies above 1.", within=1e-3
+)
 
 # %% [markdown]
 # <details><summary>Solution</summary>

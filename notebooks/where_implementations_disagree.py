@@ -341,7 +341,7 @@ plt.show()
 # %%
 my_eps = ...  # your turn
 spread = 0.01
-judge(my_eps, spread**2 * (1 / 0.99**2 - 1), "Square both sides first.", within=0.01)
+judge(my_eps, spread**2 * (1 / 0.99**2 - 1), "Square both sides first.", within=0.02)
 
 # %% [markdown]
 # <details><summary>Solution</summary>

@@ -189,7 +189,7 @@ plt.show()
 # ## Step 5: two heads give the answer
 #
 # After the last layer norm the patch tokens have done their work and are left out. One linear map reads the class
-# token, another one the distillation token; the model's answer is the mean of both ([chapter 7](07_heads.ipynb)).
+# token, a second one the distillation token; the model's answer is the mean of both ([chapter 7](07_heads.ipynb)).
 # Softmax turns scores into probabilities.
 #
 # The heads were trained on different answers: the class head on the labels, the distillation head on what a teacher
@@ -248,7 +248,7 @@ judge(my_softmax(scores), import_module("deit_ref.numpy_backend.layers").softmax
 #
 # Attention probabilities say how much each token takes from each other token, in each head of each block. The first
 # picture shows the mean over the heads: how much each patch gives to the class token (above) and to the distillation
-# token (below). Bright is much; each small picture has a scale of its own.
+# token (below). Bright means much; each small picture has a scale of its own.
 #
 # **Before you run it:** you recognized the cat by its eyes, nose and ears. Does the model look there, and does it look
 # there in every block?
@@ -322,7 +322,7 @@ plt.show()
 # %% [markdown]
 # 1. Put in a photo of yours: `photo = load_image("my_photo.jpg")`, and run all cells again. Does a tighter crop change
 #    the answer?
-# 2. Mirror the photo: `photo = photo[:, ::-1]`. Up to which step are the numbers the same, only in another order?
+# 2. Mirror the photo: `photo = photo[:, ::-1]`. Up to which step are the numbers the same, only in a different order?
 # 3. Take the positions away: add `0 * weights.pos_embed` in step 3. Do the colors of step 4 still follow the picture,
 #    and does the answer stay?
 #
@@ -330,11 +330,11 @@ plt.show()
 #
 # 1. Often. The middle of the photo is all that is looked at, and of it only 32 x 32 pixels. A crop in which the animal
 #    fills the square is nearer to the photos that the model learned from.
-# 2. Up to the patches. `patchify` gives the same numbers, each row mirrored inside and the rows in another order. The
-#    linear map of step 3 multiplies each number with a weight of its own place in the patch, so from there on the
+# 2. Up to the patches. `patchify` gives the same numbers, each row mirrored inside and the rows in a different order.
+#    The linear map of step 3 multiplies each number with a weight of its own place in the patch, so from there on the
 #    numbers are new. The answer usually stays: the model was trained with mirrored photos too.
 # 3. Without positions a patch's token depends on its own pixels and on the *set* of all patches. Colors still follow
-#    the picture, because pixels do, but patches that look alike now get exactly the same token wherever they lie. The
+#    the picture, because pixels do, but patches of equal pixels now get exactly the same token wherever they lie. The
 #    model is less sure, and may change its mind. To see that only the set is left, shuffle the patch tokens before the
 #    blocks: the logits stay.
 #

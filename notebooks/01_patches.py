@@ -144,7 +144,7 @@ judge(my_patches(pixels, 2), truth, "Split both axes in two, bring the two inner
 # `unpatchify` is the inverse. It has to be told the grid: 4 patches may be 2 x 2, or 1 x 4.
 
 # %%
-print(patches.unpatchify(sequence, patch_shape=(2, 2), grid=(1, 4))[0, 0].astype(int), "grid 1 x 4: another image")
+print(patches.unpatchify(sequence, patch_shape=(2, 2), grid=(1, 4))[0, 0].astype(int), "grid 1 x 4: a different image")
 assert np.array_equal(patches.unpatchify(sequence, patch_shape=(2, 2), grid=(2, 2)), image)
 
 # %% [markdown]

@@ -20,7 +20,7 @@
 # is the cat?
 #
 # Each token gets the vector of its place, `(batch, tokens, dim)` -> `(batch, tokens, dim)`, and when the image has
-# another size, the position embeddings are made to fit its grid, `(1, tokens, dim)` -> `(1, new_tokens, dim)`.
+# a different size, the position embeddings are made to fit its grid, `(1, tokens, dim)` -> `(1, new_tokens, dim)`.
 #
 # Chapter: [page](../docs/chapters/positions.md) · NumPy: [source](../deit_ref/numpy_backend/positions.py) · torch:
 # [mirror](../deit_ref/torch_backend/positions.py)
@@ -63,7 +63,7 @@ plt.show()
 #
 # $$z = [\, z_\text{cls}, \; z_\text{dist}, \; x_1 E^\top + b, \; \dots, \; x_N E^\top + b \,] + E_\text{pos}$$
 #
-# The table is learned for one grid. An image of another size has places in between, and their vectors are a mix of
+# The table is learned for one grid. An image of a different size has places in between, and their vectors are a mix of
 # the learned ones around them. With $G$ the grid of values of one feature,
 #
 # $$G' = W_\text{rows} \, G \, W_\text{columns}^\top$$

@@ -74,12 +74,10 @@ folded(layers.linear, layers.layer_norm, layers.softmax, activations.gelu)
 #
 # ### Linear
 #
-# **Before you run it:** the token $(1, 0, 2)$, and the weight's rows $(1, 2, 3)$ and $(0, -1, 1)$ with the biases 10
-# and
-# 20. What comes out?
+# Each row of the weight makes one output.
 #
-# Each row of the weight makes one output. Here $1 \cdot 1 + 2 \cdot 0 + 3 \cdot 2 + 10 = 17$ and
-# $0 \cdot 1 - 1 \cdot 0 + 1 \cdot 2 + 20 = 22$.
+# **Before you run it:** the token $(1, 0, 2)$, the rows $(1, 2, 3)$ and $(0, -1, 1)$, the biases 10 and 20: what comes
+# out?
 
 # %%
 weights = Linear(weight=np.array([[1.0, 2.0, 3.0], [0.0, -1.0, 1.0]]), bias=np.array([10.0, 20.0]))
@@ -89,6 +87,8 @@ print(x.shape, "->", y.shape, y)
 assert y.tolist() == [[17.0, 22.0]]
 
 # %% [markdown]
+# $1 \cdot 1 + 2 \cdot 0 + 3 \cdot 2 + 10 = 17$ and $0 \cdot 1 - 1 \cdot 0 + 1 \cdot 2 + 20 = 22$.
+#
 # ### Layer norm
 #
 # The token $(1, 1, 3, 3)$ has mean 2 and variance 1, so it becomes $(-1, -1, 1, 1)$. Then $\gamma = 2$ doubles it and

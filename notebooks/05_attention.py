@@ -103,7 +103,7 @@ print(trace["scores"][0, 0].round(4))
 # | token 1 | 0, log 2, 0 | 1, 2, 1 | 1/4, 1/2, 1/4 | 15, 30, 15, 0 |
 # | token 2 | 0, 0, log 3 | 1, 1, 3 | 1/5, 1/5, 3/5 | 12, 12, 36, 0 |
 #
-# A query of 0 is no error. It takes the mean of everything.
+# A query of 0 is not an error. It takes the mean of everything.
 
 # %%
 print(context[0, 0].round(6))

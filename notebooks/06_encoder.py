@@ -329,8 +329,9 @@ assert comparison.agrees
 #
 # <details><summary>Answers</summary>
 #
-# 1. The first. All others were trained to read what it writes, and without it they read something that they never met.
-#    How much a block adds does not say how much it is missed: the first adds less than some later ones.
+# 1. The first, for nearly every photo. All others were trained to read what it writes, and without it they read
+#    something that they have never met. How much a block adds does not say how much it is missed: compare your list
+#    with the lengths in the picture above.
 # 2. In the reverse order the answers are worthless: the shapes fit, but each block reads a stream that it has never
 #    seen. Each block twice is kinder, because a second pass adds nearly the same once more to a stream that is still of
 #    the right kind; some answers survive.

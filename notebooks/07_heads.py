@@ -17,8 +17,8 @@
 # # 7. From tokens to answers
 #
 # A cat, an astronaut, a cup of coffee and a rocket, as the model sees them. It has two heads, and they were taught by
-# two teachers. When do they disagree? They turn the class and the distillation token into one score per class: `(batch,
-# dim)`, `(batch, dim)` -> `(batch, num_labels)`.
+# two teachers. When do they disagree? They turn the class and the distillation token into one score per class:
+# `(batch, dim)`, `(batch, dim)` -> `(batch, num_labels)`.
 #
 # Chapter: [page](../docs/chapters/heads.md) · NumPy: [source](../deit_ref/numpy_backend/heads.py) · torch:
 # [mirror](../deit_ref/torch_backend/heads.py)
@@ -285,10 +285,10 @@ for name, a, b in zip(("logits", "cls_logits", "distillation_logits"), ours, the
 # <details><summary>Answers</summary>
 #
 # 1. Less than one might fear, if the two tokens have become alike on their way ([notebook 2](02_tokens.ipynb) prints
-#    their cosine): two similar rows, read by two similar heads. Print `np.abs(answers[-1, 0] -
-#    probabilities["mean"]).max()`.
-# 2. `(probabilities["class head"] + probabilities["distillation head"]) / 2` has its maximum at another class only if
-#    the heads disagree and the one that is sure has lost against the one that is not. That is rare: over many photos
+#    their cosine): two similar rows, read by two similar heads. Print the
+#    largest of `np.abs(answers[-1, 0] - probabilities["mean"])`.
+# 2. `(probabilities["class head"] + probabilities["distillation head"]) / 2` has its maximum at a different class only
+#    if the heads disagree and the one that is sure has lost against the one that is not. That is rare: over many photos
 #    fewer than one answer in a hundred changes. The paper describes this way, the released code takes the mean of the
 #    logits.
 # 3. The probabilities become more equal, or more extreme. Their order stays, and so does the answer: division by a

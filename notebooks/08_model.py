@@ -186,8 +186,7 @@ assert total == 1_261_003_776
 
 # %%
 my_tokens = ...  # your turn
-judge(None if my_tokens is ... else 2 * my_tokens**2 * 768, None if my_tokens is ... else 8 * my_tokens * 768**2,
-      "Set 2 T T D equal to 8 T D D.")  # fmt: skip
+judge(my_tokens, 8 * 768**2 / (2 * 768), "Set 2 T T D equal to 8 T D D.")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -352,8 +351,8 @@ print(deit_ref.compare(weights, bundled_photo(), dtype="float64").worst)
 #
 # 1. Repeat the steps of "On a photo" with `weights.blocks[:3]`, and with the blocks in reverse order. Each has the
 #    right shapes. What do the logits say?
-# 2. Leave `add_pos_embed` out. How far do the logits move? And with the patches in another order, by `x[:,
-#    np.random.default_rng(0).permutation(x.shape[1])]` before `prepend_tokens`?
+# 2. Leave `add_pos_embed` out. How far do the logits move? And with the patches in a different order, by
+#    `x[:, np.random.default_rng(0).permutation(x.shape[1])]` before `prepend_tokens`?
 # 3. A photo of twice the width and twice the height, at the same size of patches: how much more work is one pass
 #    through DeiT-Ti?
 #
@@ -366,6 +365,6 @@ print(deit_ref.compare(weights, bundled_photo(), dtype="float64").worst)
 #    the logits are the same as without positions alone: what is left is a set. When the positions stay and the patches
 #    are shuffled, each patch claims to be elsewhere, which is worse.
 # 3. Four times the tokens, so four times the work of the products with weights and sixteen times that of scores and
-#    context. For DeiT-Ti that is a little more than five times in all: put $T = 786$ into the table.
+#    context. For DeiT-Ti that is between five and six times in all: put $T = 786$ into the table.
 #
 # </details>

@@ -364,18 +364,18 @@ print(f"largest difference {np.abs(as_numpy(z.grad) - by_hand).max():.1e}")
 #
 # 1. Add 100 to all of `cls_logits`. Which of the losses change? Then multiply `cls_logits` by 100 instead.
 # 2. In "Hard distillation" the teacher errs on the first image (its label is 2). Change `teacher_logits` so that it is
-#    right, and see how far the loss falls. Whose head must change to bring it down: that of the class token or that of
+#    right. Does the loss fall? Whose head must change to bring it down: that of the class token or that of
 #    the distillation token?
 # 3. Set a label to -100 and compute the cross entropy again. What is it the mean of now?
 #
 # <details><summary>Answers</summary>
 #
-# 1. None changes: $\log p[k] = o[k] - \log \sum_j e^{o[j]}$, and what is added to all logits cancels. Multiplying by
-#    100 is a temperature of 1/100. The probabilities become 0 and 1, and the loss goes to 0 if the label has the
-#    largest logit, as here in both images.
-# 2. With a decision for class 2 it *rises*: the distillation head gives its logit 1 to that class and 2 to the class
-#    that the teacher named before, so the surprise grows by 1 for this image. The teacher's part is brought down by the
-#    distillation head alone; the class head answers to the label.
+# 1. Only the yes-or-no questions, where each logit is looked at by itself. All others stay: $\log p[k] = o[k] - \log
+#    \sum_j e^{o[j]}$, and what is added to all logits cancels. Multiplying by 100 is a temperature of 1/100. The
+#    probabilities become 0 and 1, and the loss goes to 0 if the label has the largest logit, as here in both images.
+# 2. No, with a decision for class 2 it *rises*: the distillation head gives its logit 1 to that class and 2 to the
+#    class that the teacher named before, so the surprise grows by 1 for this image. The teacher's part is brought down
+#    by the distillation head alone; the class head answers to the label.
 # 3. Of the other image alone. The label -100 says "do not count this one", as in torch (`ignore_index`).
 #
 # </details>

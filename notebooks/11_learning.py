@@ -76,7 +76,7 @@ folded(optimizer.adamw, learning.fit)
 #
 # The first step. Both means start at 0 and the corrections undo it: $m / (1 - \beta_1) = g$, $v / (1 - \beta_2) = g^2$.
 #
-# **Before you run it:** one weight's gradient is 1000, another's is 0.001. How far does each of the two move?
+# **Before you run it:** one weight's gradient is 1000, that of a second one 0.001. How far does each of the two move?
 
 # %%
 tiny = deit_ref.init_weights(deit_ref.DeiTConfig(8, 0, 2, 16, image_size=8, patch_size=8), "classification", seed=0)

@@ -157,7 +157,7 @@ judge(my_alpha, 0.5 * 0.474 / 0.0712, "How many times is 0.0712 contained in 0.4
 # %% [markdown]
 # ## On a photo: the label does not look
 #
-# In training the photo is cropped anew each time, and the label stays. The teacher looks at what is left.
+# In training the photo is cropped differently each time, and the label stays. The teacher looks at what is left.
 #
 # **Before you run it:** here are the eight crops again, with the teacher's answer. On which does it hesitate, and on
 # which will it be sure and wrong?

@@ -75,7 +75,7 @@ plt.show()
 #
 #    $$\frac{\sum M \, |x - \hat x|}{(\sum M + 10^{-5}) \cdot \text{channels}}$$
 #
-#    Visible pixels do not count: to copy what one sees is no task.
+#    Visible pixels do not count: copying what one sees is not a task.
 
 # %%
 folded(tokens.mask_tokens, simmim.pixel_shuffle, simmim.reconstruct)
@@ -318,7 +318,8 @@ print(f"{len(tiles)} hidden tiles of the first photo; they differ by at most {np
 #    patch the task is easier at the same ratio: almost every hidden patch has visible neighbors, and pixels resemble
 #    their neighbors. That is why the squares are larger in training.
 # 2. No. Beside the visible half it continues edges and colors, farther away it paints what is likely there in any
-#    photo: something smooth, which nobody can call wrong by much.
+#    photo: something smooth, which is never wrong by much. (The errors of single columns need not show it: what is hard
+#    to guess depends on the photo.)
 # 3. Not a copy. The loss never counted a visible pixel, so nothing taught the model to repeat what it sees.
 #
 # </details>

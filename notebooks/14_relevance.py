@@ -17,8 +17,8 @@
 # # 14. What a decision rests on
 #
 # The model says cat. Is it the eyes, the fur, or the corner of the photo? Attention says where a model looked, the
-# gradient what would have changed its answer. Together: a number for each pixel, patch and head, `(batch, tokens,
-# tokens)` or `(layers, heads)`. And a test that none of them can do without.
+# gradient what would have changed its answer. Together: a number for each pixel, patch and head,
+# `(batch, tokens, tokens)` or `(layers, heads)`. And a test that none of them can do without.
 #
 # Chapter: [page](../docs/chapters/relevance.md) · NumPy:
 # [source](../deit_ref/numpy_backend/backward/relevance.py) · torch: [mirror](../deit_ref/torch_backend/relevance.py)
@@ -249,7 +249,7 @@ for name in names:
     }
     orders = {way: [np.argsort(-values)] for way, values in ranked.items()}
     orders["relevance, last first"] = [np.argsort(ranked["relevance"])]
-    orders["by chance"] = [generator.permutation(patches) for _ in range(20)]
+    orders["at random"] = [generator.permutation(patches) for _ in range(20)]
     for way, each in orders.items():
         hidden = [order[:count] for count in counts for order in each]
         values = logits_without(x, label, hidden).reshape(len(counts), len(each)).mean(axis=1)
@@ -271,7 +271,7 @@ for way, values in curves.items():
     print(f"{way:<22}", *(f"{share:7.0%}" for share in np.mean(values, axis=0)))
 half = counts.index(32)
 left = {way: np.mean(values, axis=0)[half] for way, values in curves.items()}
-assert left["relevance"] < left["by chance"] < left["relevance, last first"]
+assert left["relevance"] < left["at random"] < left["relevance, last first"]
 
 # %% [markdown]
 # ## Which heads matter?
@@ -318,7 +318,7 @@ print(f"rank correlation of the two: {np.corrcoef(*ranks)[0, 1]:.2f}")
 order = [heads[i] for i in np.argsort(-importance.ravel())]
 chance = [change([heads[i] for i in generator.permutation(len(heads))[:6]]) for _ in range(20)]
 print(f"six most important silenced: {change(order[:6]):.2f}")
-print(f"six by chance:               {np.mean(chance):.2f} ({min(chance):.2f} to {max(chance):.2f})")
+print(f"six at random:               {np.mean(chance):.2f} ({min(chance):.2f} to {max(chance):.2f})")
 print(f"six least important:         {change(order[-6:]):.2f}")
 assert change(order[-6:]) < np.mean(chance) < change(order[:6])
 

@@ -297,7 +297,7 @@ for size in (32, 224):
 #
 # 1. `dataclasses.replace(processing, size=(32, 32), do_center_crop=False)` changes two fields and keeps the others. The
 #    answer usually stays, with a different probability: a narrower cat is still a cat, and its ears are in the picture
-#    now. Over many photos the accuracy falls a little, because the model was not trained on squashed ones.
+#    now.
 # 2. Without it all numbers lie between 0 and 1, so the photo is bright and of low contrast for the model, and several
 #    answers are wrong. With 0.5 and 0.5 the contrast is about half of what the model is used to: wrong answers too, and
 #    no error message. This is why mean and deviation belong to the checkpoint.

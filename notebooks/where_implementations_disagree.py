@@ -228,10 +228,10 @@ plt.show()
 # one in v5. The fast one has no box and no hamming filter, so these are a `ValueError` there.
 
 # %% [markdown]
-# ## 4. Position embeddings on another grid
+# ## 4. Position embeddings on a different grid
 #
-# A model trained on one grid of patches needs positions for another when the image grows. All interpolate with a cubic,
-# and mean different cubics.
+# A model trained on one grid of patches needs positions for a different one when the image grows. All interpolate with
+# a cubic, and mean different cubics.
 #
 # | who | what |
 # |---|---|

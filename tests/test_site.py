@@ -402,6 +402,7 @@ def picture():
 def test_pictures_become_files_with_their_alt_text():
     text, files = notebooks.convert("00_a", book(picture(), picture(), alt="A [cat], seen"))
     assert r"![A \[cat\], seen](00_a/figure-1.png){ .deit-picture width=3 height=4 loading=lazy }" in text
+    assert text.index("![A") < text.index("<details") < text.index("f()"), "a page begins with its picture"
     assert files == {"notebooks/00_a/figure-1.png": b"hi", "notebooks/00_a/figure-2.png": b"hi"}
 
 

@@ -16,16 +16,13 @@
 # %% [markdown]
 # # A tour: from a photo to a label
 #
-# One photo goes through a whole vision transformer, one step per cell: bytes `(height, width, 3)` in, one score per
-# class `(1, classes)` out.
+# What is this, and how does a model find out? One photo goes through a whole vision transformer, one step per cell:
+# bytes `(height, width, 3)` in, one score per class `(1, classes)` out.
 #
 # Chapter: [page](../docs/chapters/model.md) · NumPy: [source](../deit_ref/numpy_backend/model.py) · torch:
 # [mirror](../deit_ref/torch_backend/model.py)
-#
-# Run the cells from top to bottom. Each step names the chapter that explains it, and works on what the step before
-# it returned. With `"torch"` in place of `"numpy"` the same steps run in the other backend.
 
-# %%
+# %% alt="A photo of a cat that looks at you."
 from importlib import import_module
 
 import matplotlib.pyplot as plt
@@ -34,9 +31,24 @@ import numpy as np
 import deit_ref
 from deit_ref import plots
 from deit_ref.arrays import as_numpy
+from deit_ref.exercises import CLS, DIST, OTHER, judge
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 
+# What runs on a photo runs in this backend; write "torch" to run it in the other one.
 backend = "numpy"
+
+photo = load_image(bundled_photo("chelsea"))
+figure, axes = plt.subplots(figsize=(4, 2.7), dpi=100, layout="constrained")
+axes.imshow(photo)
+axes.set_axis_off()
+plt.show()
+
+# %% [markdown]
+# Run the cells from top to bottom. Each step names the chapter that explains it and works on what the step before it
+# returned. With `"torch"` in place of `"numpy"` the same steps run in the other backend. Where a line begins with
+# **Before you run it**, make your guess first: a wrong guess teaches more than a printed number.
+
+# %%
 names = [chapter.name for chapter in deit_ref.CHAPTERS if chapter.name in chapter.numpy]
 chapters = {name: import_module(f"deit_ref.{backend}_backend.{name}") for name in names}
 weights = deit_ref.load_weights().to(backend)
@@ -47,11 +59,13 @@ print(weights)
 # ## Step 1: the photo becomes numbers
 #
 # The photo is made small, its middle is cut out, and its bytes become numbers around 0. Chapters
-# [15](15_image.ipynb) and [16](16_resize.ipynb) do this; `preprocess` calls them. On the right is all that the model
-# gets to see: details smaller than one of its pixels are gone before it begins.
+# [15](15_image.ipynb) and [16](16_resize.ipynb) do this; `preprocess` calls them.
+#
+# **Before you run it:** the model that comes with this package sees a square of 32 x 32 pixels. Will you still
+# recognize the cat in it? Will you see its whiskers? Whatever you cannot find in the right picture, the model cannot
+# find either.
 
 # %% alt="The photo of a cat in full on the left, and on the right the small square version that the model sees."
-photo = load_image(bundled_photo("chelsea"))
 pixel_values = deit_ref.preprocess(photo, processing, backend=backend)
 seen = plots.to_photos(pixel_values, processing)[0]  # back to bytes, to look at
 print("photo        (height, width, 3)              ", photo.shape, photo.dtype)
@@ -73,6 +87,9 @@ plt.show()
 #
 # Two tokens stand before the patches: the class token (orange) and the distillation token (violet). They see no
 # pixels. They are learned, the same for every photo, and the answer will be read from them.
+#
+# **Before you run it:** an image of 32 x 32 pixels, cut into patches of 4 x 4. How many patches are there, and how many
+# numbers does each hold? (A pixel has three: red, green and blue.)
 
 # %% alt="The image cut into a grid of patches; below, the sequence begins with two colored tokens, then patches."
 cut = chapters["patches"].patchify(pixel_values, patch_shape=config.patch_shape)
@@ -80,7 +97,7 @@ print("patches (batch, patches, patch_values)", tuple(cut.shape))
 pictures = plots.to_photos(as_numpy(cut).reshape(-1, config.num_channels, *config.patch_shape), processing)
 pictures = np.pad(pictures, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=255)  # a white edge
 prefix = np.full_like(pictures[: config.num_prefix_tokens], 255)
-prefix[:, :-1, :-1] = np.array([[180, 83, 10], [133, 89, 192]])[: len(prefix), None, None]
+prefix[:, :-1, :-1] = np.array([[168, 76, 6], [107, 51, 176]])[: len(prefix), None, None]
 start = np.concatenate([prefix, pictures])[: 2 + 2 * config.grid[1]]
 figure, (above, below) = plt.subplots(2, 1, figsize=(8, 4), dpi=100, height_ratios=[6, 1], layout="constrained")
 above.imshow(plots.side_by_side(pictures, columns=config.grid[1]), interpolation="nearest")
@@ -89,6 +106,30 @@ below.set_title(f"the first {len(start)} of {config.num_prefix_tokens + cut.shap
 above.set_axis_off()
 below.set_axis_off()
 plt.show()
+
+# %% [markdown]
+# ## Your turn: count the tokens
+#
+# The published DeiT models see 224 x 224 pixels in patches of 16 x 16. How many tokens does a *distilled* one work
+# with, the two extra tokens included?
+
+# %%
+my_tokens = ...  # your turn
+published = deit_ref.VARIANTS["deit-base-distilled-patch16-224"]
+judge(
+    my_tokens, published.num_prefix_tokens + published.num_patches, "Patches in a row, times rows, and then two more."
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# my_tokens = 14 * 14 + 2
+# ```
+#
+# 224 / 16 = 14 patches in a row and 14 rows make 196. With the class and the distillation token there are 198.
+#
+# </details>
 
 # %% [markdown]
 # ## Step 3: patches become tokens, and tokens get a place
@@ -123,7 +164,10 @@ for name, array in trace.items():
 # %% [markdown]
 # A token has too many numbers to draw. But there are three directions in which the patch tokens of this photo differ
 # most; the next picture shows each patch by its place along them, as amounts of red, green and blue. In one picture,
-# patches of one color have similar tokens. Watch how the blocks regroup the patches.
+# patches of one color have similar tokens.
+#
+# **Before you run it:** at first a token holds little more than its own few pixels. After the last block, would you
+# expect patches to be grouped by color, by place, or by what they belong to? Watch how the blocks regroup them.
 
 # %% alt="One colored grid of patches for the embeddings and one for each block: equal colors mean similar tokens."
 states = [embeddings, *trace.matching("blocks.*.output")]
@@ -145,11 +189,14 @@ plt.show()
 # ## Step 5: two heads give the answer
 #
 # After the last layer norm the patch tokens have done their work and are left out. One linear map reads the class
-# token, another one the distillation token; the model's answer is the mean of both ([chapter 7](07_heads.ipynb)).
+# token, a second one the distillation token; the model's answer is the mean of both ([chapter 7](07_heads.ipynb)).
 # Softmax turns scores into probabilities.
 #
 # The heads were trained on different answers: the class head on the labels, the distillation head on what a teacher
-# network said. Look for classes where the orange and the violet bar differ.
+# network said.
+#
+# **Before you run it:** which class comes second, after the one that you would name? And will the two heads agree on
+# the first? Look for classes where the orange and the violet bar differ.
 
 # %% alt="Bars of the probability of each class, by the class head, by the distillation head and by their mean."
 cls_token, dist_token, _ = chapters["tokens"].split_tokens(encoded, distilled=config.distilled)
@@ -158,7 +205,7 @@ print("class token (batch, dim)", tuple(cls_token.shape), " logits (batch, class
 shares = [as_numpy(chapters["layers"].softmax(scores))[0] for scores in answers]  # each (classes,)
 best = np.argsort(-shares[0])[:10]
 figure, axes = plt.subplots(figsize=(8, 3), dpi=100, layout="constrained")
-heads = {"class head": "#b4530a", "distillation head": "#8559c0", "mean": "#555555"}
+heads = {"class head": CLS, "distillation head": DIST, "mean": OTHER}
 for i, (head, color) in enumerate(heads.items()):
     axes.bar(np.arange(len(best)) + 0.27 * (i - 1), shares[(i + 1) % 3][best], width=0.25, label=head, color=color)
 axes.set_xticks(range(len(best)), np.array(weights.class_names or range(config.num_labels))[best], fontsize=8)
@@ -166,12 +213,45 @@ axes.set_ylabel("probability")
 axes.legend(fontsize=9, frameon=False)
 plt.show()
 
+
+# %% [markdown]
+# ## Your turn: from scores to shares
+#
+# Softmax turns scores into probabilities: each becomes a power of $e$, and the powers are divided by their sum. Write
+# it for one row of scores.
+
+
+# %%
+def my_softmax(scores):
+    """Shares of scores (classes,), which are positive and sum to 1."""
+    ...  # your turn
+
+
+scores = np.array([2.0, 1.0, -1.0, 0.5])
+judge(my_softmax(scores), import_module("deit_ref.numpy_backend.layers").softmax(scores), "Do they sum to 1?")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_softmax(scores):
+#     powers = np.exp(scores)
+#     return powers / powers.sum()
+# ```
+#
+# The function of chapter 4 subtracts the largest score first, so that no power overflows; the shares are the same.
+#
+# </details>
+
 # %% [markdown]
 # ## Where do the two tokens look?
 #
 # Attention probabilities say how much each token takes from each other token, in each head of each block. The first
 # picture shows the mean over the heads: how much each patch gives to the class token (above) and to the distillation
-# token (below). Bright is much; each small picture has a scale of its own.
+# token (below). Bright means much; each small picture has a scale of its own.
+#
+# **Before you run it:** you recognized the cat by its eyes, nose and ears. Does the model look there, and does it look
+# there in every block?
 #
 # One block is only one step. Rollout, the second picture, follows the attention through all blocks back to the
 # patches. `plots.attention_maps` draws every head by itself.
@@ -197,8 +277,8 @@ plots.rollout_overlay(seen, attentions, grid=config.grid, num_prefix_tokens=conf
 # %% [markdown]
 # ## All of it in one line
 #
-# `forward` runs the same functions in the same order. Its logits can differ from those above by the rounding of
-# float32 at most.
+# `forward` runs the same functions in the same order. Its logits differ from those above by the rounding of float32 at
+# most.
 
 # %%
 output = deit_ref.forward(weights, photo, backend=backend)
@@ -223,7 +303,10 @@ assert comparison.agrees
 # %% [markdown]
 # ## Try
 #
-# The model knows only the classes it was trained on. What does it answer when a photo shows something else?
+# The model knows only the ten classes that it was trained on; a rocket, a cup of coffee and an astronaut are none of
+# them.
+#
+# **Before you run it:** what will it answer to these three? Write down three guesses.
 
 # %% alt="The four photos that come with the package, each as the model sees it, with its first answer above."
 photos = [load_image(bundled_photo(name)) for name in BUNDLED_PHOTOS]
@@ -239,18 +322,29 @@ plt.show()
 # %% [markdown]
 # 1. Put in a photo of yours: `photo = load_image("my_photo.jpg")`, and run all cells again. Does a tighter crop change
 #    the answer?
-# 2. Mirror the photo: `photo = photo[:, ::-1]`. Up to which step are the numbers the same, only in another order?
+# 2. Mirror the photo: `photo = photo[:, ::-1]`. Up to which step are the numbers the same, only in a different order?
 # 3. Take the positions away: add `0 * weights.pos_embed` in step 3. Do the colors of step 4 still follow the picture,
 #    and does the answer stay?
 #
-# <details><summary>A hint for 3</summary>
+# <details><summary>Answers</summary>
 #
-# Without positions, attention treats the patches as a set. Shuffle the patch tokens before the blocks and compare the
-# logits.
+# 1. Often. The middle of the photo is all that is looked at, and of it only 32 x 32 pixels. A crop in which the animal
+#    fills the square is nearer to the photos that the model learned from.
+# 2. Up to the patches. `patchify` gives the same numbers, each row mirrored inside and the rows in a different order.
+#    The linear map of step 3 multiplies each number with a weight of its own place in the patch, so from there on the
+#    numbers are new. The answer usually stays: the model was trained with mirrored photos too.
+# 3. Without positions a patch's token depends on its own pixels and on the *set* of all patches. Colors still follow
+#    the picture, because pixels do, but patches of equal pixels now get exactly the same token wherever they lie. The
+#    model is less sure, and may change its mind. To see that only the set is left, shuffle the patch tokens before the
+#    blocks: the logits stay.
 #
 # </details>
 #
-# **Where to go next.** The chapters follow the data: [layers](04_layers.ipynb), [resize](16_resize.ipynb),
-# [image](15_image.ipynb), [patches](01_patches.ipynb), [positions](03_positions.ipynb), [tokens](02_tokens.ipynb),
-# [attention](05_attention.ipynb), [encoder](06_encoder.ipynb), [heads](07_heads.ipynb), [simmim](13_simmim.ipynb),
-# [losses](09_losses.ipynb), [the whole model](08_model.ipynb).
+# **Where to go next.** The chapters follow the data: [patches](01_patches.ipynb), [tokens](02_tokens.ipynb),
+# [positions](03_positions.ipynb), [layers](04_layers.ipynb), [attention](05_attention.ipynb),
+# [encoder](06_encoder.ipynb), [heads](07_heads.ipynb) and [the whole model](08_model.ipynb). The second part is about
+# learning: [losses](09_losses.ipynb), [the way back](10_backward.ipynb), [learning](11_learning.ipynb),
+# [distillation](12_distillation.ipynb), [masked images](13_simmim.ipynb) and
+# [what a decision rests on](14_relevance.ipynb). The third is about exactness: [images](15_image.ipynb),
+# [resampling](16_resize.ipynb), [activations](17_activations.ipynb), and
+# [where implementations disagree](where_implementations_disagree.ipynb).

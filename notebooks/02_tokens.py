@@ -16,15 +16,17 @@
 # %% [markdown]
 # # 2. The tokens that are not patches
 #
-# Puts the class and the distillation token before the patches and takes them off again:
-# `(batch, patches, dim)` -> `(batch, 2 + patches, dim)` -> `(batch, dim)`, `(batch, dim)`, `(batch, patches, dim)`.
-# A third token, the mask token, takes the place of hidden patches.
+# Two photos are about to enter the encoder, and the answer to "what is this?" will be read from two rows that hold
+# nothing of either. How can that work?
 #
-# Chapter: [page](../docs/chapters/tokens.md) · NumPy: [source](../deit_ref/numpy_backend/tokens.py) ·
-# torch: [mirror](../deit_ref/torch_backend/tokens.py)
+# `(batch, patches, dim)` -> `(batch, 2 + patches, dim)` -> `(batch, dim)`, `(batch, dim)`, `(batch, patches, dim)`: the
+# class and the distillation token are put before the patches and taken off again. A third token, the mask token, takes
+# the place of hidden patches.
+#
+# Chapter: [page](../docs/chapters/tokens.md) · NumPy: [source](../deit_ref/numpy_backend/tokens.py) · torch:
+# [mirror](../deit_ref/torch_backend/tokens.py)
 
-# %%
-import inspect
+# %% alt="Two photos: a cat, and a cup of coffee."
 from importlib import import_module
 
 import matplotlib.pyplot as plt
@@ -33,17 +35,20 @@ import numpy as np
 import deit_ref
 from deit_ref import plots
 from deit_ref.arrays import as_numpy, to_torch
+from deit_ref.exercises import CLS, DIST, PIXELS, folded, judge
 from deit_ref.numpy_backend import tokens
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.torch_backend import tokens as torch_tokens
 
-CLS, DIST, PATCH = "#b4530a", "#6f42c1", "#1f6fb2"  # colors of the class token, the distillation token, the patches
-
-# %% [markdown]
-# The part "On a photo" runs in this backend. Write `"torch"` to run it in the other one.
-
-# %%
+# What runs on a photo runs in this backend; write "torch" to run it in the other one.
 backend = "numpy"
+
+photos = [load_image(bundled_photo(name)) for name in ("chelsea", "coffee")]
+figure, panels = plt.subplots(1, 2, figsize=(6, 2.1), dpi=100, layout="constrained")
+for axes, photo in zip(panels, photos, strict=True):
+    axes.imshow(photo)
+    axes.set_axis_off()
+plt.show()
 
 # %% [markdown]
 # ## The formula
@@ -52,37 +57,27 @@ backend = "numpy"
 # is a good place for it. So the model gets tokens of its own, which begin as learned vectors, the same for all
 # images, and can collect from the patches what they need:
 #
-# $$z = [\, t_\text{cls}, \; t_\text{dist}, \; z_1, \dots, z_N \,] + P$$
+# $$z = [\, z_\text{cls}, \; z_\text{dist}, \; z_1, \dots, z_N \,] + E_\text{pos}$$
 #
 # The class token answers to the label. The distillation token answers to the decision of another network, the
 # teacher. Its row is the second, before the patches.
 #
-# In masked image modeling some patches are hidden: where $m_p = 1$, the learned mask token $t$ stands in the patch's
-# row.
+# In masked image modeling some patches are hidden: where $M_n = 1$, the learned mask token stands in the patch's row.
 #
-# $$z_p \leftarrow z_p (1 - m_p) + t \, m_p$$
+# $$z_n' = z_n (1 - M_n) + z_\text{mask} \, M_n$$
 #
 # This comes before the positions are added. The model must know which place it has to guess.
-#
-# ## The source
 
 # %%
-print(inspect.getsource(tokens.mask_tokens))
-
-# %%
-print(inspect.getsource(tokens.prepend_tokens))
-
-# %%
-print(inspect.getsource(tokens.split_tokens))
-
-# %%
-print(inspect.getsource(tokens.embed))
+folded(tokens.mask_tokens, tokens.prepend_tokens, tokens.split_tokens, tokens.embed)
 
 # %% [markdown]
 # ## By hand
 #
-# Three patches of dim 2. The second is hidden, and the third is hidden by a quarter: the mask may hold numbers
-# between 0 and 1, which blend.
+# Three patches of dim 2, `[1, 2]`, `[3, 4]` and `[5, 6]`, and the mask token `[9, -2]`. The second is hidden, and the
+# third is hidden by a quarter: the mask may hold numbers between 0 and 1, which blend.
+#
+# **Before you run it:** work out the third row.
 
 # %%
 x = np.array([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])  # (1, 3 patches, dim 2)
@@ -92,6 +87,35 @@ print(masked.shape)
 print(masked[0])
 
 assert masked[0].tolist() == [[1, 2], [9, -2], [0.75 * 5 + 0.25 * 9, 0.75 * 6 - 0.25 * 2]]
+
+
+# %% [markdown]
+# ## Your turn: hide patches
+#
+# The same for a mask of zeros and ones, or of anything between. Mind the shapes: a mask has one number per patch, a
+# token has `dim`.
+
+
+# %%
+def my_mask(mask_token, z, mask):
+    """Tokens (batch, patches, dim), the mask token (1, 1, dim) in place of those where mask (batch, patches) is 1."""
+    ...  # your turn
+
+
+draw = np.random.default_rng(0)
+given = draw.standard_normal((1, 1, 4)), draw.standard_normal((2, 5, 4)), draw.random((2, 5))
+judge(my_mask(*given), tokens.mask_tokens(*given), "`mask[:, :, None]` has an axis for the features.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_mask(mask_token, z, mask):
+#     share = mask[:, :, None]
+#     return z * (1 - share) + mask_token * share
+# ```
+#
+# </details>
 
 # %% [markdown]
 # Two images now, with the class token (10, 10) and the distillation token (20, 20). Each image gets the same two rows
@@ -132,7 +156,6 @@ assert np.array_equal(patches, two_images)
 # %%
 weights = deit_ref.load_weights().to(backend)
 chapter = import_module(f"deit_ref.{backend}_backend.tokens")
-photos = [load_image(bundled_photo(name)) for name in ("chelsea", "coffee")]
 pixel_values = deit_ref.preprocess(photos, weights.image_processing, backend=backend)
 
 trace = deit_ref.Trace()
@@ -142,7 +165,8 @@ for name, array in trace.items():
     print(f"{name:<13}", tuple(array.shape))
 
 # %% [markdown]
-# Which rows depend on the photo? Compare the two photos row by row: the first two rows are equal, all others are not.
+# **Before you run it:** both photos have gone through the same function. In which rows do the two results differ: in
+# all, in the patches' rows only, or in all but one?
 
 # %%
 rows = as_numpy(embeddings)  # (2, tokens, dim)
@@ -170,9 +194,10 @@ top.set_title(f"embeddings of one photo, {values.shape[0]} x {values.shape[1]}",
 plt.show()
 
 # %% [markdown]
-# In the encoder the two rows begin to depend on the photo, because attention lets them read the patches. Look at the
-# distance between the rows of the two photos, layer by layer: for the class and the distillation token it starts at
-# exactly 0, and the first block already moves it away from there.
+# In the encoder the two rows begin to depend on the photo, because attention lets them read the patches.
+#
+# **Before you run it:** after how many blocks do the class tokens of the two photos differ? And will they end nearer to
+# each other than the patches do, or farther apart?
 
 # %%
 output = deit_ref.forward(weights, pixel_values=pixel_values, backend=backend, output_hidden_states=True)
@@ -184,7 +209,7 @@ assert (distance[1, :2] > 0).all()
 
 # %% alt="The distance between two photos' rows over the layers, for class token, distillation token and patches."
 figure, axes = plt.subplots(figsize=(6, 3), dpi=100, layout="constrained")
-axes.plot(distance[:, 2:].mean(axis=1), "o-", color=PATCH, label="patches, mean")
+axes.plot(distance[:, 2:].mean(axis=1), "o-", color=PIXELS, label="patches, mean")
 axes.plot(distance[:, 0], "s-", color=CLS, label="class token")
 axes.plot(distance[:, 1], "^-", color=DIST, label="distillation token")
 axes.set_xlabel("blocks passed")
@@ -193,10 +218,12 @@ axes.legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# Why two tokens, if both collect from the same patches? They are asked for different things. Touvron et al. (2021,
-# section 4) report for their model that the cosine of the two learned vectors is 0.06, and 0.93 after the last layer:
-# close in the end, as both name the same image, but not equal. Is it so in this model? Predict, then run: class token
-# against distillation token, for the first photo.
+# Why two tokens, if both collect from the same patches? They are trained on different answers. Touvron et al. (2021,
+# section 4) report for their model that the cosine of the two learned vectors is 0.06 on average, and that of the two
+# rows after the last layer 0.93: close in the end, as both name the same image, but not equal.
+#
+# **Before you run it:** this model is small and knows ten classes. Will its two tokens begin as far apart as theirs?
+# Will they end alike? The cell prints class token against distillation token, for the first photo.
 
 # %%
 cls, dist, _ = chapter.split_tokens(trace["tokens"], distilled=True)
@@ -206,10 +233,38 @@ for name, a, b in columns:
     cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
     print(f"{name:<16} cosine {cosine:6.3f}")
 
+
+# %% [markdown]
+# ## Your turn: how alike are two vectors?
+#
+# The cosine is the product of two vectors, divided by their lengths: 1 for the same direction, 0 for a right angle, -1
+# for opposite directions.
+
+
+# %%
+def my_cosine(a, b):
+    """The cosine of the angle between two vectors (dim,)."""
+    ...  # your turn
+
+
+a, b = np.array([3.0, 4.0]), np.array([4.0, 3.0])
+judge(my_cosine(a, b), 24 / 25, "Both of these have the length 5.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_cosine(a, b):
+#     return a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
+# ```
+#
+# </details>
+
 # %% [markdown]
 # ## Hidden patches
 #
-# Masked image modeling needs a model with a mask token. Half of the patches are hidden, drawn by chance.
+# Masked image modeling ([chapter 13](13_simmim.ipynb)) needs a model with a mask token. Half of the patches are hidden,
+# drawn at random.
 
 # %%
 simmim_weights = deit_ref.load_weights("cifar10-simmim").to(backend)
@@ -225,8 +280,8 @@ assert np.array_equal(before[~mask], after[~mask])  # what is not hidden stays
 assert np.array_equal(after[mask], np.repeat(as_numpy(simmim_weights.mask_token)[0], mask.sum(), axis=0))
 
 # %% [markdown]
-# On the left the photo with its hidden patches, on the right the rows of the patches, before and after. Every hidden
-# patch has the same row now: nothing of its pixels reaches the encoder.
+# **Before you run it:** on the left is the photo with its hidden patches, on the right are the rows of the patches,
+# before and after. What will the rows of hidden patches look like?
 
 # %% alt="A photo with half its patches gray, and beside it the patch rows before and after: hidden rows are all alike."
 seen = plots.to_photos(pixels, simmim_weights.image_processing)[0]
@@ -242,8 +297,8 @@ panels[1].set_ylabel("patch")
 plt.show()
 
 # %% [markdown]
-# The positions are added afterwards, so that in the embeddings the rows of two hidden patches differ by exactly the
-# difference of their places.
+# They are all the same: nothing of their pixels reaches the encoder. The positions are added afterwards, so that in the
+# embeddings the rows of two hidden patches differ by exactly the difference of their places.
 
 # %%
 pos_embed = as_numpy(simmim_weights.pos_embed)[0, config.num_prefix_tokens :]  # (patches, dim)
@@ -276,9 +331,15 @@ assert difference <= 1e-5 * np.abs(ours).max()
 #    for every photo?
 # 3. Give `mask_tokens` a mask of 0.5 everywhere. What does each row become?
 #
-# <details><summary>A hint for question 1</summary>
+# <details><summary>Answers</summary>
 #
-# A head reads a row by its number, not by its name. What enters the encoder in row 0 is the class token plus the
-# first row of the position table; the encoder itself treats all rows alike (the next notebook shows it).
+# 1. Not by the tokens alone. A head reads a row by its number, and what enters the encoder in row 0 is the class token
+#    *plus the first row of the position table*; part of what makes the two differ may stand there. With both exchanged,
+#    the encoder, which treats all rows alike, returns the same rows exchanged. But the heads stay where they are: the
+#    class head now reads what was the distillation token. Exchange `head` and `head_dist` too, and the answers come
+#    back with their names exchanged.
+# 2. When everything is hidden. Then all patches are mask tokens with positions, nothing of the photo is left, and every
+#    photo gives the same guess.
+# 3. Halfway between the token and the mask token: $(z_n + z_\text{mask}) / 2$.
 #
 # </details>

@@ -16,14 +16,16 @@
 # %% [markdown]
 # # 3. Where a patch came from
 #
-# Makes the position embeddings of one grid of patches fit another, `(1, tokens, dim)` -> `(1, new_tokens, dim)`, and
-# adds to every token the vector of its place, `(batch, tokens, dim)` -> `(batch, tokens, dim)`.
+# The same sixty-four patches twice, once shuffled. Attention cannot tell the two apart. How does the model know which
+# is the cat?
 #
-# Chapter: [page](../docs/chapters/positions.md) · NumPy: [source](../deit_ref/numpy_backend/positions.py) ·
-# torch: [mirror](../deit_ref/torch_backend/positions.py)
+# Each token gets the vector of its place, `(batch, tokens, dim)` -> `(batch, tokens, dim)`, and when the image has
+# a different size, the position embeddings are made to fit its grid, `(1, tokens, dim)` -> `(1, new_tokens, dim)`.
+#
+# Chapter: [page](../docs/chapters/positions.md) · NumPy: [source](../deit_ref/numpy_backend/positions.py) · torch:
+# [mirror](../deit_ref/torch_backend/positions.py)
 
-# %%
-import inspect
+# %% alt="A photo of a cat, and the same photo with its 8 by 8 patches in random order."
 from dataclasses import replace
 from importlib import import_module
 
@@ -33,45 +35,47 @@ import numpy as np
 import deit_ref
 from deit_ref import plots
 from deit_ref.arrays import as_numpy
-from deit_ref.numpy_backend import positions
+from deit_ref.exercises import LEARNED, OTHER, PIXELS, folded, judge
+from deit_ref.numpy_backend import patches, positions
 from deit_ref.numpy_backend.resize import resample_coefficients
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.torch_backend import positions as torch_positions
 
-# %% [markdown]
-# The part "On a photo" runs in this backend. Write `"torch"` to run it in the other one.
-
-# %%
+# What runs on a photo runs in this backend; write "torch" to run it in the other one.
 backend = "numpy"
+
+photo = load_image(bundled_photo("chelsea"))
+square = photo[:, 75:375]
+cut = patches.patchify(square[:296, :296].transpose(2, 0, 1)[None] / 255, patch_shape=(37, 37))
+shuffled = cut[:, np.random.default_rng(0).permutation(64)]
+figure, panels = plt.subplots(1, 2, figsize=(5.4, 2.7), dpi=100, layout="constrained")
+for axes, rows in zip(panels, (cut, shuffled), strict=True):
+    axes.imshow(patches.unpatchify(rows, patch_shape=(37, 37), grid=(8, 8))[0].transpose(1, 2, 0))
+    axes.set_axis_off()
+plt.show()
 
 # %% [markdown]
 # ## The formula
 #
 # Attention treats its tokens as a set: it cannot tell the patch at the top left from the one at the bottom right.
-# So every place in the grid has a vector of its own, a learned row of the table $P$, and it is added to the token:
+# So every place in the grid has a vector of its own, a learned row of the table $E_\text{pos}$, and it is added to the
+# token:
 #
-# $$z_p = E x_p + b + P_p$$
+# $$z = [\, z_\text{cls}, \; z_\text{dist}, \; x_1 E^\top + b, \; \dots, \; x_N E^\top + b \,] + E_\text{pos}$$
 #
-# The table is learned for one grid. An image of another size has places in between, and their vectors are a mix of
-# the learned ones around them. With $P$ the grid of values of one feature,
+# The table is learned for one grid. An image of a different size has places in between, and their vectors are a mix of
+# the learned ones around them. With $G$ the grid of values of one feature,
 #
-# $$P' = W_\text{rows} \, P \, W_\text{columns}^\top$$
+# $$G' = W_\text{rows} \, G \, W_\text{columns}^\top$$
 #
-# Each row of $W$ holds four weights, $w(d)$ for the four rows at the distances $d$ from the new place, with
+# Each row of $W$ holds four weights, $\kappa(x)$ for the four rows at the distances $x$ from the new place, with
 # $a = -0.75$:
 #
-# $$w(d) = (a+2) d^3 - (a+3) d^2 + 1 \;\; (d \le 1), \qquad w(d) = a (d^3 - 5 d^2 + 8 d - 4) \;\; (1 < d < 2)$$
-#
-# ## The source
+# $$\kappa(x) = (a+2) x^3 - (a+3) x^2 + 1 \;\; (x \le 1), \qquad
+#   \kappa(x) = a (x^3 - 5 x^2 + 8 x - 4) \;\; (1 < x < 2)$$
 
 # %%
-print(inspect.getsource(positions.add_pos_embed))
-
-# %%
-print(inspect.getsource(positions.interpolate_pos_embed))
-
-# %%
-print(inspect.getsource(positions._bicubic_weights))
+folded(positions.add_pos_embed, positions.interpolate_pos_embed, positions._bicubic_weights)
 
 # %% [markdown]
 # ## By hand
@@ -79,6 +83,9 @@ print(inspect.getsource(positions._bicubic_weights))
 # A way to see the weights themselves: give each of eight places a feature of its own, which is 1 there and 0
 # elsewhere. That table is the identity matrix. What comes back for a new place says how much of each old place is
 # in it, so it is $W$.
+#
+# **Before you run it:** from eight places to four. Which old places should the second new place be made of, and can a
+# weight be negative?
 
 # %%
 eight_places = np.eye(8)[None]  # (1, 8 places, 8 features), no prefix tokens
@@ -92,8 +99,8 @@ print(W.round(5))
 # 4.5 and 6.5. The four old places around 2.5 are 1, 2, 3 and 4, at the distances 1.5, 0.5, 0.5 and 1.5. With pencil
 # and paper:
 #
-# - $w(0.5) = 1.25 \cdot 0.125 - 2.25 \cdot 0.25 + 1 = 0.59375$
-# - $w(1.5) = -0.75 \, (3.375 - 11.25 + 12 - 4) = -0.75 \cdot 0.125 = -0.09375$
+# - $\kappa(0.5) = 1.25 \cdot 0.125 - 2.25 \cdot 0.25 + 1 = 0.59375$
+# - $\kappa(1.5) = -0.75 \, (3.375 - 11.25 + 12 - 4) = -0.75 \cdot 0.125 = -0.09375$
 #
 # Place 0.5 would need an old place -1. There is none, so place 0 stands in, and its two weights add up to 0.5.
 
@@ -102,11 +109,40 @@ assert W[1].tolist() == [0, -0.09375, 0.59375, 0.59375, -0.09375, 0, 0, 0]
 assert W[0].tolist() == [0.5, 0.59375, -0.09375, 0, 0, 0, 0, 0]
 assert np.allclose(W.sum(axis=1), 1)  # a table that is the same everywhere stays the same
 
+
+# %% [markdown]
+# ## Your turn: the kernel
+#
+# Write $\kappa$ for distances of 0 and more, an array of any shape; beyond 2 it is 0.
+
+
+# %%
+def my_kernel(x, a=-0.75):
+    """The weight of an old place at the distance x."""
+    ...  # your turn
+
+
+distances = np.array([0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 3])
+truth = [1, 0.87890625, 0.59375, 0.26171875, 0, -0.10546875, -0.09375, -0.03515625, 0, 0]
+judge(my_kernel(distances), truth, "It has three parts: up to 1, up to 2, and beyond.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_kernel(x, a=-0.75):
+#     near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+#     far = a * (x**3 - 5 * x**2 + 8 * x - 4)
+#     return np.where(x <= 1, near, np.where(x < 2, far, 0))
+# ```
+#
+# </details>
+
 # %% [markdown]
 # In 1 x 2 places with the values 0 and 1, what lies at a quarter of the way? The distances to the places -1, 0, 1, 2
-# are 1.25, 0.25, 0.75 and 1.75. Place -1 counts as 0 and place 2 as 1, so the value is
-# $w(0.75) + w(1.75) = 0.26171875 - 0.03515625 = 0.2265625$. The first new place lies outside, at -0.25, and the cubic
-# overshoots there: its value is below 0. The class token, 9 here, has no place and stays as it is.
+# are 1.25, 0.25, 0.75 and 1.75. Place -1 counts as 0 and place 2 as 1, so the value is $\kappa(0.75) + \kappa(1.75) =
+# 0.26171875 - 0.03515625 = 0.2265625$. The first new place lies outside, at -0.25, and the cubic overshoots there: its
+# value is below 0. The class token, 9 here, has no place and stays as it is.
 
 # %%
 table = np.array([[[9.0], [0.0], [1.0]]])  # (1, 3 tokens, dim 1): cls, then two places
@@ -115,20 +151,20 @@ print(wider.shape, wider.ravel().tolist())
 assert wider.ravel().tolist() == [9, 1 - 1.10546875, 0.2265625, 0.7734375, 1.10546875]
 
 # %% [markdown]
-# The same trick with many new places draws the curve $w(d)$ itself: the feature of one old place, seen from
+# The same trick with many new places draws the curve $\kappa(x)$ itself: the feature of one old place, seen from
 # everywhere. The four dots are the weights of the place a quarter of the way from one old place to the next.
 
-# %% alt="The cubic curve w(d): 1 at distance 0, 0 at 1 and 2, slightly negative between 1 and 2, with four dots on it."
+# %% alt="The cubic kernel: 1 at distance 0, 0 at 1 and 2, slightly negative between 1 and 2, with four dots on it."
 fine = positions.interpolate_pos_embed(eight_places, target_grid=(1, 8 * 40), **options)[0]  # (320, 8)
 places = (np.arange(8 * 40) + 0.5) / 40 - 0.5
 plt.figure(figsize=(6, 2.6), dpi=100, layout="constrained")
-plt.axhline(0, color="#6b7280", linewidth=0.8)
-plt.plot(places - 4, fine[:, 4], color="#2e7d32")
+plt.axhline(0, color=OTHER, linewidth=0.8)
+plt.plot(places - 4, fine[:, 4], color=LEARNED)
 taps = np.array([-1.25, -0.25, 0.75, 1.75])
-plt.plot(taps, [-0.10546875, 0.87890625, 0.26171875, -0.03515625], "o", color="#1f6fb2")
+plt.plot(taps, [-0.10546875, 0.87890625, 0.26171875, -0.03515625], "o", color=PIXELS)
 plt.xlim(-3, 3)
-plt.xlabel("d, in old places")
-plt.ylabel("w(d)")
+plt.xlabel("distance, in old places")
+plt.ylabel("weight")
 plt.show()
 
 # %% [markdown]
@@ -143,7 +179,7 @@ assert np.array_equal(same, eight_places)
 ramp = np.arange(8.0)[None, :, None]  # (1, 8 places, dim 1): 0, 1, ..., 7
 between = positions.interpolate_pos_embed(ramp, target_grid=(1, 16), **options).ravel()
 print("at 3.25 the ramp has the value", between[7])
-assert between[7] == 3.296875  # 2 w(1.25) + 3 w(0.25) + 4 w(0.75) + 5 w(1.75)
+assert between[7] == 3.296875  # 2, 3, 4 and 5, weighted by the kernel at 1.25, 0.25, 0.75 and 1.75
 
 first, four_weights = resample_coefficients(8, 16, resample="bicubic")  # Pillow's
 pillow = four_weights[7] @ np.arange(first[7], first[7] + 4)
@@ -153,8 +189,10 @@ assert np.isclose(pillow, 3.25)
 # %% [markdown]
 # ## On a photo
 #
-# First the learned table itself. Do the vectors of neighboring places resemble each other? Nobody told the model
-# which places are neighbors.
+# First the learned table itself. It began as random numbers, and nobody told the model which places are neighbors.
+#
+# **Before you run it:** if you compare the vector of the place in the middle with all others, what pattern do you
+# expect: none, a spot, or a cross?
 
 # %%
 chapter = import_module(f"deit_ref.{backend}_backend.positions")
@@ -171,7 +209,7 @@ print("similarity", similarity.shape, ": of each place to each place")
 # %% [markdown]
 # One small square for each place: its similarity (the cosine of the angle) to all places of the grid. Each
 # has its darkest cell at the place itself, with a similarity of 1. Look whether the cells around it, or the rest of
-# its row and of its column, stand out too. If they do, the table has found out that the patches lie in two dimensions.
+# its row and of its column, stand out too. If they do, the table has learned that the patches lie in two dimensions.
 
 # %% alt="A grid of small squares, one per place: the cosine similarity of its position vector to that of every place."
 largest = np.abs(similarity[similarity < 0.999]).max()
@@ -188,8 +226,8 @@ plt.ylabel("row of the place")
 plt.show()
 
 # %% [markdown]
-# The same in numbers: the mean similarity of places by how far apart they are. For a table that knows of
-# neighborhood it falls with the distance; for random numbers it is about 0 at every distance but the first.
+# The same in numbers: the mean similarity of places by how far apart they are. For random numbers it would be about 0
+# at every distance but the first.
 
 # %%
 row, column = np.divmod(np.arange(rows * columns), columns)
@@ -200,8 +238,29 @@ for low in range(max(rows, columns)):
     print(f"{low} to {low + 1} places apart: {pairs[near].mean():6.3f}  ({near.sum()} pairs)")
 
 # %% [markdown]
-# Now another grid. One feature of the table, the one that varies most, as a picture: as it was learned, for a
-# larger image, and for one that is wider than high. The pattern stays, only the places get denser.
+# ## Your turn: which place is it?
+#
+# A token of the sequence has the number 40. The first two tokens are no patches, and the grid is 8 x 8. In which row
+# and which column of the grid does its patch lie? All are counted from 0.
+
+# %%
+my_place = ...  # your turn: row and column, as [row, column]
+judge(my_place, np.argwhere(np.arange(2, 66).reshape(8, 8) == 40)[0], "First take off the two that are no patches.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# my_place = np.array(divmod(40 - 2, 8))
+# ```
+#
+# Patch 38 is in row 4, since $38 = 4 \cdot 8 + 6$, and in column 6.
+#
+# </details>
+
+# %% [markdown]
+# Now a different grid. One feature of the table, the one that varies most, as a picture: as it was learned, for a
+# larger image, and for one that is wider than high. The pattern stays; there are only more places in it.
 
 # %% alt="One feature of the position table as three grids: as learned, for 12 by 12 patches and for 8 by 12 patches."
 feature = patch_rows.var(axis=0).argmax()
@@ -217,14 +276,12 @@ figure.colorbar(image, ax=panels, label=f"feature {feature}")
 plt.show()
 
 # %% [markdown]
-# At last the model at these sizes: the middle of the photo in two sizes, and the whole photo, which is half as wide
-# again as it is high. The weights stay the same. Without `interpolate_pos_encoding`, an image of another size is an
-# error, and not a silent guess.
+# Finally the model at these sizes: the middle of the photo in two sizes, and the whole photo, which is half as wide
+# again as it is high. The weights stay the same. Without `interpolate_pos_encoding`, an image of any other size is an
+# error, not a silent guess.
 
 # %%
-photo = load_image(bundled_photo("chelsea"))
 patch_height, patch_width = config.patch_shape
-square = photo[:, 75:375]
 print("photo", photo.shape, " square", square.shape)
 prepared = []
 for picture, grid in zip([square, square, photo], grids, strict=True):
@@ -238,8 +295,8 @@ except ValueError as error:
     print("ValueError:", error)
 
 # %% [markdown]
-# Above each picture stands what the model says to it. A grid that it was not trained on may change the answer: the
-# patches show the same photo at another scale.
+# **Before you run it:** the model was trained on 8 x 8 patches only. With 12 x 12, each patch shows a smaller piece of
+# the cat, in finer detail. Will it be more sure, or less?
 
 # %% alt="The photo as the model sees it in three sizes, cut into patches, and its answer to each."
 figure, panels = plt.subplots(1, 3, figsize=(8.5, 3.2), dpi=100, layout="constrained")
@@ -255,6 +312,10 @@ for axes, grid, pixel_values in zip(panels, grids, prepared, strict=True):
     axes.grid(color="white", linewidth=0.6)
     axes.set_title(f"{grid[0]} x {grid[1]}: {tokens} tokens\n{name} {probability:.0%}", fontsize=10)
 plt.show()
+
+# %% [markdown]
+# Above each picture stands what the model says about it. A grid that it was not trained on may change the answer: the
+# patches show the same photo at a different scale.
 
 # %% [markdown]
 # ## The torch twin
@@ -279,9 +340,16 @@ for grid in [config.grid, (12, 12), (8, 12), (5, 31)]:
 # 2. Interpolate the table to 16 x 16 and back to its own grid. Is it the same again? And after 1 x 1?
 # 3. Change `(12, 12)` in `grids` to `(24, 24)` and then to `(4, 4)`. Where does the answer change?
 #
-# <details><summary>A hint for question 2</summary>
+# <details><summary>Answers</summary>
 #
-# From 16 to 8 the new places lie halfway between old ones: the row of $W$ is the one computed by hand above. Nothing
-# smooths the table before places are left out, so what varies from place to place is partly lost.
+# 1. It is less sure, and often still right: what the patches look like says much, even if the place is unknown. This is
+#    a model that was trained *with* positions, so it is also given something that it has never met.
+# 2. Nearly, after 16 x 16: the new places lie halfway between old ones, and on the way back the row of $W$ is the one
+#    that was worked out by hand above, which brings back most, but not all. After 1 x 1 all places have the same
+#    vector, the one in the middle of the table, and what was learned is lost. Nothing smooths the table before places
+#    are left out.
+# 3. Above the trained size the answer is patient: the same things are seen, larger. At 4 x 4 the whole photo is 16 x 16
+#    pixels, each patch shows a quarter of the face, and nothing looks as it did in training. Run it to see what the
+#    model makes of it.
 #
 # </details>

@@ -16,68 +16,72 @@
 # %% [markdown]
 # # 5. Attention, where tokens see each other
 #
-# Gives every token a mix of what all tokens hold, weighted by how well they fit its question:
-# `(batch, tokens, dim)` -> `(batch, tokens, dim)`.
+# To say "cat" somebody must put the two ears, the eyes and the nose together, and they lie in different patches. Which
+# patch looks at which? Attention gives every token a mix of what all tokens hold, weighted by how well they fit its
+# question: `(batch, tokens, dim)` -> `(batch, tokens, dim)`.
 #
-# Chapter: [page](../docs/chapters/attention.md) · NumPy: [source](../deit_ref/numpy_backend/attention.py) ·
-# torch: [mirror](../deit_ref/torch_backend/attention.py)
+# Chapter: [page](../docs/chapters/attention.md) · NumPy: [source](../deit_ref/numpy_backend/attention.py) · torch:
+# [mirror](../deit_ref/torch_backend/attention.py)
 
-# %%
-import inspect
+# %% alt="Where the class token looks in every second layer and in each head, as bright spots on a photo of a cat."
 from importlib import import_module
 from math import log
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.text import Text
 
 import deit_ref
 from deit_ref import plots
 from deit_ref.arrays import as_numpy, to_torch
+from deit_ref.exercises import CLS, DIST, OTHER, PIXELS, folded, judge
 from deit_ref.numpy_backend import attention
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.torch_backend import attention as torch_attention
 from deit_ref.weights import Attention, Linear
 
-CLS, DIST, PATCH = "#b4530a", "#6f42c1", "#1f6fb2"  # colors of the class token, the distillation token, the patches
+# What runs on a photo runs in this backend; write "torch" to run it in the other one.
+backend = "numpy"
+
+weights = deit_ref.load_weights().to(backend)
+config, prefix = weights.config, weights.config.num_prefix_tokens
+photo = load_image(bundled_photo("chelsea"))
+pixel_values = deit_ref.preprocess(photo, weights.image_processing, backend=backend)
+output = deit_ref.forward(weights, pixel_values=pixel_values, backend=backend, output_attentions=True)
+attentions = [as_numpy(array) for array in output.attentions]
+seen = plots.to_photos(pixel_values, weights.image_processing)[0]
+shapes = {"grid": config.grid, "num_prefix_tokens": prefix}
+plots.attention_maps(seen, attentions, token="cls", layers=range(0, len(attentions), 2), **shapes)
 
 # %% [markdown]
-# The part "On a photo" runs in this backend. Write `"torch"` to run it in the other one.
-
-# %%
-backend = "numpy"
+# Each small picture is one head of one layer: bright where the class token takes much. They differ. How such a picture
+# comes about is the subject of this notebook; at its end you will switch heads off.
 
 # %% [markdown]
 # ## The formula
 #
-# Each token asks a question, its query $q$. Each token also offers a label, its key $k$, and a content, its value
-# $v$. The product $q \cdot k$ says how well a label fits a question. Softmax turns the scores of one question into
-# shares that sum to 1, and the answer is the mean of the contents with these shares as weights:
+# Each token asks a question, its query, a row of $Q$. Each token also offers a label, its key, and a content, its
+# value, the rows of $K$ and $V$. The product of a query and a key says how well the label fits the question. Softmax
+# turns the scores of one question into shares that sum to 1, and the answer is the mean of the contents with these
+# shares as weights:
 #
-# $$\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d}}\right) V$$
+# $$A = \mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d}}\right), \qquad \text{answer} = A V$$
 #
 # with $d$ = head_dim, the length of a query. Several heads do this side by side. Head $i$ has its own
 # $Q_i, K_i, V_i$, and one more product mixes what the heads found:
 #
-# $$\mathrm{MHA}(X) = \mathrm{Concat}(\mathrm{head}_1, \dots, \mathrm{head}_h) \, W^O$$
-#
-# ## The source
+# $$\mathrm{MHA}(x) = \mathrm{concat}(A_1 V_1, \dots, A_h V_h) \, W_O^\top + b$$
 
 # %%
-print(inspect.getsource(attention.scaled_dot_product_attention))
-
-# %%
-print(inspect.getsource(attention.split_heads))
-
-# %%
-print(inspect.getsource(attention.multi_head_attention))
+folded(attention.scaled_dot_product_attention, attention.split_heads, attention.multi_head_attention)
 
 # %% [markdown]
 # ## By hand
 #
 # Three tokens, one head, head_dim 4, so that the root is 2. Token 0 asks nothing: its query is 0. Token 1 asks for
 # what token 1 offers, token 2 for what token 2 offers. The values are chosen so that the shares can be read off.
+#
+# **Before you run it:** what does a token get that asks nothing?
 
 # %%
 q = np.array([[[[0, 0, 0, 0], [2, 0, 0, 0], [0, 2, 0, 0]]]], float)  # (batch, heads, tokens, head_dim)
@@ -91,7 +95,7 @@ print("scores", trace["scores"].shape)
 print(trace["scores"][0, 0].round(4))
 
 # %% [markdown]
-# Row by row, with pencil and paper. The scores are $q \cdot k / 2$.
+# Row by row, with pencil and paper. A score is the product of a query and a key, divided by 2.
 #
 # | query of | scores | powers $e^s$ | shares | answer |
 # |---|---|---|---|---|
@@ -99,17 +103,49 @@ print(trace["scores"][0, 0].round(4))
 # | token 1 | 0, log 2, 0 | 1, 2, 1 | 1/4, 1/2, 1/4 | 15, 30, 15, 0 |
 # | token 2 | 0, 0, log 3 | 1, 1, 3 | 1/5, 1/5, 3/5 | 12, 12, 36, 0 |
 #
-# A query of 0 is no error. It takes the mean of everything.
+# A query of 0 is not an error. It takes the mean of everything.
 
 # %%
 print(context[0, 0].round(6))
 assert np.allclose(trace["probabilities"][0, 0], [[1 / 3, 1 / 3, 1 / 3], [1 / 4, 1 / 2, 1 / 4], [0.2, 0.2, 0.6]])
 assert np.allclose(context[0, 0], [[20, 20, 20, 0], [15, 30, 15, 0], [12, 12, 36, 0]])
 
+
+# %% [markdown]
+# ## Your turn: attention in three lines
+#
+# One head, no masks: scores, shares, answers.
+
+
+# %%
+def my_attention(q, k, v):
+    """Answers (tokens, head_dim) to queries, keys and values of this shape."""
+    ...  # your turn
+
+
+draw = np.random.default_rng(0).standard_normal
+qkv = draw((3, 5, 4))
+truth = attention.scaled_dot_product_attention(*qkv[:, None, None])[0, 0]
+judge(my_attention(*qkv), truth, "A row of shares belongs to a query and sums to 1; the root is that of head_dim.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_attention(q, k, v):
+#     scores = q @ k.T / np.sqrt(q.shape[1])
+#     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+#     return powers / powers.sum(axis=1, keepdims=True) @ v
+# ```
+#
+# </details>
+
 # %% [markdown]
 # Two masks. `attention_mask` hides a token from all: its score becomes minus infinity, its share 0, and the rest is
-# shared out anew. `head_mask` multiplies all shares of a head: 0.5 halves its answer, 0 silences it, and nothing is
-# shared out anew.
+# shared out again. `head_mask` multiplies all shares of a head: 0.5 halves its answer, 0 silences it, and nothing is
+# shared out again.
+#
+# **Before you run it:** hide token 2. What does token 0, which asks nothing, get now?
 
 # %%
 hidden = attention.scaled_dot_product_attention(q, k, v, attention_mask=np.array([[True, True, False]]))
@@ -126,6 +162,8 @@ assert np.allclose(halved, context / 2)
 # variance 1 too, and the sum has variance head_dim: the scores grow with $\sqrt{d}$. Divided by the root, they keep
 # the same spread for every head_dim. To see what would happen without it, the queries are multiplied by
 # $\sqrt{d}$, which cancels the root.
+#
+# **Before you run it:** without the root, how large is the spread of the scores at head_dim 64?
 
 # %%
 generator = np.random.default_rng(0)
@@ -142,13 +180,13 @@ for name in spread:
 
 # %% [markdown]
 # What this does to the shares: the largest of the 66, on average over the queries. Without the root, one token takes
-# nearly all. The answer is then a copy of one value instead of a mix, and because softmax is flat there, hardly any
-# gradient comes through.
+# nearly everything. The answer is then a copy of one value instead of a mix, and because softmax is flat there, hardly
+# any gradient comes through.
 
 # %% alt="The largest share against head_dim: nearly constant with the root, rising towards 1 without it."
 figure, axes = plt.subplots(figsize=(5.5, 2.8), dpi=100, layout="constrained")
-axes.semilogx(head_dims, peaks["without"], "s--", base=2, color="#6b7280", label="without the root")
-axes.semilogx(head_dims, peaks["with the root"], "o-", base=2, color=PATCH, label="with the root")
+axes.semilogx(head_dims, peaks["without"], "s--", base=2, color=OTHER, label="without the root")
+axes.semilogx(head_dims, peaks["with the root"], "o-", base=2, color=PIXELS, label="with the root")
 axes.set_xlabel("head_dim")
 axes.set_ylabel("largest share")
 axes.set_ylim(0, 1)
@@ -190,8 +228,7 @@ assert np.allclose(alone, whole[:, :, head_dim:])
 # %% [markdown]
 # ## A set, not a sequence
 #
-# Nothing in the formula knows the order of the tokens. Shuffle them, and the answers are the same, shuffled alike.
-# This is why the [positions](03_positions.ipynb) are added.
+# **Before you run it:** shuffle the tokens. What happens to the answers?
 
 # %%
 order = np.array([3, 0, 4, 1, 2])
@@ -200,60 +237,46 @@ print("largest difference:", np.abs(shuffled - whole[:, order]).max())
 assert np.allclose(shuffled, whole[:, order])
 
 # %% [markdown]
+# They are the same, shuffled alike: nothing in the formula knows the order of the tokens. This is why the
+# [positions](03_positions.ipynb) are added.
+
+# %% [markdown]
 # ## On a photo
 #
-# Now a whole model. `output_attentions` hands out the shares of every layer and head.
+# Now the whole model of the first picture. `output_attentions` hands out the shares of every layer and head.
 
 # %%
-weights = deit_ref.load_weights().to(backend)
-config, prefix = weights.config, weights.config.num_prefix_tokens
-photo = load_image(bundled_photo("chelsea"))
-pixel_values = deit_ref.preprocess(photo, weights.image_processing, backend=backend)
-output = deit_ref.forward(weights, pixel_values=pixel_values, backend=backend, output_attentions=True)
-
-attentions = [as_numpy(array) for array in output.attentions]
 print(len(attentions), "layers of", attentions[0].shape, "= (batch, heads, tokens, tokens)")
 print("the model says", output.top(2)[0])
 assert all(np.allclose(array.sum(axis=-1), 1, atol=1e-5) for array in attentions)  # every row is a share-out
 
-# %%
-seen = plots.to_photos(pixel_values, weights.image_processing)[0]
-shapes = {"grid": config.grid, "num_prefix_tokens": prefix}
-
-
-def show_large(figure):
-    """Put a figure of deit_ref.plots into the page, with larger letters."""
-    for text in figure.findobj(Text):
-        text.set_fontsize(max(1.5 * text.get_fontsize(), 12))
-    pixels = plots.rendered(figure)
-    plt.figure(figsize=(9, 9 * pixels.shape[0] / pixels.shape[1]), dpi=100).add_axes((0, 0, 1, 1)).set_axis_off()
-    plt.imshow(pixels)
-
-
 # %% [markdown]
-# Where the class token looks: a row for each head, a column for each layer. Each picture has its own scale, its
-# largest share stands in its corner. Look for heads that look at one spot and for heads that look everywhere, and
-# whether that changes from the first layer to the last.
+# Where the class token looks: a row for each head, a column for each layer. Each picture has its own scale; its largest
+# share stands in its corner.
+#
+# **Before you run it:** 64 patches and two more tokens. How large is a share, in percent, for a head that looks
+# everywhere alike? Look for heads near that number, for heads that look at one spot, and whether that changes from the
+# first layer to the last.
 
 # %% alt="The class token's attention over the photo: one small map for each head (rows) and each layer (columns)."
-show_large(plots.attention_maps(seen, attentions, token="cls", **shapes))
-plt.show()
+plots.attention_maps(seen, attentions, token="cls", **shapes)
 
 # %% [markdown]
 # The same for the distillation token, which was trained to say what the teacher says. Compare the two pictures tile
 # by tile.
 
 # %% alt="The distillation token's attention over the photo: one small map for each head (rows) and layer (columns)."
-show_large(plots.attention_maps(seen, attentions, token="dist", **shapes))
-plt.show()
+plots.attention_maps(seen, attentions, token="dist", **shapes)
 
 # %% [markdown]
 # The maps leave out what a token gives to the two tokens that are not patches. Here is all of it: how the class
 # token's attention is divided in each layer, on average over the heads. A bar is 1 high.
+#
+# **Before you run it:** the token itself and the distillation token are two of 66. Will they get more than 2/66?
 
 # %% alt="One bar per layer: the class token's attention divided into itself, the distillation token and the patches."
 row = np.stack([array[0, :, 0].mean(axis=0) for array in attentions])  # (layers, tokens)
-parts = {"itself": (row[:, 0], CLS), "distillation token": (row[:, 1], DIST), "patches": (row[:, 2:].sum(1), PATCH)}
+parts = {"itself": (row[:, 0], CLS), "distillation token": (row[:, 1], DIST), "patches": (row[:, 2:].sum(1), PIXELS)}
 figure, axes = plt.subplots(figsize=(6, 2.6), dpi=100, layout="constrained")
 bottom = np.zeros(len(row))
 for name, (share, color) in parts.items():
@@ -268,12 +291,13 @@ plt.show()
 # A map of the last layer says which rows the class token reads there, not which part of the photo arrives: by then
 # the row of a patch holds something of all other patches. Rollout follows the shares back through all layers,
 #
-# $$R_l = \left(\tfrac12 I + \tfrac12 \bar A_l\right) R_{l-1}, \qquad R_0 = I,$$
+# $$R_l = \left(\rho I + (1 - \rho) \bar A_l\right) R_{l-1}, \qquad R_0 = I,$$
 #
-# where $\bar A_l$ is the mean over the heads, and $I$ stands for the token itself, to which the answer is added.
+# where $\bar A_l$ is the mean over the heads, $I$ stands for the token itself, to which the answer is added, and
+# $\rho = \frac12$.
 
 # %%
-print(inspect.getsource(attention.attention_rollout))
+folded(attention.attention_rollout)
 
 # %%
 chapter = import_module(f"deit_ref.{backend}_backend.attention")
@@ -281,8 +305,39 @@ rollout = as_numpy(chapter.attention_rollout(output.attentions))  # (batch, toke
 print("rollout", rollout.shape, " class token:", rollout[0, 0, prefix:].sum().round(3), "of it from the patches")
 assert np.allclose(rollout.sum(axis=-1), 1, atol=1e-5)
 
+
 # %% [markdown]
-# The scales of the two maps are their own. Mind the numbers at the color bars: a rollout that looks sharp may range
+# ## Your turn: rollout
+#
+# Write it for a list of mean attentions, one (tokens, tokens) per layer, the first layer first.
+
+
+# %%
+def my_rollout(layers):
+    """How much of each token (columns) has arrived in each token (rows) after all layers."""
+    ...  # your turn
+
+
+averaged = [array[0].mean(axis=0) for array in attentions]
+judge(
+    my_rollout(averaged), attention.attention_rollout(attentions)[0], "A later layer stands on the left.", within=1e-5
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_rollout(layers):
+#     R = np.eye(len(layers[0]))
+#     for A in layers:
+#         R = (R + A @ R) / 2
+#     return R
+# ```
+#
+# </details>
+
+# %% [markdown]
+# Each map has a scale of its own. Mind the numbers at the color bars: a rollout that looks sharp may range
 # over a small interval only.
 
 # %% alt="The photo, and over it the rollout of the class token and of the distillation token."
@@ -303,7 +358,10 @@ plt.show()
 
 # %% [markdown]
 # Does a head matter? Silence one at a time with `head_mask` and look how far the logits move. This asks the model
-# itself, where a map only shows where it looked.
+# itself; a map only shows where it looked.
+#
+# **Before you run it:** choose the head of the maps above that you would miss most. Is it the one with the brightest
+# cell?
 
 # %% alt="One cell per layer and head: how far the logits move when this head is silenced."
 change = np.zeros((len(attentions), config.num_attention_heads))
@@ -346,17 +404,24 @@ for dtype in ("float32", "float64"):
 # %% [markdown]
 # ## Try
 #
-# 1. In "By hand", give token 0 the query `[100, 100, 0, 0]`. What is its answer now, and what would a tiny change of
-#    a key do to it? Then try `[-100, -100, 0, 0]`.
+# 1. In "By hand", give token 0 the query `[100, 100, 0, 0]`. What is its answer now, and what would a tiny change of a
+#    key do to it? Then try `[-100, -100, 0, 0]`.
 # 2. Hide all patches of the upper half of the photo: an `attention_mask` of ones with the shape `(1, tokens)`, zeros
-#    for the first half of what comes after the first `prefix` ones. Do the logits change as much as when the upper
-#    half of `pixel_values` is set to 0?
-# 3. Call `attention_rollout(attentions, residual=0)`, then with `residual=0.9`. Which one spreads more evenly, and
-#    why?
+#    for the first half of what comes after the first `prefix` ones. Do the logits change as much as when the upper half
+#    of `pixel_values` is set to 0?
+# 3. Call `attention_rollout(attentions, residual=0)`, then with `residual=0.9`. In which of them do the two prefix
+#    tokens keep more for themselves, and why?
 #
-# <details><summary>A hint for question 2</summary>
+# <details><summary>Answers</summary>
 #
-# A pixel value of 0 is not "no pixel": it is a patch of the mean color, with a position, keys and values like any
-# other. A token that is hidden by the mask is not there for anybody.
+# 1. Its scores are 0, $50 \log 2$ and $50 \log 3$. The last share is almost 1, so the answer is the value of token 2
+#    alone. A tiny change of a key changes nothing: softmax is flat there, and so no gradient comes through. With the
+#    sign turned, the zero score of token 0 is the largest, and it answers itself.
+# 2. No. A pixel value of 0 is not "no pixel": it is a patch of the mean color, with a position, keys and values like
+#    any other, and it may speak against the cat. A token that is hidden by the mask is not there for anybody. Which of
+#    the two moves the logits more depends on the photo.
+# 3. With 0.9. The residual says how much of a token stays where it is in every layer, and $0.9^6 = 0.53$, so more than
+#    half of the class token's row is still the class token itself. With 0 nothing is kept but what attention gives
+#    back.
 #
 # </details>

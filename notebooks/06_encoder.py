@@ -16,32 +16,34 @@
 # %% [markdown]
 # # 6. The encoder, the same block twelve times over
 #
-# Passes the tokens through a stack of blocks with attention and an mlp in each:
+# Four photos enter as patches of color. What is added to them, block by block, until one row says what is in the photo?
+# The tokens pass through a stack of blocks with attention and an mlp in each:
 # `(batch, tokens, dim)` -> `(batch, tokens, dim)`. The published models have twelve blocks, the bundled one has six.
 #
-# Chapter: [page](../docs/chapters/encoder.md) · NumPy: [source](../deit_ref/numpy_backend/encoder.py) ·
-# torch: [mirror](../deit_ref/torch_backend/encoder.py)
+# Chapter: [page](../docs/chapters/encoder.md) · NumPy: [source](../deit_ref/numpy_backend/encoder.py) · torch:
+# [mirror](../deit_ref/torch_backend/encoder.py)
 
-# %%
-import inspect
-
+# %% alt="Four photos: a cat, an astronaut, a cup of coffee, a rocket."
 import matplotlib.pyplot as plt
 import numpy as np
 
 import deit_ref
 from deit_ref import DeiTConfig, plots
 from deit_ref.arrays import as_numpy
+from deit_ref.exercises import OTHER, PIXELS, folded, judge
 from deit_ref.numpy_backend import encoder, layers
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 from deit_ref.weights import Attention, Block, LayerNorm, Linear, Mlp
 
-ATTENTION, MLP, STREAM = "#1f6fb2", "#2e7d32", "#222222"
-
-# %% [markdown]
-# The part "On a photo" runs in this backend. Write `"torch"` to run it in the other one.
-
-# %%
+# What runs on a photo runs in this backend; write "torch" to run it in the other one.
 backend = "numpy"
+
+photos = [load_image(bundled_photo(name)) for name in BUNDLED_PHOTOS]
+figure, panels = plt.subplots(1, len(photos), figsize=(7.5, 1.4), dpi=100, layout="constrained")
+for axes, photo in zip(panels, photos, strict=True):
+    axes.imshow(photo)
+    axes.set_axis_off()
+plt.show()
 
 # %% [markdown]
 # ## The formula
@@ -51,27 +53,19 @@ backend = "numpy"
 #
 # $$z' = z + \mathrm{MHA}(\mathrm{LN}(z)), \qquad z'' = z' + \mathrm{MLP}(\mathrm{LN}(z'))$$
 #
-# $$\mathrm{MLP}(x) = W_2 \, \sigma(W_1 x + b_1) + b_2$$
+# $$\mathrm{MLP}(x) = \mathrm{act}(x W_1^\top + b_1) \, W_2^\top + b_2$$
 #
 # Why add, and not replace? The sum leaves a straight path from the first layer to the last. A block that has nothing
-# to say returns 0 and does no harm, and in training the gradient reaches the first block undiminished. Norm first
-# ("pre-norm") keeps the path itself free of it.
-#
-# ## The source
+# to say returns 0 and does no harm, and in training the gradient has a straight way to the first block. With the norm
+# first ("pre-norm"), nothing on that path is normalized.
 
 # %%
-print(inspect.getsource(encoder.mlp))
-
-# %%
-print(inspect.getsource(encoder.encoder_block))
-
-# %%
-print(inspect.getsource(encoder.encoder))
+folded(encoder.mlp, encoder.encoder_block, encoder.encoder)
 
 # %% [markdown]
 # ## By hand
 #
-# The mlp alone: one token of dim 2, widened to 3, and relu in the place of GELU, to make it easy.
+# The mlp alone: one token of dim 2, widened to 3, and relu instead of GELU, to make it easy.
 # $W_1$ gives $(1, -1, 3)$, relu makes $(1, 0, 3)$ of it, and $W_2$ adds up: $(1 + 0, 0 + 3) + (0, 10)$.
 
 # %%
@@ -83,7 +77,7 @@ print(token.shape, "->", result.shape, result.ravel())
 assert result.ravel().tolist() == [1, 13]
 
 # %% [markdown]
-# A whole block: one token $(4, 2)$, one head, and the identity in the place of every matrix. A single token gives all
+# A whole block: one token $(4, 2)$, one head, and the identity in place of every matrix. A single token gives all
 # its attention to itself, so the attention branch returns its own normalized copy.
 #
 # - $\mathrm{LN}(4, 2) = (1, -1)$: mean 3, standard deviation 1. Attention returns $(1, -1)$, and $z' = (5, 1)$.
@@ -104,25 +98,71 @@ z = np.array([[[4.0, 2.0]]])
 print(encoder.encoder_block(block, z, config=tiny).round(6).tolist())
 assert np.allclose(encoder.encoder_block(block, z, config=tiny), [6, 1])
 
+
 # %% [markdown]
-# Ten times the token gives the same $(2, -1)$ on top: the branches read a normalized copy and do not know how long
-# the token is. So the longer a token has grown, the less one block turns it.
+# ## Your turn: a block
+#
+# Two lines, given the two norms and the two branches as functions.
+
 
 # %%
+def my_block(z, norm1, attend, norm2, think):
+    """Tokens after one block."""
+    ...  # your turn
+
+
+def norm1(z):
+    return z - z.mean(axis=-1, keepdims=True)
+
+
+def norm2(z):
+    return z / np.abs(z).max()
+
+
+def attend(x):
+    return np.full_like(x, x.max())
+
+
+z = np.array([[[4.0, 2.0], [1.0, -3.0]]])
+after_attention = z + attend(norm1(z))
+judge(my_block(z, norm1, attend, norm2, np.tanh), after_attention + np.tanh(norm2(after_attention)),
+      "A branch reads a normalized copy; what it returns is added to what was there, unnormalized.")  # fmt: skip
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_block(z, norm1, attend, norm2, think):
+#     z = z + attend(norm1(z))
+#     return z + think(norm2(z))
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **Before you run it:** give the block ten times the token, $(40, 20)$. What does it add now: ten times as much?
+
+# %%
+z = np.array([[[4.0, 2.0]]])
 added = encoder.encoder_block(block, 10 * z, config=tiny) - 10 * z
 print("added to (40, 20):", added.ravel().round(6))
 assert np.allclose(added, [2, -1])
 
 # %% [markdown]
+# The same $(2, -1)$: the branches read a normalized copy and do not know how long the token is. So the longer a token
+# has grown, the less one block turns it.
+
+# %% [markdown]
 # ## Stochastic depth by hand
 #
-# In training, `drop_path` leaves a branch out for some of the images, a different choice each time. Block $i$ of $L$
-# does it with probability $p_i = p \, i / (L - 1)$, from 0 in the first block to $p$ in the last. What is kept is
-# divided by $1 - p_i$, so that the mean stays. Of $2L$ branches, an image passes on average
+# In training, `drop_path` leaves a branch out for some of the images, a different choice each time. Block $l$ of $L$
+# does it with probability $p_l = p \, l / (L - 1)$, from 0 in the first block to $p$ in the last. What is kept is
+# divided by $1 - p_l$, so that the mean stays. Of $2L$ branches, an image passes on average
 #
-# $$\sum_{i=0}^{L-1} 2 (1 - p_i) = 2L - 2p \, \frac{0 + 1 + \dots + (L-1)}{L-1} = 2L - pL$$
+# $$\sum_{l=0}^{L-1} 2 (1 - p_l) = 2L - 2p \, \frac{0 + 1 + \dots + (L-1)}{L-1} = 2L - pL$$
 #
-# For $L = 6$ and $p = 0.5$ that is 9 of 12. The experiment: 4000 images, each branch a 1.
+# **Before you run it:** for $L = 6$ and $p = 0.5$, how many of the 12 branches is that? The experiment: 4000 images,
+# each branch a 1.
 
 # %%
 L, p, images = 6, 0.5, 4000
@@ -136,13 +176,35 @@ print("branches passed, on average:", kept.mean())
 assert abs(kept.mean() - 2 * L * (1 - p / 2)) < 0.1
 
 # %% [markdown]
+# ## Your turn: all twelve
+#
+# How likely is it that an image passes all 12 branches? The probabilities of the six blocks to drop a branch are
+# 0, 0.1, 0.2, 0.3, 0.4 and 0.5.
+
+# %%
+my_chance = ...  # your turn
+branches = 1 - np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5]).repeat(2)
+judge(my_chance, branches.prod(), "Two branches in each block, and the choices are independent.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# my_chance = (1 * 0.9 * 0.8 * 0.7 * 0.6 * 0.5) ** 2
+# ```
+#
+# About 2.3%. Compare it with the bar at 12 below.
+#
+# </details>
+
+# %% [markdown]
 # The average hides that every image gets a network of its own depth. None passes fewer than the two branches of the
 # first block, which is always there.
 
 # %% alt="A histogram: how many of the 12 branches an image passes with stochastic depth, centered at 9."
 plt.figure(figsize=(5.5, 2.6), dpi=100, layout="constrained")
-plt.bar(np.arange(2 * L + 1), np.bincount(kept.astype(int), minlength=2 * L + 1) / images, color="#6b7280")
-plt.axvline(2 * L * (1 - p / 2), color="#b4530a", label="expected: 9")
+plt.bar(np.arange(2 * L + 1), np.bincount(kept.astype(int), minlength=2 * L + 1) / images, color=OTHER)
+plt.axvline(2 * L * (1 - p / 2), color="black", label="expected: 9")
 plt.xlabel("branches passed, of 12")
 plt.ylabel("share of the images")
 plt.legend(fontsize=9)
@@ -158,7 +220,6 @@ assert kept.min() >= 2
 # %%
 weights = deit_ref.load_weights().to(backend)
 config, prefix = weights.config, weights.config.num_prefix_tokens
-photos = [load_image(bundled_photo(name)) for name in BUNDLED_PHOTOS]
 pixel_values = deit_ref.preprocess(photos, weights.image_processing, backend=backend)
 trace = deit_ref.Trace(["embeddings", "blocks.*.attention.proj", "blocks.*.mlp.fc2", "blocks.*.output"])
 deit_ref.forward(weights, pixel_values=pixel_values, backend=backend, trace=trace)
@@ -170,8 +231,8 @@ outputs = np.stack([as_numpy(x) for x in trace.matching("blocks.*.output")])
 print("outputs", outputs.shape, "= (layers, batch, tokens, dim)")
 
 # %% [markdown]
-# The stream after the last block is a plain sum: the embeddings, and everything that the branches added. Nothing is
-# ever taken away, a later block can only add the opposite.
+# **Before you run it:** can you compute the stream after the last block without running a block, from the embeddings
+# and what the branches added?
 
 # %%
 total = embeddings + attention_added.sum(axis=0) + mlp_added.sum(axis=0)
@@ -179,17 +240,22 @@ print("largest difference:", np.abs(total - outputs[-1]).max())
 assert np.allclose(total, outputs[-1], atol=1e-4 * np.abs(total).max())
 
 # %% [markdown]
+# It is a plain sum. Nothing is ever taken away; a later block can only add the opposite.
+
+# %% [markdown]
 # How long is the stream, and how much does each branch add? The mean length of a token's vector, by layer, for all
-# tokens on the left and for the class token on the right. Look at which branch adds more, and where.
+# tokens on the left and for the class token on the right.
+#
+# **Before you run it:** does the stream get longer or shorter? And which branch adds more to the class token?
 
 # %% alt="The mean length of the residual stream and of what attention and mlp add, by layer: all tokens, class token."
 figure, panels = plt.subplots(1, 2, figsize=(8.5, 3), dpi=100, layout="constrained", sharey=True)
 steps = np.arange(len(outputs))
 for axes, rows, title in ((panels[0], slice(None), "all tokens"), (panels[1], slice(1), "class token")):
     for name, arrays, style, color in (
-        ("stream after the block", outputs, "o-", STREAM),
-        ("added by attention", attention_added, "s--", ATTENTION),
-        ("added by the mlp", mlp_added, "^:", MLP),
+        ("stream after the block", outputs, "o-", "black"),
+        ("added by attention", attention_added, "s--", PIXELS),
+        ("added by the mlp", mlp_added, "^:", OTHER),
     ):
         length = np.linalg.norm(arrays[:, :, rows], axis=-1).mean(axis=(1, 2))  # (layers,)
         axes.plot(steps, length, style, color=color, label=name)
@@ -221,8 +287,8 @@ for state in states:
 print("share of the variance in three directions:", np.round(explained, 2))
 
 # %% [markdown]
-# From left to right the photo, its patches before the first block, and after each block. Look whether patches of one
-# object take on one color, and whether the picture can still be made out.
+# **Before you run it:** from left to right come the photo, its patches before the first block, and after each block.
+# Will you still recognize the photo at the right end?
 
 # %% alt="Four photos in rows; beside each, its patches colored by their three main components, block by block."
 seen = plots.to_photos(pixel_values, weights.image_processing)
@@ -241,8 +307,8 @@ plt.show()
 # %% [markdown]
 # ## The torch twin
 #
-# The same blocks in torch. Rounding differs in each product, and what is added stays in the stream: look at how
-# little the difference is after each block, relative to the largest value.
+# The same blocks in torch. Rounding differs in each product, and what is added stays in the stream. Look at how
+# small the difference is after each block, relative to the largest value.
 
 # %%
 comparison = deit_ref.compare(weights, pixel_values=as_numpy(pixel_values))
@@ -256,15 +322,20 @@ assert comparison.agrees
 # ## Try
 #
 # 1. Leave the blocks out one at a time: `from dataclasses import replace`, then `weights.blocks[:i]` and
-#    `weights.blocks[i + 1:]` joined, as `blocks=` of `replace(weights, ...)`. Which block is missed most? Is it the
-#    one that adds most?
+#    `weights.blocks[i + 1:]` joined, as `blocks=` of `replace(weights, ...)`, with a `config` of one layer fewer. Which
+#    block is missed most? Is it the one that adds most?
 # 2. Run the blocks in the reverse order. And each block twice?
-# 3. In "Stochastic depth by hand", what is the chance that an image passes all 12 branches? Work it out from the
-#    $p_i$, then compare it with the bar at 12.
+# 3. In "Stochastic depth by hand", what is the least that an image can pass, and how likely is it?
 #
-# <details><summary>A hint for question 3</summary>
+# <details><summary>Answers</summary>
 #
-# Both branches of block $i$ are kept with the chance $(1 - p_i)^2$, and the choices are independent: multiply. For
-# $p_i = 0, 0.1, \dots, 0.5$ it is $(0.9 \cdot 0.8 \cdot 0.7 \cdot 0.6 \cdot 0.5)^2$.
+# 1. The first, for nearly every photo. All others were trained to read what it writes, and without it they read
+#    something that they have never met. How much a block adds does not say how much it is missed: compare your list
+#    with the lengths in the picture above.
+# 2. In the reverse order the answers are worthless: the shapes fit, but each block reads a stream that it has never
+#    seen. Each block twice is kinder, because a second pass adds nearly the same once more to a stream that is still of
+#    the right kind; some answers survive.
+# 3. Two branches: those of the first block, which is never left out. All ten others must be dropped: $(0.1 \cdot 0.2
+#    \cdot 0.3 \cdot 0.4 \cdot 0.5)^2 = 1.44 \cdot 10^{-6}$.
 #
 # </details>

@@ -16,14 +16,14 @@
 # %% [markdown]
 # # 8. The whole model
 #
-# All chapters in order: normalized pixels `(batch, channels, height, width)` in, and one output type for each of the
-# four tasks out, such as logits `(batch, num_labels)`.
+# What does it take to say "cat"? A million numbers that were learned, and how many operations? All chapters in order:
+# normalized pixels `(batch, channels, height, width)` in, and one output type for each of the four tasks out, such as
+# logits `(batch, num_labels)`.
 #
 # Chapter: [page](../docs/chapters/model.md) · NumPy: [source](../deit_ref/numpy_backend/model.py) · torch:
 # [mirror](../deit_ref/torch_backend/model.py)
 
-# %%
-import inspect
+# %% alt="A photo of a cat, and the same as the model sees it, 32 by 32 pixels."
 import re
 import tempfile
 from math import prod
@@ -35,48 +35,52 @@ import numpy as np
 import deit_ref
 from deit_ref.arrays import as_numpy
 from deit_ref.config import TASKS
+from deit_ref.exercises import CLS, DIST, LEARNED, OTHER, PIXELS, folded, judge
 from deit_ref.numpy_backend import encoder, heads, layers, model, patches, positions, tokens
-from deit_ref.photos import bundled_photo
+from deit_ref.photos import bundled_photo, load_image
 from deit_ref.plots import to_photos
 from deit_ref.weights import array_shapes, named_arrays
 
-# %% [markdown]
-# The photo below runs on one backend. Write `"torch"` here and run all cells again.
-
-# %%
+# What runs on a photo runs in this backend; write "torch" to run it in the other one.
 backend = "numpy"
+
+weights = deit_ref.load_weights()
+config = weights.config
+pixel_values = as_numpy(deit_ref.preprocess(bundled_photo(), weights.image_processing, backend=backend))
+figure, panels = plt.subplots(1, 2, figsize=(6, 2.4), dpi=100, width_ratios=(1.5, 1), layout="constrained")
+for axes, picture in zip(
+    panels, (load_image(bundled_photo()), to_photos(pixel_values, weights.image_processing)[0]), strict=True
+):
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_axis_off()
+plt.show()
 
 # %% [markdown]
 # ## The formula
 #
-# With $E$ the patch embedding, $x_p$ the patches, $P$ the positions and $L$ blocks:
+# With $E$ the patch embedding, $x_n$ the patches, $E_\text{pos}$ the positions and $L$ blocks:
 #
-# $$z_0 = [t_\text{cls}; \; t_\text{dist}; \; E x_1 + b; \; \dots; \; E x_N + b] + P$$
+# $$z_0 = [\, z_\text{cls}; \; z_\text{dist}; \; x_1 E^\top + b; \; \dots; \; x_N E^\top + b \,] + E_\text{pos}$$
 #
 # $$z'_l = z_{l-1} + \mathrm{MHA}(\mathrm{LN}(z_{l-1})), \qquad z_l = z'_l + \mathrm{MLP}(\mathrm{LN}(z'_l)),
 #   \qquad l = 1 \dots L$$
 #
-# $$\text{logits} = \tfrac12 \left(W_c \, \mathrm{LN}(z_L)_\text{cls} + b_c
-#   + W_d \, \mathrm{LN}(z_L)_\text{dist} + b_d\right)$$
+# $$o = \tfrac12 \left(\mathrm{LN}(z_L)_\text{cls} W_\text{cls}^\top + b_\text{cls}
+#   + \mathrm{LN}(z_L)_\text{dist} W_\text{dist}^\top + b_\text{dist}\right)$$
 #
-# The shape never changes between the first line and the last: `(batch, tokens, dim)`.
-
-# %% [markdown]
-# ## The source
-#
-# `encode` is what all tasks share. A task only decides which tokens are read, and by what.
+# The shape never changes between the first line and the last: `(batch, tokens, dim)`. In code, `encode` is what all
+# tasks share; a task only decides which tokens are read, and by what.
 
 # %%
-print(inspect.getsource(model.encode))
-
-# %%
-print(inspect.getsource(model.classification_with_teacher))
+folded(model.encode, model.classification_with_teacher)
 
 # %% [markdown]
 # ## By hand: how many parameters
 #
 # A model small enough to count: images of 4 x 4 pixels with one channel, patches of 2 x 2, dim 4, one block with an mlp
-# of 8, three classes. Write each number down before you look.
+# of 8, three classes.
+#
+# **Before you run it:** cover the right column and write each number down yourself.
 #
 # | part | count |
 # |---|---|
@@ -103,9 +107,39 @@ for name, shape in shapes.items():
     print(f"{name:<26} {shape!s:<15} {prod(shape):>4}")
 assert sum(map(prod, shapes.values())) == 20 + 8 + 24 + 16 + 60 + 20 + 76 + 8 + 30 == 262
 
+
 # %% [markdown]
-# The eight published models, counted in the same way. The numbers on the right of the check are timm's, which count the
-# same arrays.
+# ## Your turn: count a block
+#
+# How many learned numbers does one block have, as a function of `dim` and `hidden`, the width of its mlp?
+
+
+# %%
+def my_count(dim, hidden):
+    """Parameters of a block: two norms, attention, mlp."""
+    ...  # your turn
+
+
+tiny = array_shapes(deit_ref.VARIANTS["deit-tiny-distilled-patch16-224"], "features")
+truth = sum(prod(shape) for name, shape in tiny.items() if name.startswith("blocks.0."))
+judge(my_count(192, 768), truth, "Every linear map has a bias too, and a norm has a scale and a shift.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_count(dim, hidden):
+#     norms = 2 * 2 * dim
+#     attention = 3 * dim * dim + 3 * dim + dim * dim + dim
+#     return norms + attention + hidden * dim + hidden + dim * hidden + dim
+# ```
+#
+# </details>
+
+# %% [markdown]
+# The eight published models, counted in the same way, and checked against timm's numbers, which count the same arrays.
+#
+# **Before you run it:** from tiny to base, dim grows by four. By how much do the parameters grow?
 
 # %%
 published = {}
@@ -127,14 +161,15 @@ assert list(published.values()) == [
 #
 # | step | multiply-adds |
 # |---|---|
-# | patch embedding | $N \cdot 3 p^2 \cdot D$ |
+# | patch embedding | $N \cdot 3 P^2 \cdot D$ |
 # | queries, keys, values | $T \cdot D \cdot 3D$ |
 # | scores, over all heads | $T \cdot T \cdot D$ |
 # | probabilities times values | $T \cdot T \cdot D$ |
 # | `proj` | $T \cdot D \cdot D$ |
 # | mlp, with hidden = 4 D | $2 \cdot T \cdot D \cdot 4D$ |
 #
-# For DeiT-Ti distilled, $T = 198$, $N = 196$, $D = 192$, $p = 16$, twelve blocks:
+# **Before you run it:** for DeiT-Ti distilled, $T = 198$, $N = 196$, $D = 192$ and $P = 16$, with twelve blocks: which
+# is the larger part of a block, attention with all its products, or the mlp?
 
 # %%
 T, N, D = 198, 196, 192
@@ -145,8 +180,31 @@ print(f"one block {sum(block.values()):,}, the whole model {total:,}: {2 * total
 assert total == 1_261_003_776
 
 # %% [markdown]
-# Only the scores and the context grow with the square of the tokens. In which models do they matter? Look at the orange
-# parts: their share depends on $T / D$, so it falls with the size of the model and grows with that of the image.
+# ## Your turn: where attention overtakes
+#
+# In DeiT-B ($D = 768$), with how many tokens do the scores and the context together take as much work as the mlp?
+
+# %%
+my_tokens = ...  # your turn
+judge(my_tokens, 8 * 768**2 / (2 * 768), "Set 2 T T D equal to 8 T D D.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# my_tokens = 4 * 768
+# ```
+#
+# $2 T^2 D = 8 T D^2$ gives $T = 4 D = 3072$. With patches of 16 x 16 pixels that is a square image of about $16
+# \sqrt{3072}$, or 890, pixels a side.
+#
+# </details>
+
+# %% [markdown]
+# Only the scores and the context grow with the square of the tokens.
+#
+# **Before you run it:** in which of the four distilled models is their share, the black part, largest? It depends on
+# $T / D$.
 
 # %% alt="Shares of the multiply-adds as stacked bars, one for each of four published models"
 sizes = [name for name in deit_ref.VARIANTS if "distilled" in name]
@@ -158,7 +216,7 @@ for name in sizes:
     work.append([12 * 8 * T * D * D, 12 * 4 * T * D * D, 12 * 2 * T * T * D, N * 768 * D])
 shares = np.array(work) / np.sum(work, axis=1, keepdims=True)  # (models, parts)
 figure, axes = plt.subplots(figsize=(7, 2.4), layout="constrained")
-colors = {"mlp": "tab:blue", "qkv, proj": "tab:green", "scores, context": "tab:orange", "patches": "tab:gray"}
+colors = {"mlp": LEARNED, "qkv, proj": "#6fae8a", "scores, context": "black", "patches": PIXELS}
 for i, (part, color) in enumerate(colors.items()):
     axes.barh(sizes, shares[:, i], left=shares[:, :i].sum(axis=1), label=part, color=color)
 axes.legend(fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -170,9 +228,7 @@ plt.show()
 # First every step apart, with the shape at its end, in NumPy. Each line is one chapter.
 
 # %%
-weights = deit_ref.load_weights()
 config = weights.config
-pixel_values = as_numpy(deit_ref.preprocess(bundled_photo(), weights.image_processing, backend=backend))
 x = patches.patch_embed(weights.patch_embed, pixel_values)
 print("patch_embed   ", x.shape)
 x = tokens.prepend_tokens(weights.cls_token, weights.dist_token, x)
@@ -189,7 +245,7 @@ logits, cls_logits, distillation_logits = heads.classify_with_teacher(
 print("logits        ", logits.shape)
 
 # %% [markdown]
-# `forward` does the same. With the NumPy backend the logits are the same to the last bit, as the same functions run.
+# `forward` does the same. With the NumPy backend the same functions run, so nothing should differ.
 
 # %%
 output = deit_ref.forward(weights, bundled_photo(), backend=backend)
@@ -215,7 +271,7 @@ named = (
 )
 for i, (name, z) in enumerate(named):
     p = layers.softmax(as_numpy(z))[0]  # (classes,)
-    right.bar(np.arange(len(p)) + 0.27 * (i - 1), p, 0.27, label=name, color=("tab:orange", "tab:purple", "0.35")[i])
+    right.bar(np.arange(len(p)) + 0.27 * (i - 1), p, 0.27, label=name, color=(CLS, DIST, OTHER)[i])
 right.set_xticks(range(len(p)), weights.class_names or range(len(p)), rotation=45, ha="right", fontsize=8)
 right.set_ylabel("probability")
 right.legend(fontsize=8)
@@ -277,7 +333,10 @@ print(f"{len(pairs)} arrays, all equal")
 # ## The torch twin
 #
 # `compare` runs both backends and puts every traced step side by side. Differences are relative to the step's largest
-# value. Look at how they grow along the way, and how little.
+# value.
+#
+# **Before you run it:** both round after every operation. Will the difference at the end be near 1e-7, 1e-5 or 1e-3 in
+# float32?
 
 # %%
 comparison = deit_ref.compare(weights, bundled_photo())
@@ -292,14 +351,20 @@ print(deit_ref.compare(weights, bundled_photo(), dtype="float64").worst)
 #
 # 1. Repeat the steps of "On a photo" with `weights.blocks[:3]`, and with the blocks in reverse order. Each has the
 #    right shapes. What do the logits say?
-# 2. Leave `add_pos_embed` out. How far do the logits move? And with the patches in another order, by
+# 2. Leave `add_pos_embed` out. How far do the logits move? And with the patches in a different order, by
 #    `x[:, np.random.default_rng(0).permutation(x.shape[1])]` before `prepend_tokens`?
-# 3. At which image size do the scores and the context of DeiT-B take as much work as its mlp? Solve it on paper first:
-#    $2 T^2 D = 8 T D^2$.
+# 3. A photo of twice the width and twice the height, at the same size of patches: how much more work is one pass
+#    through DeiT-Ti?
 #
-# <details><summary>A hint for 3</summary>
+# <details><summary>Answers</summary>
 #
-# $T = 4 D$: with patches of 16 x 16 pixels and $D = 768$ that is a square image of about $16 \sqrt{3072}$ pixels a
-# side.
+# 1. With three blocks the answer may already be there, less sure: the stream is on its way ([notebook
+#    7](07_heads.ipynb) asks after every block). In reverse order the logits say nothing of use, although no shape
+#    tells.
+# 2. Without positions they move by a large part of their size. When they are left out *and* the patches are shuffled,
+#    the logits are the same as without positions alone: what is left is a set. When the positions stay and the patches
+#    are shuffled, each patch claims to be elsewhere, which is worse.
+# 3. Four times the tokens, so four times the work of the products with weights and sixteen times that of scores and
+#    context. For DeiT-Ti that is between five and six times in all: put $T = 786$ into the table.
 #
 # </details>

@@ -16,14 +16,14 @@
 # %% [markdown]
 # # 9. Losses
 #
-# A loss turns predictions and targets into one number that training makes small: logits `(batch, classes)` and labels
+# Four pieces of one photo, and the label says cat each time. How wrong is a model that says "dog" to the third? A loss
+# turns predictions and targets into one number that training makes small: logits `(batch, classes)` and labels
 # `(batch,)` in, a number out.
 #
 # Chapter: [page](../docs/chapters/losses.md) · NumPy: [source](../deit_ref/numpy_backend/losses.py) · torch:
 # [mirror](../deit_ref/torch_backend/losses.py)
 
-# %%
-import inspect
+# %% alt="Four crops of a photo of a cat, from most of it to a corner of fur, each labeled cat."
 from math import exp, log
 
 import matplotlib.pyplot as plt
@@ -32,45 +32,46 @@ import torch
 
 import deit_ref
 from deit_ref.arrays import as_numpy
+from deit_ref.exercises import OTHER, PIXELS, folded, judge
 from deit_ref.numpy_backend import layers, losses
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.torch_backend import losses as torch_losses
 
-# %% [markdown]
-# The photo below runs on one backend. Write `"torch"` here and run all cells again: the numbers stay.
-
-# %%
+# What runs on a photo runs in this backend; write "torch" to run it in the other one.
 backend = "numpy"
+
+photo = load_image(bundled_photo("chelsea"))  # (height, width, channels)
+crops = [photo[:, 75:375], photo[60:180, 130:250], photo[180:300, 330:450], photo[0:100, 0:100]]
+figure, panels = plt.subplots(1, 4, figsize=(7.5, 1.9), layout="constrained")
+for axes, crop in zip(panels, crops, strict=True):
+    axes.imshow(crop)
+    axes.set_title("label: cat", fontsize=10)
+    axes.set_axis_off()
+plt.show()
 
 # %% [markdown]
 # ## The formula
 #
-# **Cross entropy** is the surprise at the right answer. Logits $z$ become probabilities $p$ by softmax, and only that
-# of the right class $y$ counts:
+# **Cross entropy** is the surprise at the right answer. Logits $o$ become probabilities $p$ by softmax, and only that
+# of the right class $t$ counts:
 #
-# $$\mathrm{CE} = -\frac1B \sum_b \log p_b[y_b], \qquad \log p_i = z_i - \log \sum_j e^{z_j}$$
+# $$\mathrm{CE} = -\frac1B \sum_i \log p_i[t_i], \qquad \log p[k] = o[k] - \log \sum_j e^{o[j]}$$
 #
 # **Distillation** adds a second target: what a teacher, a trained convolutional network, says of the same image. DeiT
 # gives it to a second token with a second head. Hard distillation takes the teacher's decision as a label:
 #
-# $$(1 - \alpha) \, \mathrm{CE}(z_\text{cls}, y) + \alpha \, \mathrm{CE}(z_\text{dist}, \arg\max z_\text{teacher})$$
+# $$(1 - \alpha) \, \mathrm{CE}(o_\text{cls}, t) + \alpha \, \mathrm{CE}(o_\text{dist}, \arg\max o_\text{teacher})$$
 #
 # Soft distillation takes its whole distribution, at a temperature $\tau$:
 #
-# $$(1 - \alpha) \, \mathrm{CE}(z_\text{cls}, y)
-#   + \alpha \, \frac{\tau^2}{B K} \sum_{b,k} p_t \, (\log p_t - \log p_s), \qquad
-#   p_t = \mathrm{softmax}(z_\text{teacher} / \tau), \; p_s = \mathrm{softmax}(z_\text{dist} / \tau)$$
-
-# %% [markdown]
-# ## The source
-
-# %%
-print(inspect.getsource(losses.log_softmax))
-print(inspect.getsource(losses.cross_entropy))
+# $$(1 - \alpha) \, \mathrm{CE}(o_\text{cls}, t)
+#   + \alpha \, \frac{\tau^2}{B C} \sum_{i,k} p_\text{teacher} \, (\log p_\text{teacher} - \log p_\text{student})$$
+#
+# with $p_\text{teacher} = \mathrm{softmax}(o_\text{teacher} / \tau)$ and
+# $p_\text{student} = \mathrm{softmax}(o_\text{dist} / \tau)$.
 
 # %%
-print(inspect.getsource(losses.hard_distillation))
-print(inspect.getsource(losses.soft_distillation))
+folded(losses.log_softmax, losses.cross_entropy, losses.hard_distillation, losses.soft_distillation)
 
 # %% [markdown]
 # ## By hand
@@ -88,7 +89,9 @@ golden |= {"soft 0.5, tau 1": 0.371628292, "soft 0.1, tau 3": 0.486107475}
 
 # %% [markdown]
 # **Cross entropy.** The first image's label is class 2 with logit 3, the second's is class 0 with logit 0.5. The
-# surprise is $\log \sum_j e^{z_j} - z_y$:
+# surprise is $\log \sum_j e^{o[j]} - o[t]$.
+#
+# **Before you run it:** for which of the two is it larger?
 
 # %%
 first = log(exp(1) + exp(2) + exp(3)) - 3
@@ -98,16 +101,42 @@ base = losses.cross_entropy(cls_logits, labels)
 assert abs(base - (first + second) / 2) < 1e-12
 assert abs(base - golden["none"]) < 1e-9
 
+
 # %% [markdown]
-# How does the surprise grow? At a probability of 1 it is 0, at 1/2 it is $\log 2$, and a confident mistake has no upper
-# bound. Two models that are right equally often can differ much in this loss: it also asks how sure they were.
+# ## Your turn: cross entropy
+#
+# The mean surprise over the images.
+
+
+# %%
+def my_cross_entropy(logits, labels):
+    """The loss, a number, of logits (images, classes) and labels (images,)."""
+    ...  # your turn
+
+
+judge(my_cross_entropy(cls_logits, labels), base, "`logits[range(len(labels)), labels]` picks the right ones.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_cross_entropy(logits, labels):
+#     log_sums = np.log(np.exp(logits).sum(axis=1))
+#     return (log_sums - logits[range(len(labels)), labels]).mean()
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **Before you run it:** how does the surprise grow as the right class's probability falls from 1 to 0? Is there a
+# largest loss?
 
 # %% alt="The curve of minus log p against the probability p of the right class, with the two images as dots on it"
 figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
 p = np.linspace(0.01, 1, 200)
-axes.plot(p, -np.log(p), color="tab:blue")
+axes.plot(p, -np.log(p), color=PIXELS)
 for name, surprise, place in (("first image", first, (6, 6)), ("second image", second, (-20, 10))):
-    axes.plot(exp(-surprise), surprise, "o", color="tab:orange")
+    axes.plot(exp(-surprise), surprise, "o", color=OTHER)
     axes.annotate(name, (exp(-surprise), surprise), xytext=place, textcoords="offset points", fontsize=9)
 axes.set_xlabel("probability of the right class")
 axes.set_ylabel("loss, -log p")
@@ -115,8 +144,12 @@ axes.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
+# At a probability of 1 it is 0, at 1/2 it is $\log 2$, and a confident mistake has no upper bound. Two models that are
+# right equally often can differ much in this loss: it also asks how sure they were.
+
+# %% [markdown]
 # **Soft labels.** Mixup and cutmix blend two images, and label smoothing gives every class a little: the target is then
-# a share for each class. A picture that is 70 % class 2 and 30 % class 0 costs 70 % of one surprise and 30 % of the
+# a share for each class. A picture that is 70% class 2 and 30% class 0 costs 70% of one surprise and 30% of the
 # other.
 
 # %%
@@ -132,7 +165,7 @@ assert abs(mixed - (0.3 * as_class_0 + 0.7 * as_class_2)) < 1e-12
 # sigmoid. Logit 0 is probability 1/2, logit $\log 3$ is 3/4. The answers are yes and no, so the loss is the mean of
 # $-\log \frac12$ and $-\log \frac14$.
 #
-# **Real numbers.** For regression the squared difference does: off by 1 and by 3 gives (1 + 9) / 2.
+# **Real numbers.** For regression the squared difference is used: off by 1 and by 3 gives (1 + 9) / 2.
 
 # %%
 loss = losses.binary_cross_entropy(np.array([[0.0, log(3)]]), np.array([[1.0, 0.0]]))
@@ -187,10 +220,10 @@ assert abs(loss - by_hand) < 1e-12
 assert abs(loss - golden["soft 0.5, tau 1"]) < 1e-9
 
 # %% [markdown]
-# **Divided by all elements.** The sum is divided by 6, images times classes, not by the 2 images. So does the original
-# code (it calls `kl_div` with `reduction="sum"` and divides by `numel`), while the paper's equation 2 reads as the
-# usual divergence, a mean over images. The two differ by the number of classes. With 1000 classes the teacher's part
-# weighs a thousandth of what the equation suggests, and this is how the published soft-distillation code behaves.
+# **Divided by all elements.** The sum is divided by 6, images times classes, not by the 2 images. The original code
+# does the same (it calls `kl_div` with `reduction="sum"` and divides by `numel`), while the paper's equation 2 reads as
+# the usual divergence, a mean over images. The two differ by the number of classes. With 1000 classes the teacher's
+# part weighs a thousandth of what the equation suggests, and this is how the published soft-distillation code behaves.
 
 # %%
 log_teacher, log_student = torch.from_numpy(np.log(p_teacher)), torch.from_numpy(np.log(p_student))
@@ -203,21 +236,23 @@ assert abs(per_element - (loss - 0.5 * base) / 0.5) < 1e-12
 # %% [markdown]
 # **Temperature.** Dividing logits by $\tau > 1$ before softmax makes a distribution flatter. The order of the classes
 # stays, and what the teacher thinks of the wrong ones becomes visible: that a cat is more like a dog than like a ship.
+#
+# **Before you run it:** at a temperature of 10, how far apart will the largest and the smallest of these six be?
 
 # %% alt="Probabilities of six classes as bars at temperatures 0.5, 1, 3 and 10: from one tall bar to nearly level"
 logits = np.array([6.0, 4.0, 3.0, 1.0, 0.0, -2.0])  # six classes
 temperatures = (0.5, 1.0, 3.0, 10.0)
 figure, panels = plt.subplots(1, 4, figsize=(8, 2.2), sharey=True, layout="constrained")
 for axes, tau in zip(panels, temperatures, strict=True):
-    axes.bar(range(6), layers.softmax(logits / tau), color="tab:blue")
+    axes.bar(range(6), layers.softmax(logits / tau), color=PIXELS)
     axes.set_title(f"tau = {tau:g}", fontsize=10)
     axes.set_xlabel("class")
 panels[0].set_ylabel("probability")
 plt.show()
 
 # %% [markdown]
-# Flatter distributions differ less, and their gradients shrink with $1 / \tau^2$. The factor $\tau^2$ takes this back,
-# so that $\alpha$ means the same at every temperature.
+# Flatter distributions differ less, and their gradients shrink with $1 / \tau^2$. The factor $\tau^2$ makes up for
+# this, so that $\alpha$ means the same at every temperature.
 
 # %%
 for tau in (1.0, 3.0, 10.0, 100.0):
@@ -227,19 +262,41 @@ loss = losses.soft_distillation(cls_logits, distillation_logits, teacher_logits,
 assert abs(loss - golden["soft 0.1, tau 3"]) < 1e-9
 
 # %% [markdown]
+# ## Your turn: a divergence
+#
+# The teacher gives two classes 3/4 and 1/4, the student 1/2 and 1/2. How large is
+# $\sum_k p_\text{teacher} (\log p_\text{teacher} - \log p_\text{student})$?
+
+# %%
+my_divergence = ...  # your turn
+sure, unsure = np.array([[log(3), 0.0]]), np.zeros((1, 2))
+truth = 2 * losses.soft_distillation(unsure, unsure, sure, np.array([0]), alpha=1.0)  # the mean over two classes
+judge(my_divergence, truth, "It is the sum of two terms, of which one is negative.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# my_divergence = 3 / 4 * log(3 / 2) + 1 / 4 * log(1 / 2)
+# ```
+#
+# $0.75 \cdot 0.405 - 0.25 \cdot 0.693 = 0.131$.
+#
+# </details>
+
+# %% [markdown]
 # ## On a photo
 #
 # Why the teacher's decision, when there is a label already? Training sees random crops. The label belongs to the whole
-# photo and stays, whatever the crop shows; the teacher looks at the very crop that the student gets. Its decision costs
-# nothing to tune either: no temperature, and it may be wrong where the label is, too.
+# photo and stays, whatever the crop shows; the teacher looks at the very crop that the student gets. Nothing about its
+# decision needs tuning either: there is no temperature. It can be wrong, of course, as labels can.
 #
-# We take the bundled model as a teacher, and cut four pieces out of one photo of a cat. Look at what each piece shows,
-# and at the decision above it.
+# We take the bundled model as a teacher, and the four pieces from the top of the page.
+#
+# **Before you run it:** for which of them will it not say cat?
 
 # %%
 weights = deit_ref.load_weights()
-photo = load_image(bundled_photo("chelsea"))  # (height, width, channels)
-crops = [photo[:, 75:375], photo[60:180, 130:250], photo[180:300, 330:450], photo[0:100, 0:100]]
 output = deit_ref.forward(weights, crops, backend=backend)
 crop_logits = as_numpy(output.logits).astype(np.float64)  # (batch 4, classes)
 label = np.full(len(crops), weights.class_names.index("cat"))
@@ -256,8 +313,9 @@ plt.show()
 
 # %% [markdown]
 # The same crops, with this model as the teacher and three students: one that agrees with the teacher's logits, one that
-# knows nothing (all logits 0), and one that is sure of the label. The class token's head is the same for all three, so
-# the columns differ only by what the distillation token was told.
+# knows nothing (all logits 0), and one that is sure of the label. The class token's head is the same for all three.
+#
+# **Before you run it:** whose soft loss is 0? Is its hard loss 0, too?
 
 # %%
 students = {
@@ -306,13 +364,18 @@ print(f"largest difference {np.abs(as_numpy(z.grad) - by_hand).max():.1e}")
 #
 # 1. Add 100 to all of `cls_logits`. Which of the losses change? Then multiply `cls_logits` by 100 instead.
 # 2. In "Hard distillation" the teacher errs on the first image (its label is 2). Change `teacher_logits` so that it is
-#    right, and see how far the loss falls. Whose head must change to bring it down: that of the class token or that of
+#    right. Does the loss fall? Whose head must change to bring it down: that of the class token or that of
 #    the distillation token?
 # 3. Set a label to -100 and compute the cross entropy again. What is it the mean of now?
 #
-# <details><summary>A hint for 1</summary>
+# <details><summary>Answers</summary>
 #
-# $\log p_i = z_i - \log \sum_j e^{z_j}$: what is added to all $z$ cancels. What they are multiplied by does not: it is
-# a temperature.
+# 1. Only the yes-or-no questions, where each logit is looked at by itself. All others stay: $\log p[k] = o[k] - \log
+#    \sum_j e^{o[j]}$, and what is added to all logits cancels. Multiplying by 100 is a temperature of 1/100. The
+#    probabilities become 0 and 1, and the loss goes to 0 if the label has the largest logit, as here in both images.
+# 2. No, with a decision for class 2 it *rises*: the distillation head gives its logit 1 to that class and 2 to the
+#    class that the teacher named before, so the surprise grows by 1 for this image. The teacher's part is brought down
+#    by the distillation head alone; the class head answers to the label.
+# 3. Of the other image alone. The label -100 says "do not count this one", as in torch (`ignore_index`).
 #
 # </details>

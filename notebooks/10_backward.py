@@ -16,61 +16,55 @@
 # %% [markdown]
 # # 10. The way back
 #
-# How much would the loss grow if this number grew a little? The gradient answers for every weight, pixel and head at
-# once: the gradient of the loss, 1, in; a tree of gradients like the weights, out.
+# The model is sure that this is a cat. Which of its million numbers would you have to change, and in which direction,
+# to make it surer still? The gradient answers for every weight, pixel and head at once: the gradient of the loss, 1,
+# in; a tree of gradients like the weights, out.
 #
 # Chapter: [page](../docs/chapters/backward.md) · NumPy: [source](../deit_ref/numpy_backend/backward/layers.py) · torch:
 # [autograd](../deit_ref/torch_backend/gradients.py)
 
-# %%
-import inspect
-
+# %% alt="A photo of a cat."
 import matplotlib.pyplot as plt
 import numpy as np
 
 import deit_ref
 from deit_ref.arrays import as_numpy
+from deit_ref.exercises import OTHER, PIXELS, folded, judge
 from deit_ref.numpy_backend import layers as forward_layers
 from deit_ref.numpy_backend import losses as forward_losses
 from deit_ref.numpy_backend.backward import layers, losses
-from deit_ref.photos import bundled_photo
+from deit_ref.photos import bundled_photo, load_image
 from deit_ref.weights import LayerNorm, Linear, map_weights, named_arrays
 
-BLUE, ORANGE, GRAY = "#1f6fb2", "#b4530a", "#6b7280"
-
-# %% [markdown]
-# The part "On a photo" runs in this backend. Write `"torch"` to run it in the other one: the gradients stay.
-
-# %%
+# What runs on a photo runs in this backend; write "torch" to run it in the other one.
 backend = "numpy"
+
+figure, axes = plt.subplots(figsize=(4, 2.7), dpi=100, layout="constrained")
+axes.imshow(load_image(bundled_photo("chelsea")))
+axes.set_axis_off()
+plt.show()
 
 # %% [markdown]
 # ## The formula
 #
-# Of a layer $y = f(x)$ we are given $dy$, short for $\partial L / \partial y$: how much the loss $L$ grows with each
-# output. We want $dx$, how much it grows with each input. $x_j$ reaches the loss through all outputs, so
+# Of a layer $y = f(x)$ we are given $dy$, short for $\partial \mathcal L / \partial y$: how much the loss $\mathcal L$
+# grows with each output. We want $dx$, how much it grows with each input. $x_j$ reaches the loss through all outputs,
+# so
 #
 # $$dx_j = \sum_i dy_i \, \frac{\partial y_i}{\partial x_j}, \qquad\text{in short}\qquad dx = dy \, J$$
 #
 # with the Jacobian $J$ of the layer. `f_vjp(x)` returns $y$ and a function `back`, and `back(dy)` is this product,
 # without building $J$. $dx$ has the shape of $x$. Always.
-#
-# ## The source
 
 # %%
-print(inspect.getsource(layers.linear_vjp))
-
-# %%
-print(inspect.getsource(layers.softmax_vjp))
-
-# %%
-print(inspect.getsource(layers.layer_norm_vjp))
+folded(layers.linear_vjp, layers.softmax_vjp, layers.layer_norm_vjp)
 
 # %% [markdown]
 # ## A ruler
 #
 # Before we write gradients we need something to measure them by. Move one number up and down by a small step, look how
-# far $\sum dy \odot y$ moves, and divide. Slow, but it knows no calculus and so makes no mistakes of calculus.
+# far $\sum dy \odot y$ moves, and divide. It is slow, but it knows no calculus, and so it makes no mistakes in
+# calculus.
 
 
 # %%
@@ -83,17 +77,6 @@ def measured(function, x, dy, step=1e-6):
         down[place] -= step
         gradient[place] = (dy * (function(up) - function(down))).sum() / (2 * step)
     return gradient
-
-
-def judge(yours, truth):
-    """Say whether a gradient is right; None is one that is not written yet."""
-    if yours is None:
-        print("Your turn: write the function above, and run this cell again.")
-        return
-    assert yours.shape == truth.shape, f"the shape is {yours.shape}, but must be {truth.shape}, that of the input"
-    error = np.abs(yours - truth).max() / np.abs(truth).max()
-    assert error < 1e-6, f"not yet: off by {error:.1e} of the largest entry\nyours\n{yours}\nmeasured\n{truth}"
-    print(f"Right: {error:.0e} from what was measured.")
 
 
 draw = np.random.default_rng(0).standard_normal
@@ -115,6 +98,8 @@ judge(dweights.bias, measured(lambda b: forward_layers.linear(Linear(weights.wei
 # One token $(3, 4)$, one output with the weights $(1, 2)$: $y = 3 + 8 = 11$. The loss grows by 10 with $y$. Then it
 # grows by $10 \cdot 1$ and $10 \cdot 2$ with the two inputs, by $10 \cdot 3$ and $10 \cdot 4$ with the two weights, and
 # by 10 with the bias.
+#
+# **Before you run it:** the weights were $(1, 2)$. Along which direction do they move to lower the loss?
 
 # %%
 y, back = layers.linear_vjp(Linear(np.array([[1.0, 2.0]]), np.zeros(1)), np.array([[3.0, 4.0]]))
@@ -126,8 +111,8 @@ assert dweights.weight.tolist() == [[30, 40]]
 # %% [markdown]
 # ## Your turn: a product
 #
-# Two matrices are multiplied, as shares and values are in attention: $y = a\,v$ with $a$ (2, 3) and $v$ (3, 4). From
-# $dy$ (2, 4), what is $da$? Only one product of what you have makes (2, 3).
+# Two matrices are multiplied, as shares and values are in attention: $y = A V$ with $A$ (2, 3) and $V$ (3, 4). From
+# $dy$ (2, 4), what is $dA$? Only one product of what you have has the shape (2, 3).
 
 
 # %%
@@ -148,14 +133,16 @@ judge(my_product_back(a, v, dy), truth)
 #     return dy @ v.T
 # ```
 #
-# A share $a_{ij}$ carries $v_j$ into $y_i$, so it is worth the dot product of $dy_i$ and $v_j$.
+# A share $A_{ij}$ carries $V_j$ into $y_i$, so it is worth the dot product of $dy_i$ and $V_j$.
 #
 # </details>
 #
 # ## Your turn: softmax
 #
 # The Jacobian of a row is $\partial p_i / \partial x_j = p_i ([i = j] - p_j)$. Here it is, for one row of five scores,
-# as a picture: each score lifts its own share, on the diagonal, and presses all others. Its rows and columns sum to 0.
+# as a picture.
+#
+# **Before you run it:** raise one score a little. What do the five shares do, and what do their changes sum to?
 
 # %% alt="The Jacobian of softmax, a 5 by 5 grid: positive on the diagonal, negative beside it"
 scores = np.array([[0.0, 1.0, 2.0, 0.5, -1.0]])
@@ -174,7 +161,8 @@ figure.colorbar(image, ax=axes)
 plt.show()
 
 # %% [markdown]
-# Write $dx = dp \, J$ without building $J$: multiply out, and one sum per row is left.
+# Each score lifts its own share, on the diagonal, and lowers all others; rows and columns sum to 0. Write $dx = dp \,
+# J$ without building $J$: multiply out, and one sum per row is left.
 
 
 # %%
@@ -200,8 +188,9 @@ judge(my_softmax_back(forward_layers.softmax(scores), dp), truth)
 #
 # ## Your turn: layer norm
 #
-# $n = (x - \mu) / s$, without scale and shift. Each feature reaches the result in three ways: straight, through the
-# mean and through the standard deviation $s$. The first alone would be `dn / std`. What do the other two take away?
+# $\tilde x = (x - \mu) / \sigma$, without scale and shift. Each feature reaches the result in three ways: directly,
+# through the mean and through the standard deviation $\sigma$. The first alone would be `dn / std`. What do the other
+# two take away?
 
 
 # %%
@@ -230,7 +219,9 @@ judge(my_norm_back(norm(x), x.std(axis=-1, keepdims=True), dn.copy()), truth)
 #
 # </details>
 #
-# What if one is forgotten? The shape is right, the code runs, and a model may even learn with it. A measurement tells:
+# What if one is forgotten? The shape is right, the code runs, and a model may even learn with it.
+#
+# **Before you run it:** which of the two, if it is left out, does more harm?
 
 # %%
 normed, std, truth = norm(x), x.std(axis=-1, keepdims=True), measured(norm, x, dn)
@@ -245,7 +236,7 @@ for name, wrong in {
 # %% [markdown]
 # ## Your turn: the beginning
 #
-# The way back begins at the loss. For cross entropy with the labels $y$ as shares, the gradient of the logits is the
+# The way back begins at the loss. For cross entropy with the labels $t$ as shares, the gradient of the logits is the
 # simplest of all. Mind that the loss is a mean over the images.
 
 
@@ -271,7 +262,9 @@ print("each row sums to", truth.sum(axis=1).round(8) + 0.0)
 # </details>
 #
 # A teacher changes only what is subtracted. The student's second head says 1/4 and 3/4; the teacher's logits are 0 and
-# `z`. A hard teacher's pull jumps where he changes his mind; a soft one's turns smoothly, and is 0 where both agree.
+# a number that grows from -4 to 4.
+#
+# **Before you run it:** where does a hard teacher's pull change, and where is a soft teacher's pull 0?
 
 # %% alt="The gradient of the student's logit against the teacher's: a step for hard, a smooth curve for soft"
 student, label = np.array([[0.0, np.log(3)]]), np.array([0])
@@ -283,20 +276,26 @@ for teacher in (np.array([[0.0, value]]) for value in z):
         _, back = losses.soft_distillation_vjp(student, student, teacher, label, alpha=1.0, tau=float(tau))
         pull[f"soft, tau = {tau}"].append(back()[1][0, 1])
 figure, axes = plt.subplots(figsize=(5.5, 3), dpi=100, layout="constrained")
-for (name, values), color, line in zip(pull.items(), (ORANGE, BLUE, GRAY), ("-", "-", "--"), strict=True):
+for (name, values), color, line in zip(pull.items(), ("black", PIXELS, OTHER), ("-", "-", "--"), strict=True):
     axes.plot(z, values, line, color=color, label=name)
-axes.axvline(np.log(3), color=GRAY, linewidth=0.8)
-axes.axhline(0, color=GRAY, linewidth=0.8)
+axes.axvline(np.log(3), color=OTHER, linewidth=0.8)
+axes.axhline(0, color=OTHER, linewidth=0.8)
 axes.set_xlabel("teacher's logit of class 1 (line: the student's)")
 axes.set_ylabel("gradient of the student's")
 axes.legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
+# A hard teacher's pull jumps where the teacher changes its mind; a soft one's turns smoothly, and is 0 where both
+# agree.
+
+# %% [markdown]
 # ## On a photo
 #
-# Now the whole bundled model. `deit_ref.gradients` returns a tree like the weights. Which parts would the loss move
-# most, on one photo? The length of each part's gradient, beside that of its weights:
+# Now the whole bundled model. `deit_ref.gradients` returns a tree like the weights.
+#
+# **Before you run it:** the list goes from the positions to the heads. Where will the gradient be longest: at the
+# beginning, in the middle or at the end?
 
 # %%
 model = deit_ref.load_weights().to(backend)
@@ -314,8 +313,9 @@ for name, array in named_arrays(model):
         print(f"   gradient {np.linalg.norm(gradient[name]):8.4f}")
 
 # %% [markdown]
-# Chapter 5 asked what the bias of the keys is good for. Softmax ignores a number that is added to all scores of a row,
-# so it must have gradient 0, in every layer:
+# What is the bias of the keys good for? It adds the same number to all scores of a row, and softmax ignores that.
+#
+# **Before you run it:** so how large must its gradient be?
 
 # %%
 for i in range(model.config.num_hidden_layers):
@@ -324,8 +324,11 @@ for i in range(model.config.num_hidden_layers):
     assert k < 1e-4 * max(q, v)
 
 # %% [markdown]
-# And the residual path. `gradient_trace` holds the gradient of every step: of the stream behind each block, and of what
-# each branch reads. Read it from right to left. How much of what the last block gets is still there at the first?
+# And the residual path. `gradient_trace` holds the gradient of every step: of the stream after each block, and of what
+# each branch reads.
+#
+# **Before you run it:** read it from right to left. How much of what the last block gets is still there at the first: a
+# thousandth, half, or more than at the end?
 
 # %% alt="The size of the gradient along the stream and in the branches, block by block, on a logarithmic scale"
 blocks = range(model.config.num_hidden_layers)
@@ -335,8 +338,8 @@ through = {
     "before the mlp (norm2)": [np.linalg.norm(as_numpy(steps[f"blocks.{i}.norm2"])) for i in blocks],
 }
 figure, axes = plt.subplots(figsize=(5.5, 3), dpi=100, layout="constrained")
-axes.semilogy(blocks, stream, "o-", color=BLUE, linewidth=3, label="stream, behind the block")
-for (name, sizes), color in zip(through.items(), (ORANGE, GRAY), strict=True):
+axes.semilogy(blocks, stream, "o-", color=PIXELS, linewidth=3, label="stream, after the block")
+for (name, sizes), color in zip(through.items(), (OTHER, "black"), strict=True):
     axes.semilogy(blocks, sizes, "s--", color=color, label=name)
 axes.set_xlabel("block")
 axes.set_ylabel("length of the gradient")
@@ -346,21 +349,23 @@ plt.show()
 # %% [markdown]
 # ## All weights at once
 #
-# Every weight of a model, tested by one number: take a random direction through all of them, walk a step $h$ up and
-# down, and compare with what the gradient foretells. Too long a step measures the curve, too short a step the rounding.
-# Where do you expect the best step in float64, and where in float32?
+# Every weight of a model, tested by one number: take a random direction through all of them, walk a step $\delta$ up
+# and down, and compare with what the gradient predicts. Too long a step measures the curve, too short a step the
+# rounding.
+#
+# **Before you run it:** where do you expect the best step in float64, and where in float32?
 
 # %% alt="The error of central differences against the step: falling, then rising; float32 far above float64"
 config = deit_ref.DeiTConfig(16, 2, 2, 32, image_size=32, patch_size=8, num_labels=10)
 small = deit_ref.init_weights(config, "classification", seed=0)
 pixels, labels = draw((4, 3, 32, 32)), np.arange(4)
-h, errors = 10.0 ** np.arange(-12, 0.1, 0.5), {}
+sizes, errors = 10.0 ** np.arange(-12, 0.1, 0.5), {}
 for dtype in ("float64", "float32"):
     these = small.to("numpy", dtype=dtype)
     given = {"pixel_values": pixels.astype(dtype), "labels": labels}
     direction = map_weights(lambda w: np.random.default_rng(w.size).standard_normal(w.shape).astype(w.dtype), these)
     tree = deit_ref.gradients(these, **given).weights
-    foretold = sum(
+    predicted = sum(
         float((g * d).sum()) for (_, g), (_, d) in zip(named_arrays(tree), named_arrays(direction), strict=True)
     )
 
@@ -368,13 +373,13 @@ for dtype in ("float64", "float32"):
         moved = map_weights(lambda w, u: w + w.dtype.type(step) * u, these, direction)
         return float(deit_ref.forward(moved, **given).loss)
 
-    errors[dtype] = [abs((loss(step) - loss(-step)) / (2 * step) / foretold - 1) for step in h]
-    print(f"{dtype}: best {min(errors[dtype]):.0e} at a step of {h[np.argmin(errors[dtype])]:.0e}")
+    errors[dtype] = [abs((loss(step) - loss(-step)) / (2 * step) / predicted - 1) for step in sizes]
+    print(f"{dtype}: best {min(errors[dtype]):.0e} at a step of {sizes[np.argmin(errors[dtype])]:.0e}")
 assert min(errors["float64"]) < 1e-7
 figure, axes = plt.subplots(figsize=(5.5, 3), dpi=100, layout="constrained")
-for (dtype, values), color in zip(errors.items(), (BLUE, ORANGE), strict=True):
-    axes.loglog(h, np.maximum(values, 1e-12), "o-", color=color, label=dtype)
-axes.set_xlabel("step h")
+for (dtype, values), color in zip(errors.items(), (PIXELS, OTHER), strict=True):
+    axes.loglog(sizes, np.maximum(values, 1e-12), "o-", color=color, label=dtype)
+axes.set_xlabel("step")
 axes.set_ylabel("relative error")
 axes.legend(fontsize=9)
 plt.show()
@@ -403,10 +408,15 @@ for dtype in ("float32", "float64"):
 #
 # 1. In "Your turn: softmax", set `dp` to ones. What comes out, and what would you have learned of a wrong solution?
 # 2. Make `scores` there ten times as large. How large is the gradient now? This is what the root in attention is for.
-# 3. In "On a photo", take another label than cat. What grows in the table, and why?
+# 3. In "On a photo", take a label other than cat. What grows in the table, and why?
 #
-# <details><summary>A hint for 3</summary>
+# <details><summary>Answers</summary>
 #
-# The gradient begins as $p - y$. The model is fairly sure of the cat: with that label there is little left to say.
+# 1. Zeros: the shares sum to 1 whatever the scores are, so nothing that moves all of them alike can be gained. A wrong
+#    solution that returns 0, or that forgets the sum, might have passed. Random numbers find it out.
+# 2. Far smaller: nearly all of the share lies on one score, and $p_i (1 - p_i)$ is close to 0 for every $i$. A score
+#    that dominates no longer learns.
+# 3. Everything. The gradient begins as $p - t$. The model is fairly sure of the cat; with that label there is little
+#    left to say, with any other the first number of the way back is nearly as large as it can be.
 #
 # </details>

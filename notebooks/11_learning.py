@@ -16,14 +16,15 @@
 # %% [markdown]
 # # 11. Learning
 #
-# A gradient says which way is up. Learning is a small step down, again and again: weights that know nothing and
-# batches of pictures in, weights that know more out. Here a small DeiT learns before your eyes, in NumPy, from nothing.
+# Thirty pictures of ten kinds of shapes. A model that has never seen one answers at random. How many steps until it can
+# tell them apart? A gradient says which way is up. Learning is a small step down, again and again: weights that know
+# nothing and batches of pictures in, weights that know more out. Here a small DeiT learns before your eyes, in NumPy,
+# from nothing.
 #
 # Chapter: [page](../docs/chapters/learning.md) · NumPy: [optimizer](../deit_ref/numpy_backend/backward/optimizer.py),
 # [loop](../deit_ref/numpy_backend/backward/learning.py) · torch: torch.optim
 
-# %%
-import inspect
+# %% alt="Thirty noisy pictures of 32 by 32 pixels: three of each of the ten kinds of shapes, with their names above."
 import json
 import time
 from dataclasses import replace
@@ -38,44 +39,44 @@ import deit_ref
 from deit_ref.arrays import as_numpy
 from deit_ref.benchmark.learning import CONFIG, accuracy, l2_in_adam, pictures
 from deit_ref.data.shapes import SHAPES, draw_shapes
+from deit_ref.exercises import LEARNED, OTHER, PIXELS, folded, judge
 from deit_ref.numpy_backend.backward import learning, optimizer
 from deit_ref.numpy_backend.model import TASKS
 from deit_ref.weights import map_weights, named_arrays
 
-BLUE, ORANGE, GRAY, GREEN, VIOLET = "#1f6fb2", "#b4530a", "#6b7280", "#2e7d32", "#6f42c1"
-
-# %% [markdown]
-# The loop is written in NumPy alone. What it learned is tried in this backend at the end of "From nothing": write
-# `"torch"` to run the trained weights in the other one.
-
-# %%
+# The loop is written in NumPy alone. What it learned is tried in this backend: "torch" is the other one.
 backend = "numpy"
+
+shown, kinds = draw_shapes(200, seed=3)
+figure, panels = plt.subplots(3, 10, figsize=(9, 3), dpi=100, layout="constrained")
+for column, (label, name) in enumerate(zip(range(10), SHAPES, strict=True)):
+    panels[0, column].set_title(name, fontsize=9)
+    for row, place in enumerate(np.flatnonzero(kinds == label)[:3]):
+        panels[row, column].imshow(shown[place])
+        panels[row, column].set_axis_off()
+plt.show()
 
 # %% [markdown]
 # ## The formula
 #
-# AdamW keeps two running means for each weight $w$: of its gradient $g$ and of the gradient's square; $t$ counts steps.
+# AdamW keeps two running means for each weight $w$: of its gradient $g$ and of the gradient's square.
 #
-# $$m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad s \leftarrow \beta_2 s + (1 - \beta_2) g^2$$
+# $$m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2$$
 #
-# $$w \leftarrow (1 - \eta \lambda) w - \eta \, \frac{m / (1 - \beta_1^t)}{\sqrt{s / (1 - \beta_2^t)} + \epsilon}$$
+# $$w \leftarrow (1 - \eta \lambda) w
+#   - \eta \, \frac{m / (1 - \beta_1^{\text{step}})}{\sqrt{v / (1 - \beta_2^{\text{step}})} + \epsilon}$$
 #
 # with the learning rate $\eta$ and the decay $\lambda$.
-#
-# ## The source
 
 # %%
-print(inspect.getsource(optimizer.adamw))
-
-# %%
-print(inspect.getsource(learning.fit))
+folded(optimizer.adamw, learning.fit)
 
 # %% [markdown]
 # ## By hand
 #
-# The first step. Both means start at 0 and the corrections undo it: $m / (1 - \beta_1) = g$, $s / (1 - \beta_2) = g^2$.
-# So the first step is $g / |g|$ times the learning rate: every weight moves equally far, whether its gradient is 1000
-# or 0.001. Plain gradient descent would move the first a million times as far.
+# The first step. Both means start at 0 and the corrections undo it: $m / (1 - \beta_1) = g$, $v / (1 - \beta_2) = g^2$.
+#
+# **Before you run it:** one weight's gradient is 1000, that of a second one 0.001. How far does each of the two move?
 
 # %%
 tiny = deit_ref.init_weights(deit_ref.DeiTConfig(8, 0, 2, 16, image_size=8, patch_size=8), "classification", seed=0)
@@ -90,8 +91,14 @@ print(f"gradients from 0.001 to 1000; steps from {np.abs(steps).min():.5f} to {n
 assert np.allclose(np.abs(steps), 0.01, rtol=1e-4)
 
 # %% [markdown]
-# From the second step on, agreement counts. A weight whose gradient always points the same way keeps its full step. One
-# whose gradient flips every time hardly moves, however large it is.
+# The first step is $g / |g|$ times the learning rate: every weight moves equally far. Plain gradient descent would move
+# the first a million times as far.
+
+# %% [markdown]
+# From the second step on, agreement counts.
+#
+# **Before you run it:** one gradient is always 0.001, the other flips between 1000 and -1000. Which weight gets farther
+# in 100 steps?
 
 
 # %%
@@ -113,10 +120,12 @@ print(f"1000, -1000, 1000..: moved by {1 - walked(flipping)[-1]:.3f}")
 # %% [markdown]
 # ## Why the decay is decoupled
 #
-# Weight decay shall make all weights a little smaller in each step, so that only those stay large that are needed. The
-# older way adds $\lambda w$ to the gradient ("L2"). In Adam it is then divided by $\sqrt s$ too: where gradients are
-# large, the decay fades. AdamW pulls directly at $w$. Two weights, both 1 at the start, one with gradients of ±10, one
-# with ±0.1, that flip and so say nothing. Which of them should decay?
+# Weight decay makes all weights a little smaller in each step, so that only those that are needed stay large. The older
+# way adds $\lambda w$ to the gradient ("L2"). In Adam it is then divided by $\sqrt v$ too: where gradients are large,
+# the decay fades. AdamW pulls directly at $w$.
+#
+# **Before you run it:** two weights, both 1 at the start, one with gradients of ±10, one with ±0.1, which flip and so
+# say nothing. Which of them should decay? Which of them will, with L2?
 
 # %% alt="Two weights over 1000 steps: decoupled, both fall alike; inside Adam, the one of small gradients falls faster"
 flips = (-1.0) ** np.arange(1000)
@@ -124,7 +133,7 @@ ways = {"decoupled (AdamW)": optimizer.adamw, "inside Adam (L2)": l2_in_adam}
 paths = {name: {size: walked(size * flips, decay=0.1, way=way) for size in (10.0, 0.1)} for name, way in ways.items()}
 figure, panels = plt.subplots(1, 2, figsize=(8, 2.8), dpi=100, sharey=True, layout="constrained")
 for axes, (name, of_size) in zip(panels, paths.items(), strict=True):
-    for (size, path), color, line in zip(of_size.items(), (ORANGE, BLUE), ("-", "--"), strict=True):
+    for (size, path), color, line in zip(of_size.items(), (OTHER, PIXELS), ("-", "--"), strict=True):
         axes.plot(path, line, color=color, label=f"gradients of ±{size:g}")
     axes.set_title(name, fontsize=10)
     axes.set_xlabel("step")
@@ -138,22 +147,12 @@ assert spared > gone + 0.5
 # %% [markdown]
 # ## Your turn: one step
 #
-# Write AdamW's step for one array, without decay. $m$ and $s$ come in as they were, $t$ is the number of this step,
+# Write AdamW's step for one array, without decay. $m$ and $v$ come in as they were; `step` is the number of this step,
 # counted from 1. Return the new weight alone.
 
 
 # %%
-def judge(yours, truth):
-    """Say whether an array is right; None is one that is not written yet."""
-    if yours is None:
-        print("Your turn: write the function above, and run this cell again.")
-        return
-    error = np.abs(yours - truth).max() / np.abs(truth).max()
-    assert error < 1e-9, f"not yet: off by {error:.1e} of the largest entry\nyours\n{yours}\nexpected\n{truth}"
-    print(f"Right: {error:.0e} from the reference.")
-
-
-def my_adam_step(w, g, m, s, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+def my_adam_step(w, g, m, v, step, rate, beta1=0.9, beta2=0.999, eps=1e-8):
     """The weight after one step."""
     ...  # your turn
 
@@ -165,39 +164,53 @@ for tree in gradients:
     state = optimizer.adamw(*earlier[:1], tree, state, learning_rate=0.01, weight_decay=0.0)[1]
 (last, remembered), tree = earlier, gradients[-1]
 inputs = last.head.weight, tree.head.weight, remembered.mean.head.weight, remembered.square.head.weight
-judge(my_adam_step(*inputs, t=3, rate=0.01), before.head.weight)
+judge(my_adam_step(*inputs, step=3, rate=0.01), before.head.weight, "Both means first, then their corrections.")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
-# def my_adam_step(w, g, m, s, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+# def my_adam_step(w, g, m, v, step, rate, beta1=0.9, beta2=0.999, eps=1e-8):
 #     m = beta1 * m + (1 - beta1) * g
-#     s = beta2 * s + (1 - beta2) * g * g
-#     ratio = (m / (1 - beta1**t)) / (np.sqrt(s / (1 - beta2**t)) + eps)
+#     v = beta2 * v + (1 - beta2) * g * g
+#     ratio = (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + eps)
 #     return w - rate * ratio
 # ```
 #
 # </details>
+
+# %% [markdown]
+# ## Your turn: the first loss
 #
+# New weights know nothing: all ten classes get about the same probability. What is the loss of the first step?
+
+# %%
+my_first_loss = ...  # your turn
+guess = np.full((1, 10), 0.1)
+judge(my_first_loss, -np.log(guess[0, 3]), "Cross entropy is minus the logarithm of the right class's probability.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# my_first_loss = np.log(10)
+# ```
+#
+# A loss far above 2.3 in the first step says that something is wrong with the new weights.
+#
+# </details>
+
+# %% [markdown]
 # ## What there is to learn
 #
-# Ten kinds of shapes under noise, drawn by code: there is nothing to download. They have any bright color and 16 to 24
-# pixels, and lie near the middle before dark gray.
-
-# %% alt="Thirty noisy pictures of 32 by 32 pixels: three of each of the ten kinds of shapes, with their names above"
-shown, kinds = draw_shapes(200, seed=3)
-figure, panels = plt.subplots(3, 10, figsize=(9, 3), dpi=100, layout="constrained")
-for column, (label, name) in enumerate(zip(range(10), SHAPES, strict=True)):
-    panels[0, column].set_title(name, fontsize=9)
-    for row, place in enumerate(np.flatnonzero(kinds == label)[:3]):
-        panels[row, column].imshow(shown[place])
-        panels[row, column].set_axis_off()
-plt.show()
+# Ten kinds of shapes under noise: the pictures at the top of the page. They are drawn by code, so there is nothing to
+# download: any bright color, 16 to 24 pixels, near the middle of a dark gray square.
 
 # %% [markdown]
 # How hard is that? A linear map from pixels to classes, the best one by least squares (with some decay), needs no
-# training at all. This is what a transformer must beat:
+# training at all. This is what a transformer must beat.
+#
+# **Before you run it:** a tenth is right by chance. How often is the linear map right?
 
 # %%
 train, unseen = pictures(3200, seed=0), pictures(1000, seed=1)
@@ -213,8 +226,8 @@ print(f"a linear map is right on {linear:.1%} of 1000 unseen pictures")
 # a standard deviation of 0.08: the usual 0.02 is meant for up to 768 features. What comes out of a matrix grows with
 # the root of the features it sums, so 48 features need $0.02 \cdot \sqrt{768 / 48} = 0.08$ for the same effect.
 #
-# 300 steps of 64 pictures. Guess before you run: what is the loss of the first step, if the model knows nothing of ten
-# classes?
+# **Before you run it:** 300 steps of 64 pictures, which shows it each of 3200 pictures six times. How many of 1000 new
+# pictures will be right?
 
 # %%
 config = replace(CONFIG, initializer_range=0.08)
@@ -238,19 +251,22 @@ assert right >= 0.95 > linear
 # %% [markdown]
 # The loss of every step, the rate, and the length of the gradient before it is clipped at 1. And how often the model
 # is right on unseen pictures: by the weights of that step, and by their moving average.
+#
+# **Before you run it:** the moving average forgets slowly. Will it be ahead of the weights or behind them, in the first
+# steps and in the last?
 
 # %% alt="Four curves over 300 steps: the loss falls, the rate rises and falls, the gradient's length, the accuracy"
 marks = range(0, 300, 25)
 figure, panels = plt.subplots(2, 2, figsize=(8, 5), dpi=100, sharex=True, layout="constrained")
-panels[0, 0].plot([step.loss for step in run], color=BLUE)
+panels[0, 0].plot([step.loss for step in run], color=PIXELS)
 panels[0, 0].set_title("loss of the batch", fontsize=10)
-panels[0, 1].plot([step.learning_rate for step in run], color=GREEN)
+panels[0, 1].plot([step.learning_rate for step in run], color=LEARNED)
 panels[0, 1].set_title("learning rate", fontsize=10)
-panels[1, 0].plot([step.norm for step in run], color=ORANGE)
-panels[1, 0].axhline(1, color=GRAY, linestyle="--")
+panels[1, 0].plot([step.norm for step in run], color="black")
+panels[1, 0].axhline(1, color=OTHER, linestyle="--")
 panels[1, 0].set_title("length of the gradient (dashed: clipped)", fontsize=10)
 some = tuple(array[:300] for array in unseen)
-for name, color, line in (("weights", BLUE, "-"), ("average", ORANGE, "--")):
+for name, color, line in (("weights", OTHER, "--"), ("average", LEARNED, "-")):
     shares = [accuracy(getattr(run[i], name), *some) for i in marks]
     panels[1, 1].plot(marks, shares, line, color=color, label=name)
 panels[1, 1].set_title("accuracy, 300 unseen pictures", fontsize=10)
@@ -261,7 +277,9 @@ plt.show()
 
 # %% [markdown]
 # Where the class token looks while it learns: its attention over the 4 × 4 patches in the last layer, mean over the
-# heads. At the start it is even, since nothing is known that would prefer one patch. Watch it find the shape.
+# heads. At the start it is even, since nothing is known that would favor one patch.
+#
+# **Before you run it:** where will it look after 300 steps: at the shape, at its border, or at the background?
 
 # %% alt="Four pictures of shapes, and beside each the class token's attention after 1, 50, 100, 150 and 300 steps"
 chosen = [int(np.flatnonzero(unseen[1] == label)[0]) for label in (2, 3, 6, 9)]
@@ -292,9 +310,12 @@ for truth, answer in zip(unseen[1][:200], answers, strict=True):
 # %% [markdown]
 # ## With a teacher
 #
-# Distillation needs a teacher who knows something that the labels do not say. So let a third of the labels be wrong.
+# Distillation needs a teacher that knows something that the labels do not say. So let a third of the labels be wrong.
 # The teacher is a wider DeiT that was trained by the same `fit` on right labels; we keep its logits. The student's
 # class token learns from the labels, its distillation token from the teacher.
+#
+# **Before you run it:** the class token is told wrong labels in every run. Will it be right more often when the token
+# beside it has a good teacher?
 
 # %%
 wide = replace(CONFIG, hidden_size=64, intermediate_size=128, initializer_range=0.07)
@@ -322,11 +343,12 @@ assert results["hard"]["distillation"] > results["none"]["distillation"]
 # %% [markdown]
 # "none" means that both tokens learn from the labels. Compare the rows: does the second head gain by its teacher, and
 # does the first, told the same wrong labels, gain through the body that they share? A soft teacher has less to
-# say here: his term is divided by images *times classes*, so with ten classes it pulls a tenth as hard, and 150 steps
+# say here: its term is divided by images *times classes*, so with ten classes it pulls a tenth as hard, and 150 steps
 # are few.
 #
 # With right labels there is nothing to see at this size: the teacher then says what the labels say. What a hard teacher
-# adds is an answer about *this* crop, and *this* picture, where the label is about another.
+# adds elsewhere is an answer about *this* crop of *this* picture, where the label is about the whole photo
+# ([chapter 12](12_distillation.ipynb)).
 #
 # ## What each part does
 #
@@ -344,7 +366,7 @@ groups = {
 }
 figure, panels = plt.subplots(2, 2, figsize=(9, 6.4), dpi=100, sharex=True, sharey=True, layout="constrained")
 for axes, (title, ways) in zip(panels.ravel(), groups.items(), strict=True):
-    for way, color in zip(ways, ("black", BLUE, ORANGE, GREEN, VIOLET), strict=False):
+    for way, color in zip(ways, ("black", PIXELS, LEARNED, OTHER, "tab:cyan"), strict=False):
         losses = np.mean([run["loss"] for run in stored["results"].get(way, [])] or [[np.nan] * 40], axis=0)
         axes.semilogy(np.arange(5, 400, 10), losses, color=color, linewidth=2 if way == base else 1.3, label=way)
     axes.set_title(title, fontsize=10)
@@ -392,9 +414,14 @@ assert apart < 1e-12
 # 3. Draw pictures with less noise, or train on 320 pictures instead of 3200. How far apart are now the accuracies on
 #    what was learned from and on unseen pictures?
 #
-# <details><summary>A hint for 2</summary>
+# <details><summary>Answers</summary>
 #
-# If every gradient is made shorter by the same factor, $m$ and $\sqrt s$ both shrink by it, and the quotient stays.
-# Only when some are clipped and others are not does AdamW notice.
+# 1. The table above has a row for it, after 400 steps. With weights so near 0 all tokens are nearly alike and every
+#    gradient is tiny, so the beginning of the run goes into growing: AdamW's steps do not depend on the size of a
+#    gradient, and the weights do grow.
+# 2. No. If every gradient is made shorter by the same factor, $m$ and $\sqrt v$ both shrink by it, and the quotient
+#    stays. Only when some are clipped more than others does AdamW notice.
+# 3. With less noise both rise. With 320 pictures the gap opens: the model has seen each of them sixty times and knows
+#    nearly all of them, the new ones far less often.
 #
 # </details>

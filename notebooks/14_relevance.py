@@ -16,14 +16,14 @@
 # %% [markdown]
 # # 14. What a decision rests on
 #
-# Attention says where a model looked, the gradient what would have changed its answer. Together: a number for each
-# pixel, patch and head, `(batch, tokens, tokens)` or `(layers, heads)`. And the test that none of them can do without.
+# The model says cat. Is it the eyes, the fur, or the corner of the photo? Attention says where a model looked, the
+# gradient what would have changed its answer. Together: a number for each pixel, patch and head,
+# `(batch, tokens, tokens)` or `(layers, heads)`. And a test that none of them can do without.
 #
 # Chapter: [page](../docs/chapters/relevance.md) · NumPy:
 # [source](../deit_ref/numpy_backend/backward/relevance.py) · torch: [mirror](../deit_ref/torch_backend/relevance.py)
 
-# %%
-import inspect
+# %% alt="A photo of a cat, and the same at 32 by 32 pixels."
 from importlib import import_module
 
 import matplotlib.pyplot as plt
@@ -32,41 +32,49 @@ import numpy as np
 import deit_ref
 from deit_ref import plots
 from deit_ref.arrays import as_numpy
+from deit_ref.exercises import OTHER, PIXELS, folded, judge
 from deit_ref.numpy_backend.attention import attention_rollout
 from deit_ref.numpy_backend.backward import relevance
 from deit_ref.photos import bundled_photo, load_image
 
-BLUE, ORANGE, GRAY, GREEN, VIOLET = "#1f6fb2", "#b4530a", "#6b7280", "#2e7d32", "#6f42c1"
-
-# %% [markdown]
-# Everything below runs in this backend. Write `"torch"` to run it in the other one.
-
-# %%
+# What runs on a photo runs in this backend; write "torch" to run it in the other one.
 backend = "numpy"
+
+model = deit_ref.load_weights().to(backend)
+config, prefix = model.config, model.config.num_prefix_tokens
+photo = load_image(bundled_photo("chelsea"))
+pixel_values = deit_ref.preprocess(photo, model.image_processing, backend=backend)
+seen = plots.to_photos(pixel_values, model.image_processing)[0]
+figure, panels = plt.subplots(1, 2, figsize=(6, 2.4), dpi=100, width_ratios=(1.5, 1), layout="constrained")
+for axes, picture in zip(panels, (photo, seen), strict=True):
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_axis_off()
+plt.show()
 
 # %% [markdown]
 # ## The formula
 #
-# $z$ is the logit of one class. **Saliency** is how strongly it hangs on each pixel,
-# $\max_c |\partial z / \partial x_c|$, the largest of its channels. **Relevance** follows attention $A_l$ through the
+# $o_k$ is the logit of one class $k$. **Saliency** is how strongly it depends on each pixel,
+# $\max_c |\partial o_k / \partial x_c|$, the largest of its channels. **Relevance** follows attention $A_l$ through the
 # layers, as rollout does, but counts each share by what the logit gains from it, its gradient $dA_l$:
 #
-# $$R_l = R_{l-1} + \bar A_l \, R_{l-1}, \qquad \bar A_l = \mathrm{mean}_h \big( (dA_l \odot A_l)^+ \big),
+# $$R_l = R_{l-1} + \bar A_l \, R_{l-1}, \qquad \bar A_l = \mathrm{mean} \big( \max(dA_l \odot A_l, 0) \big),
 #   \qquad R_0 = I$$
 #
-# $^+$ keeps what is positive: what speaks for the class. **Importance** of a head is the size of $\sum A \odot dA$, the
-# gradient of a number that all its shares would be multiplied by.
-#
-# ## The source
+# The maximum keeps what speaks for the class; the mean is that over the heads. The **importance** of a head is the size
+# of $\sum dA \odot A$, the gradient of a number that all its shares would be multiplied by.
 
 # %%
-print(inspect.getsource(relevance))
+folded(relevance.attention_relevance, relevance.saliency, relevance.head_importance)
 
 # %% [markdown]
 # ## By hand
 #
 # One layer, one head, two tokens. Token 0 looks at both alike, but only what it took from token 1 speaks for the class:
-# the gradient is −2 at the first share, 4 at the second. The product is −1 and 2; what is negative counts nothing.
+# the gradient is −2 at the first share, 4 at the second.
+#
+# **Before you run it:** rollout gives token 0 three quarters of itself and one quarter of token 1. What does relevance
+# give it?
 
 # %%
 shares = [np.array([[[[0.5, 0.5], [0.0, 1.0]]]])]  # (1, 1, 2, 2)
@@ -76,6 +84,9 @@ print("rollout  ", attention_rollout(shares).tolist())
 assert relevance.attention_relevance(shares, gains).tolist() == [[[1, 2], [0, 1]]]
 
 # %% [markdown]
+# The products are −1 and 2; what is negative counts nothing.
+
+# %% [markdown]
 # ## Your turn: the next layer
 #
 # `R` is what the layers below found, (tokens, tokens); `a` and `da` are this layer's shares and their gradients,
@@ -83,17 +94,6 @@ assert relevance.attention_relevance(shares, gains).tolist() == [[[1, 2], [0, 1]
 
 
 # %%
-def judge(yours, truth):
-    """Say whether an array is right; None is one that is not written yet."""
-    if yours is None:
-        print("Your turn: write the function above, and run this cell again.")
-        return
-    assert yours.shape == truth.shape, f"the shape is {yours.shape}, but must be {truth.shape}"
-    error = np.abs(yours - truth).max() / np.abs(truth).max()
-    assert error < 1e-9, f"not yet: off by {error:.1e} of the largest entry\nyours\n{yours}\nexpected\n{truth}"
-    print(f"Right: {error:.0e} from the reference.")
-
-
 def my_relevance(R, a, da):
     """Relevance after one more layer."""
     ...  # your turn
@@ -120,14 +120,10 @@ judge(my_relevance(first, a[1, 0], da[1, 0]), truth)
 #
 # ## On a photo
 #
-# The bundled model says cat. What for? And if it had to say dog, what would it point at? The number that is
+# The bundled model says cat. Because of what? And if it had to say dog, what would it point at? The number that is
 # differentiated is the logit of the class, not its probability: where the model is sure, the probability hardly moves.
 
 # %%
-model = deit_ref.load_weights().to(backend)
-config, prefix = model.config, model.config.num_prefix_tokens
-photo = load_image(bundled_photo("chelsea"))
-pixel_values = deit_ref.preprocess(photo, model.image_processing, backend=backend)
 output = deit_ref.forward(model, pixel_values=pixel_values, backend=backend, output_attentions=True)
 print("the model says", output.top(3)[0])
 
@@ -143,32 +139,28 @@ def reasons(pixel_values, label):
     return attentions, [as_numpy(array) for array in found.attentions], as_numpy(found.pixel_values)
 
 
-def show(figure):
-    """Put a figure of deit_ref.plots into the page."""
-    pixels = plots.rendered(figure)
-    plt.figure(figsize=(9, 9 * pixels.shape[0] / pixels.shape[1]), dpi=100).add_axes((0, 0, 1, 1)).set_axis_off()
-    plt.imshow(pixels)
-
-
-seen = plots.to_photos(pixel_values, model.image_processing)[0]
 sizes = {"grid": config.grid, "num_prefix_tokens": prefix}
 
 # %% alt="The photo of a cat, and over it the rollout of the class and of the distillation token"
-show(plots.rollout_overlay(seen, output.attentions, **sizes))
-plt.show()
+plots.rollout_overlay(seen, output.attentions, **sizes)
+
+# %% [markdown]
+# That was rollout: where the two tokens looked.
+#
+# **Before you run it:** will what speaks for *cat* lie at the same places? And what speaks for *dog*?
 
 # %% alt="The photo, and over it what speaks for cat, of the class and of the distillation token"
 attentions, gradients, _ = reasons(pixel_values, model.class_names.index("cat"))
-show(plots.relevance_overlay(seen, attentions, gradients, class_name="cat", **sizes))
-plt.show()
+plots.relevance_overlay(seen, attentions, gradients, class_name="cat", **sizes)
 
 # %% alt="The photo, and over it what speaks for dog"
 attentions, gradients, dpixels = reasons(pixel_values, model.class_names.index("dog"))
-show(plots.relevance_overlay(seen, attentions, gradients, class_name="dog", **sizes))
-plt.show()
+plots.relevance_overlay(seen, attentions, gradients, class_name="dog", **sizes)
 
 # %% [markdown]
-# Rollout is the same for every class. Relevance is not: how alike are the maps of any two classes?
+# Rollout is the same for every class. Relevance is not.
+#
+# **Before you run it:** of which class will the map be most like that of cat?
 
 # %%
 maps = []
@@ -182,22 +174,48 @@ for name, value in zip(model.class_names, alike[cat], strict=True):
 assert alike[cat].min() < 0.9
 
 # %% [markdown]
-# Saliency goes down to the pixels. It is noisy: the gradient of a single point of a rugged function.
+# Saliency goes down to the pixels. It is noisy: the gradient at a single point of a rugged function.
 
 # %% alt="The photo, and over it the strength of the gradient at each pixel, speckled"
 _, _, dpixels = reasons(pixel_values, cat)
-show(plots.saliency_overlay(seen, dpixels, class_name="cat"))
-plt.show()
+plots.saliency_overlay(seen, dpixels, class_name="cat")
+
+
+# %% [markdown]
+# ## Your turn: saliency
+#
+# Per pixel, the largest of its channels.
+
+
+# %%
+def my_saliency(dpixels):
+    """The strength (height, width) of a gradient (channels, height, width)."""
+    ...  # your turn
+
+
+sample = np.random.default_rng(0).standard_normal((1, 3, 4, 4))
+judge(my_saliency(sample[0]), relevance.saliency(sample)[0], "A strongly negative gradient is strong, too.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_saliency(dpixels):
+#     return np.abs(dpixels).max(axis=0)
+# ```
+#
+# </details>
 
 # %% [markdown]
 # ## The test: hide it
 #
 # A map is a claim: *this matters*. So take it away and ask again. `attention_mask` hides patches from every token. We
 # hide more and more of the 64 patches, first those that a map puts first, and watch the logit of the class. Beside it:
-# patches by chance, twenty times. A map that knows something must bring the logit down faster than chance, and hiding
-# what it puts *last* must hurt less than chance.
+# twenty random orders. A map that knows something must bring the logit down faster than a random order, and hiding what
+# it puts *last* must hurt less.
 #
-# Four photos, each with the model's own answer.
+# **Before you run it:** four photos, each with the model's own answer. Which map brings the logit down fastest:
+# relevance, rollout or saliency?
 
 # %%
 names = ("chelsea", "coffee", "rocket", "astronaut")
@@ -231,7 +249,7 @@ for name in names:
     }
     orders = {way: [np.argsort(-values)] for way, values in ranked.items()}
     orders["relevance, last first"] = [np.argsort(ranked["relevance"])]
-    orders["by chance"] = [generator.permutation(patches) for _ in range(20)]
+    orders["at random"] = [generator.permutation(patches) for _ in range(20)]
     for way, each in orders.items():
         hidden = [order[:count] for count in counts for order in each]
         values = logits_without(x, label, hidden).reshape(len(counts), len(each)).mean(axis=1)
@@ -240,7 +258,7 @@ for name in names:
 
 # %% alt="The share of the logit that is left against the number of hidden patches, by the order of hiding"
 figure, axes = plt.subplots(figsize=(6.5, 3.6), dpi=100, layout="constrained")
-styles = ((BLUE, "o-"), (VIOLET, "s-"), (GREEN, "^-"), (ORANGE, "o--"), (GRAY, "k-"))
+styles = ((PIXELS, "o-"), (OTHER, "s-"), ("tab:cyan", "^-"), (PIXELS, "o--"), ("black", "k-"))
 for (way, values), (color, style) in zip(curves.items(), styles, strict=True):
     axes.plot(counts, np.mean(values, axis=0), style.replace("k", ""), color=color, label=way)
 axes.axhline(0, color="black", linewidth=0.8)
@@ -253,13 +271,15 @@ for way, values in curves.items():
     print(f"{way:<22}", *(f"{share:7.0%}" for share in np.mean(values, axis=0)))
 half = counts.index(32)
 left = {way: np.mean(values, axis=0)[half] for way, values in curves.items()}
-assert left["relevance"] < left["by chance"] < left["relevance, last first"]
+assert left["relevance"] < left["at random"] < left["relevance, last first"]
 
 # %% [markdown]
 # ## Which heads matter?
 #
-# The same question for heads, and the same test. On the left the importance by one gradient, over four photos; on the
-# right what happens to the logit when the head is really silenced, one forward pass for each.
+# The same question for heads, and the same test. On the left is the importance by one gradient, over four photos; on
+# the right is what happens to the logit when the head is really silenced, one forward pass for each.
+#
+# **Before you run it:** one backward pass against twenty-four forward passes. Will the two pictures agree?
 
 # %% alt="Two grids of 6 layers by 4 heads: the importance of each head, and the change when it is silenced"
 batch = [deit_ref.preprocess(bundled_photo(name), model.image_processing) for name in names]
@@ -298,7 +318,7 @@ print(f"rank correlation of the two: {np.corrcoef(*ranks)[0, 1]:.2f}")
 order = [heads[i] for i in np.argsort(-importance.ravel())]
 chance = [change([heads[i] for i in generator.permutation(len(heads))[:6]]) for _ in range(20)]
 print(f"six most important silenced: {change(order[:6]):.2f}")
-print(f"six by chance:               {np.mean(chance):.2f} ({min(chance):.2f} to {max(chance):.2f})")
+print(f"six at random:               {np.mean(chance):.2f} ({min(chance):.2f} to {max(chance):.2f})")
 print(f"six least important:         {change(order[-6:]):.2f}")
 assert change(order[-6:]) < np.mean(chance) < change(order[:6])
 
@@ -320,15 +340,20 @@ for name in ("numpy", "torch"):
 # %% [markdown]
 # ## Try
 #
-# 1. In "The test", hide by relevance *of another class* than the model's answer. Does the logit of its answer fall as
+# 1. In "The test", hide by relevance *of a class other* than the model's answer. Does the logit of its answer fall as
 #    fast?
 # 2. Give hidden patches the mean color (0 in `pixel_values`) instead of an `attention_mask`. Which one hurts more, and
 #    which of the two has the model seen in training?
 # 3. Silence the most important head on one photo, then on another. Is it the same head?
 #
-# <details><summary>A hint for 2</summary>
+# <details><summary>Answers</summary>
 #
-# Neither. A patch of one color is at least something that photos hold; a missing token is something that this model
-# never met. So both tests ask the model a question that it was not trained for, and no map escapes that.
+# 1. Usually not. If it does, the two maps are nearly the same, and then neither tells much about the class: it says
+#    where *anything* is. The list of likenesses above shows which classes are that close.
+# 2. Neither has been seen in training. A patch of one color is at least something that photos contain; a missing token
+#    is something that this model never met. So both tests ask the model a question that it was not trained for, and no
+#    map escapes that.
+# 3. Often not. Print `relevance.head_importance` of one photo at a time: some heads matter for all four, others for
+#    one.
 #
 # </details>

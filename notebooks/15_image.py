@@ -16,44 +16,46 @@
 # %% [markdown]
 # # 15. From a photo to what the model sees
 #
-# Photos of any sizes become one batch of numbers around 0: bytes `(height, width, channels)` in, float32
+# Here is a photo of 300 x 451 pixels, and a model that takes squares of 224 x 224. What is lost on the way, and who
+# decides? Photos of any sizes become one batch of numbers around 0: bytes `(height, width, channels)` in, float32
 # `(batch, channels, height, width)` out.
 #
 # Chapter: [page](../docs/chapters/image.md) · NumPy: [source](../deit_ref/numpy_backend/image.py) · torch:
 # [mirror](../deit_ref/torch_backend/image.py)
 
-# %%
-import inspect
-
+# %% alt="A photo of a cat, half as wide again as it is high."
 import matplotlib.pyplot as plt
 import numpy as np
 
 import deit_ref
 from deit_ref import plots
 from deit_ref.arrays import as_numpy
+from deit_ref.exercises import OTHER, folded, judge
 from deit_ref.numpy_backend import image as chapter
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 
+# What runs on a photo runs in this backend; write "torch" to run it in the other one.
 backend = "numpy"
+
+photo = load_image(bundled_photo("chelsea"))
+figure, axes = plt.subplots(figsize=(4, 2.7), dpi=100, layout="constrained")
+axes.imshow(photo)
+axes.set_axis_off()
+plt.show()
 
 # %% [markdown]
 # ## The formula
 #
-# Four steps, in this order: resize (chapter 16), center crop, rescale, normalize. The last two are
+# Four steps, in this order: resize ([chapter 16](16_resize.ipynb)), center crop, rescale, normalize. The last two are
 #
-# $$\text{pixel\_values} = \frac{\text{image} \cdot f - \mu}{\sigma}, \qquad f = \frac{1}{255}$$
+# $$\tilde x = \frac{\tfrac{1}{255} x - \mu}{\sigma}$$
 #
 # with a mean $\mu$ and a standard deviation $\sigma$ for each channel. DeiT takes those of ImageNet's photos, so that a
-# usual photo becomes numbers of mean 0 and standard deviation 1, more or less. They belong to the model: with others,
-# every number that it gets is another one than it was trained for.
-
-# %% [markdown]
-# ## The source
+# typical photo becomes numbers of mean 0 and standard deviation 1, more or less. They belong to the model: with others,
+# every number that it gets differs from what it was trained on.
 
 # %%
-print(inspect.getsource(chapter.center_crop))
-print(inspect.getsource(chapter.rescale))
-print(inspect.getsource(chapter.normalize))
+folded(chapter.center_crop, chapter.rescale, chapter.normalize)
 
 # %% [markdown]
 # ## By hand
@@ -61,7 +63,7 @@ print(inspect.getsource(chapter.normalize))
 # ### Center crop
 #
 # The middle 2 of 5 pixels begin at $(5 - 2) / 2 = 1.5$, rounded down to 1. The middle 7 of 5 begin at $-1$: zeros stand
-# around the image. Implementations round such halves differently, and shift the image by one pixel.
+# around the image. Implementations round such halves differently, which shifts the image by one pixel.
 
 # %%
 line = np.array([[[10], [20], [30], [40], [50]]], np.uint8)  # (height 1, width 5, channels 1)
@@ -74,8 +76,8 @@ print({rule: chapter.crop_start(5, 2, rounding=rule) for rule in ("floor", "trun
 # %% [markdown]
 # ### Rescale and normalize
 #
-# The byte 204 is $204 / 255 = 0.8$. With $\mu = 0.5$ and $\sigma = 0.25$ it becomes $(0.8 - 0.5) / 0.25 = 1.2$; black
-# becomes $-2$ and white $2$. The zeros around a small image are bytes, so they become $-2$ as well, and not 0.
+# **Before you run it:** the byte 204 is $204 / 255 = 0.8$. With $\mu = 0.5$ and $\sigma = 0.25$, what does it become,
+# and what do black and white become?
 
 # %%
 gray = np.array([[[0], [204], [255]]], np.uint8)
@@ -84,12 +86,50 @@ normalized = chapter.normalize(between_0_and_1, 0.5, 0.25)
 print(gray.ravel(), "->", between_0_and_1.ravel(), "->", normalized.ravel())
 assert np.allclose(normalized.ravel(), [-2.0, 1.2, 2.0])
 
+
+# %% [markdown]
+# $(0.8 - 0.5) / 0.25 = 1.2$; black becomes $-2$ and white $2$. The zeros around a small image are bytes, so they become
+# $-2$ as well, and not 0.
+
+# %% [markdown]
+# ## Your turn: and back
+#
+# To show a picture, one has to undo this. Write the inverse, as bytes: rounded, and cut to 0..255.
+
+
+# %%
+def my_bytes(pixel_values, mean, std):
+    """uint8 (height, width, channels) from normalized (height, width, channels); mean and std have one per channel."""
+    ...  # your turn
+
+
+mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+some = photo[100:104, 200:206]
+judge(
+    my_bytes((some / 255 - mean) / std, mean, std),
+    some,
+    "First times the deviation, then plus the mean; round at the end.",
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_bytes(pixel_values, mean, std):
+#     between_0_and_1 = pixel_values * std + mean
+#     return np.clip(np.rint(between_0_and_1 * 255), 0, 255).astype(np.uint8)
+# ```
+#
+# </details>
+
 # %% [markdown]
 # ### Two ways to resize
 #
-# A photo of 300 x 451 pixels is not square, and the model wants a square. Either it is squashed to the square, and all
-# is seen, but narrower; or its shortest edge gets the wanted length, and the crop cuts the rest off:
-# $32 \cdot 451 / 300 = 48.1$, so it becomes 32 x 48 pixels, of which 16 columns are lost.
+# A photo of 300 x 451 pixels is not square, and the model needs a square. Either it is squashed, and everything is
+# seen, but narrower; or its shortest edge gets the required length, and the crop cuts off the rest.
+#
+# **Before you run it:** the second way, for a model of 32 x 32 pixels: how wide is the photo before the crop, and how
+# many columns are lost?
 
 # %%
 squash = deit_ref.ImageProcessing(size=(32, 32), do_center_crop=False)
@@ -99,16 +139,42 @@ print("shortest edge:", shortest.resized_shape(300, 451), "then cropped to 32 x 
 assert shortest.resized_shape(300, 451) == (32, 48)
 
 # %% [markdown]
+# $32 \cdot 451 / 300 = 48.1$, so it becomes 32 x 48 pixels, of which 16 columns are lost.
+
+# %% [markdown]
+# ## Your turn: what is lost
+#
+# A photo of 480 x 640 pixels, its shortest edge made 256, then the middle 224 x 224 cut out. Which share of the photo's
+# area does the model see?
+
+# %%
+my_share = ...  # your turn
+rows, columns = deit_ref.ImageProcessing.original(224).resized_shape(480, 640)
+judge(my_share, 224 * 224 / (rows * columns), "What are the height and the width just before the crop?", within=1e-2)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# my_share = 224 * 224 / (256 * 341)
+# ```
+#
+# The photo becomes 256 x 341, so 57% are seen.
+#
+# </details>
+
+# %% [markdown]
 # ## On a photo
 #
 # ### Squash against shortest edge
 #
-# Implementations of one and the same model disagree here. `ImageProcessing.huggingface` squashes, as transformers does;
-# `ImageProcessing.original` keeps the aspect, as the paper's authors do. Compare the width of the face, and what is
-# at the left and right edge.
+# Implementations of the same model disagree here. `ImageProcessing.huggingface` squashes, as transformers does;
+# `ImageProcessing.original` keeps the aspect ratio, as the paper's authors do.
+#
+# **Before you run it:** in which of the two pictures will the cat's face be narrower, and in which will its ears be
+# nearer to the edge?
 
 # %% alt="The photo of a cat, the same squashed to a square, and the same with its middle cut out."
-photo = load_image(bundled_photo("chelsea"))
 presets = {"squash": deit_ref.ImageProcessing.huggingface(224), "shortest edge": deit_ref.ImageProcessing.original(224)}
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.9), dpi=100, width_ratios=[1.5, 1, 1], layout="constrained")
 panels[0].imshow(photo)
@@ -122,7 +188,10 @@ for axes in panels:
 plt.show()
 
 # %% [markdown]
-# Both results have 224 x 224 pixels. How far apart are they for a model, in units of the standard deviation?
+# Both results have 224 x 224 pixels.
+#
+# **Before you run it:** how far apart are they for a model, on average, in units of the standard deviation: 0.01, 0.1
+# or 1?
 
 # %%
 seen = [as_numpy(deit_ref.preprocess(photo, preset, backend=backend)) for preset in presets.values()]
@@ -133,7 +202,9 @@ assert seen[0].shape == seen[1].shape == (1, 3, 224, 224)
 # %% [markdown]
 # ### What the bundled model sees
 #
-# Its photos are small. Each square below is all that reaches the model; can you still name what it shows?
+# Its photos are small. Each square below is all that reaches the model.
+#
+# **Before you run it:** of the cat, the astronaut, the coffee and the rocket, which will be hardest to recognize?
 
 # %% alt="The four photos that come with the package, as the model sees them, each large pixel visible."
 weights = deit_ref.load_weights()
@@ -162,24 +233,24 @@ for name, array in trace.items():
 # %% [markdown]
 # ### What normalization does, and how to undo it
 #
-# Left, the values of the four photos after `rescaled`, right, after `normalized`: the same shapes, moved to the middle
-# and stretched, each channel by its own amount.
+# On the left are the values of the four photos after `rescaled`, on the right after `normalized`: the same shapes,
+# moved to the middle and stretched, each channel by its own amount.
 
 # %% alt="Histograms of red, green and blue, between 0 and 1 before normalization and around 0 after it."
 before = np.concatenate([as_numpy(x).reshape(-1, 3) for x in trace.matching("images.*.rescaled")])
 after = as_numpy(pixel_values).transpose(0, 2, 3, 1).reshape(-1, 3)  # (pixels, channels)
 figure, panels = plt.subplots(1, 2, figsize=(8, 2.5), dpi=100, sharey=True, layout="constrained")
 for axes, values, title in zip(panels, (before, after), ("rescaled", "normalized"), strict=True):
-    for channel, color in enumerate(("#c0392b", "#3f9a55", "#3f7fc1")):
+    for channel, color in enumerate(("#d1483a", "#3f9a55", "#4a8fd6")):
         axes.hist(values[:, channel], 40, histtype="step", color=color, label=("red", "green", "blue")[channel])
-    axes.axvline(0, color="gray", linewidth=0.8)
+    axes.axvline(0, color=OTHER, linewidth=0.8)
     axes.set(title=title, xlabel="value")
 panels[0].set_ylabel("pixels")
 panels[1].legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# Nothing is lost by it: multiplied by $\sigma$, shifted by $\mu$, divided by $f$ and rounded, the numbers are the very
+# Nothing is lost by it: multiplied by $\sigma$, shifted by $\mu$, times 255 and rounded, the numbers are the very
 # bytes that came out of the crop. `plots.to_photos` does this for every picture here.
 
 # %%
@@ -222,8 +293,14 @@ for size in (32, 224):
 #    standard deviation 0.5, the defaults of `ImageProcessing`.
 # 3. Which byte comes nearest to 0 in each channel? Work it out from `processing.image_mean`.
 #
-# <details><summary>A hint for 1</summary>
+# <details><summary>Answers</summary>
 #
-# `dataclasses.replace(processing, size=(32, 32), do_center_crop=False)` changes two fields and keeps the others.
+# 1. `dataclasses.replace(processing, size=(32, 32), do_center_crop=False)` changes two fields and keeps the others. The
+#    answer usually stays, with a different probability: a narrower cat is still a cat, and its ears are in the picture
+#    now.
+# 2. Without it all numbers lie between 0 and 1, so the photo is bright and of low contrast for the model, and several
+#    answers are wrong. With 0.5 and 0.5 the contrast is about half of what the model is used to: wrong answers too, and
+#    no error message. This is why mean and deviation belong to the checkpoint.
+# 3. 255 times the mean: 124 in red, 116 in green, 104 in blue.
 #
 # </details>

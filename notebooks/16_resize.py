@@ -16,15 +16,14 @@
 # %% [markdown]
 # # 16. Resampling, byte for byte as Pillow
 #
-# A photo becomes one of another size, and each new pixel is a weighted mean of old ones: bytes
-# `(height, width, channels)` in, bytes `(new_height, new_width, channels)` out.
+# A rocket on its pad, made small in two ways. In one of them the lattice of the towers breaks into dots. Why? A photo
+# becomes one of a different size, and each new pixel is a weighted mean of old ones: bytes `(height, width, channels)`
+# in, bytes `(new_height, new_width, channels)` out.
 #
 # Chapter: [page](../docs/chapters/resize.md) · NumPy: [source](../deit_ref/numpy_backend/resize.py) · torch:
 # [mirror](../deit_ref/torch_backend/resize.py)
 
-# %%
-import inspect
-
+# %% alt="The towers beside a rocket, twice: broken into dots on the left, smooth on the right."
 import matplotlib.pyplot as plt
 import numpy as np
 import PIL
@@ -33,34 +32,38 @@ from PIL import Image
 
 import deit_ref
 from deit_ref.arrays import as_numpy
+from deit_ref.exercises import OTHER, PIXELS, folded, judge
 from deit_ref.numpy_backend import resize as chapter
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 from deit_ref.torch_backend import resize as mirror
 
+# What runs on a photo runs in this backend; write "torch" to run it in the other one.
 backend = "numpy"
+
+photo = load_image(bundled_photo("rocket"))
+figure, panels = plt.subplots(1, 2, figsize=(7, 2.4), dpi=100, layout="constrained")
+for axes, name in zip(panels, ("nearest", "bicubic"), strict=True):
+    axes.imshow(chapter.resize(photo, (64, 96), resample=name)[:32, :48], interpolation="nearest")
+    axes.set_axis_off()
+plt.show()
 
 # %% [markdown]
 # ## The formula
 #
-# $$\text{out}[y, x] = \sum_i \sum_j \text{rows}[y, i] \; \text{columns}[x, j] \; \text{image}[i, j]$$
+# $$y = W_\text{rows} \, x \, W_\text{columns}^\top$$
 #
-# The weights of a new pixel are those of its row times those of its column. So widths and heights are treated one
-# after the other, and along one axis the weight of old pixel $j$ in new pixel $i$ is
+# for each channel $x$ of an image. The weights of a new pixel are those of its row times those of its column. So widths
+# and heights are treated one after the other, and along one axis the weight of old pixel $j$ in new pixel $i$ is
 #
-# $$w_{ij} = \frac{f((j + \frac12 - c_i) / t)}{\sum_k f((k + \frac12 - c_i) / t)}, \qquad
-#   c_i = (i + \tfrac12) s, \quad s = \frac{\text{in\_size}}{\text{out\_size}}, \quad t = \max(s, 1)$$
+# $$W_{ij} = \frac{\kappa((j + \frac12 - r_i) / \text{stretch})}
+#   {\sum_j \kappa((j + \frac12 - r_i) / \text{stretch})}, \qquad
+#   r_i = (i + \tfrac12) s, \quad s = \frac{\text{in\_size}}{\text{out\_size}}, \quad \text{stretch} = \max(s, 1)$$
 #
-# $c_i$ is the middle of the new pixel, measured in old pixels. $f$ is a kernel: how much a pixel counts at a distance.
-# $t$ stretches the kernel when the image shrinks, so that no old pixel is skipped. This is antialiasing.
-
-# %% [markdown]
-# ## The source
+# $r_i$ is the middle of the new pixel, measured in old pixels. $\kappa$ is a kernel: how much a pixel counts at a
+# distance. It is stretched when the image shrinks, so that no old pixel is skipped. This is antialiasing.
 
 # %%
-print(inspect.getsource(chapter.resample_coefficients))
-
-# %%
-print(inspect.getsource(chapter.resample_lines))
+folded(chapter.resample_coefficients, chapter.resample_lines)
 
 # %% [markdown]
 # ## By hand
@@ -68,14 +71,14 @@ print(inspect.getsource(chapter.resample_lines))
 # ### The kernels
 #
 # A wide kernel mixes many pixels. `bicubic` and `lanczos` have parts below 0: they make edges sharper than they were,
-# and can leave the range 0..255, where the result is cut.
+# and their results can leave the range 0..255, where they are cut.
 
 # %% alt="The five kernels as curves: box, bilinear, hamming, bicubic and lanczos, the last two with parts below zero."
 x = np.linspace(-3.2, 3.2, 641)
 figure, panels = plt.subplots(1, 5, figsize=(10, 2), dpi=100, sharey=True, layout="constrained")
 for axes, (name, (kernel, support)) in zip(panels, chapter.FILTERS.items(), strict=True):
-    axes.axhline(0, color="gray", linewidth=0.8)
-    axes.plot(x, kernel(x), color="#3f7fc1", linewidth=2)
+    axes.axhline(0, color=OTHER, linewidth=0.8)
+    axes.plot(x, kernel(x), color=PIXELS, linewidth=2)
     axes.set_title(f"{name}, support {support:g}", fontsize=9)
     axes.set_xticks([-3, -1, 0, 1, 3])
 plt.show()
@@ -84,9 +87,11 @@ plt.show()
 # ### From 6 pixels to 3
 #
 # The scale is $s = 2$, so the kernel is stretched by 2 and the new pixels have their middles at 1, 3 and 5. Take
-# `bilinear`, $f(x) = 1 - |x|$. Around 3, the middles of old pixels lie at 1.5, 2.5, 3.5, 4.5. Their distances, divided
-# by 2, are 0.75, 0.25, 0.25, 0.75; the kernel there is 0.25, 0.75, 0.75, 0.25; the sum is 2. So the weights are
-# 1/8, 3/8, 3/8, 1/8. At the left border one pixel is missing, and 0.75, 0.75, 0.25 are divided by 1.75.
+# `bilinear`, $\kappa(x) = 1 - |x|$. Around 3, the middles of old pixels lie at 1.5, 2.5, 3.5, 4.5. Their distances,
+# divided by 2, are 0.75, 0.25, 0.25, 0.75; the kernel there is 0.25, 0.75, 0.75, 0.25; the sum is 2. So the weights are
+# 1/8, 3/8, 3/8, 1/8.
+#
+# **Before you run it:** at the left border one pixel is missing. What are the weights of the first new pixel?
 
 # %%
 first, coefficients = chapter.resample_coefficients(6, 3, resample="bilinear")
@@ -96,10 +101,13 @@ assert np.allclose(coefficients[1], [1 / 8, 3 / 8, 3 / 8, 1 / 8])
 assert np.allclose(coefficients[0], [3 / 7, 3 / 7, 1 / 7, 0])
 assert np.allclose(coefficients.sum(axis=1), 1)
 
+# %% [markdown]
+# 0.75, 0.75 and 0.25, divided by their sum, 1.75.
+
 # %% alt="Three stretched triangles over six old pixels; dots mark the weight of each old pixel in each new one."
 figure, axes = plt.subplots(figsize=(8, 2.4), dpi=100, layout="constrained")
 places = np.linspace(-1, 7, 400)
-for i, color in enumerate(("#3f7fc1", "#b4530a", "#3f9a55")):
+for i, color in enumerate((PIXELS, "black", OTHER)):
     middle = 2 * i + 1
     pixels = first[i] + np.arange(coefficients.shape[1])
     axes.plot(places, chapter.bilinear((places - middle) / 2), color=color, alpha=0.4)
@@ -109,6 +117,38 @@ axes.set_xticks(np.arange(6) + 0.5, [f"old {j}" for j in range(6)])
 axes.set(xlim=(-0.2, 6.2), ylim=(0, 1.05))
 axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
+
+
+# %% [markdown]
+# ## Your turn: the weights of a line
+#
+# Write the matrix of weights for any two sizes with the bilinear kernel. Pixels outside of the image do not count.
+
+
+# %%
+def my_weights(old, new):
+    """(new, old): how much of each old pixel is in each new one."""
+    ...  # your turn
+
+
+first_old, found = chapter.resample_coefficients(7, 4, resample="bilinear")
+truth = np.zeros((4, 7 + found.shape[1]))
+np.put_along_axis(truth, first_old[:, None] + np.arange(found.shape[1]), found, axis=1)
+judge(my_weights(7, 4), truth[:, :7], "Each row sums to 1; beyond a distance of 1 the kernel is 0.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_weights(old, new):
+#     scale = old / new
+#     middles = (np.arange(new)[:, None] + 0.5) * scale
+#     distances = (np.arange(old) + 0.5 - middles) / max(scale, 1)
+#     weights = np.maximum(1 - np.abs(distances), 0)
+#     return weights / weights.sum(axis=1, keepdims=True)
+# ```
+#
+# </details>
 
 # %% [markdown]
 # The faint triangles are the stretched kernels, the dots the weights after division by their sum. With these weights
@@ -125,6 +165,8 @@ assert small.ravel().tolist() == [5, 9, 4]
 
 # %% [markdown]
 # `nearest` has no kernel: each new pixel copies the old one that its middle lies in, and all others are lost.
+#
+# **Before you run it:** from 6 pixels to 3, which three are kept?
 
 # %%
 kept = chapter.nearest_pixels(6, 3)
@@ -136,12 +178,12 @@ assert kept.tolist() == [1, 3, 5]
 #
 # ### With and without antialiasing
 #
-# The same photo at 64 pixels of height, made with three filters, and below it the upper left part. `nearest` takes one
-# pixel and drops those between: the lattice of the towers breaks into dots. `bilinear` and `bicubic` are stretched and
-# take the mean of all.
+# The same photo at 64 pixels of height, made with three filters, and below it the upper left part.
+#
+# **Before you run it:** `nearest` takes one pixel of every five and drops those between. What will it make of the
+# lattice of the towers?
 
 # %% alt="The photo of a rocket on its pad at 64 pixels of height by nearest, bilinear, bicubic, and a detail of each."
-photo = load_image(bundled_photo("rocket"))
 only_resize = {"do_center_crop": False, "do_rescale": False, "do_normalize": False}
 figure, panels = plt.subplots(2, 3, figsize=(9, 4.2), dpi=100, layout="constrained")
 for (above, below), name in zip(panels.T, ("nearest", "bilinear", "bicubic"), strict=True):
@@ -156,8 +198,13 @@ for (above, below), name in zip(panels.T, ("nearest", "bilinear", "bicubic"), st
 plt.show()
 
 # %% [markdown]
-# It is not a matter of taste. On stripes that are finer than the new pixels, `nearest` invents coarse stripes which
-# were never there. The stretched kernel gives the truth at this size: gray.
+# It breaks into dots. `bilinear` and `bicubic` are stretched and take the mean of all.
+
+# %% [markdown]
+# It is not a matter of taste.
+#
+# **Before you run it:** stripes that get finer to the right, from 480 pixels to 120. What should be seen where the
+# stripes are finer than the new pixels?
 
 # %% alt="Fine stripes of growing frequency; made small by nearest they turn into false patterns, by bicubic into gray."
 places = np.arange(480)
@@ -175,11 +222,16 @@ for axes in panels:
 plt.show()
 
 # %% [markdown]
+# `nearest` invents coarse stripes that were never there. The stretched kernel gives the truth at this size: gray.
+
+# %% [markdown]
 # ### The same bytes as Pillow
 #
 # Models were trained on photos that Pillow resized, so equal to the eye is not enough. Three things decide the last
-# bit: weights rounded to multiples of $2^{-22}$, bytes between the two passes, and which pass comes first. Below are
-# all photos of the package and all six filters, made smaller and larger.
+# bit: weights rounded to multiples of $2^{-22}$, bytes between the two passes, and which pass comes first.
+#
+# **Before you run it:** all photos of the package and all six filters, made smaller and larger. How many of the eight
+# million bytes will differ?
 
 # %%
 order = "pillow-13" if int(PIL.__version__.split(".")[0]) >= 13 else "pillow-12"  # the rule of the installed Pillow
@@ -198,7 +250,7 @@ print(f"Pillow {PIL.__version__}: {compared:,} bytes compared, none differs")
 # ### Which pass comes first
 #
 # In exact numbers the order would not matter. But between the passes the image is rounded to bytes, so it does. Pillow
-# 13 begins with the height when that saves enough work; earlier versions always began with the width. A tall cutout
+# 13 begins with the height when that saves enough work; earlier versions began with the width. A tall cutout
 # made into a square shows the difference.
 
 # %%
@@ -211,6 +263,28 @@ for pass_order in ("pillow-13", "pillow-12"):
 difference = np.abs(results["pillow-13"] - results["pillow-12"])
 print(f"{(difference > 0).mean():.1%} of the bytes differ, by at most {difference.max()}")
 assert difference.max() > 0
+
+# %% [markdown]
+# ## Your turn: which pass first?
+#
+# Pillow 13 begins with the height when the height shrinks by more than twice what the width loses. Of these four, which
+# begin with the height? Write 1 or 0 for each: 400 x 300 to 100 x 280, 400 x 300 to 100 x 100, 300 x 451 to 32 x 48,
+# 900 x 300 to 256 x 256.
+
+# %%
+my_order = ...  # your turn: four numbers, 0 or 1
+cases = [((400, 300), (100, 280)), ((400, 300), (100, 100)), ((300, 451), (32, 48)), ((900, 300), (256, 256))]
+truth = [chapter.vertical_first(old, new, pass_order="pillow-13") for old, new in cases]
+judge(my_order, truth, "Compare what the height loses with twice what the width loses.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# my_order = [1, 0, 0, 1]
+# ```
+#
+# </details>
 
 # %% [markdown]
 # ## The torch twin
@@ -243,13 +317,21 @@ for antialias in (True, False):
 # %% [markdown]
 # ## Try
 #
-# 1. Work out by hand the weights for 3 to 6 pixels with `bilinear`. Now $s = \frac12$; what is $t$?
+# 1. Work out by hand the weights for 3 to 6 pixels with `bilinear`. Now $s = \frac12$; how much is the kernel
+#    stretched?
 # 2. Make a photo 75 pixels high at once, and in two steps over 150. With which filter do the bytes differ most, and
-#    with which least? Why should `box` be special here?
+#    with which least? Why might one expect `box` to be special here?
 # 3. Find a size of the photo of the rocket at which the two pass orders give the same bytes although both passes run.
 #
-# <details><summary>A hint for 3</summary>
+# <details><summary>Answers</summary>
 #
-# `vertical_first` says which order is taken. When do the two rules agree?
+# 1. Not at all, it stays 1: $\max(\frac12, 1)$. The middles lie at 0.25, 0.75, 1.25 and so on, so inside the image the
+#    weights are 3/4 and 1/4 in turn, and at the two ends the single pixel that is near enough counts 1.
+# 2. A mean of means over equal parts is the mean of all, so halving twice by `box` should be the same as quartering,
+#    but for a rounding or two. It is, if every size is an exact half: cut the photo to 300 x 448 first. With a width
+#    that cannot be halved, `box` jumps where it shares out its pixels unevenly, and then it differs *most*; the smooth
+#    kernels hardly notice.
+# 3. Any size at which the two rules agree, such as 32 x 48: `vertical_first` says which order is taken. With a photo
+#    that is wider than high, the height seldom loses more than twice what the width loses.
 #
 # </details>

@@ -16,6 +16,8 @@
 # %% [markdown]
 # # Where implementations disagree
 #
+# One photo, one model, three careful programs, and three different inputs. Which one is right?
+#
 # Nine places where two careful programs give two answers for one photo and one set of weights, each shown by a running
 # cell: a photo `(height, width, 3)` or tokens `(batch, tokens, dim)` in, two results of one shape and their difference
 # out.
@@ -24,17 +26,8 @@
 # [image](../docs/chapters/image.md) · [positions](../docs/chapters/positions.md) ·
 # [attention](../docs/chapters/attention.md) · [simmim](../docs/chapters/simmim.md) · NumPy:
 # [source](../deit_ref/numpy_backend/) · torch: [mirror](../deit_ref/torch_backend/)
-#
-# Weights were trained with one of the two answers. Whoever computes the other gets slightly wrong results, or a test
-# that compares two libraries fails and nobody knows why.
-#
-# **How to read it.** Each part says who does what, shows it, measures what it costs, and names the argument of
-# `deit_ref` that chooses. What is said of other libraries was measured or read in November 2026, in these versions:
-# transformers 4.57.6 ("v4") and 5.23.0 ("v5"), timm 1.0.31, torch 2.13.0, torchvision 0.28, Pillow 11.3 to 13.0.0; and
-# in the source of facebookresearch/deit ("the original"). This notebook imports neither transformers nor timm: both
-# answers are computed here, and the tests of this project hold them to those libraries.
 
-# %%
+# %% alt="The cat at 224 pixels, three times: narrow by the squash, undistorted by shortest edge 256 and 248"
 from dataclasses import replace
 from importlib import import_module
 
@@ -47,19 +40,42 @@ from PIL import Image
 import deit_ref
 from deit_ref import ImageProcessing
 from deit_ref.arrays import as_numpy
+from deit_ref.exercises import OTHER, PIXELS, judge
 from deit_ref.numpy_backend import activations, layers, positions, resize
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.plots import hide_patches, to_photos
 
-# %% [markdown]
-# Models run on one backend. Write `"torch"` here and run all cells again: the disagreements stay, because they are not
-# about backends.
-
-# %%
+# Models run on this backend. With "torch" the disagreements stay, because they are not about backends.
 backend = "numpy"
 
-# %%
 photo = load_image(bundled_photo("chelsea"))  # (height, width, channels)
+squash, shortest = ImageProcessing.huggingface(224), ImageProcessing.original(224)
+ways = {
+    "squash, 256": squash,
+    "shortest edge, 256": shortest,
+    "shortest edge, 248": replace(shortest, size={"shortest_edge": 248}),
+}
+seen = {}
+figure, panels = plt.subplots(1, 3, figsize=(8, 3), layout="constrained")
+for axes, (name, processing) in zip(panels, ways.items(), strict=True):
+    x = deit_ref.preprocess(photo, processing, backend=backend)  # (1, 3, 224, 224)
+    seen[name] = to_photos(x, processing)[0].astype(int)  # bytes again
+    axes.imshow(seen[name].astype(np.uint8))
+    axes.set_axis_off()
+    axes.set_title(name, fontsize=10)
+plt.show()
+
+# %% [markdown]
+# None is wrong, but the weights were trained with one of the three. A program that computes a different one gets
+# slightly wrong results, or a test that compares two libraries fails and nobody knows why.
+#
+# **How to read it.** Each part says who does what, shows it, measures what it costs, and names the argument of
+# `deit_ref` that chooses. What is said of other libraries was measured or read in November 2026, in these versions:
+# transformers 4.57.6 ("v4") and 5.23.0 ("v5"), timm 1.0.31, torch 2.13.0, torchvision 0.28, Pillow 11.3 to 13.0.0; and
+# in the source of facebookresearch/deit ("the original"). This notebook imports neither transformers nor timm: both
+# answers are computed here, and the tests of this project hold them to those libraries.
+
+# %%
 weights = deit_ref.load_weights()
 config = weights.config
 pixel_values = deit_ref.preprocess(photo, weights.image_processing, backend=backend)
@@ -91,24 +107,11 @@ print("photo", photo.shape, "-> pixel_values", tuple(pixel_values.shape), "-> lo
 # | the original's evaluation | makes the *shortest edge* 256, keeps the aspect, then crops 224 |
 # | timm, DeiT at 224 pixels | the same with shortest edge 248 (crop share 0.9) |
 #
-# Look at the cat's face: the first one is narrow, the two others see less of the photo's sides.
-
-# %% alt="The cat at 224 pixels, three times: narrow by the squash, undistorted by shortest edge 256 and 248"
-squash, shortest = ImageProcessing.huggingface(224), ImageProcessing.original(224)
-ways = {
-    "squash, 256": squash,
-    "shortest edge, 256": shortest,
-    "shortest edge, 248": replace(shortest, size={"shortest_edge": 248}),
-}
-seen = {}
-figure, panels = plt.subplots(1, 3, figsize=(8, 3), layout="constrained")
-for axes, (name, processing) in zip(panels, ways.items(), strict=True):
-    x = deit_ref.preprocess(photo, processing, backend=backend)  # (1, 3, 224, 224)
-    seen[name] = to_photos(x, processing)[0].astype(int)  # bytes again
-    axes.imshow(seen[name].astype(np.uint8))
-    axes.set_axis_off()
-    axes.set_title(name, fontsize=10)
-plt.show()
+# The pictures at the top of the page are these three. The cat's face is narrow in the first; the two others see less of
+# the photo's sides.
+#
+# **Before you run it:** how many of 255 gray levels do two of these pictures differ, on average? And will the bundled
+# model give the same answer to both?
 
 # %%
 for a, b in (("squash, 256", "shortest edge, 256"), ("shortest edge, 256", "shortest edge, 248")):
@@ -143,8 +146,10 @@ print(f"logits move by {costs['1 squash, not shortest edge']:.1%} of the largest
 # | torchvision 0.28 on bytes | always the horizontal one |
 #
 # An upgrade to Pillow 13 thus changes the pixels of some *portrait* photos. Landscape photos made into a smaller square
-# stay as they were: they lose no more height than width. Here is a portrait, cut out of another photo: 300 pixels high
-# and 150 wide, made 256 x 256.
+# stay as they were: they lose no more height than width. Here is a portrait, cut out of a different photo: 300 pixels
+# high and 150 wide, made 256 x 256.
+#
+# **Before you run it:** which share of its bytes will differ: one in a thousand, or one in five?
 
 # %%
 portrait = load_image(bundled_photo("astronaut"))[:, 50:200]  # (300, 150, 3)
@@ -188,8 +193,8 @@ plt.show()
 # | v4, `AutoImageProcessor` | the slow one, unless told otherwise |
 # | v5, `AutoImageProcessor` | the fast one |
 #
-# On the landscape photo they differ by one gray level, in a few bytes of a thousand, as on all that we measured. On the
-# portrait the fast one keeps its one pass order, while Pillow 13 turns it round: trap 2 comes back.
+# **Before you run it:** on the landscape photo they differ by one gray level, in a few bytes of a thousand, as on all
+# that we measured. What will happen on the portrait, which the fast processor still begins with the width?
 
 # %%
 slow = ImageProcessing.huggingface(224)
@@ -204,6 +209,9 @@ for name, picture in (("landscape", photo), ("portrait", portrait)):
           f" normalized values by {relative(*map(as_numpy, pair)):.1e} of the largest")  # fmt: skip
 costs["3 fast, not slow: landscape, gray levels"] = int(gaps["landscape"].max())
 costs["3 fast, not slow: portrait, gray levels"] = int(gaps["portrait"].max())
+
+# %% [markdown]
+# Trap 2 comes back: Pillow 13 turns the passes round, torchvision does not.
 
 # %% alt="Two maps of where slow and fast processor differ: few dots in the landscape photo, many in the portrait"
 figure, panels = plt.subplots(1, 2, figsize=(6.4, 2.9), layout="constrained")
@@ -220,18 +228,19 @@ plt.show()
 # one in v5. The fast one has no box and no hamming filter, so these are a `ValueError` there.
 
 # %% [markdown]
-# ## 4. Position embeddings on another grid
+# ## 4. Position embeddings on a different grid
 #
-# A model trained on one grid of patches needs positions for another when the image grows. All interpolate with a cubic,
-# and mean different cubics.
+# A model trained on one grid of patches needs positions for a different one when the image grows. All interpolate with
+# a cubic, and mean different cubics.
 #
 # | who | what |
 # |---|---|
 # | transformers v4 and v5, and the original | torch's bicubic: slope $a = -0.75$, no antialias |
 # | timm, `resample_abs_pos_embed` | torch's bicubic with `antialias=True`, which also means $a = -0.5$ |
 #
-# With antialias, shrinking averages over more positions. And although nothing is smoothed when growing, the other slope
-# stays, so growing differs as well.
+# With antialias, shrinking averages over more positions.
+#
+# **Before you run it:** when the grid *grows*, there is nothing to smooth. Will the two agree there?
 
 
 # %%
@@ -254,8 +263,8 @@ for grid in ((rows * 3 // 2, columns * 3 // 2), (rows * 5 // 8, columns * 5 // 8
     print(f"{config.grid} -> {grid}: positions {ours.shape} differ by {rms:.1%} of their spread (root mean square)")
 
 # %% [markdown]
-# One feature of the positions as a picture. Compare the middle column with the right one, first when growing, then when
-# shrinking.
+# They do not: the different slope stays, so growing differs as well. One feature of the positions as a picture. Compare
+# the middle column with the right one, first when growing, then when shrinking.
 
 # %% alt="One feature of the positions as colored grids: as learned, without and with antialias, larger and smaller"
 figure, panels = plt.subplots(2, 3, figsize=(6.4, 4.2), layout="constrained")
@@ -304,7 +313,9 @@ for grid, (_, timms) in results.items():
 # weights, the logits of timm and transformers were equal bit for bit.
 #
 # Where does it matter? Where a token's variance is small beside $\epsilon$. In the picture $\gamma = 1$ and $\beta =
-# 0$: a norm should return the spread 1, the dotted line. Look at where each curve leaves it.
+# 0$: a norm should return the spread 1, the dotted line.
+#
+# **Before you run it:** at which spread will the curve of 1e-6 leave it?
 
 # %% alt="Spread after the norm against spread before: it falls from 1 below 1e-3 with eps 1e-6, below 1e-6 with 1e-12"
 token = np.random.default_rng(0).standard_normal((1, 192))  # float64, so that only eps shows
@@ -312,14 +323,36 @@ token = (token - token.mean()) / token.std()
 spreads = np.logspace(-8, 1, 60)
 plain = replace(weights.norm, weight=np.ones(192), bias=np.zeros(192))
 figure, axes = plt.subplots(figsize=(5.4, 3), layout="constrained")
-for eps in (1e-6, 1e-12):
+for eps, color in ((1e-6, PIXELS), (1e-12, OTHER)):
     after = [layers.layer_norm(plain, token * spread, eps=eps).std() for spread in spreads]
-    axes.loglog(spreads, after, label=f"eps {eps:.0e}")
+    axes.loglog(spreads, after, color=color, label=f"eps {eps:.0e}")
 axes.axhline(1, color="0.5", linestyle=":")
 axes.set_xlabel("spread of the token before the norm")
 axes.set_ylabel("after it")
 axes.legend()
 plt.show()
+
+# %% [markdown]
+# ## Your turn: how small is small?
+#
+# A token has the spread 0.01. For which $\epsilon$ does layer norm return the spread 0.99 instead of 1? Solve
+# $\sigma / \sqrt{\sigma^2 + \epsilon} = 0.99$.
+
+# %%
+my_eps = ...  # your turn
+spread = 0.01
+judge(my_eps, spread**2 * (1 / 0.99**2 - 1), "Square both sides first.", within=0.02)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# my_eps = 0.02 * 0.01**2
+# ```
+#
+# $\epsilon = \sigma^2 (1 / 0.99^2 - 1) \approx 0.02 \, \sigma^2 = 2 \cdot 10^{-6}$: twice the original's.
+#
+# </details>
 
 # %%
 new = deit_ref.init_weights(replace(config, initializer_range=0.02), weights.task, seed=0)
@@ -344,16 +377,17 @@ for name, model in (("bundled", weights), ("new", new)):
 # | transformers v4 and v5 with `hidden_act="gelu"`, DeiT's; timm; the original | the first, exact |
 # | transformers with `"gelu_new"`, `"gelu_pytorch_tanh"`, `"gelu_fast"` | the second, an approximation |
 #
-# Two curves that cannot be told apart; look at their difference below, in units of 0.0001.
+# **Before you run it:** the two curves cannot be told apart. How large is their difference, in units of 0.0001, and
+# where?
 
 # %% alt="Above, exact and tanh GELU, on one another; below, their difference, which stays within 0.0005"
 x = np.linspace(-5, 5, 2001)
 exact, tanh = activations.gelu(x), activations.gelu_tanh(x)
 figure, (above, below) = plt.subplots(2, 1, figsize=(5.4, 3.6), sharex=True, layout="constrained")
-above.plot(x, exact, label="exact")
-above.plot(x, tanh, "--", label="tanh")
+above.plot(x, exact, color=PIXELS, label="exact")
+above.plot(x, tanh, "--", color="black", label="tanh")
 above.legend()
-below.plot(x, 1e4 * (tanh - exact), color="tab:red")
+below.plot(x, 1e4 * (tanh - exact), color="black")
 below.set_ylabel("difference, 1e-4")
 below.set_xlabel("x")
 plt.show()
@@ -386,6 +420,8 @@ print(f"the float32 form of activations.gelu is within {np.abs(float32 - exact).
 #
 # A test of shapes cannot find this: both slices have the same length. Below the same tokens are drawn by both; the
 # bundled model was trained with the second.
+#
+# **Before you run it:** what will the picture of the first look like: noise, or something that you know?
 
 # %%
 drawer = deit_ref.load_weights("cifar10-simmim")
@@ -444,7 +480,7 @@ assert np.allclose(moved[1:], own_place[:-1], rtol=0, atol=1e-5 * np.abs(moved).
 # $$\frac{e^{s_i + c}}{\sum_j e^{s_j + c}} = \frac{e^c \, e^{s_i}}{e^c \sum_j e^{s_j}}
 #   = \frac{e^{s_i}}{\sum_j e^{s_j}}$$
 #
-# There is no error and no warning, and a study that switches off one head after the other finds that none matters.
+# There is no error and no warning, and a study that switches off one head after another finds that none matters.
 # Below, the first head is switched off in both ways.
 
 # %%
@@ -478,6 +514,34 @@ masked = logits_of(weights, head_mask=head_mask)
 costs["8 head_mask that does nothing"] = relative(right, masked)
 print(f"without head 0 the logits move by {relative(right, masked):.1%} of the largest; added, they would not move")
 
+
+# %% [markdown]
+# ## Your turn: switch a head off
+#
+# Given the shares of all heads, return what they are when some are switched off by a mask of one number per head.
+
+
+# %%
+def my_masked(shares, head_mask):
+    """Shares (batch, heads, tokens, tokens), those of a head of mask 0 all 0."""
+    ...  # your turn
+
+
+random_shares = layers.softmax(np.random.default_rng(0).standard_normal((1, 4, 5, 5)))
+some_mask = np.linspace(0, 1, random_shares.shape[1])
+truth = np.einsum("bhij,h->bhij", random_shares, some_mask)
+judge(my_masked(random_shares, some_mask), truth, "The mask needs two more axes behind it.")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_masked(shares, head_mask):
+#     return shares * head_mask[:, None, None]
+# ```
+#
+# </details>
+
 # %% [markdown]
 # **In deit_ref**: `forward(..., head_mask=...)` multiplies always, in both backends, and a mask of a wrong shape is a
 # `ValueError`. To hide *tokens* rather than heads, there is `attention_mask`.
@@ -495,8 +559,7 @@ print(f"without head 0 the logits move by {relative(right, masked):.1%} of the l
 # | NumPy, as in chapter 4: a mean by summing | noise, up to size 1 with eps 1e-12 |
 # | torch's `layer_norm` on a CPU (timm and transformers call it): a running mean | exactly 0 |
 #
-# Look first at the two columns of float32, then at the last, and then compare the two epsilons. On paper the whole
-# table is 0.
+# **Before you run it:** on paper the whole table is 0. Which column will be?
 
 # %%
 torch_layer_norm = import_module("deit_ref.torch_backend.layers").layer_norm
@@ -541,7 +604,7 @@ print(f"the same sum in float64, constant 1000.7, eps 1e-12: {np.abs(in_float64)
 constants = np.logspace(-2, 3, 60)
 tokens32 = np.broadcast_to(constants.astype(np.float32)[:, None], (60, 192))
 figure, axes = plt.subplots(figsize=(5.4, 3), layout="constrained")
-for eps, color in ((1e-12, "tab:orange"), (1e-6, "tab:blue")):
+for eps, color in ((1e-12, OTHER), (1e-6, PIXELS)):
     after = np.abs(layers.layer_norm(norm32, tokens32, eps=eps)[:, 0])
     axes.semilogx(constants, after, "o", markersize=4, color=color, label=f"eps {eps:.0e}")
     costs[f"9 constant token in float32, eps {eps:.0e}: truly 0"] = float(after.max())
@@ -551,7 +614,7 @@ axes.legend()
 plt.show()
 
 # %% [markdown]
-# So two right programs may differ by 1 on such a token, and a test that feeds constant tokens in float32 tests the
+# So two correct programs may differ by 1 on such a token, and a test that feeds constant tokens in float32 tests the
 # order of a sum.
 #
 # **In deit_ref**: `forward(..., dtype="float64")`. The project's tests compare constant tokens in float64 only, and
@@ -581,21 +644,26 @@ for name, cost in costs.items():
 # | EXIF orientation | `load_image` and pipelines apply it, a processor to paths only | `apply_exif=False`; `--exif` |
 # | `hidden_states[-1]` | is *before* the last norm in transformers | the same |
 # | two heads | a mean always (transformers), two results in training (the original) | one type with all three |
+# | their mean | of the probabilities, says the paper; of the logits, by all three programs | of the logits |
 # | new tokens, positions | 0 in transformers, so that cls and dist are twins; drawn in the original, timm | drawn |
 # | `hidden_act="selu"` | documented, and a `KeyError` in v4 and v5 | works |
-# | soft distillation | the original divides by images *times classes* | the same, see [notebook 11](09_losses.ipynb) |
+# | soft distillation | the original divides by images *times classes* | the same, see [notebook 9](09_losses.ipynb) |
 # | `problem_type` | v4 and v5 write their first guess into the config; other labels then fail | decided in each call |
 #
 # ## Try
 #
 # 1. In trap 2, resize to `(32, 32)` portraits of 150 and of 200 pixels width. When do the two orders agree? Predict it
 #    from the rule before you run.
-# 2. In trap 5, which $\epsilon$ would make a difference of 1 % for a token of spread 0.01? Solve
-#    $s / \sqrt{s^2 + \epsilon} = 0.99$, then check with `layers.layer_norm`.
+# 2. In trap 5, would an $\epsilon$ of 1e-5 matter for this photo? Change `layer_norm_eps` and look at the logits.
 # 3. In trap 8, add a mask with a different number for every *key* instead of one for all. Is it still invisible?
 #
-# <details><summary>A hint for 2</summary>
+# <details><summary>Answers</summary>
 #
-# $\epsilon = s^2 (1 / 0.99^2 - 1) \approx 0.02 \, s^2$.
+# 1. At 150 pixels the width loses 118 and the height 268, which is more than twice as much: the orders differ. At 200
+#    the width loses 168, and 268 is less than 336: both begin with the width, and the bytes are the same.
+# 2. Hardly: tokens inside a model have a spread that is large beside the root of 1e-5, so the logits move in their last
+#    digits. Print `relative(right, logits_of(replace(weights, config=replace(config, layer_norm_eps=1e-5))))`.
+# 3. No. Then every score of a row is changed by a number of its own, and softmax sees the differences. This is how an
+#    attention mask hides *tokens*: the number of a hidden key is minus infinity.
 #
 # </details>

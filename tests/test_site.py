@@ -403,7 +403,18 @@ def picture():
 def test_pictures_become_files_with_their_alt_text():
     text, files = notebooks.convert("00_a", book(picture(), picture(), alt="A [cat], seen"))
     assert r"![A \[cat\], seen](00_a/figure-1.png){ .deit-picture width=3 height=4 loading=lazy }" in text
+    assert text.index("![A") < text.index("<details") < text.index("f()"), "a page begins with its picture"
     assert files == {"notebooks/00_a/figure-1.png": b"hi", "notebooks/00_a/figure-2.png": b"hi"}
+
+
+def test_a_picture_for_each_color_of_the_page_is_shown_on_its_own():
+    both = nbformat.v4.new_output("display_data", {notebooks.DARK: "aG8=", notebooks.LIGHT: "aGk=", "text/plain": "<>"})
+    text, files = notebooks.convert("00_a", book(both, both, alt="A cat"))
+    assert "![A cat](00_a/figure-2.webp#only-light)" in text
+    assert "![A cat](00_a/figure-2-dark.webp#only-dark)" in text
+    assert files["notebooks/00_a/figure-1.webp"] == b"hi"
+    assert files["notebooks/00_a/figure-1-dark.webp"] == b"ho"
+    assert len(files) == 4
 
 
 def test_a_picture_without_alt_text_is_an_error_that_names_the_cell():

@@ -15,6 +15,7 @@ from PIL import Image
 
 LIGHT, DARK = "image/webp", "image/x-dark+webp"  # kinds of output
 WIDTH = 760  # CSS pixels of a page's text; two of the picture's for each
+LABEL = 11  # CSS pixels that letters have at least
 LARGE = 40_000  # bytes of a picture that is compressed with loss instead, as photographs are
 
 # The book's colors on the dark page (docs/assets/site.css), and black and gray, which would be lost on it.
@@ -49,6 +50,8 @@ def picture(figure: Figure, *, dark: bool) -> tuple[str, dict[str, int]]:
     if dark:
         darken(figure)
     css = min(figure.get_dpi(), WIDTH / figure.get_figwidth())
+    for text in figure.findobj(Text):
+        text.set_fontsize(max(text.get_fontsize(), LABEL * 72 / css))
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=2 * css, transparent=False, facecolor="none", bbox_inches="tight")
     image = Image.open(drawn)

@@ -34,6 +34,9 @@ SUFFIXES = {
     "image/jpeg": (".jpg", ""),
     "image/svg+xml": (".svg", ""),
 }
+WIDE = 560  # CSS pixels: a wider picture keeps so many on a phone, and is scrolled
+# A page begins with a picture, and not with imports.
+FIRST = '<details markdown="1"><summary>Imports, and the code of this picture</summary>\n\n{code}\n\n</details>'
 FIGURES = ["from site_tools import figures as _figures", "_figures.install(get_ipython().display_formatter)"]
 
 
@@ -128,13 +131,19 @@ def convert(name: str, notebook: Any) -> tuple[str, dict[str, bytes]]:
     """Markdown, and pictures by path below docs."""
     parts: list[str] = []
     pictures: dict[str, bytes] = {}
+    first = next((i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"), None)
     for i, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             parts.append(_markdown(cell.source))
         elif cell.cell_type == "code" and cell.source.strip():
-            parts.append(_fence(cell.source, "python"))
-            for output in _joined(cell.outputs):
-                parts.append(_output(output, f"notebooks/{name}.ipynb, cell {i}", cell, name, pictures))
+            where = f"notebooks/{name}.ipynb, cell {i}"
+            shown = [_output(output, where, cell, name, pictures) for output in _joined(cell.outputs)]
+            if cell.source.startswith("folded("):
+                parts += shown
+            elif pictures and i == first:
+                parts += [*shown, FIRST.format(code=_fence(cell.source, "python"))]
+            else:
+                parts += [_fence(cell.source, "python"), *shown]
     return "\n\n".join(part for part in parts if part) + "\n", pictures
 
 
@@ -166,7 +175,9 @@ def _output(output: Any, where: str, cell: Any, name: str, pictures: dict[str, b
         alt = re.sub(r"([\[\]*_`\\])", r"\\\1", alt)
         number = sum(path.startswith(f"notebooks/{name}/") and "-dark" not in path for path in pictures) + 1
         shown = [LIGHT, DARK] if {LIGHT, DARK} <= {*shown} else shown[:1]
-        return "\n".join(_picture(output, kind, alt, f"{name}/figure-{number}", pictures) for kind in shown)
+        text = "\n".join(_picture(output, kind, alt, f"{name}/figure-{number}", pictures) for kind in shown)
+        wide = output.metadata.get(shown[0], {}).get("width", 0) > WIDE
+        return f'<div class="deit-html deit-wide" markdown="1">\n\n{text}\n\n</div>' if wide else text
     if "text/markdown" in data:
         return _markdown(data["text/markdown"])
     if "text/html" in data:

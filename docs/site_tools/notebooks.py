@@ -25,7 +25,7 @@ from site_tools.sources import ROOT
 
 PACKAGES = ("numpy", "scipy", "pillow", "torch", "matplotlib", "ipykernel", "nbclient")
 SECONDS = 120  # for one cell
-LIGHT, DARK = "image/webp", "image/x-dark+webp"  # kinds of output, made by site_tools.figures
+LIGHT, DARK = "image/webp", "image/x-dark+webp"  # kinds of output, made by site_tools.notebook_figures
 # Kinds of pictures: how their files' names end, and which pages show them.
 SUFFIXES = {
     LIGHT: (".webp", "#only-light"),
@@ -37,7 +37,7 @@ SUFFIXES = {
 WIDE = 560  # CSS pixels: a wider picture keeps so many on a phone, and is scrolled
 # A page begins with a picture, and not with imports.
 FIRST = '<details markdown="1"><summary>Imports, and the code of this picture</summary>\n\n{code}\n\n</details>'
-FIGURES = ["from site_tools import figures as _figures", "_figures.install(get_ipython().display_formatter)"]
+FIGURES = ["from site_tools import notebook_figures as _figures", "_figures.install(get_ipython().display_formatter)"]
 
 
 class NotebookError(Exception):
@@ -72,7 +72,7 @@ def downloadable(path: Path, repository: str | None) -> bytes:
 def _package_hash(root: Path) -> bytes:
     """Of all that a notebook's outputs depend on, beside itself."""
     digest = hashlib.sha256(json.dumps([sys.version, *((name, version(name)) for name in PACKAGES)]).encode())
-    digest.update((ROOT / "docs/site_tools/figures.py").read_bytes())
+    digest.update((ROOT / "docs/site_tools/notebook_figures.py").read_bytes())
     for path in sorted((root / "deit_ref").rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())

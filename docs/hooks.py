@@ -69,7 +69,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def on_page_content(html: str, page: Page, **_: Any) -> str:
     """Put the blocks in their places, and tell MkDocs which lines can be linked to."""
     try:
-        html = builders[page.file.src_uri].html(html)
+        html = builders[page.file.src_uri].html(pages.with_bound_punctuation(html))
     except sources.SourceError as error:
         raise PluginError(f"{page.file.src_uri}: {error}") from error
     if "line_count" in page.meta and page.present_anchor_ids is not None:

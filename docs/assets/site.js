@@ -44,7 +44,7 @@
   };
 
   // What the theme leaves unnamed or out of reach of the keyboard.
-  const scrolling = ".md-typeset__scrollwrap, div.arithmatex, span.arithmatex, .deit-html";
+  const scrolling = ".md-typeset__scrollwrap, div.arithmatex, span.arithmatex, .deit-html, .deit-frame";
   const reach = () => {
     document.querySelector(".md-search[role=dialog]")?.setAttribute("aria-label", "Search");
     for (const nav of document.querySelectorAll("nav.md-code__nav:not([role])")) nav.setAttribute("role", "none");

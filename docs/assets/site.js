@@ -82,10 +82,41 @@
   };
   document.addEventListener("toggle", together, { capture: true });
 
+  // Paper is light.
+  let scheme = null;
+  window.addEventListener("beforeprint", () => {
+    scheme = document.body.dataset.mdColorScheme;
+    document.body.dataset.mdColorScheme = "default";
+  });
+  window.addEventListener("afterprint", () => {
+    document.body.dataset.mdColorScheme = scheme;
+  });
+
+  // Files opened from disk: a folder has no page of its own there, and a page may fetch nothing.
+  const fromDisk = location.protocol === "file:";
+  const openIndex = (event) => {
+    const link = event.target instanceof Element && event.target.closest("a[href]");
+    if (!link || typeof link.href !== "string" || !/^file:[^?#]*\/(?:[?#]|$)/.test(link.href)) return;
+    link.href = link.href.replace(/\/(?=[?#]|$)/, "/index.html");
+  };
+  const explain = () => {
+    const remedy = "run python -m http.server in the folder of the site, and open http://localhost:8000 in the browser.";
+    for (const root of document.querySelectorAll("[data-inside]:not(:has(.deit-from-disk))")) {
+      const said = document.createElement("p");
+      said.className = "deit-from-disk";
+      said.setAttribute("role", "alert");
+      said.textContent = `This part of the page fetches data, which a file opened from disk may not. Instead, ${remedy}`;
+      root.prepend(said);
+    }
+    document.querySelector(".md-search__input")?.setAttribute("placeholder", "Search needs a server");
+  };
+  if (fromDisk) document.addEventListener("click", openIndex, { capture: true });
+
   // Material emits document$ on each page, also when it is reached without loading anew.
   document$.subscribe(() => {
     typeset().catch((error) => console.error(error));
     mark();
+    if (fromDisk) explain();
   });
   window.addEventListener("hashchange", mark);
 })();

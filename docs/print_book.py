@@ -27,14 +27,12 @@ def main() -> None:
         parser.error(f"{arguments.site} has no book/index.html: build the site first, mkdocs build --site-dir SITE")
     # A browser of the system if there is one, else Playwright's own.
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(arguments.site))
-    )
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(arguments.site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         page = chromium.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_address[1]}/book/", wait_until="load")
+        page.goto(f"http://127.0.0.1:{server.server_address[1]}/book/", wait_until="load", timeout=300_000)
         page.wait_for_function("!document.querySelector('.arithmatex:not(:has(mjx-container))')", timeout=300_000)
         page.evaluate("for (const picture of document.images) picture.loading = 'eager'")
         page.wait_for_load_state("networkidle")

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import itertools
 import json
 import re
 import sys
@@ -354,7 +355,7 @@ def test_figures_are_numbered_by_chapter_and_a_page_may_give_a_better_caption(bu
     for name in ("one", "two"):
         (project / f"docs/figures/{name}.svg").write_text(f'<svg viewBox="0 0 9 9"><title>{name}</title></svg>')
     builder.uri = "chapters/attention.md"
-    blocks = builder.html(builder.markdown("{{ figure one }}\n\n{{ figure two \"Queries & keys\" }}"))
+    blocks = builder.html(builder.markdown('{{ figure one }}\n\n{{ figure two "Queries & keys" }}'))
     assert "Figure 5.1.</b> one<" in blocks
     assert "Figure 5.2.</b> Queries &amp; keys<" in blocks
 
@@ -399,7 +400,7 @@ def columns_of(cut):
     texts = [text for _, text in cut.lines]
     for text, places in zip(texts, listings.line_breaks(texts), strict=True):
         starts = [(0, 0), *((place.offset, place.indentation + len(place.mark)) for place in places), (len(text), 0)]
-        for (start, indentation), (end, _) in zip(starts, starts[1:], strict=False):
+        for (start, indentation), (end, _) in itertools.pairwise(starts):
             assert start < end or not text
             yield indentation + len(text[start:end].rstrip())
 
@@ -453,7 +454,9 @@ def test_twins_have_the_same_height_and_matching_lines_stand_beside_each_other(b
 
 def test_signatures_fold_and_what_is_copied_is_the_code(builder, project):
     path = project / "deit_ref/numpy_backend/demo.py"
-    typed = "def long(\n    x: Float[Array, 'a'],\n    *,\n    eps: float = 1e-6,\n) -> Float[Array, 'a']:\n    return x\n"
+    typed = (
+        "def long(\n    x: Float[Array, 'a'],\n    *,\n    eps: float = 1e-6,\n) -> Float[Array, 'a']:\n    return x\n"
+    )
     path.write_text(SOURCE + "\n\n" + typed)
     (project / "deit_ref/torch_backend/demo.py").write_text(SOURCE + "\n\n" + typed.replace("return x", "return -x"))
     shown = builder.html(f"<p>{builder.markdown('{{ mirror demo.long }}').strip()}</p>")
@@ -492,7 +495,9 @@ def test_the_book_has_every_chapter_in_order():
 
 def test_punctuation_is_bound_to_its_formula():
     formula = '<span class="arithmatex">\\(x\\)</span>'
-    bound = pages.with_bound_punctuation(f"of {formula}, and ({formula}) or {formula} alone; {formula}-th {formula}.</p>")
+    bound = pages.with_bound_punctuation(
+        f"of {formula}, and ({formula}) or {formula} alone; {formula}-th {formula}.</p>"
+    )
     assert re.findall(r'<span class="deit-bound">(.*?)</span>(.*?)</span>', bound.replace(formula, "F</span>")) == [
         ("F", ","),
         ("(F", ")"),

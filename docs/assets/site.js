@@ -112,11 +112,13 @@
   };
   if (fromDisk) document.addEventListener("click", openIndex, { capture: true });
 
-  // Material emits document$ on each page, also when it is reached without loading anew.
-  document$.subscribe(() => {
+  const show = () => {
     typeset().catch((error) => console.error(error));
     mark();
     if (fromDisk) explain();
-  });
+  };
+  // Material emits document$ on each page, also when it is reached without loading anew; from disk it emits nothing.
+  if (fromDisk) show();
+  else document$.subscribe(show);
   window.addEventListener("hashchange", mark);
 })();

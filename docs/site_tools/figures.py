@@ -1,4 +1,4 @@
-"""Figures: drawings whose labels are as large as the text of the page, with number and caption; charts of measured data.
+"""Figures: drawings with labels as large as the text of the page, numbers and captions; charts of measured data.
 
 A drawing has a scale of its own. It is shown so wide that its labels have 12 to 15 px, and no wider; on a phone they
 shrink to 12 px at most, and a drawing that is still wider than the screen scrolls in its frame.
@@ -50,7 +50,7 @@ def framed(content: str, number: str, caption: str, *, style: str = "", kind: st
 
 
 def chart(data: dict[str, Any], dtype: str = "float32") -> tuple[str, str]:
-    """A panel for each case, with a bar for each peer: its time in units of transformers' eager attention; and a caption.
+    """Panels, one for each case, with a bar for each peer: its time beside transformers' eager attention. And a caption.
 
     Ratios stand as numbers beside the bars, so that neither color nor length has to be measured.
     """

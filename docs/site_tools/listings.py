@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from pygments import highlight
@@ -167,12 +167,12 @@ def _matches(left: list[str], right: list[str]) -> list[tuple[int, int]]:
     return pairs[::-1]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _similarity(left: str, right: str) -> float:
     if left == right:
         return 1.0
-    if left.lstrip().startswith("#") != right.lstrip().startswith("#"):
-        return 0.0
+    if left.lstrip().startswith("#") or right.lstrip().startswith("#"):
+        return 0.0  # comments are alike or not, there is no nearly
     codes = (re.sub(r"\b(np|torch|F)\.|\s+(#.*)?", "", line) for line in (left, right))
     return SequenceMatcher(None, *codes, autojunk=False).ratio()
 
@@ -190,7 +190,7 @@ def line_breaks(lines: Sequence[str]) -> list[tuple[Break, ...]]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def breaks(text: str, inside: bool, columns: int) -> tuple[Break, ...]:
     """Where one line is broken; `inside`: whether it stands in brackets that a line above has opened."""
     indent = len(text) - len(text.lstrip())

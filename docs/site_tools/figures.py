@@ -50,7 +50,7 @@ def framed(content: str, number: str, caption: str, *, style: str = "", kind: st
 
 
 def chart(data: dict[str, Any], dtype: str = "float32") -> tuple[str, str]:
-    """Panels, one for each case, with a bar for each peer: its time beside transformers' eager attention. And a caption.
+    """A panel for each case, with a bar for each peer's time beside transformers' eager attention; and a caption.
 
     Ratios stand as numbers beside the bars, so that neither color nor length has to be measured.
     """

@@ -23,7 +23,7 @@ from site_tools.sources import Cut
 COLUMNS = 56  # of one side: what is free at 13 px on a screen of 1220 px
 _ALIKE = 0.6  # lines of the two sides that are at least this similar stand beside each other
 # Where a line is rather broken, the lower the better; brackets count 1 each.
-_BEFORE = dict.fromkeys(("if", "else", "for"), 0.2) | dict.fromkeys(("or", "and", "in", "not", "is"), 0.3)
+_BEFORE = dict.fromkeys(("if", "else", "for"), 0.2) | dict.fromkeys(("or", "and"), 0.3)
 _BEFORE |= dict.fromkeys(("==", "!=", "<", ">", "<=", ">="), 0.4) | dict.fromkeys("|&+-", 0.5)
 _BEFORE |= dict.fromkeys(("*", "/", "//", "%", "@"), 0.6)
 _COMMENT, _COMMA, _BARE_COMMA, _OPENED, _METHOD, _VALUE, _TEXT = -1.0, 0.0, 0.25, 0.7, 0.8, 4.0, 5.0

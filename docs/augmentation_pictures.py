@@ -94,7 +94,7 @@ def tiles(row: Sequence[Tile], caption: str) -> str:
             f"<span>{html.escape(tile.label)}</span></div>"
         )
     return (
-        f'<figure class="deit-photos"><div class="deit-tiles">{"".join(shown)}</div>'
+        f'<figure class="deit-figure deit-photos"><div class="deit-tiles">{"".join(shown)}</div>'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
 
@@ -226,7 +226,7 @@ LINE = "var(--deit-line, #222)"
 def chart(parts: Sequence[str], title: str, caption: str, *, height: int = HEIGHT) -> str:
     """An SVG in a figure."""
     return (
-        f'<figure class="deit-photos"><svg class="deit-chart" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'<figure class="deit-figure deit-photos"><svg class="deit-graph" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="{html.escape(title)}" font-family="inherit" font-size="13">{"".join(parts)}</svg>'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )

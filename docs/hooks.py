@@ -8,7 +8,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
-from site_tools import directives, mathjax, notebooks, pages, sources, terms
+from site_tools import book, directives, mathjax, notebooks, pages, sources, terms
 
 import deit_ref
 
@@ -34,6 +34,7 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
         raise PluginError(str(error)) from error
     for uri, text in pages.reference_pages().items():
         add(uri, text)
+    add(book.URI, book.INTRODUCTION)
     add("source/index.md", pages.source_index())
     for module in sources.modules():
         add(f"source/{module}.md", pages.source_page(module), InclusionLevel.NOT_IN_NAV)
@@ -73,9 +74,24 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
         glossary = terms.read((sources.ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"))
         html = terms.link(html, glossary, lambda anchor: builder.link(f"glossary.md#{anchor}"))
     try:
-        html = builder.html(html)
+        html = builder.html(pages.with_bound_punctuation(html))
     except sources.SourceError as error:
         raise PluginError(f"{page.file.src_uri}: {error}") from error
     if "line_count" in page.meta and page.present_anchor_ids is not None:
         page.present_anchor_ids |= {f"L{number}" for number in range(1, page.meta["line_count"] + 1)}
     return html
+
+
+def on_env(env: Any, files: Files, **_: Any) -> Any:
+    """Put the book together, once every chapter is HTML."""
+    chapters = {name: _page(files, uri).content or "" for name, uri in book.PAGES.items()}
+    page = _page(files, book.URI)
+    page.content = book.html(page.content or "", chapters)
+    return env
+
+
+def _page(files: Files, uri: str) -> Page:
+    file = files.get_file_from_path(uri)
+    assert file is not None
+    assert file.page is not None
+    return file.page

@@ -2,10 +2,12 @@
 
 import ast
 import doctest
+import itertools
 import json
 import re
 import sys
 import textwrap
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,8 @@ jupytext = pytest.importorskip("jupytext")
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("nbclient")
 
-from site_tools import directives, docstrings, mathjax, notebooks, pages, sources  # noqa: E402
+from site_tools import book as whole_book  # noqa: E402
+from site_tools import directives, docstrings, figures, listings, mathjax, notebooks, pages, sources  # noqa: E402
 
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name not in ("data", "slides"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -99,7 +102,7 @@ def test_navigation_lists_chapters_notebooks_and_reference_in_reading_order():
 
 
 def test_navigation_and_files_are_the_same():
-    made = {"source/index.md", *pages.reference_pages()}
+    made = {"source/index.md", whole_book.URI, *pages.reference_pages()}
     made |= {f"notebooks/{path.stem}.md" for path in notebooks.paths()}
     written = {path.relative_to(ROOT / "docs").as_posix() for path in PAGES if path.parent.name != "cards"}
     assert written >= DRAFTS
@@ -333,18 +336,175 @@ def test_directives_in_code_are_text(builder):
 
 
 def test_figure_stands_in_the_page_once_and_its_links_are_resolved(builder, project):
-    svg = '<svg><a class="b" href="../chapters/demo.md#x"><!-- no --><text>demo</text></a></svg>'
+    svg = (
+        '<svg viewBox="0 0 760 90"><title>A demo</title><a class="b" href="../chapters/demo.md#x"><!-- no --><text>demo'
+        "</text></a></svg>"
+    )
     (project / "docs/figures/demo.svg").write_text(svg)
     block = builder.html("<p>" + builder.markdown("{{ figure demo }}").strip() + "</p>")
-    assert block == (
-        '<figure class="deit-figure"><svg><a class="b" xlink:href="/chapters/demo.md#x"><text>demo</text></a></svg>'
-        "</figure>"
-    )
+    drawing = '<svg viewBox="0 0 760 90"><title>A demo</title><a class="b" xlink:href="/chapters/demo.md#x"><text>'
+    assert drawing in block
+    assert '<figcaption><b class="deit-figure-number">Figure 1.</b> A demo</figcaption></figure>' in block
     with pytest.raises(sources.SourceError, match="once"):
         builder.markdown("{{ figure demo }}")
     (project / "docs/figures/lost.svg").write_text(svg.replace("demo.md", "lost.md").replace("href", "xlink:href"))
     with pytest.raises(sources.SourceError, match=r"lost\.md"):
         builder.markdown("{{ figure lost }}")
+
+
+def test_figures_are_numbered_by_chapter_and_a_page_may_give_a_better_caption(builder, project):
+    for name in ("one", "two"):
+        (project / f"docs/figures/{name}.svg").write_text(f'<svg viewBox="0 0 9 9"><title>{name}</title></svg>')
+    builder.uri = "chapters/attention.md"
+    blocks = builder.html(builder.markdown('{{ figure one }}\n\n{{ figure two "Queries & keys" }}'))
+    assert "Figure 5.1.</b> one<" in blocks
+    assert "Figure 5.2.</b> Queries &amp; keys<" in blocks
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "figures").glob("*.svg")), ids=lambda path: path.stem)
+def test_labels_of_figures_are_as_large_as_text(path):
+    svg, style = figures.sized(read(path))
+    assert figures.title(svg)
+    width = float(re.search(r'viewBox="0 0 (\d+) ', svg)[1])
+    labels = [float(size) for size in re.findall(r'font-size="([\d.]+)"', svg)]
+    wide, narrow = (20 * float(rem) / width for rem in re.findall(r":([\d.]+)rem", style))
+    assert narrow <= wide
+    for scale in (wide, narrow):
+        assert 11.99 <= min(labels) * scale <= max(labels) * scale <= 15.01
+
+
+def test_a_chart_says_the_measured_ratios(builder):
+    def record(peer, *milliseconds):
+        return {"model": "tiny", "batch": 8, "dtype": "float32", "peer": peer, "milliseconds": milliseconds}
+
+    data = {
+        "records": [record("numpy", 30.0, 28, 33), record("transformers-eager", 20.0, 19, 21)],
+        "notes": ["A machine."],
+        "date": "2026-01-02",
+    }
+    data["records"].append({"model": "tiny", "batch": 8, "dtype": "float32", "peer": "gone", "problem": "not there"})
+    content, caption = figures.chart(data)
+    assert 'aria-label="DeiT-Tiny, 8 photos: numpy 1.50; transformers-eager 1.00"' in content
+    assert re.findall(r">(\d\.\d\d)</text>", content) == ["1.50", "1.00"]
+    widths = [float(width) for width in re.findall(r'<rect [^>]*? width="([\d.]+)"', content)]
+    assert widths[0] == pytest.approx(1.5 * widths[1], rel=1e-2)
+    assert caption.endswith("A machine, 2026-01-02.")
+
+
+# NumPy beside torch.
+
+MIRRORS = sorted({name for page in PAGES for name in re.findall(r"^\s*{{ mirror (\S+) }}", read(page), re.MULTILINE)})
+
+
+def columns_of(cut):
+    """The rows of a listing, as wide as they are shown."""
+    texts = [text for _, text in cut.lines]
+    for text, places in zip(texts, listings.line_breaks(texts), strict=True):
+        starts = [(0, 0), *((place.offset, place.indentation + len(place.mark)) for place in places), (len(text), 0)]
+        for (start, indentation), (end, _) in itertools.pairwise(starts):
+            assert start < end or not text
+            yield indentation + len(text[start:end].rstrip())
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_no_row_of_a_pair_is_too_wide(backend):
+    assert len(MIRRORS) > 50
+    for name in MIRRORS:
+        cut = sources.cut(*sources.resolve(name, backend))
+        assert max(columns_of(cut)) <= listings.COLUMNS, name
+        assert cut.signature is None or len(listings.folded(cut)) < listings.COLUMNS
+
+
+def test_lines_are_broken_where_their_syntax_allows():
+    def rows(text, inside=False):
+        places = listings.breaks(text, inside, 40)
+        starts = [0, *(place.offset for place in places), len(text)]
+        indents = [0, *(place.indentation for place in places)]
+        return [" " * n + text[a:b].rstrip() for n, a, b in zip(indents, starts, starts[1:], strict=False)]
+
+    assert rows("    x = attend(queries, keys, values, mask)  # (batch, dim)") == [
+        "    x = attend(queries, keys, values,",
+        "        mask)  # (batch, dim)",
+    ]
+    assert rows("    scores = (queries * scale) @ keys  # (batch, tokens, tokens)") == [
+        "    scores = (queries * scale) @ keys",
+        "        # (batch, tokens, tokens)",
+    ]
+    # What follows a condition is indented, so its second row is indented more.
+    assert rows("    if queries is None and keys is not None:") == [
+        "    if queries is None",
+        "            and keys is not None:",
+    ]
+    assert rows("    values: Float[Array, 'x'], mask: bool = True,", inside=True) == [
+        "    values: Float[Array, 'x'],",
+        "    mask: bool = True,",
+    ]
+    assert rows("    short = 1") == ["    short = 1"]
+
+
+def test_twins_have_the_same_height_and_matching_lines_stand_beside_each_other(builder):
+    left = ["a = first(x)", "b = second(a)", "return b"]
+    right = ["a = first(x)", "only = torch.here(a)", "b = second(a)", "return b"]
+    blanks = listings._blanks(left, right)
+    assert blanks == ([0, 1, 0, 0], [0, 0, 0, 0, 0])
+    assert listings._blanks(["# why", "y = x + 1"], ["y = x + 1"]) == ([0, 0, 0], [1, 0])
+    assert listings._blanks(["x"], ["yy = 1", "zz = 2"]) == ([0, 1], [0, 0, 0])
+    shown = builder.html(f"<p>{builder.markdown('{{ mirror demo.double }}').strip()}</p>")
+    assert shown.count('<details class="deit-signature">') == 0  # its decorator and signature have no types to fold
+
+
+def test_signatures_fold_and_what_is_copied_is_the_code(builder, project):
+    path = project / "deit_ref/numpy_backend/demo.py"
+    typed = (
+        "def long(\n    x: Float[Array, 'a'],\n    *,\n    eps: float = 1e-6,\n) -> Float[Array, 'a']:\n    return x\n"
+    )
+    path.write_text(SOURCE + "\n\n" + typed)
+    (project / "deit_ref/torch_backend/demo.py").write_text(SOURCE + "\n\n" + typed.replace("return x", "return -x"))
+    shown = builder.html(f"<p>{builder.markdown('{{ mirror demo.long }}').strip()}</p>")
+    folded = re.findall(r"<summary>(.*?)</summary>", shown, flags=re.DOTALL)
+    assert [re.sub(r"<[^>]+>", "", line) for line in folded] == ["def long(x, *, eps=1e-06):"] * 2
+    assert unescape(re.findall(r'data-copy="([^"]*)"', shown)[0]) == typed.strip()
+
+
+# The whole book.
+
+
+def test_a_chapter_in_the_book_has_ids_and_links_of_its_own():
+    part = whole_book.chapter(
+        "heads",
+        '<h1 id="a">A</h1><a href="../encoder/#b">b</a><a href="../model/">m</a><a href="#a">a</a><a href="../../map/">'
+        '</a><a href="https://x.org/#y"></a><img src="../../assets/p.png"><path d="url(#tip)"><h3>C</h3>',
+    )
+    assert '<h2 id="heads-a">A</h2>' in part
+    assert re.findall(r'(?:href|src)="([^"]*)"', part) == [
+        "#encoder-b",
+        "#model",
+        "#heads-a",
+        "../map/",
+        "https://x.org/#y",
+        "../assets/p.png",
+    ]
+    assert "url(#heads-tip)" in part
+    assert "<h4>C</h4>" in part
+
+
+def test_the_book_has_every_chapter_in_order():
+    text = whole_book.html("<p>in</p>", {name: f"<h1>{name}!</h1>" for name in whole_book.PAGES})
+    assert re.findall(r'<section class="deit-chapter" id="(\w+)">', text) == ["why", *(c.name for c in CHAPTERS)]
+    assert text.startswith('<p>in</p><ol class="deit-book-contents"><li><a href="#why">why!</a></li>')
+
+
+def test_punctuation_is_bound_to_its_formula():
+    formula = '<span class="arithmatex">\\(x\\)</span>'
+    bound = pages.with_bound_punctuation(
+        f"of {formula}, and ({formula}) or {formula} alone; {formula}-th {formula}.</p>"
+    )
+    assert re.findall(r'<span class="deit-bound">(.*?)</span>(.*?)</span>', bound.replace(formula, "F</span>")) == [
+        ("F", ","),
+        ("(F", ")"),
+        ("F", "-th"),
+        ("F", "."),
+    ]
 
 
 def test_table_is_made_from_measured_data(builder, project):

@@ -34,6 +34,8 @@ KINDS = (
     "source/",
     "reference/attention/",
     "reference/api/",
+    "forward/",
+    "performance/",
     "glossary/",
     "errors/",
     "fidelity/",
@@ -276,6 +278,73 @@ RAW = r"""() => {
 }"""
 
 
+PLACES_SEEN: dict[int, str] = {}
+# How a page stands at one width: places that no page may change, and what is wrong with it.
+PLACES = """() => {
+  const place = (selector) => {
+    const found = document.querySelector(selector);
+    return found && found.offsetWidth ? Math.round(found.getBoundingClientRect().x) : null;
+  };
+  const shown = innerWidth >= 1220 ? [place(".md-sidebar--primary")] : [];
+  return JSON.stringify([...shown, place(".md-sidebar--secondary"), place("article h1")]);
+}"""
+WRONG = """() => {
+  const wrong = [], phone = innerWidth < 700;
+  const say = (what, element) => wrong.push(`${what}: ${(element.outerHTML || element.textContent).slice(0, 90)}`);
+  const all = (selector) => [...document.querySelectorAll(selector)].filter((e) => e.checkVisibility());
+  // The button that copies covers no code.
+  for (const nav of all("pre > .md-code__nav")) {
+    const button = nav.getBoundingClientRect(), code = nav.parentElement.querySelector("code").getBoundingClientRect();
+    const beside = button.left >= code.right - 1 || button.bottom <= code.top + 1 || button.top >= code.bottom - 1;
+    if (button.width && !beside) say("covered code", nav.parentElement);
+  }
+  // No punctuation begins a line after a formula.
+  for (const formula of all("span.arithmatex")) {
+    const next = formula.nextSibling;
+    if (next?.nodeType !== Node.TEXT_NODE || !/^[.,;:!?)]/.test(next.data)) continue;
+    const range = document.createRange();
+    range.setStart(next, 0);
+    range.setEnd(next, 1);
+    const mark = range.getBoundingClientRect(), box = formula.getBoundingClientRect();
+    if (mark.left < box.left && mark.top > box.top && !formula.classList.contains("deit-wide")) say("alone", formula);
+  }
+  // Figures: labels as large as text, a number and a caption, and all of it on one screen.
+  for (const figure of all("figure.deit-figure")) {
+    if (!/^Figure [\\d.]+\\. ./.test(figure.querySelector("figcaption")?.textContent ?? "")) say("no caption", figure);
+    if (figure.getBoundingClientRect().height > innerHeight && !figure.matches(".deit-chart")) say("too high", figure);
+    for (const svg of figure.querySelectorAll("svg")) {
+      const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+      const sizes = [...svg.querySelectorAll("text")].map((e) => scale * parseFloat(getComputedStyle(e).fontSize));
+      if (Math.min(...sizes, 12) < 11.95 || Math.max(...sizes, 12) > 15.05) say(`labels ${sizes}`, figure);
+    }
+  }
+  // NumPy beside torch: no line wraps, none is cut off, and both sides are equally high.
+  if (innerWidth >= 1200) {
+    for (const line of all(".deit-mirror .deit-line")) {
+      const rows = line.getBoundingClientRect().height / parseFloat(getComputedStyle(line).lineHeight);
+      if (Math.round(rows) !== 1 + line.querySelectorAll(".deit-break").length) say("wraps", line);
+    }
+    for (const pair of all(".deit-mirror")) {
+      const codes = [...pair.querySelectorAll("pre > code")];
+      if (codes.some((code) => code.scrollWidth > code.clientWidth + 1)) say("cut off", pair);
+      const ends = codes.map((code) => code.lastElementChild.getBoundingClientRect().bottom);
+      if (Math.abs(ends[0] - ends[1]) > 2) say("of different heights", pair);
+      if (codes.some((code) => parseFloat(getComputedStyle(code).fontSize) < 13)) say("too small", pair);
+    }
+  }
+  // What is tapped has 24 px at least; links in sentences are as high as their line.
+  for (const target of phone ? all("article :is(a, button, summary, select, input, label)") : []) {
+    const box = target.getBoundingClientRect(), style = getComputedStyle(target);
+    const inText = style.display === "inline" && target.closest("p, li, td, th, dd, h1, h2, h3, h4, .filename");
+    const hidden = style.pointerEvents === "none" || style.opacity === "0" || box.width < 2 || target.ariaHidden;
+    const inLarger = target.matches("label > input") || target.closest(".inside-grid, svg");
+    const small = box.width < 23.5 || box.height < 23.5;
+    if (small && !inText && !hidden && !inLarger) say(`${box.width} x ${box.height} px`, target);
+  }
+  return wrong;
+}"""
+
+
 @pytest.mark.parametrize("part", range(2))
 def test_every_page_loads_without_an_error_and_shows_its_formulas(
     page: Any, site: Path, site_url: str, part: int
@@ -295,7 +364,15 @@ def test_every_page_loads_without_an_error_and_shows_its_formulas(
         wrong.extend((address, f"raw: {text}") for text in page.evaluate(RAW))
         if page.locator("h1").count() != 1:
             wrong.append((address, f"{page.locator('h1').count()} first headings"))
-        page.set_viewport_size({"width": 390, "height": 800})
+        for width in (1280, 1440, 1024, 390):
+            if width in (1440, 1024) and not address.startswith("chapters/") and address not in KINDS:
+                continue
+            page.set_viewport_size({"width": width, "height": 900})
+            if address != "book/":  # the chapters again
+                wrong.extend((address, f"at {width} px: {what}") for what in page.evaluate(WRONG))
+            places = page.evaluate(PLACES)
+            if (first := PLACES_SEEN.setdefault(width, places)) != places:
+                wrong.append((address, f"at {width} px: stands at {places}, other pages at {first}"))
         if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
             wrong.append((address, "wider than a phone"))
     assert wrong == []
@@ -501,6 +578,48 @@ def test_code_is_copied_without_line_numbers(page: Any, site_url: str) -> None:
     block.locator("[data-clipboard-text], [data-clipboard-target], .md-code__button").first.click()
     page.wait_for_function("navigator.clipboard.readText().then(text => text !== '')")
     assert page.evaluate("navigator.clipboard.readText()").strip() == block.get_attribute("data-copy").strip()
+
+
+def test_signatures_open_together_and_fold_by_keyboard(page: Any, site_url: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"{site_url}chapters/attention/")
+    pair = page.locator(".deit-mirror").first
+    opened = pair.locator("details.deit-signature[open]")
+    assert pair.locator("details.deit-signature").count() == 2
+    assert opened.count() == 0
+    pair.locator("summary").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelectorAll('.deit-mirror details[open]').length === 2")
+    assert "Float[Array" in opened.nth(1).inner_text()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelectorAll('.deit-mirror details[open]').length === 0")
+
+
+def test_from_disk_formulas_stand_and_the_rest_says_how(browser: Any, site: Path) -> None:
+    page = browser.new_page()
+    page.goto((site / "chapters" / "heads" / "index.html").resolve().as_uri())
+    wait_for_formulas(page)
+    assert page.locator("mjx-container").count() > 3
+    assert page.locator("figure svg").first.is_visible()
+    page.locator("article a[href$='encoder/'], article a[href$='losses/']").first.click()
+    page.wait_for_function("document.querySelector('h1')?.id && !document.querySelector('h1').id.includes('answers')")
+    page.goto((site / "viewer" / "index.html").resolve().as_uri())
+    said = page.locator(".deit-from-disk")
+    said.wait_for()
+    assert "python -m http.server" in said.text_content()
+    page.close()
+
+
+def test_one_value_is_returned_in_one_row(site: Path) -> None:
+    found = 0
+    for address in addresses(site):
+        if address.startswith("reference/"):
+            html = page_file(site, address).read_text(encoding="utf-8")
+            rows = r'<span class="doc-section-title">Returns:</span></p>\s*<ul>(.*?)</ul>'
+            returned = re.findall(rows, html, flags=re.DOTALL)
+            assert all(row.count('class="doc-section-item') == 1 for row in returned), address
+            found += len(returned)
+    assert found > 10
 
 
 def violations(page: Any) -> Iterator[tuple[str, str]]:

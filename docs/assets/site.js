@@ -44,7 +44,7 @@
   };
 
   // What the theme leaves unnamed or out of reach of the keyboard.
-  const scrolling = ".md-typeset__scrollwrap, div.arithmatex, span.arithmatex, .deit-html";
+  const scrolling = ".md-typeset__scrollwrap, div.arithmatex, span.arithmatex, .deit-html, .deit-frame";
   const reach = () => {
     document.querySelector(".md-search[role=dialog]")?.setAttribute("aria-label", "Search");
     for (const nav of document.querySelectorAll("nav.md-code__nav:not([role])")) nav.setAttribute("role", "none");
@@ -82,10 +82,43 @@
   };
   document.addEventListener("toggle", together, { capture: true });
 
-  // Material emits document$ on each page, also when it is reached without loading anew.
-  document$.subscribe(() => {
+  // Paper is light.
+  let scheme = null;
+  window.addEventListener("beforeprint", () => {
+    scheme = document.body.dataset.mdColorScheme;
+    document.body.dataset.mdColorScheme = "default";
+  });
+  window.addEventListener("afterprint", () => {
+    document.body.dataset.mdColorScheme = scheme;
+  });
+
+  // Files opened from disk: a folder has no page of its own there, and a page may fetch nothing.
+  const fromDisk = location.protocol === "file:";
+  const openIndex = (event) => {
+    const link = event.target instanceof Element && event.target.closest("a[href]");
+    if (!link || typeof link.href !== "string" || !/^file:[^?#]*\/(?:[?#]|$)/.test(link.href)) return;
+    link.href = link.href.replace(/\/(?=[?#]|$)/, "/index.html");
+  };
+  const explain = () => {
+    const remedy = "run python -m http.server in the folder of the site, and open http://localhost:8000 in the browser.";
+    for (const root of document.querySelectorAll("[data-inside]:not(:has(.deit-from-disk))")) {
+      const said = document.createElement("p");
+      said.className = "deit-from-disk";
+      said.setAttribute("role", "alert");
+      said.textContent = `This part of the page fetches data, which a file opened from disk may not. Instead, ${remedy}`;
+      root.prepend(said);
+    }
+    document.querySelector(".md-search__input")?.setAttribute("placeholder", "Search needs a server");
+  };
+  if (fromDisk) document.addEventListener("click", openIndex, { capture: true });
+
+  const show = () => {
     typeset().catch((error) => console.error(error));
     mark();
-  });
+    if (fromDisk) explain();
+  };
+  // Material emits document$ on each page, also when it is reached without loading anew; from disk it emits nothing.
+  if (fromDisk) show();
+  else document$.subscribe(show);
   window.addEventListener("hashchange", mark);
 })();

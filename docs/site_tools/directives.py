@@ -19,9 +19,10 @@ import augmentation_pictures
 import pictures
 
 import deit_ref
+from deit_ref.chapters import CHAPTERS
 from deit_ref.course.assignments import assignments
 from deit_ref.weights import DeiTWeights
-from site_tools import sources
+from site_tools import figures, sources
 from site_tools.listings import code_html, pair_html
 from site_tools.sources import BACKENDS, ROOT, Cut, SourceError
 
@@ -40,6 +41,8 @@ class PageBuilder:
         link: from a path below docs (with #anchor) to the address that the page's HTML uses for it.
         root: the repository.
         blocks: HTML by placeholder.
+        figures: the drawings that are on the page.
+        numbered: how many figures of the page have a number.
     """
 
     uri: str
@@ -47,6 +50,7 @@ class PageBuilder:
     root: Path = ROOT
     blocks: dict[str, str] = field(default_factory=dict)
     figures: set[str] = field(default_factory=set)
+    numbered: int = 0
 
     def markdown(self, text: str) -> str:
         """The page with every directive carried out; a wrong one is a SourceError that names it."""
@@ -144,8 +148,11 @@ class PageBuilder:
         target = posixpath.relpath(f"source/{module}.md", posixpath.dirname(self.uri) or ".")
         return f"[{module.split('/')[-1]}.py, line {number}]({target}#L{number})"
 
-    def figure(self, name: str) -> str:
-        """docs/figures/<name>.svg in the page, so that it takes the page's colors; .md links in it are resolved."""
+    def figure(self, name: str, caption: str = "") -> str:
+        """docs/figures/<name>.svg in the page, so that it takes the page's colors; .md links in it are resolved.
+
+        The caption is the drawing's title, if the page has no better one.
+        """
         if name in self.figures:
             raise SourceError("a figure stands once on a page, because its ids do")
         self.figures.add(name)
@@ -154,7 +161,20 @@ class PageBuilder:
         # Not plain href: Material's navigation.instant sets it on a page's links, and in SVG it cannot be set.
         svg = re.sub(r"(<a\b[^>]*?\s)href=", r"\1xlink:href=", svg)
         svg = re.sub(r'(?<=\sxlink:href=")([^"#:]+\.md)(#[^"]*)?(?=")', self._figure_link, svg)
-        return self.add(f'<figure class="deit-figure">{svg}</figure>')
+        svg, style = figures.sized(svg)
+        return self.add(figures.framed(svg, self.figure_number(), caption or figures.title(svg), style=style))
+
+    def chart(self, name: str) -> str:
+        """docs/data/<name>.json, written by `deit-ref benchmark`, as bars for each case."""
+        data = json.loads((self.root / "docs" / "data" / f"{name}.json").read_text(encoding="utf-8"))
+        content, caption = figures.chart(data)
+        return self.add(figures.framed(content, self.figure_number(), caption, kind="deit-chart"))
+
+    def figure_number(self) -> str:
+        """Of the page's next figure: 5.1 in chapter 5, plainly 1 on pages that belong to no chapter."""
+        self.numbered += 1
+        chapters = {f"chapters/{chapter.name}.md": f"{chapter.number}." for chapter in CHAPTERS}
+        return f"{chapters.get(self.uri, '')}{self.numbered}"
 
     def _figure_link(self, match: re.Match[str]) -> str:
         target, anchor = match[1], match[2] or ""
@@ -170,7 +190,8 @@ class PageBuilder:
         """A picture of docs/pictures: the running photo in the bundled model; links to .md pages in it are resolved."""
         if name not in PICTURES:
             raise SourceError(f"there is no picture {name!r}; known: {', '.join(PICTURES)}")
-        figure = PICTURES[name](_weights())
+        number = f'<figcaption><b class="deit-figure-number">Figure {self.figure_number()}.</b> '
+        figure = PICTURES[name](_weights()).replace("<figcaption>", number, 1)
         return self.add(re.sub(r'(?<=\shref=")[^":?#]+\.md(?=["?])', lambda page: self.link(page[0]), figure))
 
     def table(self, name: str) -> str:
@@ -244,6 +265,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "formula": PageBuilder.formula,
     "figure": PageBuilder.figure,
     "photo": PageBuilder.photo,
+    "chart": PageBuilder.chart,
     "table": PageBuilder.table,
     "course": PageBuilder.course,
     "include": PageBuilder.include,

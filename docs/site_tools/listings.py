@@ -23,7 +23,7 @@ from site_tools.sources import Cut
 COLUMNS = 56  # of one side: what is free at 13 px on a screen of 1220 px
 _ALIKE = 0.6  # lines of the two sides that are at least this similar stand beside each other
 # Where a line is rather broken, the lower the better; brackets count 1 each.
-_BEFORE = dict.fromkeys(("if", "else", "for"), 0.2) | dict.fromkeys(("or", "and", "in", "not", "is"), 0.3)
+_BEFORE = dict.fromkeys(("if", "else", "for"), 0.2) | dict.fromkeys(("or", "and"), 0.3)
 _BEFORE |= dict.fromkeys(("==", "!=", "<", ">", "<=", ">="), 0.4) | dict.fromkeys("|&+-", 0.5)
 _BEFORE |= dict.fromkeys(("*", "/", "//", "%", "@"), 0.6)
 _COMMENT, _COMMA, _BARE_COMMA, _OPENED, _METHOD, _VALUE, _TEXT = -1.0, 0.0, 0.25, 0.7, 0.8, 4.0, 5.0
@@ -57,13 +57,10 @@ def pair_html(cuts: Sequence[Cut], line_links: Sequence[LineLink], heads: Sequen
             shown = [*_lines_html(lines[side], line_links[side], broken=True), ""]
             rows[side].append("".join(_blank(count) + line for count, line in zip(blanks, shown, strict=True)))
     for side, cut in enumerate(cuts):
-        if cut.signature is not None:
+        if cut.signature is not None and (line := folded(cut)) not in cut.text.split("\n"):
             number = f'<span class="deit-number" data-line="{cut.signature.start}" aria-hidden="true"></span>'
-            folded = _highlighted(_folded(cut)).strip()
-            rows[side][1] = (
-                f'<details class="deit-signature"><summary>{number}<span>{folded}</span></summary>'
-                f"{rows[side][1]}</details>"
-            )
+            summary = f"<summary>{number}<span>{_highlighted(line).strip()}</span></summary>"
+            rows[side][1] = f'<details class="deit-signature">{summary}{rows[side][1]}</details>'
     return [_block(cut, head, parts) for cut, head, parts in zip(cuts, heads, rows, strict=True)]
 
 
@@ -77,7 +74,7 @@ def _lines_html(
     lines: Sequence[Line], line_link: LineLink, *, anchors: bool = False, broken: bool = False
 ) -> list[str]:
     texts, shown = [text for _, text in lines], []
-    places = _breaks(texts) if broken else [()] * len(texts)
+    places = line_breaks(texts) if broken else [()] * len(texts)
     rows = _highlighted("\n".join(texts)).split("\n")
     for (number, text), row, here in zip(lines, rows, places, strict=False):
         indent = len(text) - len(text.lstrip())
@@ -112,7 +109,7 @@ def _sections(cut: Cut) -> tuple[list[Line], list[Line], list[Line]]:
     )
 
 
-def _folded(cut: Cut) -> str:
+def folded(cut: Cut) -> str:
     """The signature in one line, without types; without defaults too, and then without its end, if it is too long."""
     text = "\n".join(text for number, text in cut.lines if cut.signature and number in cut.signature)
     function = ast.parse(f"{text.strip()} ...").body[0]
@@ -150,7 +147,7 @@ def _blanks(left: list[str], right: list[str]) -> tuple[list[int], list[int]]:
 
 
 def _heights(texts: list[str]) -> list[int]:
-    return [1 + len(places) for places in _breaks(texts)]
+    return [1 + len(places) for places in line_breaks(texts)]
 
 
 def _matches(left: list[str], right: list[str]) -> list[tuple[int, int]]:
@@ -174,8 +171,8 @@ def _matches(left: list[str], right: list[str]) -> list[tuple[int, int]]:
 def _similarity(left: str, right: str) -> float:
     if left == right:
         return 1.0
-    if left.lstrip().startswith("#") != right.lstrip().startswith("#"):
-        return 0.0
+    if left.lstrip().startswith("#") or right.lstrip().startswith("#"):
+        return 0.0  # comments are alike or not, there is no nearly
     codes = (re.sub(r"\b(np|torch|F)\.|\s+(#.*)?", "", line) for line in (left, right))
     return SequenceMatcher(None, *codes, autojunk=False).ratio()
 
@@ -183,7 +180,7 @@ def _similarity(left: str, right: str) -> float:
 # Long lines.
 
 
-def _breaks(lines: Sequence[str]) -> list[tuple[Break, ...]]:
+def line_breaks(lines: Sequence[str]) -> list[tuple[Break, ...]]:
     """For each line the places where it is broken so that no row has more than `COLUMNS`."""
     found, depth = [], 0
     for line in lines:
@@ -208,8 +205,8 @@ def breaks(text: str, inside: bool, columns: int) -> tuple[Break, ...]:
         if not fitting:
             break
         best, _ = min(fitting, key=lambda row: (row[0].cost + (row[1] - indent < _SHORT), -row[0].offset))
-        start, indentation = best.offset, best.indentation + indent + deeper
-        found.append(best._replace(indentation=indentation))
+        found.append(best._replace(indentation=best.indentation + indent + deeper))
+        start, indentation = best.offset, found[-1].indentation + len(best.mark)
     return tuple(found)
 
 

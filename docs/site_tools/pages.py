@@ -191,6 +191,17 @@ def with_link_row(markdown: str, row: str) -> str:
     return re.sub(r"^(# .+)$", lambda title: f"{title[1]}\n\n{row}\n", markdown, count=1, flags=re.MULTILINE)
 
 
+def with_bound_punctuation(html: str) -> str:
+    """The page with each formula in a sentence bound to the marks around it, which would else begin a line alone."""
+    formula = r'<span class="arithmatex">[^<]*</span>'
+    marks = r"[^\s<&]*[.,;:!?)\]’”'\"][^\s<&]*|-[^\s<&]+"
+    return re.sub(
+        rf"([(\[]*)({formula})({marks})?",
+        lambda found: f'<span class="deit-bound">{found[0]}</span>' if found[1] or found[3] else found[0],
+        html,
+    )
+
+
 def source_page(module: str) -> str:
     """The Markdown around the code of a module: a word that `source_block` replaces."""
     found = chapter_of(f"source/{module}.md")

@@ -11,7 +11,6 @@ from mkdocs.utils import get_relative_url
 from site_tools import book, directives, mathjax, notebooks, pages, sources
 
 import deit_ref
-from deit_ref.chapters import CHAPTERS, PARTS
 
 builders: dict[str, directives.PageBuilder] = {}
 
@@ -46,9 +45,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Carry out the directives, and put the row of links under the title."""
     uri = page.file.src_uri
     if uri.startswith("chapters/"):
-        # What explains stands before what lists, and where a thing is first explained before what builds on it.
-        first = any(uri == book.PAGES[chapter.name] for chapter in CHAPTERS if chapter.part == PARTS[0])
-        page.meta.setdefault("search", {"boost": 4 if first else 2})
+        page.meta.setdefault("search", {"boost": 2})  # what explains stands before what lists
 
     def link(target: str) -> str:
         path, _, anchor = target.partition("#")

@@ -57,8 +57,8 @@ for axes, picture in zip(panels, (photo, seen), strict=True):
     axes.set_axis_off()
 plt.show()
 
-# %% alt="Where the class token looks in every second layer and in each head, as bright spots on a photo of a cat."
-plots.attention_maps(seen, attentions, token="cls", layers=range(0, len(attentions), 2), **shapes)
+# %% alt="Where the class token looks in every second layer, in two of the heads, as bright spots on a photo of a cat."
+plots.attention_maps(seen, attentions, token="cls", layers=range(0, len(attentions), 2), heads=range(2), **shapes)
 
 # %% [markdown]
 # Each small picture is one head of one layer: bright where the class token takes much. They differ. How such a picture

@@ -23,7 +23,7 @@
 # Chapter: [page](../docs/chapters/attention.md) · NumPy: [source](../deit_ref/numpy_backend/attention.py) · torch:
 # [mirror](../deit_ref/torch_backend/attention.py)
 
-# %% alt="Where the class token looks in every second layer and in each head, as bright spots on a photo of a cat."
+# %% alt="A photo of a cat, and the same as the model sees it, 32 by 32 pixels."
 from importlib import import_module
 from math import log
 
@@ -51,7 +51,14 @@ output = deit_ref.forward(weights, pixel_values=pixel_values, backend=backend, o
 attentions = [as_numpy(array) for array in output.attentions]
 seen = plots.to_photos(pixel_values, weights.image_processing)[0]
 shapes = {"grid": config.grid, "num_prefix_tokens": prefix}
-plots.attention_maps(seen, attentions, token="cls", layers=range(0, len(attentions), 2), **shapes)
+figure, panels = plt.subplots(1, 2, figsize=(6, 2.4), dpi=100, width_ratios=(1.5, 1), layout="constrained")
+for axes, picture in zip(panels, (photo, seen), strict=True):
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_axis_off()
+plt.show()
+
+# %% alt="Where the class token looks in every second layer, in two of the heads, as bright spots on a photo of a cat."
+plots.attention_maps(seen, attentions, token="cls", layers=range(0, len(attentions), 2), heads=range(2), **shapes)
 
 # %% [markdown]
 # Each small picture is one head of one layer: bright where the class token takes much. They differ. How such a picture

@@ -186,8 +186,8 @@ print(f"the label says cat eight times, the teacher {said.count('cat')} times")
 # **Before you run it:** from which block on will the two heads say the same?
 
 # %%
-weights = deit_ref.load_weights(task="classification-with-teacher").to(backend)
-output = deit_ref.forward(weights, bundled_photo("chelsea"), backend=backend, output_hidden_states=True)
+weights = deit_ref.load_weights(task="classification-with-teacher")
+output = deit_ref.forward(weights.to(backend), bundled_photo("chelsea"), backend=backend, output_hidden_states=True)
 for block, state in enumerate(output.hidden_states):
     row = layers.layer_norm(weights.norm, as_numpy(state), eps=weights.config.layer_norm_eps)[0, :2]
     cosine = row[0] @ row[1] / (np.linalg.norm(row[0]) * np.linalg.norm(row[1]))

@@ -255,6 +255,30 @@ def test_preprocessing_is_equal_bit_for_bit(engine, processing, height, width, s
         assert (watched[name].dtype, watched[name].tobytes()) == (value.dtype, value.tobytes()), name
 
 
+def test_the_steps_of_both_arithmetics_on_all_bytes(engine):
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    for factor, mean, std in ((1 / 255, 0.485, 0.229), (0.3, 0.225, 0.7), (1 / 127.5, 0.1, 3.0)):
+        found = engine.call("image", "rescale_and_normalize", pixels, factor, mean, std)
+        assert found.tobytes() == image.rescale_and_normalize(pixels, factor, mean, std).tobytes()
+        for arithmetic in ("pillow", "torchvision"):
+            found = engine.call("image", "rescale", pixels, factor, {"arithmetic": arithmetic})
+            assert found.tobytes() == image.rescale(pixels, factor, arithmetic=arithmetic).tobytes()
+
+
+def test_where_a_crop_starts(engine):
+    asked, expected = [], []
+    for rounding in ("floor", "truncate", "round"):
+        for in_size, out_size in itertools.product(range(1, 9), range(1, 9)):
+            arguments = (in_size, out_size, {"rounding": rounding})
+            asked.append({"module": "image", "function": "crop_start", "arguments": arguments})
+            expected.append(image.crop_start(in_size, out_size, rounding=rounding))
+    assert engine.ask(asked) == expected
+    for arithmetic, rounding in itertools.product(("pillow", "torchvision"), ("floor", "round")):
+        processing = ImageProcessing(arithmetic=arithmetic, crop_rounding=rounding)
+        steps = engine.call("image_processing", "image_processing_from_dict", processing.to_dict())
+        assert steps["crop_rule"] == processing.crop_rule
+
+
 def test_shapes_after_the_resize(engine):
     sizes = (
         (20, 30),
@@ -491,6 +515,15 @@ def test_the_lines_for_node_in_the_documentation_run():
     (expected,) = deit_ref.forward(weights, np.full((48, 64, 3), 128, np.uint8)).top(3)
     assert [name for name, _ in expected] == re.findall(r"\[ '(\w+)', [\d.]+ \]", done.stdout)
     assert f"'blocks.{weights.config.num_hidden_layers - 1}.output'" in done.stdout
+
+
+def test_what_the_worker_hands_over_is_not_the_weights_own(engine):
+    load = {"id": 0, "type": "load", "files": read_files(PRETRAINED / "cifar10-distilled")}
+    run = {"type": "run", "images": [noise(1, 40, 50)], "trace": ["*"]}
+    (answers,) = engine.ask([{"messages": [load, {**run, "id": 1}, {**run, "id": 2}]}])
+    assert [answer["type"] for answer in answers] == ["loaded", "result", "result"]
+    for name, value in answers[1]["trace"].items():
+        assert answers[2]["trace"][name].tobytes() == value.tobytes()
 
 
 # --- the mirror

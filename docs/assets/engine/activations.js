@@ -5,7 +5,7 @@
  * needs none: the book's float32 form of GELU gives the normal distribution by a logistic function, here too.
  */
 
-import { map } from "./arrays.js";
+import { map, zeros } from "./arrays.js";
 import * as checks from "./checks.js";
 
 /** @typedef {import("./arrays.js").NDArray} NDArray */
@@ -31,7 +31,10 @@ function normal_share(x) {
  * @returns {NDArray} the same shape
  */
 export function gelu(x) {
-  return map((value) => value * normal_share(value), x);
+  const out = zeros(x.shape);
+  // A loop of its own, which is faster than `map`: nearly all bends of a pass are these.
+  for (let i = 0; i < out.data.length; i++) out.data[i] = x.data[i] * normal_share(x.data[i]);
+  return out;
 }
 
 /**

@@ -156,6 +156,9 @@ export function add(x, y) {
  */
 export function add_to(x, y) {
   const period = y.data.length;
+  if (x.data.length % period !== 0) {
+    throw new Error(`Arrays of the shapes (${x.shape.join(", ")}) and (${y.shape.join(", ")}) cannot be added.`);
+  }
   for (let start = 0; start < x.data.length; start += period) {
     for (let i = 0; i < period; i++) x.data[start + i] += y.data[i];
   }

@@ -205,8 +205,8 @@ for alpha in (0.5, 0.1):
 
 # %% [markdown]
 # **Soft distillation.** Two distributions are compared, class by class. First the twelve probabilities, then the six
-# terms $p_\text{teacher} (\log p_\text{teacher} - \log p_\text{student})$. A term may be negative, the sum of a row never:
-# it is 0 only if both agree.
+# terms $p_\text{teacher} (\log p_\text{teacher} - \log p_\text{student})$. A term may be negative, a row's sum never
+# is: it is 0 only if both agree.
 
 # %%
 p_teacher, p_student = layers.softmax(teacher_logits), layers.softmax(distillation_logits)

@@ -26,9 +26,11 @@ MUTANTS = [
     *planted(
         "training/batches.py",
         "test_batches",
-        ("varied = self._varied(x, generator)\n        for", "varied = x = self._varied(x, generator)\n        for", "a teacher with photos of its own"),
+        ("varied = self._varied(x, generator)\n        plain", "varied = x = self._varied(x, generator)\n        plain", "a teacher with photos of its own"),
         ("erase((varied - self.mean) / self.std, probability=recipe.erasing, generator=generator)", "(varied - self.mean) / self.std", "a recipe with erasing"),
         ("probability=recipe.erasing", "probability=0.25", "a recipe with erasing 0.5"),
+        ("x if for_teacher is None else for_teacher", "for_teacher", "a teacher who sees shrunk photos as the student does"),
+        ("for_teacher = x if for_teacher is None else for_teacher", "for_teacher = x", "a teacher who sees other grounds"),
         ("padding=recipe.padding", "padding=4", "a recipe with padding 2"),
         ("num_ops=recipe.rand_augment", "num_ops=2", "a recipe with one operation"),
         ("magnitude=recipe.magnitude", "magnitude=9", "a recipe with magnitude 3"),

@@ -78,8 +78,8 @@ MUTANTS = [
     *planted(
         "training/objectives.py",
         "test_objectives",
-        ("drop_path=recipe.drop_path, generator=generator)\n        logits", "generator=generator)\n        logits",
-         "classification with drop path"),
+        ("            drop_path=recipe.drop_path,\n", "", "classification with drop path"),
+        ("interpolate_pos_encoding=recipe.shrunk_share > 0", "interpolate_pos_encoding=False", "photos that grow"),
         ("drop_path=recipe.drop_path, generator=generator)\n        return", "generator=generator)\n        return",
          "SimMIM with drop path"),
         ("block=recipe.mask_block", "block=1", "SimMIM with blocks of patches"),
@@ -148,6 +148,7 @@ MUTANTS = [
     *planted(
         "training/student.py",
         "test_student",
+        ("if recipe.shrunk_share and any(", "if False and any(", "photos that shrink to no whole number of patches"),
         ("hidden_dropout_prob=recipe.dropout", "hidden_dropout_prob=config.hidden_dropout_prob", "dropout in a recipe"),
         ("attention_probs_dropout_prob=recipe.attention_dropout", "attention_probs_dropout_prob=0.0", "attention_dropout"),
         ("image_mean=old.image_mean", "image_mean=recipe.image_processing.image_mean", "another mean"),

@@ -59,7 +59,7 @@ def test_a_source_is_folded_without_its_docstring():
 
 
 def test_figures_have_the_colors_of_the_page():
-    figures = pytest.importorskip("site_tools.figures")
+    figures = pytest.importorskip("site_tools.notebook_figures")
     light, dark = (
         dict(line.strip(" ;").split(": ") for line in block.split("\n") if line.startswith("  --deit-"))
         for block in (DOCS / "assets/site.css").read_text("utf-8").split("\n}\n")[:2]
@@ -73,7 +73,7 @@ def test_figures_have_the_colors_of_the_page():
 
 
 def test_a_figure_is_darkened_but_for_what_is_written_on_a_picture():
-    figures = pytest.importorskip("site_tools.figures")
+    figures = pytest.importorskip("site_tools.notebook_figures")
     figure = pytest.importorskip("matplotlib.figure").Figure(figsize=(2, 1))
     left, right = figure.subplots(1, 2)
     (line,) = left.plot([0, 1], color=exercises.CLS)

@@ -41,7 +41,7 @@ MUTANTS = [
         ("at_first ^ (epoch % 2 == 1)", "at_first", "mirror images that alternate"),
         ("< self.recipe.flip", "< 0.5", "mirror images that alternate, seldom at first"),
         ("step_seed(self.seed, 4)", "4", "two seeds"),
-        ("(recipe.image_size * 3 // 4,)", "(recipe.image_size // 2,)", "photos that are small at first"),
+        ("(recipe.shrunk_size,)", "(recipe.image_size // 2,)", "photos that are small at first"),
         ("probability=recipe.flip", "probability=0.5", "a recipe without mirroring"),
         ("smoothing=recipe.label_smoothing", "smoothing=0.1", "a recipe with label_smoothing 0"),
         ("step_seed(self.seed, 1, step, self.rank)", "step_seed(self.seed, 1, step)", "two processes"),

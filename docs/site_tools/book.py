@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from deit_ref.chapters import CHAPTERS
 
 URI = "book.md"
-PAGES = {"why": "chapters/why.md"} | {chapter.name: f"chapters/{chapter.name}.md" for chapter in CHAPTERS}
+_ORDER = ["why", *(chapter.name for chapter in CHAPTERS)]
+_ORDER.insert(_ORDER.index("distillation"), "recipe")  # two pages without a number
+PAGES = {name: f"chapters/{name}.md" for name in _ORDER}
 
 INTRODUCTION = """\
 ---

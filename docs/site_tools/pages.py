@@ -35,7 +35,7 @@ PAPERS = {
 SOURCES: dict[str, tuple[tuple[str, str], ...]] = {
     "layers": (("transformer", "section 3.2.1"), ("layer_norm", "equation 4")),
     "activations": (("gelu", "section 2"),),
-    "distillation": (("deit", "sections 4 and 5, tables 2 to 4 and 8"),),
+    "distillation": (("deit", "sections 4 and 5, tables 2 to 4"),),
     "resize": (("keys", "cubic convolution"), ("pillow", "Resample.c")),
     "image": (("processor", "DeiTImageProcessor"),),
     "patches": (("vit", "section 3.1, equation 1"),),

@@ -41,7 +41,7 @@ _ORDER = {
         "positions": "Where a patch came from",
         "layers": "The layers that everything else is made of",
         "attention": "Attention, where tokens see each other",
-        "encoder": "The encoder, the same block twelve times over",
+        "encoder": "The encoder, twelve blocks of one shape",
         "heads": "From tokens to answers",
         "model": "The whole model",
     },

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 6. The encoder, the same block twelve times over
+# # 6. The encoder, twelve blocks of one shape
 #
 # Four photos enter as patches of color. What is added to them, block by block, until one row says what is in the photo?
 # The tokens pass through a stack of blocks with attention and an mlp in each:

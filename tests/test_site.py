@@ -466,6 +466,29 @@ def test_signatures_fold_and_what_is_copied_is_the_code(builder, project):
     assert unescape(re.findall(r'data-copy="([^"]*)"', shown)[0]) == typed.strip()
 
 
+def test_twins_that_read_alike_stand_once(builder, project):
+    path = project / "deit_ref/numpy_backend/demo.py"
+    typed = "def same(x: Array, *, eps: float = 1e-6) -> Array:\n    return x\n"
+    twin = project / "deit_ref/torch_backend/demo.py"
+    path.write_text(SOURCE + "\n\n" + typed)
+    twin.write_text("import torch\n" + SOURCE + "\n\n" + typed.replace("Array", "Tensor"))
+
+    def shown():
+        builder.blocks.clear()
+        return builder.html(f"<p>{builder.markdown('{{ mirror demo.same }}').strip()}</p>")
+
+    assert shown().count("deit-code") == 1
+    words = re.sub(r"<[^>]+>", "", shown())
+    line = SOURCE.count("\n") + 3
+    assert f"NumPy: demo.py, line {line} · torch, the same: line {line + 1}" in words
+    assert "def same(x, *, eps=1e-06):" in words
+    for changed in ("return x + 0", "return x\n    return x"):
+        twin.write_text(SOURCE + "\n\n" + typed.replace("return x", changed))
+        assert shown().count("deit-code") == 2
+    twin.write_text(SOURCE + "\n\n" + typed.replace("1e-6", "1e-5"))
+    assert shown().count("deit-code") == 2
+
+
 # The whole book.
 
 

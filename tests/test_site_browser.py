@@ -441,7 +441,7 @@ def test_tabs_switch_together_by_mouse_and_keyboard(page: Any, site_url: str) ->
     page.keyboard.press("ArrowRight")
     page.wait_for_function("[...document.querySelectorAll('.deit-mirror input:last-of-type')].every(x => x.checked)")
     assert shown() == torch
-    page.goto(f"{site_url}chapters/encoder/")  # the choice is kept for the next chapter
+    page.goto(f"{site_url}chapters/layers/")  # the choice is kept for the next chapter
     page.wait_for_function("[...document.querySelectorAll('.deit-mirror input:last-of-type')].every(x => x.checked)")
     page.set_viewport_size({"width": 1200, "height": 900})  # both side by side, and nothing to choose
     assert shown() == {"true,true"}

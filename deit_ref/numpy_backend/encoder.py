@@ -1,4 +1,4 @@
-"""Chapter 6: the encoder, the same block twelve times over.
+"""Chapter 6: the encoder, twelve blocks of one shape.
 
 Input -> output: tokens (batch, tokens, dim) -> tokens (batch, tokens, dim).
 

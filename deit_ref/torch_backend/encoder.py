@@ -1,4 +1,4 @@
-"""Chapter 6, mirrored: the encoder, the same block twelve times over."""
+"""Chapter 6, mirrored: the encoder, twelve blocks of one shape."""
 
 from typing import TypeAlias
 

@@ -24,9 +24,9 @@ def hero(weights: Any) -> str:
             panel("Where it looks", _glowing(r, looks, "cls", "one head")),
             panel("The answer", bars(top, "line")),
         ],
-        f"The small model in this package reads {height} × {width} pixels, cut into {rows} × {columns} patches. "
-        f"One part of it gives {percent(looks.max())} of its attention to the brightest patch. The answer is "
-        f"{top[0][0]}, with {percent(top[0][1])}.",
+        f"The small model in this package reads {height} × {width} pixels, cut into {rows * columns} patches. One of "
+        f"its attention heads spends {percent(looks.max())} of its attention on a single patch, the bright one in the "
+        f"third picture. The answer is {top[0][0]}, with {percent(top[0][1])}.",
         links={"this look in the viewer": viewer(block, head), "every step": "steps.md"},
     )
 
@@ -57,10 +57,10 @@ def attention(weights: Any) -> str:
             shown("The outlined patch", eye, patch, "image", "the outlined patch"),
         ],
         f"Where tokens look in the bundled model. Of its {spread.size} heads, {_where(sharp)} spreads the class "
-        f"token’s look least, over {spread[sharp]:.1f} of {r.stream.shape[1]} tokens, and {_where(even)} most, over "
-        f"{spread[even]:.1f}. (The spread is <em>e</em> to the entropy of the shares; equal shares for ten tokens and "
-        f"none for the others have a spread of 10.) The last picture is the look of the outlined patch, in the head "
-        f"that spreads it least, {_where(patch)}. Each picture has a scale of its own.",
+        f"token’s attention least, over {spread[sharp]:.1f} of {r.stream.shape[1]} tokens, and {_where(even)} most, "
+        f"over {spread[even]:.1f}. (The spread is <em>e</em> to the entropy of the shares; equal shares for ten tokens "
+        f"and none for the others have a spread of 10.) The last picture is where the outlined patch looks, in the "
+        f"head that spreads its attention least, {_where(patch)}. Each picture has a scale of its own.",
         links={
             "the sharp head": viewer(*sharp),
             "the even one": viewer(*even),
@@ -118,7 +118,8 @@ def lens(weights: Any) -> str:
     return figure(
         [table(["after", "class head says", "distillation head says"], rows)],
         "The logit lens: the last norm and the two heads, applied to the stream of the photo after every block, as if "
-        "the bundled model ended there. A bar is the probability of the class that is named, filled where that is the "
+        "the bundled model ended there. At the embeddings the two tokens have seen nothing yet, so what they say there "
+        "is the same for every photo. A bar is the probability of the class that is named, filled where that is the "
         f"model’s answer, {r.names[last]}. {_settled('class', best[:, 0], last)} "
         f"{_settled('distillation', best[:, 1], last)}",
         links={"the last stream": step(f"blocks.{len(answers) - 2}.output"), "after the norm": step("norm")},
@@ -172,7 +173,7 @@ def model(weights: Any) -> str:
         ],
         f"The whole run of the bundled model: pixels, {r.grid[0] * r.grid[1]} patches, where the class token looks in "
         f"three of the {blocks} blocks (mean of the heads, each on a scale of its own), and the answer, {top[0][0]}, "
-        f"with {percent(top[0][1])}. On average, a head of these blocks spreads the look over {first:.0f}, "
+        f"with {percent(top[0][1])}. On average, a head of these blocks spreads its attention over {first:.0f}, "
         f"{middle:.0f} and {last:.0f} of {r.stream.shape[1]} tokens.",
         links={"every step of this run": "steps.md", "every look": viewer(blocks - 1)},
         narrow=True,

@@ -25,7 +25,7 @@ def patches(weights: Any) -> str:
                 f"{height} × {width} pixels",
                 picture(r.seen, f"The same in {height} x {width} pixels, a patch outlined", outlined=[r.square(EYE)]),
             ),
-            panel(f"{rows} × {columns} patches", cut(r)),
+            panel(f"{rows * columns} patches, {rows} rows of {columns}", cut(r)),
             panel(
                 "The outlined one",
                 picture(r.seen[y : y + h, x : x + w], f"A patch enlarged: {h} x {w} pixels of the cat’s eye"),

@@ -23,7 +23,7 @@ from deit_ref.chapters import CHAPTERS
 from deit_ref.course.assignments import assignments
 from deit_ref.weights import DeiTWeights
 from site_tools import figures, sources
-from site_tools.listings import code_html, pair_html
+from site_tools.listings import code_html, pair_html, read_alike, shared_html
 from site_tools.sources import BACKENDS, ROOT, Cut, SourceError
 
 LABELS = {"numpy": "NumPy", "torch": "torch"}
@@ -107,10 +107,14 @@ class PageBuilder:
         return placeholder
 
     def mirror(self, name: str) -> str:
-        """Tabs "NumPy" and "torch", side by side where the screen is wide."""
+        """Tabs "NumPy" and "torch", side by side where the screen is wide; one block where both read alike."""
         cuts = {backend: sources.cut(*sources.resolve(name, backend, self.root), self.root) for backend in BACKENDS}
         titles = (f"{LABELS[backend]}: {cut.module.split('/')[-1]}.py" for backend, cut in cuts.items())
         heads = [self._head(cut, title) for cut, title in zip(cuts.values(), titles, strict=True)]
+        if read_alike(*cuts.values()):
+            numpy, torch = cuts.values()
+            words = f"{heads[0]} · torch, the same: {self._head(torch, '')}"
+            return self.add(shared_html(numpy, self._line_link(numpy), words))
         blocks = pair_html(list(cuts.values()), [self._line_link(cut) for cut in cuts.values()], heads)
         group = f"mirror-{len(self.blocks)}"
         inputs, labels = [], []
@@ -128,7 +132,8 @@ class PageBuilder:
         return lambda number: self.link(f"source/{cut.module}.md#L{number}")
 
     def _head(self, cut: Cut, title: str) -> str:
-        return f'<a href="{self._line_link(cut)(cut.first)}">{html.escape(title)}, line {cut.first}</a>'
+        words = f"{title}, line {cut.first}" if title else f"line {cut.first}"
+        return f'<a href="{self._line_link(cut)(cut.first)}">{html.escape(words)}</a>'
 
     def code(self, *name: str) -> str:
         """One block: `attention.split_heads`, `torch attention.split_heads` or `deit_ref.weights.Attention`."""

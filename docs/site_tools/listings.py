@@ -56,12 +56,29 @@ def pair_html(cuts: Sequence[Cut], line_links: Sequence[LineLink], heads: Sequen
         for side, blanks in enumerate(_blanks(*([text for _, text in part] for part in lines))):
             shown = [*_lines_html(lines[side], line_links[side], broken=True), ""]
             rows[side].append("".join(_blank(count) + line for count, line in zip(blanks, shown, strict=True)))
-    for side, cut in enumerate(cuts):
-        if cut.signature is not None and (line := folded(cut)) not in cut.text.split("\n"):
-            number = f'<span class="deit-number" data-line="{cut.signature.start}" aria-hidden="true"></span>'
-            summary = f"<summary>{number}<span>{_highlighted(line).strip()}</span></summary>"
-            rows[side][1] = f'<details class="deit-signature">{summary}{rows[side][1]}</details>'
-    return [_block(cut, head, parts) for cut, head, parts in zip(cuts, heads, rows, strict=True)]
+    return [_block(cut, head, _with_fold(cut, parts)) for cut, head, parts in zip(cuts, heads, rows, strict=True)]
+
+
+def read_alike(one: Cut, other: Cut) -> bool:
+    """Whether two functions are the same but for types: names, arguments and every line of the body."""
+    if one.signature is None or other.signature is None or folded(one) != folded(other):
+        return False
+    bodies = [[text for _, text in _sections(cut)[2]] for cut in (one, other)]
+    return bodies[0] == bodies[1]
+
+
+def shared_html(cut: Cut, line_link: LineLink, head: str) -> str:
+    """A function whose twin reads alike: once, its signature folded."""
+    return _block(cut, head, _with_fold(cut, ["".join(_lines_html(part, line_link)) for part in _sections(cut)]))
+
+
+def _with_fold(cut: Cut, rows: list[str]) -> list[str]:
+    if cut.signature is None or (line := folded(cut)) in cut.text.split("\n"):
+        return rows
+    number = f'<span class="deit-number" data-line="{cut.signature.start}" aria-hidden="true"></span>'
+    summary = f"<summary>{number}<span>{_highlighted(line).strip()}</span></summary>"
+    above, signature, body = rows
+    return [above, f'<details class="deit-signature">{summary}{signature}</details>', body]
 
 
 def _block(cut: Cut, head: str, rows: Sequence[str]) -> str:

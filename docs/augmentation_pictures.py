@@ -148,7 +148,7 @@ def crop_and_flip(weights: Any) -> str:
 
 
 def rand_augment(weights: Any) -> str:
-    """Operations of RandAugment, each alone, at the recipe's strength."""
+    """Operations of RandAugment, one at a time, at the recipe's strength."""
     image = _as_seen("chelsea").float()
     level, sign = torch.full((1, 1, 1, 1), RECIPE.magnitude / 10), torch.ones(1, 1, 1, 1)
     row = []
@@ -352,7 +352,7 @@ def initial_weights(weights: Any) -> str:
 
 
 def token_cosine(weights: Any) -> str:
-    """How alike class and distillation token are, from the input to the last norm, on the bundled photos."""
+    """How similar class and distillation token are, from the input to the last norm, on the bundled photos."""
 
     def cosine(a: Any, b: Any) -> float:
         return float(np.mean((a * b).sum(axis=-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)))
@@ -466,7 +466,8 @@ def speed_and_accuracy(weights: Any) -> str:
         models = sorted((m for m in PUBLISHED if m.family == family), key=lambda m: m.images_per_second)
         points = [(axes.x(m.images_per_second), axes.y(m.top1)) for m in models]
         axes.parts.append(polyline(points, color))
-        key = points[-1] if family == "ViT" else (LEFT + 14, HEIGHT - BOTTOM - 58 + 16 * at)
+        # The key stands between the lines at 72 and 76, in two columns; ViT is a single point and is named there.
+        key = points[-1] if family == "ViT" else (LEFT + 14 + 100 * (at // 2), HEIGHT - BOTTOM - 43 + 16 * (at % 2))
         axes.parts += [_mark(shape, *point, color) for point in (*points, key)]
         axes.parts.append(text(key[0] + 10, key[1] + 4, family, "start", color))
     return chart(

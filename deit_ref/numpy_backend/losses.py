@@ -21,7 +21,7 @@ Number: TypeAlias = Array | np.floating[Any]
 
 
 def log_softmax(x: Float[Array, "*batch classes"]) -> Float[Array, "*batch classes"]:
-    r"""$\log p_i = x_i - \log \sum_j e^{x_j}$, without overflow."""
+    r"""$\log p_k = x_k - \log \sum_j e^{x_j}$, without overflow."""
     shifted = x - x.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
@@ -157,7 +157,8 @@ def soft_distillation(
     r"""Learn the label with one token and the teacher's whole distribution with the other.
 
     $$(1 - \alpha) \, \mathrm{CE}(o_\text{cls}, t)
-      + \alpha \, \frac{\tau^2}{B C} \sum_{i,k} p_\text{teacher} \, (\log p_\text{teacher} - \log p_\text{student})$$
+      + \alpha \, \frac{\tau^2}{B C} \sum_{i,k} p_{\text{teacher},ik} \,
+      (\log p_{\text{teacher},ik} - \log p_{\text{student},ik})$$
 
     $$p_\text{teacher} = \mathrm{softmax}(o_\text{teacher} / \tau), \qquad
       p_\text{student} = \mathrm{softmax}(o_\text{dist} / \tau)$$

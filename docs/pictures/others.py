@@ -38,7 +38,7 @@ def simmim(weights: Any) -> str:
     return figure(
         [
             panel("The photo", picture(photo, f"{SHOWS}, in few pixels")),
-            panel("What the model is given", picture(hidden, "The same with most squares gray")),
+            panel("Its input", picture(hidden, "The same with most squares gray")),
             panel("Its guess in their place", picture(filled, "The gray squares filled with soft fur, eyes and nose")),
             panel("Its guess everywhere", picture(guess, "What the model draws for all patches, hidden or not")),
         ],

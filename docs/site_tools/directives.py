@@ -176,9 +176,10 @@ class PageBuilder:
         return self.add(figures.framed(content, self.figure_number(), caption, kind="deit-chart"))
 
     def figure_number(self) -> str:
-        """Of the page's next figure: 5.1 in chapter 5, plainly 1 on pages that belong to no chapter."""
+        """Of the page's next figure: 5.1 in chapter 5, R.1 in the one on the recipe, plainly 1 elsewhere."""
         self.numbered += 1
         chapters = {f"chapters/{chapter.name}.md": f"{chapter.number}." for chapter in CHAPTERS}
+        chapters |= {"chapters/why.md": "W.", "chapters/recipe.md": "R."}
         return f"{chapters.get(self.uri, '')}{self.numbered}"
 
     def _figure_link(self, match: re.Match[str]) -> str:

@@ -55,7 +55,7 @@
       formula.classList.toggle("deit-wide", formula.offsetWidth > block.clientWidth + 1 && block.clientWidth > 0);
     }
     for (const box of document.querySelectorAll(scrolling)) {
-      if (box.clientWidth > 0 && box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+      if (box.clientWidth > 0 && box.scrollWidth > box.clientWidth) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
     }
   };
@@ -115,6 +115,7 @@
   const show = () => {
     typeset().catch((error) => console.error(error));
     mark();
+    reach();
     if (fromDisk) explain();
   };
   // Material emits document$ on each page, also when it is reached without loading anew; from disk it emits nothing.

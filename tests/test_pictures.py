@@ -138,7 +138,7 @@ def test_the_sharpest_and_the_evenest_head_are_the_ones_named(made, computed):
     text = words(made["attention"])
     spread = spreads(computed[1], 0)
     for extreme, verb in (
-        (spread.argmin(), "spreads the class token’s look least, over"),
+        (spread.argmin(), "spreads the class token’s attention least, over"),
         (spread.argmax(), "most, over"),
     ):
         block, head = np.unravel_index(extreme, spread.shape)

@@ -77,7 +77,7 @@ class TestChapter:
         assert any(call in text for call in shown) or not chapter.numpy
         assert chapter.name not in chapter.numpy or f"{{{{ mirror {chapter.name}." in text
         assert "$" in text or "{{ formula" in text
-        assert "{{ figure " in text
+        assert "{{ figure " in text or "{{ photo " in text
 
     def test_names_its_sources(self, chapter):
         for key, place in pages.SOURCES[chapter.name]:

@@ -310,7 +310,7 @@ WRONG = """() => {
   }
   // Figures: labels as large as text, a number and a caption, and all of it on one screen.
   for (const figure of all("figure.deit-figure")) {
-    if (!/^Figure [WR\\d.]+\\. ./.test(figure.querySelector("figcaption")?.textContent ?? "")) say("no caption", figure);
+    if (!/^Figure [WR\\d.]+\\. ./.test(figure.querySelector("figcaption")?.textContent ?? "")) say("caption", figure);
     if (figure.getBoundingClientRect().height > innerHeight && !figure.matches(".deit-chart")) say("too high", figure);
     for (const svg of figure.querySelectorAll("svg")) {
       const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;

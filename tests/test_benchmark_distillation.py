@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny_data import CLASSES, PLAIN, write_photos
 
-from deit_ref.benchmark import distillation, experiment, tables
+from deit_ref.benchmark import distillation, tables
+from deit_ref.benchmark import runs as trainings
 from deit_ref.benchmark.distillation import main
 from deit_ref.benchmark.experiment import Experiment, first_pull, scores_of
 from deit_ref.benchmark.ways import QUESTIONS, WAYS
@@ -50,8 +51,8 @@ def read(place, name):
 
 def test_runs_are_named_by_what_they_are_and_trained_once(place, capsys, monkeypatch):
     trained = []
-    real = experiment.train
-    monkeypatch.setattr(experiment, "train", lambda *a, **options: trained.append(a[2].name) or real(*a, **options))
+    real = trainings.train
+    monkeypatch.setattr(trainings, "train", lambda *a, **options: trained.append(a[2].name) or real(*a, **options))
     assert main(command(place, "token", "--seeds", "1")) == 0
     runs = ["no-teacher-one-token-0", "no-teacher-0", "hard-one-token-0", "hard-two-class-tokens-0", "hard-0"]
     assert trained == runs

@@ -9,7 +9,7 @@ from strategies import TINY, random_weights
 from tiny_data import PLAIN, write_photos
 
 from deit_ref import save_weights
-from deit_ref.benchmark import pretraining
+from deit_ref.benchmark import pretraining, runs
 from deit_ref.benchmark.pretraining import few
 from deit_ref.data.opening import open_splits
 from deit_ref.training.recipe import RECIPES, Recipe
@@ -42,7 +42,7 @@ def test_the_program_trains_each_student_once(tmp_path, capsys, monkeypatch):
         seen.append((recipe.learning_rate, options["start"] is None, options["seed"], len(splits["train"])))
         train(recipe, splits, folder, **options)
 
-    monkeypatch.setattr(pretraining, "train", watched)
+    monkeypatch.setattr(runs, "train", watched)
     files = ["--out", str(tmp_path / "runs"), "--json", str(tmp_path / "table.json")]
     command = ["--data", str(photos), "--weights", str(tmp_path / "weights"), "--each", "4", "--epochs", "2"]
     command += ["--seeds", "2", *files]
@@ -57,7 +57,7 @@ def test_the_program_trains_each_student_once(tmp_path, capsys, monkeypatch):
         assert spread == f"{abs(values[0] - values[1]) / 2**0.5:.2%}"
     lines = (tmp_path / "runs" / "new-weights-0.0005-1" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["test"]["top1"] == found["results"]["new weights, 0.0005"][1]
-    monkeypatch.setattr(pretraining, "train", None)  # nothing is trained again
+    monkeypatch.setattr(runs, "train", None)  # nothing is trained again
     capsys.readouterr()
     assert pretraining.main(command) == 0
     assert capsys.readouterr().out.splitlines()[2:] == ["| " + " | ".join(row) + " |" for row in found["rows"]]

@@ -11,7 +11,7 @@ from strategies import TINY, random_pixels, random_weights
 from tiny_data import CLASSES, PLAIN, write_photos
 
 from deit_ref import forward, save_weights
-from deit_ref.benchmark import resolution
+from deit_ref.benchmark import resolution, runs
 from deit_ref.benchmark.resolution import WAYS, resized
 from deit_ref.data.opening import open_splits
 from deit_ref.numpy_backend.positions import interpolate_pos_embed
@@ -77,7 +77,7 @@ def test_the_program_measures_before_and_after_and_tunes_once(tmp_path, capsys, 
     lines = (tmp_path / "runs" / "12-bicubic" / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 3
     assert json.loads(lines[-1])["test"]["top1"] == pytest.approx(found["results"]["12 pixels, bicubic"]["after"])
-    monkeypatch.setattr(resolution, "train", None)  # nothing is trained again
+    monkeypatch.setattr(runs, "train", None)  # nothing is trained again
     assert resolution.main(command) == 0
     assert json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))["results"] == found["results"]
     assert str(tmp_path) not in (tmp_path / "table.json").read_text(encoding="utf-8")

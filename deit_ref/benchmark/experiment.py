@@ -1,6 +1,5 @@
 """One run of the experiment: trained once, then measured, both kept in a folder of its own."""
 
-import dataclasses
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import torch
 
 from deit_ref import checks
 from deit_ref.benchmark.inside import HEADS, head_logits, seen, token_cosines
+from deit_ref.benchmark.runs import trained_once
 from deit_ref.benchmark.teachers import Asked, opened, remembered, together
 from deit_ref.benchmark.ways import WAYS
 from deit_ref.checkpoints.files import json_bytes, read_json, write
@@ -24,8 +24,7 @@ from deit_ref.training.batches import Batches, mean_and_std
 from deit_ref.training.metrics import read_metrics
 from deit_ref.training.objectives import classification
 from deit_ref.training.recipe import Recipe
-from deit_ref.training.run import teach_from, train
-from deit_ref.training.state import NAME
+from deit_ref.training.run import teach_from
 from deit_ref.training.student import Student, new_weights
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -84,11 +83,7 @@ class Experiment:
         """
         folder, recipe = self.folder(way, seed), self.recipe.with_changes(**WAYS[way].changes)
         teacher = self.teacher(WAYS[way].teachers) if WAYS[way].teachers else None
-        if (folder / "config.json").exists():
-            _check_same(folder, recipe, teacher)
-        else:
-            options: dict[str, Any] = {"resume": (folder / NAME).exists(), "assess_every": recipe.epochs}
-            train(recipe, self.splits, folder, teacher=teacher, seed=seed, device=self.device, **options)
+        trained_once(recipe, self.splits, folder, teacher=teacher, seed=seed, device=self.device)
         if not (folder / MEASURED).exists():
             found, answers = self._measured(folder, recipe, teacher, seed)
             content = io.BytesIO()
@@ -186,16 +181,3 @@ def first_pull(recipe: Recipe, images: ImageSet, teacher: Asked | None, *, seed:
 def _answer(output: TeacherOutput, pixel_values: torch.Tensor, **options: Any) -> TeacherOutput:
     """A student that answers so, whatever it sees."""
     return output
-
-
-def _check_same(folder: Path, recipe: Recipe, teacher: Asked | None) -> None:
-    usual = dataclasses.asdict(Recipe())  # what an earlier version had no name for
-    before = read_json(folder / "config.json")["provenance"]
-    mine, theirs = dataclasses.asdict(recipe), {**usual, **before["recipe"]}
-    other = [f"{name} {theirs.get(name)!r}, now {mine[name]!r}" for name in mine if mine[name] != theirs.get(name)]
-    if before["teacher"] != (None if teacher is None else teacher.digest):
-        other.append("another teacher")
-    if other:
-        raise ValueError(
-            f"{folder} holds a run of something else ({'; '.join(other)}): choose another --out, or delete the folder."
-        )

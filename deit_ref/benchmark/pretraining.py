@@ -18,16 +18,14 @@ from typing import Any
 import numpy as np
 
 from deit_ref.benchmark import records
+from deit_ref.benchmark.runs import trained_once
 from deit_ref.checkpoints.files import json_bytes, write
 from deit_ref.checkpoints.load import load_weights
 from deit_ref.data.images import ImageSet, subset
 from deit_ref.data.opening import open_splits
 from deit_ref.training.metrics import read_metrics
 from deit_ref.training.prepared import kept
-from deit_ref.training.recipe import RECIPES, Recipe
-from deit_ref.training.run import train
-from deit_ref.training.state import NAME
-from deit_ref.weights import DeiTWeights
+from deit_ref.training.recipe import RECIPES
 
 RATES = (5e-4, 2e-3)  # of the recipe cifar10-finetune, and of the recipes that begin with new weights
 STARTS = ("new weights", "after masked pre-training")
@@ -40,16 +38,6 @@ def few(images: ImageSet, each: int, *, seed: int) -> ImageSet:
     if min(map(len, places)) < each:
         raise ValueError(f"each must be at most the {min(map(len, places))} photos of the smallest class, got {each}.")
     return subset(images, np.sort(np.concatenate([some[:each] for some in places])))
-
-
-def accuracy(
-    splits: Mapping[str, ImageSet], recipe: Recipe, folder: Path, *, start: DeiTWeights | None, seed: int
-) -> float:
-    """The top-1 of one student, trained now or before."""
-    if not (folder / "config.json").exists():
-        resume = (folder / NAME).exists()
-        train(recipe, splits, folder, start=start, seed=seed, resume=resume, assess_every=recipe.epochs)
-    return float(read_metrics(folder)[-1]["test"]["top1"])
 
 
 def table(found: Mapping[str, Sequence[float]]) -> tuple[list[str], list[list[str]]]:
@@ -84,7 +72,8 @@ def main(argv: list[str] | None = None) -> int:
             )
             folder = args.out / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
             weights = drawn if start == STARTS[1] else None
-            values.append(accuracy(some, recipe, folder, start=weights, seed=seed))
+            trained_once(recipe, some, folder, start=weights, seed=seed)
+            values.append(float(read_metrics(folder)[-1]["test"]["top1"]))
             if args.json is not None:
                 write(args.json, json_bytes(_record(args, found)))
     print(records.markdown(*table(found)))

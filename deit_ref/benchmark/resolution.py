@@ -18,14 +18,13 @@ import torch.nn.functional as F
 
 from deit_ref.benchmark import records
 from deit_ref.benchmark.inside import accuracy, head_logits, seen
+from deit_ref.benchmark.runs import trained_once
 from deit_ref.checkpoints.files import json_bytes, write
 from deit_ref.checkpoints.load import load_weights
 from deit_ref.data.images import ImageSet
 from deit_ref.data.opening import open_splits
 from deit_ref.training.prepared import kept
 from deit_ref.training.recipe import RECIPES, Recipe
-from deit_ref.training.run import train
-from deit_ref.training.state import NAME
 from deit_ref.training.student import processing_of
 from deit_ref.weights import DeiTWeights, named_arrays, weights_from_arrays
 
@@ -62,9 +61,7 @@ def measured(weights: DeiTWeights, images: ImageSet) -> float:
 
 def tuned(weights: DeiTWeights, splits: Mapping[str, ImageSet], recipe: Recipe, folder: Path) -> DeiTWeights:
     """The weights after some epochs at their size; a run that is finished is taken as it is."""
-    if not (folder / "config.json").exists():
-        resume = (folder / NAME).exists()
-        train(recipe, splits, folder, start=weights, resume=resume, assess_every=recipe.epochs)
+    trained_once(recipe, splits, folder, start=weights)
     return load_weights(folder)
 
 

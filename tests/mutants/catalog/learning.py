@@ -271,7 +271,14 @@ MUTANTS = [
         "benchmark/experiment.py",
         "test_benchmark_distillation",
         ("both.softmax(dim=2).mean(dim=0)", "both.mean(dim=0)", "heads of other sureness"),
+    ),
+    *planted(
+        "benchmark/runs.py",
+        "test_benchmark_runs test_benchmark_distillation",
         ('if before["teacher"] !=', 'if False and before["teacher"] !=', "another teacher"),
+        ('if before["start"] !=', 'if False and before["start"] !=', "other weights to begin with"),
+        ('if before["photos"]["train"]["digest"] !=', 'if False and before["photos"] !=', "other photos"),
+        ('if before["seed"] !=', 'if False and before["seed"] !=', "another seed"),
     ),
     *planted(
         "benchmark/resolution.py",

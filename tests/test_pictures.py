@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 pytest.importorskip("nbclient")
 
-from pictures import PICTURES, parts  # noqa: E402
+from pictures import RUNNING, parts  # noqa: E402
 from pictures.run import EYE, PHOTO, run  # noqa: E402
 from site_tools import directives, sources  # noqa: E402
 
@@ -34,7 +34,7 @@ def weights():
 
 @pytest.fixture(scope="module")
 def made(weights):
-    return {name: picture(weights) for name, picture in PICTURES.items()}
+    return {name: picture(weights) for name, picture in RUNNING.items()}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def spreads(trace, token):
 # What every picture has.
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", RUNNING)
 def test_figures_are_well_formed_described_and_small(made, name):
     figure = tree(made[name])
     assert figure.tag == "figure"
@@ -92,12 +92,12 @@ def test_no_chapter_grows_by_more_than_150_kb(made):
         names = re.findall(r"^\{\{ photo (\w+) \}\}$", page.read_text("utf-8"), re.M)
         used[page.stem] = [name for name in names if name in made]
         assert sum(len(made[name]) for name in used[page.stem]) < 150_000, page
-    assert {name for names in used.values() for name in names} == set(PICTURES)
+    assert {name for names in used.values() for name in names} == set(RUNNING)
 
 
 def test_pictures_are_the_same_in_every_build(weights, made):
     run.cache_clear()
-    assert {name: picture(weights) for name, picture in PICTURES.items()} == made
+    assert {name: picture(weights) for name, picture in RUNNING.items()} == made
 
 
 @pytest.mark.parametrize("grid", [(4, 6)])
@@ -111,8 +111,8 @@ def test_pictures_follow_the_sizes_of_the_model(grid):
     weights = deit_ref.init_weights(
         config, "classification-with-teacher", seed=1, image_processing=processing, class_names=tuple("abcd")
     )
-    for name in set(PICTURES) - {"simmim"}:
-        tree(PICTURES[name](weights))
+    for name in set(RUNNING) - {"simmim"}:
+        tree(RUNNING[name](weights))
 
 
 # Numbers.
@@ -276,7 +276,7 @@ def test_a_picture_that_does_not_exist_is_told_which_do():
 
 def test_weights_of_another_task_are_refused(weights):
     with pytest.raises(ValueError, match="got the task 'masked-image-modeling'"):
-        PICTURES["heads"](deit_ref.load_weights("cifar10-simmim"))
+        RUNNING["heads"](deit_ref.load_weights("cifar10-simmim"))
 
 
 def test_the_file_is_shown_as_it_is(made):

@@ -8,12 +8,14 @@ import numpy as np
 from pictures.parts import Array, percent
 
 TOKENS = {"cls": "class token", "dist": "distillation token"}
-MARKS = {
-    "cls": '<circle r="4.5"/>',
-    "dist": '<path d="M0-6l6 6l-6 6l-6-6z"/>',
-    "image": '<path d="M-3.5-3.5h7v7h-7z"/>',
-    "line": '<circle r="4.5"/>',
+SHAPES = {
+    "circle": "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z",
+    "diamond": "M0-6 6 0 0 6-6 0z",
+    "square": "M-3.5-3.5h7v7h-7z",
+    "triangle": "M0-5 5 4-5 4z",
+    "cross": "M-4-5 0-1 4-5 5-4 1 0 5 4 4 5 0 1-4 5-5 4-1 0-5-4z",
 }
+MARKS = {"cls": "circle", "dist": "diamond", "image": "square", "line": "circle"}
 LEFT, RIGHT = 40, 346  # of what is drawn; the number of the left axis stand before it
 
 
@@ -98,7 +100,12 @@ def strips(rows: Mapping[str, Array], alt: str) -> str:
 
 
 def mark(x: float, y: float, color: str) -> str:
-    return f'<g transform="translate({x} {y})" style="fill: var(--deit-{color})">{MARKS[color]}</g>'
+    """The mark of a thing that has a color of its own in the book."""
+    return marker(MARKS[color], x, y, f"var(--deit-{color})")
+
+
+def marker(shape: str, x: float, y: float, color: str) -> str:
+    return f'<path transform="translate({x:.1f} {y:.1f})" d="{SHAPES[shape]}" style="fill: {color}"/>'
 
 
 def _chart(drawn: str, height: int, alt: str) -> str:

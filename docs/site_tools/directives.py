@@ -15,8 +15,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import augmentation_pictures
-import pictures
+from pictures import PICTURES
 
 import deit_ref
 from deit_ref.chapters import CHAPTERS
@@ -27,7 +26,6 @@ from site_tools.listings import code_html, pair_html, read_alike, shared_html
 from site_tools.sources import BACKENDS, ROOT, Cut, SourceError
 
 LABELS = {"numpy": "NumPy", "torch": "torch"}
-PICTURES = {**pictures.PICTURES, **augmentation_pictures.PICTURES}
 _DIRECTIVE = re.compile(r"\{\{\s*(.*?)\s*\}\}")
 _CODE_SPAN = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
 

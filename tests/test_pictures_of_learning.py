@@ -11,7 +11,9 @@ pytest.importorskip("kornia")
 DOCS = Path(__file__).parent.parent / "docs"
 sys.path.insert(0, str(DOCS))
 
-import augmentation_pictures as pictures  # noqa: E402
+import pictures  # noqa: E402
+from pictures import experiments  # noqa: E402
+from pictures.recipe import PUBLISHED  # noqa: E402
 
 import deit_ref  # noqa: E402
 from deit_ref.training.recipe import RECIPES  # noqa: E402
@@ -24,9 +26,7 @@ def rows():
 
 
 def test_the_table_of_speeds_is_what_the_chart_shows():
-    shown = [
-        (m.name, str(m.millions), str(m.pixels), str(m.images_per_second), str(m.top1)) for m in pictures.PUBLISHED
-    ]
+    shown = [(m.name, str(m.millions), str(m.pixels), str(m.images_per_second), str(m.top1)) for m in PUBLISHED]
     assert [row for row in rows() if len(row) == 5][2:] == shown
 
 
@@ -53,15 +53,15 @@ def test_the_table_of_the_recipe_is_the_recipe():
 
 
 def test_every_picture_is_on_a_page_and_says_what_is_seen(monkeypatch):
-    monkeypatch.setattr(pictures, "ORDERS", 1)  # of a chart, which takes seconds with all of them
+    monkeypatch.setattr(experiments, "ORDERS", 1)  # of a chart, which takes seconds with all of them
     weights = deit_ref.load_weights()
     used = [
         name
         for page in DOCS.rglob("*.md")
         for name in re.findall(r"^\{\{ photo (\w+) \}\}$", page.read_text("utf-8"), re.M)
     ]
-    assert set(pictures.PICTURES) <= set(used)
-    for name, picture in pictures.PICTURES.items():
+    assert set(pictures.LEARNING) <= set(used)
+    for name, picture in pictures.LEARNING.items():
         made = picture(weights)
         assert len(made) < 60_000, name
         assert "<figcaption>" in made
@@ -72,11 +72,11 @@ def test_every_picture_is_on_a_page_and_says_what_is_seen(monkeypatch):
 def test_pictures_are_the_same_in_every_build():
     weights = deit_ref.load_weights()
     for name in ("crop_and_flip", "mixing", "erasing", "whole_batch"):
-        assert pictures.PICTURES[name](weights) == pictures.PICTURES[name](weights), name
+        assert pictures.LEARNING[name](weights) == pictures.LEARNING[name](weights), name
 
 
 def test_the_caption_of_the_two_tokens_is_what_forward_gives():
     weights = deit_ref.load_weights()
     cls, dist = (token.ravel() for token in (weights.cls_token, weights.dist_token))
     cosine = cls @ dist / (cls @ cls) ** 0.5 / (dist @ dist) ** 0.5
-    assert f"{cosine:.2f} as learned" in pictures.token_cosine(weights)
+    assert f"{cosine:.2f} as learned" in experiments.token_cosine(weights)

@@ -33,7 +33,8 @@ def plain(value: Any) -> Any:
             return value.item()
         except (RuntimeError, NotImplementedError):  # on no device, or in no layout that holds a number
             return value
-    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 and not is_masked(value):
+    # A tuple, not a union: torch.compile cannot look through a union of NumPy's types.
+    if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 and not is_masked(value):
         kind = value.dtype.kind
         return float(value) if kind == "f" else value.item() if kind in "biu" else value
     return value
@@ -52,7 +53,7 @@ def integer(name: str, value: Any, *, minimum: int = 1) -> int:
 def number(name: str, value: Any, *, low: float, high: float, includes_low: bool = True) -> float:
     """`value` as a float in [low, high), or in (low, high) without `includes_low`."""
     found = plain(value)
-    if isinstance(found, bool | np.generic) or not isinstance(found, numbers.Real):
+    if isinstance(found, (bool, np.generic)) or not isinstance(found, numbers.Real):
         raise ValueError(f"{name} must be a number, got {brief(value)} of type {type(value).__name__}.")
     try:
         inside = low <= float(found) < high if includes_low else low < float(found) < high

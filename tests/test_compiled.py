@@ -1,4 +1,4 @@
-"""torch.compile sees each task as one graph: what it could not look through would cut the graph in two, and not say so."""
+"""torch.compile sees each task as one graph: what it cannot look through cuts the graph in two, and does not say so."""
 
 import subprocess
 import sys

@@ -30,6 +30,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 # Freed memory must go back to the system at once, or the peak of one run hides in what an earlier one left behind.
 # Only where memory is measured: it costs NumPy a third of its speed.
 FREE_AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+PHOTOS = ((480, 640), (960, 1280), (1708, 2560), (4000, 6000))  # height and width: 0.3 to 24 megapixels
 CANDIDATES = ("transformers eager", "transformers sdpa", "numpy", "torch")
 
 
@@ -74,17 +75,21 @@ def _peer_run(peer: Any, x: Any, interpolate: bool) -> Callable[[], Any]:
     return run
 
 
-def resize_runs() -> dict[str, Callable[[], Any]]:
-    """640 x 480 to 256 x 256, bicubic."""
+def resize_runs(height: int, width: int) -> dict[str, Callable[[], Any]]:
+    """A photo of this size to 256 x 256, bicubic."""
+    import torch
     from PIL import Image
 
     from deit_ref.numpy_backend.resize import resize
+    from deit_ref.torch_backend.resize import resize as resize_tensor
 
-    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    photo = Image.fromarray(image)
+    torch.set_num_threads(1)
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    photo, tensor = Image.fromarray(image), torch.from_numpy(image)
     return {
         "Pillow": lambda: photo.resize((256, 256), Image.Resampling.BICUBIC),
         "numpy": lambda: resize(image, (256, 256)),
+        "torch": lambda: resize_tensor(tensor, (256, 256)),
     }
 
 
@@ -176,8 +181,10 @@ def main() -> None:
         case = f"base, {pixels} px, batch 1"
         figures["peak MiB"][case] = peaks = {name: peak_memory("base", pixels, name) for name in CANDIDATES}
         _print_row(f"{case}, peak memory", peaks, "transformers eager", "MiB")
-    figures["milliseconds"]["resize"] = times = side_by_side(resize_runs(), 10 * arguments.rounds)
-    _print_row("resize 640x480 to 256x256, bicubic", times, "Pillow")
+    for height, width in PHOTOS:
+        case = f"resize {width} x {height} to 256 x 256"
+        figures["milliseconds"][case] = times = side_by_side(resize_runs(height, width), arguments.rounds)
+        _print_row(case, times, "Pillow")
     figures["milliseconds"]["import"] = times = import_times(arguments.rounds)
     _print_row("import", times, "numpy and PIL.Image")
     print(f"  import deit_ref adds {times['deit_ref too'] - times['numpy and PIL.Image']:.0f} ms")
@@ -188,11 +195,10 @@ def main() -> None:
 
 def _record(figures: dict[str, Any]) -> dict[str, Any]:
     """The figures, and a table of them with ratios, as the site shows it."""
-    references = {"resize": "Pillow", "import": "numpy and PIL.Image"}
     rows = []
     for unit, cases in (("ms", figures["milliseconds"]), ("MiB", figures["peak MiB"])):
         for case, values in cases.items():
-            reference = references.get(case, "transformers eager")
+            reference = next(name for name in ("transformers eager", "Pillow", "numpy and PIL.Image") if name in values)
             for name, value in values.items():
                 what = f"{case}, memory added" if unit == "MiB" else case
                 rows.append([what, name, f"{value:.1f} {unit}", f"{value / values[reference]:.2f}"])

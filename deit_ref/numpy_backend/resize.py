@@ -149,8 +149,8 @@ def resample_lines(
         block = np.zeros((len(begins), begins[-1, 0] + len(taps)))
         np.put_along_axis(block, begins + taps, weights[i : i + 16], axis=1)
         window = planes[..., first[i] : first[i] + block.shape[1]]
-        # In strips, because float64 takes 8 times the memory: 89 million pixels would need more than 2 GB.
-        strips = np.array_split(window, 1 + window[0].size // 2**20, axis=1)
+        # In strips that stay in the processor's cache as float64, which takes 8 times the memory of bytes.
+        strips = np.array_split(window, 1 + window[0].size // 2**17, axis=1)
         sums = (strip.astype(np.float64) @ block.T for strip in strips)  # each (channels, lines, block)
         columns.append(np.concatenate([np.clip(part + 0.5, 0, 255).astype(np.uint8) for part in sums], axis=1))
     return np.concatenate(columns, axis=-1)

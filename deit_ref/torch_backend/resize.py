@@ -110,7 +110,9 @@ def resample_lines(
         block = torch.zeros(len(begins), width, dtype=torch.float64)
         block.scatter_(1, begins + taps, weights[i : i + 16])
         window, kernel = planes[..., start : start + width], block.to(planes.device).T
-        strips = window.tensor_split(1 + window[0].numel() // 2**20, dim=1)
+        # On a CPU strips stay in its cache; on a GPU, many small ones would only be many kernels to start.
+        most = 2**17 if window.device.type == "cpu" else 2**20
+        strips = window.tensor_split(1 + window[0].numel() // most, dim=1)
         # In contiguous memory the product is one matrix product, not a batch.
         doubles = (strip.to(torch.float64, memory_format=torch.contiguous_format) for strip in strips)
         sums = (strip @ kernel for strip in doubles)  # each (channels, lines, block)

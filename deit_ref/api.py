@@ -19,6 +19,7 @@ from deit_ref.arrays import (
     as_dtype,
     fingerprint,
     import_torch,
+    keep_freed_memory,
     numpy_dtype,
     same_memory,
     to_torch,
@@ -336,6 +337,8 @@ def _prepared(
     inputs.check_source(images, pixel_values, image_processing)
     trace = inputs.trace(trace)
     weights = _weights_for(weights, *where)
+    if where.backend == "numpy":
+        keep_freed_memory()
     if pixel_values is None:
         pixel_values = preprocess(
             images,

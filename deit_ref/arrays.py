@@ -48,6 +48,17 @@ def _odd_numbers() -> np.ndarray[Any, Any]:
     return np.array([draw.getrandbits(64) | 1 for _ in range(4096)], np.uint64)
 
 
+@cache
+def keep_freed_memory() -> None:
+    """Have glibc keep what NumPy frees, and not return it to the system only to take it again for the next layer.
+
+    glibc holds on to blocks up to the size of the largest one that was freed so far, if that was below 32 MiB. So one
+    is taken and freed, and never written to: it costs nothing. Other allocators take no notice. Once in a process is
+    enough. Source: mallopt(3), M_MMAP_THRESHOLD.
+    """
+    np.empty(31 * 2**20, np.uint8)
+
+
 def fingerprint(arrays: Iterable[Any]) -> tuple[int, ...]:
     r"""A number for each array of either backend, of which a change in place makes another: much faster than a digest.
 

@@ -3,6 +3,8 @@
 import dataclasses
 import gc
 import itertools
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -986,3 +988,26 @@ def test_an_attention_mask_is_as_long_as_the_tokens_of_these_images(backend):
     np.testing.assert_allclose(as_numpy(masked.logits), as_numpy(plain.logits), rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match=r"attention_mask must have the shape \(2, 32\)"):
         deit_ref.forward(model, attention_mask=np.ones((2, 18)), **options)
+
+
+FAULTS = """
+import resource
+import numpy as np
+import deit_ref
+
+config = deit_ref.VARIANTS["deit-tiny-distilled-patch16-224"]
+weights = deit_ref.init_weights(config, "classification-with-teacher", seed=0)
+pixel_values = np.zeros((1, 3, 224, 224), np.float32)
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    deit_ref.forward(weights, pixel_values=pixel_values)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another one, whose memory is its own")
+def test_a_pass_takes_no_new_pages():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, env=environment, check=True)
+    assert int(done.stdout) < 100  # 6,600 where every layer's memory is returned and taken again

@@ -2,9 +2,9 @@
 
     python -m deit_ref.benchmark.cpu [--rounds 15] [--json FILE]
 
-Machines are noisy, so figures are ratios: each round runs every candidate once, one after the other, in one process
-with one BLAS thread, and counts the main thread's processor time. Peak memory and import times need a fresh process
-each. Needs the `dev` extra.
+Machines are noisy, so figures are ratios: each round runs every candidate once, one after the other, each in a process
+of its own with one BLAS thread, and counts its processor time. Peak memory and import times need a fresh process each.
+Needs the `dev` extra.
 """
 
 import argparse
@@ -16,14 +16,18 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 import deit_ref
+from deit_ref.arrays import as_numpy
 
 # Two pools of several threads in one process would spin against each other.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -49,8 +53,6 @@ def model_runs(size: str, pixels: int, candidates: tuple[str, ...] = CANDIDATES)
         )
     peers = [name for name in candidates if name.startswith("transformers")]
     if peers:
-        import tempfile
-
         import torch
         from transformers import DeiTForImageClassificationWithTeacher
 
@@ -93,27 +95,65 @@ def resize_runs(height: int, width: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def side_by_side(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """The median processor time of each, in milliseconds, from interleaved runs after one to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
+def side_by_side(timed: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """The median of each one's milliseconds, from interleaved runs after one to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in timed}
+    for run in timed.values():
         run()
     for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.thread_time()
-            run()
-            times[name].append(1000 * (time.thread_time() - start))
+        for name, run in timed.items():
+            times[name].append(run())
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def check_agreement(runs: dict[str, Callable[[], Any]]) -> None:
-    """Nothing is timed that computes something else."""
-    from deit_ref.arrays import as_numpy
+def milliseconds(run: Callable[[], Any]) -> float:
+    """Processor time of one call in this thread."""
+    start = time.thread_time()
+    run()
+    return 1000 * (time.thread_time() - start)
 
-    results = {name: as_numpy(run().logits) for name, run in runs.items()}
-    reference = results["transformers eager"]
-    for name, logits in results.items():
-        difference = np.abs(logits - reference).max() / np.abs(reference).max()
+
+@contextmanager
+def in_processes(size: str, pixels: int) -> Iterator[dict[str, Callable[[], float]]]:
+    """Each candidate in a process of its own, as its users have it: who loads torch, too, frees memory otherwise.
+
+    Each function runs its candidate once and returns the milliseconds; the processes end with the block.
+    """
+    code = "from deit_ref.benchmark import cpu; cpu.serve({!r}, {}, {!r}, {!r})"
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        processes = {}
+        for name in CANDIDATES:
+            command = [sys.executable, "-c", code.format(size, pixels, name, f"{folder}/{name}.npy")]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            processes[name] = stack.enter_context(process)
+            stack.callback(process.communicate)  # closes its standard input, at which it ends
+        timed = {name: partial(_ask, process) for name, process in processes.items()}
+        for run in timed.values():
+            run()
+        check_agreement({name: np.load(f"{folder}/{name}.npy") for name in CANDIDATES})
+        yield timed
+
+
+def serve(size: str, pixels: int, name: str, file: str) -> None:
+    """In a process of its own: for each line that comes, run once and print the milliseconds; keep the first logits."""
+    run = model_runs(size, pixels, (name,))[name]
+    np.save(file, as_numpy(run().logits))
+    for _ in sys.stdin:
+        print(milliseconds(run), flush=True)
+
+
+def _ask(process: Any) -> float:
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
+
+
+def check_agreement(logits: dict[str, Any]) -> None:
+    """Nothing is timed that computes something else."""
+    reference = logits["transformers eager"]
+    for name, found in logits.items():
+        difference = np.abs(found - reference).max() / np.abs(reference).max()
         if difference > 1e-5:
             raise SystemExit(f"{name} differs from transformers by {difference:.1e}: nothing was timed.")
 
@@ -170,20 +210,19 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], {**os.environ, **ONE_THREAD})
     figures: dict[str, Any] = {"rounds": arguments.rounds, "milliseconds": {}, "peak MiB": {}}
     for size, pixels in (("tiny", 224), ("base", 224), ("base", 512)):
-        runs = model_runs(size, pixels)
-        check_agreement(runs)
         case = f"{size}, {pixels} px, batch 1"
-        figures["milliseconds"][case] = times = side_by_side(runs, arguments.rounds)
+        with in_processes(size, pixels) as timed:
+            figures["milliseconds"][case] = times = side_by_side(timed, arguments.rounds)
         _print_row(case, times, "transformers eager")
         _print_row("", times, "transformers sdpa")
-        del runs
     for pixels in (224, 512):
         case = f"base, {pixels} px, batch 1"
         figures["peak MiB"][case] = peaks = {name: peak_memory("base", pixels, name) for name in CANDIDATES}
         _print_row(f"{case}, peak memory", peaks, "transformers eager", "MiB")
     for height, width in PHOTOS:
         case = f"resize {width} x {height} to 256 x 256"
-        figures["milliseconds"][case] = times = side_by_side(resize_runs(height, width), arguments.rounds)
+        timed = {name: partial(milliseconds, run) for name, run in resize_runs(height, width).items()}
+        figures["milliseconds"][case] = times = side_by_side(timed, arguments.rounds)
         _print_row(case, times, "Pillow")
     figures["milliseconds"]["import"] = times = import_times(arguments.rounds)
     _print_row("import", times, "numpy and PIL.Image")

@@ -24,9 +24,9 @@ def hero(weights: Any) -> str:
             panel("Where it looks", _glowing(r, looks, "cls", "one head")),
             panel("The answer", bars(top, "line")),
         ],
-        f"The small model in this package reads {height} × {width} pixels, cut into {rows * columns} patches. One of "
-        f"its attention heads spends {percent(looks.max())} of its attention on a single patch, the bright one in the "
-        f"third picture. The answer is {top[0][0]}, with {percent(top[0][1])}.",
+        f"The bundled model reads {height} × {width} pixels, cut into {rows * columns} patches. The sharpest of its "
+        f"{r.spread(0).size} attention heads spends {percent(looks.max())} of its attention on a single patch, the "
+        f"bright one in the third picture. The answer is {top[0][0]}, with {percent(top[0][1])}.",
         links={"this look in the viewer": viewer(block, head), "every step": "steps.md"},
     )
 

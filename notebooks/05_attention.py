@@ -215,8 +215,8 @@ assert q[0, 1, 0].tolist() == [2, 3]
 assert attention.merge_heads(v).ravel().tolist() == [8, 9, 10, 11]  # merge_heads writes them side by side again
 
 # %% [markdown]
-# So a head is nothing but a few rows of the matrix. Cut out the rows of the second head, run them as a model of one head, and
-# the answer is that head's part of the whole.
+# So a head is nothing but a few rows of the matrix. Cut out the rows of the second head, run them as a model of one
+# head, and the answer is that head's part of the whole.
 
 # %%
 tokens, dim, heads = 5, 8, 2

@@ -218,7 +218,7 @@ plt.show()
 #
 # A head can read any row of length dim, so it can also be put on the stream after an earlier block. Nobody asked for an
 # answer there in training. That there is one is a consequence of the residual path: the last block only adds to what is
-# there already. This view is known as the logit lens.
+# there already. This view is known as the logit lens (nostalgebraist 2020).
 
 # %%
 chapters = {name: import_module(f"deit_ref.{backend}_backend.{name}") for name in ("layers", "tokens", "heads")}

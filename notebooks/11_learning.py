@@ -18,8 +18,8 @@
 #
 # Thirty pictures of ten kinds of shapes. A model that has never seen one answers at random. How many steps until it can
 # tell them apart? A gradient says which way is up. Learning is a small step down, again and again: weights that know
-# nothing and batches of pictures in, weights that know more out. Here a DeiT smaller than the bundled model learns before your eyes, in NumPy,
-# from nothing.
+# nothing and batches of pictures in, weights that know more out. Here a DeiT of three blocks learns before your eyes,
+# in NumPy, from nothing.
 #
 # Chapter: [page](../docs/chapters/learning.md) · NumPy: [optimizer](../deit_ref/numpy_backend/backward/optimizer.py),
 # [loop](../deit_ref/numpy_backend/backward/learning.py) · torch: torch.optim

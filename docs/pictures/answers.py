@@ -58,8 +58,8 @@ def attention(weights: Any) -> str:
         ],
         f"Where tokens look in the bundled model. Of its {spread.size} heads, {_where(sharp)} spreads the class "
         f"token’s attention least, over {spread[sharp]:.1f} of {r.stream.shape[1]} tokens, and {_where(even)} most, "
-        f"over {spread[even]:.1f}. (The spread is <em>e</em> to the entropy of the shares; equal shares for ten tokens "
-        f"and none for the others have a spread of 10.) The last picture is where the outlined patch looks, in the "
+        f"over {spread[even]:.1f}. (Equal shares for ten tokens and none for the "
+        f"others are a spread of 10.) The last picture is where the outlined patch looks, in the "
         f"head that spreads its attention least, {_where(patch)}. Each picture has a scale of its own.",
         links={
             "the sharp head": viewer(*sharp),

@@ -500,7 +500,7 @@ def test_the_worker_answers_the_newest_of_a_lane_and_lanes_first(engine):
     assert first[4]["output"]["logits"].shape == (1, 10)
     assert first[4]["milliseconds"] > 0
     assert 'No model is loaded as "another"' in first[5]["message"]
-    assert "type must be one of load, run, preprocess" in first[7]["message"]
+    assert "type must be one of load, run, preprocess, weights" in first[7]["message"]
     assert first[8]["output"]["pixel_values"].shape == (1, 3, 32, 32)
     assert second[0]["type"] == "error"  # a service of its own, without a model
 

@@ -1,18 +1,7 @@
 // The attention viewer: where a token looks, in numbers that are the model's own.
-import {
-  HEAT,
-  colorAt,
-  css,
-  dataUrl,
-  el,
-  float32,
-  fromAddress,
-  getBytes,
-  getJson,
-  gradient,
-  keepInAddress,
-  roving,
-} from "./inside.js";
+import { HEAT, colorAt, css, gradient } from "./colors.js";
+import { dataUrl, float32, getBytes, getJson } from "./data.js";
+import { el, fromAddress, keepInAddress, roving } from "./dom.js";
 
 const PREFIX_NAMES = ["class token", "distillation token"];
 const SIDES = ["left", "right"];

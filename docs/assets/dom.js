@@ -49,3 +49,17 @@ export function roving(cells, event) {
   next.tabIndex = 0;
   next.focus();
 }
+
+/**
+ * One of several, as pills: options are [value, text]; `update()` checks that of `current()`.
+ */
+export function radios(legend, name, options, current, choose) {
+  const inputs = options.map(([value, text]) => {
+    const input = el("input", { type: "radio", name: `inside-${name}`, value, onchange: () => choose(value) });
+    input.checked = value === current();
+    return [input, el("label.inside-pill", {}, input, el("span", {}, text))];
+  });
+  const element = el("fieldset.inside-radios", {}, el("legend", {}, legend), ...inputs.map(([, label]) => label));
+  const update = () => inputs.forEach(([input]) => (input.checked = input.value === String(current())));
+  return { element, update };
+}

@@ -3,22 +3,14 @@
  */
 
 import { el } from "../dom.js";
-import { softmax } from "../engine/layers.js";
+import { best } from "./questions.js";
 
 export const HEADS = {
-  mean: { title: "mean", logits: "logits", words: "the mean of both heads’ logits: the model’s answer" },
-  class: { title: "class head", logits: "cls_logits", words: "reads the class token" },
-  distillation: { title: "distillation head", logits: "distillation_logits", words: "reads the distillation token" },
+  mean: { title: "mean", words: "the mean of both heads’ logits: the model’s answer" },
+  class: { title: "class head", words: "reads the class token" },
+  distillation: { title: "distillation head", words: "reads the distillation token" },
 };
 
-/** Shares of the classes by each head. @param {any} output of the classifier @returns {Record<string, number[]>} */
-export function shares_of(output) {
-  return Object.fromEntries(
-    Object.entries(HEADS).map(([head, { logits }]) => [head, [...softmax(output[logits]).data]]),
-  );
-}
-
-export const best = (/** @type {number[]} */ shares) => shares.indexOf(Math.max(...shares));
 export const percent = (/** @type {number} */ share, digits = 1) => `${(100 * share).toFixed(digits)}%`;
 
 /** In points of a percent, with its sign. @param {number} change */
@@ -57,7 +49,7 @@ export function answer({ classes, signal }) {
   signal.addEventListener("abort", () => clearTimeout(speaking));
 
   /**
-   * @param {Record<string, number[]>} now see `shares_of`
+   * @param {Record<string, number[]>} now see `questions.shares_of`
    * @param {Record<string, number[]> | null} before null where there is nothing to compare with
    */
   function draw(now, before) {

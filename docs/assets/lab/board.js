@@ -2,8 +2,8 @@
  * A photo with the grid of its patches over it, to be looked at and painted on: by mouse, by touch, by keyboard.
  */
 
-import { HEAT, colorAt, css } from "../colors.js";
 import { el, roving } from "../dom.js";
+import { painted } from "./painted.js";
 
 /** @typedef {"brush" | "rectangle" | "pick" | "swap"} Tool */
 
@@ -35,6 +35,7 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
   let stroke = null;
   let held = /** @type {number | null} */ (null); // the first corner, or the patch that is to change places
 
+  const name_of = (place) => `row ${Math.floor(place / columns) + 1}, column ${(place % columns) + 1}`;
   const place_of = (target) => {
     const cell = target.closest?.("[data-place]");
     return cell ? Number(cell.dataset.place) : null;
@@ -182,52 +183,22 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
       element.dataset.tool = chosen;
     },
     /**
-     * @param {object} view
-     * @param {CanvasImageSource & {width: number, height: number}} view.picture a square of what the model sees
-     * @param {number[] | null} [view.order] which patch stands at each place
-     * @param {number[]} [view.hidden]
-     * @param {string} [view.how] what hides them, see `State.how`
-     * @param {ArrayLike<number> | null} [view.shares] a number for each place, drawn as colors
-     * @param {number} [view.most] the number that gets the last color
-     * @param {(share: number) => string} [view.number] how it is written; nothing where it is left out
-     * @param {number | null} [view.chosen] a place with a frame
-     * @param {(place: number) => string} [view.word] what else a screen reader says of a place
-     * @param {boolean} [view.pixelated]
+     * @param {import("./painted.js").View & object} view
+     * @param {(place: number) => string} [view.number] what stands in each patch
+     * @param {number | null} [view.chosen] a patch with a frame; null for none, else those that are hidden count
      */
-    draw({ picture, order = null, hidden = [], how = "attention", shares, most = 1, number, chosen, word, pixelated }) {
-      marked = new Set(hidden);
-      element.classList.toggle("lab-pixelated", Boolean(pixelated));
-      tiles(canvas, picture, sizes, order);
+    draw({ number, chosen, ...view }) {
+      marked = new Set(view.hidden);
+      painted(canvas, view, sizes);
       flat.forEach((cell, place) => {
-        const share = shares ? shares[place] : null;
-        cell.style.background = share === null ? "" : css(colorAt(HEAT, most > 0 ? share / most : 0), 0.72);
-        cell.firstChild.textContent = share === null || !number ? "" : number(share);
-        cell.dataset.hidden = marked.has(place) ? how : "";
-        if (share === null) delete cell.dataset.value;
-        else cell.dataset.value = String(share);
-        cell.setAttribute("aria-selected", String(place === chosen || (chosen === undefined && marked.has(place))));
-        const parts = [`row ${Math.floor(place / columns) + 1}, column ${(place % columns) + 1}`];
-        if (marked.has(place)) parts.push("hidden");
-        if (share !== null && number) parts.push(number(share));
-        if (word?.(place)) parts.push(word(place));
-        cell.setAttribute("aria-label", parts.join(": "));
+        const text = number ? number(place) : "";
+        cell.firstChild.textContent = text;
+        cell.dataset.value = view.shares ? String(view.shares[place]) : "";
+        cell.setAttribute("aria-selected", String(chosen === undefined ? marked.has(place) : place === chosen));
+        const moved = view.order && view.order[place] !== place ? `, holds the patch of ${name_of(view.order[place])}` : "";
+        const hidden = marked.has(place) ? ", hidden" : "";
+        cell.setAttribute("aria-label", `${name_of(place)}${moved}${hidden}${text ? `: ${text}` : ""}`);
       });
     },
   };
-}
-
-/** The picture on the canvas, its patches in this order. */
-function tiles(canvas, picture, { grid: [rows, columns] }, order) {
-  const context = canvas.getContext("2d");
-  const [height, width] = [canvas.height / rows, canvas.width / columns];
-  context.imageSmoothingEnabled = picture.width > canvas.width / 2;
-  if (!order) {
-    context.drawImage(picture, 0, 0, canvas.width, canvas.height);
-    return;
-  }
-  const [from_height, from_width] = [picture.height / rows, picture.width / columns];
-  order.forEach((patch, place) => {
-    const from = [(patch % columns) * from_width, Math.floor(patch / columns) * from_height, from_width, from_height];
-    context.drawImage(picture, ...from, (place % columns) * width, Math.floor(place / columns) * height, width, height);
-  });
 }

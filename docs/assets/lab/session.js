@@ -34,9 +34,11 @@ const DEEP = 200; // changes that undo() can take back
 class Session {
   constructor() {
     /** @type {State} */
-    this.state = START;
+    this.state = { ...START, photo: store.last_choice() ?? START.photo };
     /** @type {Photo | null} that of the state, once it is there */
     this.photo = null;
+    /** @type {State | null} what the answer is compared with; null: the same photo, untouched */
+    this.before = null;
     /** @type {State[]} */
     this.past = [];
     /** @type {State[]} */
@@ -182,11 +184,18 @@ class Session {
     this.become(after);
   }
 
+  /** The state to compare with from now on. @param {State | null} state */
+  compare_with(state) {
+    this.before = state;
+    this.tell();
+  }
+
   /** @param {State} state */
   become(state) {
     const other = state.photo !== this.state.photo;
     this.state = state;
     if (!other) return this.tell();
+    store.remember_choice(state.photo);
     this.photo_of(state.photo).then(
       (photo) => {
         if (this.state.photo !== state.photo) return; // another one was chosen since

@@ -15,7 +15,8 @@
  * @property {"kept" | "moved" | "none"} positions: of the places; moved along with the patches; zero
  * @property {number[]} silenced heads, layer * heads + head, rising
  * @property {boolean} without_dist nobody may look at the distillation token
- * @property {"answer" | "attention" | "rollout"} look what the photo shows
+ * @property {"answer" | "attention" | "rollout" | "effects"} look what lies over the photo: nothing, one layer's
+ *   attention, rollout, or what hiding each patch does to the answer
  * @property {number} query the token that looks
  * @property {number} layer from 0; -1 is the last
  * @property {number} head from 0; -1 is the mean of all
@@ -109,7 +110,7 @@ function one_but(length, zeros) {
 }
 
 /**
- * Patches at their new places; those that are hidden by gray get the mean color of the training photos, which is 0.
+ * Patches at their new places; those that are hidden by gray get 0, which is the mean color that normalizing subtracts.
  * @param {State} state @param {NDArray} pixel_values (1, channels, height, width) @param {Sizes} sizes
  * @returns {NDArray}
  */
@@ -212,7 +213,7 @@ export function from_address(values, sizes, photos) {
     positions: one_of("positions", ["kept", "moved", "none"]),
     silenced: set("silenced", sizes.layers * sizes.heads),
     without_dist: values.without_dist === "true",
-    look: one_of("look", ["answer", "attention", "rollout"]),
+    look: one_of("look", ["answer", "attention", "rollout", "effects"]),
     query: one_of("query", upTo(0, sizes.tokens)),
     layer: one_of("layer", upTo(-1, sizes.layers)),
     head: one_of("head", upTo(-1, sizes.heads)),

@@ -32,3 +32,21 @@ export const keep = (blob) => asked("readwrite", (shelf) => shelf.put(blob, KEY)
 export const kept = () => asked("readonly", (shelf) => shelf.get(KEY));
 
 export const forget = () => asked("readwrite", (shelf) => shelf.delete(KEY));
+
+/** The name of the photo that was chosen last in this visit. */
+export function last_choice() {
+  try {
+    return sessionStorage.getItem(`${NAME}-photo`);
+  } catch {
+    return null; // where there is no storage, as in Node
+  }
+}
+
+/** @param {string} name */
+export function remember_choice(name) {
+  try {
+    sessionStorage.setItem(`${NAME}-photo`, name);
+  } catch {
+    // then it is not remembered
+  }
+}

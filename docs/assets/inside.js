@@ -6,6 +6,7 @@ const PARTS = {
   viewer: () => import("./viewer.js"),
   steps: () => import("./steps.js"),
   map: () => import("./map.js"),
+  lab: () => import("./lab/page.js"),
 };
 
 let page = null;

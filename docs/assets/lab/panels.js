@@ -5,7 +5,7 @@
 
 import { el, radios, roving } from "../dom.js";
 import { points } from "./answer.js";
-import { START, shuffled } from "./state.js";
+import { START, doing, shuffled } from "./state.js";
 
 /** @typedef {import("./page.js").Page} Page */
 
@@ -115,7 +115,7 @@ export function shuffle({ session, sizes }) {
 export function heads({ session, sizes, questions, signal }) {
   const { layers, heads } = sizes;
   let effects = /** @type {number[] | null} */ (null);
-  let of = null; // the state that they belong to
+  let of = ""; // what was done when they were asked for
   const cells = Array.from({ length: layers }, (_, layer) =>
     Array.from({ length: heads }, (__, head) => {
       const i = layer * heads + head;
@@ -133,7 +133,7 @@ export function heads({ session, sizes, questions, signal }) {
   const each = watched("What does each do?", said, signal, async (watch) => {
     const state = session.state;
     effects = await questions.single(state, watch);
-    of = state;
+    of = doing(state);
     update();
   });
   const element = el(
@@ -153,8 +153,8 @@ export function heads({ session, sizes, questions, signal }) {
   function update() {
     const { silenced, how } = session.state;
     each.elements[0].disabled = how === "mask";
-    if (of && of !== session.state) {
-      effects = of = null;
+    if (of && of !== doing(session.state)) {
+      [effects, of] = [null, ""];
       said.textContent = "";
     }
     cells.flat().forEach((cell, i) => {

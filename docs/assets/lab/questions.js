@@ -5,6 +5,7 @@
 
 import { softmax } from "../engine/layers.js";
 import { look } from "./lens.js";
+import { doing } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -52,9 +53,7 @@ export function questions({ sizes, classes, ask }) {
 
   /** @param {State} state @returns {Promise<Seen>} */
   function run(state) {
-    const { look: _look, query: _query, layer: _layer, head: _head, ...done } = state;
-    if (!done.hidden.length) done.how = "attention"; // nothing hidden is nothing hidden
-    const key = JSON.stringify(done);
+    const key = doing(state.hidden.length ? state : { ...state, how: "attention" }); // nothing hidden is nothing hidden
     let seen = known.get(key);
     if (!seen) {
       seen = ask(state).then((output) => ({

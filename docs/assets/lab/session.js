@@ -154,6 +154,12 @@ class Session {
     this.tell();
   }
 
+  /** Another state, from an address: a beginning, and no change that could be undone. @param {State} state
+   * @param {State | null} before */
+  open(state, before) {
+    [this.state, this.before, this.past, this.future] = [state, before, [], []];
+  }
+
   /** Everything else that may be asked for later, so that no request is made then. */
   async fetch_all() {
     await this.model(MODELS.guesser);

@@ -55,6 +55,11 @@ export const model_of = (state) => (state.how === "mask" ? MODELS.guesser : MODE
 export const is_untouched = (state) =>
   !state.hidden.length && !state.order && state.positions === "kept" && !state.silenced.length && !state.without_dist;
 
+/** What is done, without what is looked at: states that agree in it give the same numbers. @param {State} state */
+export function doing({ photo, hidden, how, order, positions, silenced, without_dist }) {
+  return JSON.stringify({ photo, hidden, how, order, positions, silenced, without_dist });
+}
+
 /** With nothing done, but looked at as before. @param {State} state @returns {State} */
 export function untouched(state) {
   const { hidden, order, positions, silenced, without_dist } = START;

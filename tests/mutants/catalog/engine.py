@@ -74,6 +74,15 @@ MUTANTS = [
         ("/ patch_shape[0]) * columns", "/ patch_shape[0]) * rows", "grids that are not square"),
     ),
     *_planted(
+        "losses", "tests/test_engine.py::test_losses_are_those_of_the_book",
+        ("Math.exp(value - largest)", "Math.exp(value)", "logits above 709"),
+        ("return surprise / images", "return surprise / batch", "a row left out"),
+        ("tau ** 2 / (divided", "tau / (divided", "tau other than 1"),
+        ("? batch * classes : batch", "? batch : batch * classes", "any soft"),
+        ("cross_entropy(distillation_logits, decisions)", "cross_entropy(cls_logits, decisions)", "heads that differ"),
+        ("row.indexOf(Math.max(...row))", "row.indexOf(Math.min(...row))", "any hard"),
+    ),
+    *_planted(
         "activations", "tests/test_engine.py::test_activations_of_all_names",
         ("1.59576854, 0.0726682984, -6.60535074e-5", "1.59576854, 0.0713548, 0", "gelu"),
         ("value > 0 ? value : 0.01 * value", "value > 0 ? value : 0.1 * value", "leaky_relu"),

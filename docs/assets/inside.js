@@ -1,6 +1,7 @@
 // Pages that look inside the model: finds their places, starts and stops them. The parts are fetched by the pages that
 // need them.
 import { el } from "./dom.js";
+import { wanted } from "./wanted.js";
 
 const PARTS = {
   viewer: () => import("./viewer.js"),
@@ -8,6 +9,10 @@ const PARTS = {
   map: () => import("./map.js"),
   lab: () => import("./lab/page.js"),
 };
+
+// Small instances in the chapters begin when a reader comes to them.
+const IN_CHAPTERS = ["patches", "positions", "attention", "hand", "encoder", "heads", "losses", "simmim"];
+for (const name of IN_CHAPTERS) PARTS[`chapter-${name}`] = () => import(`./lab/chapters/${name}.js`);
 
 let page = null;
 
@@ -20,6 +25,11 @@ function mount() {
 }
 
 async function start(root, signal) {
+  if (root.dataset.inside.startsWith("chapter-")) {
+    root.dataset.insideState = "waiting";
+    await wanted(root, signal);
+    if (signal.aborted) return;
+  }
   root.dataset.insideState = "loading";
   try {
     const { start: startPart } = await PARTS[root.dataset.inside]();

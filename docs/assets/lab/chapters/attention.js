@@ -9,10 +9,11 @@ import { Trace } from "../../engine/trace.js";
 import { percent } from "../answer.js";
 import { board } from "../board.js";
 import { session } from "../session.js";
-import { doing } from "../state.js";
-import { button, chooser, follow, frame, number, of_classifier, place_name, table } from "./parts.js";
+import { START, doing } from "../state.js";
+import { button, chooser, e_to, follow, frame, number, of_classifier, place_name, table } from "./parts.js";
 
 const SPECIAL = ["class token", "distillation token"];
+const FIRST = 26; // the patch that looks at first
 const LISTED = 4; // patches in the table, besides the prefix tokens
 
 /** @typedef {import("../../engine/arrays.js").NDArray} NDArray */
@@ -57,11 +58,16 @@ export async function start(root, signal) {
   await session.begin();
   const { prefix, layers, heads } = sizes;
   const masked = new Set();
+  let begun = session.state.query !== START.query; // before, a patch looks, not the class token
   let pass = /** @type {any} */ (null); // steps and attentions of what `done` describes
   let done = "";
 
-  const look = (changes, continues = false) => session.set(changes, { continues });
+  function look(changes, continues = false) {
+    begun ||= "query" in changes;
+    session.set(changes, { continues });
+  }
   const map = board({ sizes, label: "the photo; arrow keys move the patch that looks", tool: "pick", onpick: ask_from });
+  map.use("pick");
   map.element.classList.add("play-drag");
   dragged(map.grid, sizes, (place, continues) => ask_from(place, continues));
   const choices = (n) => Array.from({ length: n }, (_, i) => [String(i), String(i + 1)]);
@@ -93,7 +99,8 @@ export async function start(root, signal) {
 
   /** The head that is looked at: that of the state, else a sharp one. */
   function chosen() {
-    const { layer, head, query } = session.state;
+    const { layer, head, query: token } = session.state;
+    const query = begun ? token : prefix + FIRST;
     if (head >= 0 || !pass) return { layer: (layer + layers) % layers, head: Math.max(head, 0), query };
     const [sharp_layer, sharp_head] = pass.sharp;
     return { layer: sharp_layer, head: sharp_head, query };
@@ -128,14 +135,15 @@ export async function start(root, signal) {
     layer.update();
     head.update();
     for (const special of specials) special.setAttribute("aria-pressed", String(Number(special.dataset.token) === at.query));
-    show_table(before, { scores, powers, shares });
     root.dataset.shares = JSON.stringify(shares);
     const who = query_place === null ? SPECIAL[at.query] : `The patch in ${place_name(query_place, sizes)}`;
     const target = patches.indexOf(most);
-    say(`${who} looks most at ${place_name(target, sizes)}, ${percent(most)}.`);
+    const told = `${who} looks most at ${place_name(target, sizes)}, ${percent(most)}.`;
+    show_table(before, { scores, powers, shares }, told);
+    say(note.textContent);
   }
 
-  function show_table(before, { scores, powers, shares }) {
+  function show_table(before, { scores, powers, shares }, told) {
     // The rows stay while keys are masked: they are those of the shares before.
     const order = [...before.shares.keys()].slice(prefix).sort((a, b) => before.shares[b] - before.shares[a]);
     const listed = [...Array(prefix).keys(), ...order.slice(0, LISTED)];
@@ -157,12 +165,11 @@ export async function start(root, signal) {
     rows.push([`${others.length} others`, "", number(sum(powers, others), 3), percent(sum(before.shares, others)), percent(sum(shares, others)), ""]);
     rows.push(["sum", "", number(sum(powers, all), 3), percent(sum(before.shares, all)), percent(sum(shares, all)), ""]);
     results.replaceChildren(
-      table("e^… is of the score less the largest one; a share is it, divided by their sum.", ["key", "score", "e^…", "share", "now", ""], rows),
+      table("s is the score, max the largest one; a share is the power, divided by the sum.", ["key", "score s", e_to("s − max"), "share", "now", ""], rows),
     );
     const gone = sum(before.shares, [...masked]);
-    note.textContent = masked.size
-      ? `${percent(gone)} are gone; each other share is ${number(1 / (1 - gone), 3)} times as large.`
-      : "Nothing is masked.";
+    const grown = `${percent(gone)} are gone; each other share is ${number(1 / (1 - gone), 3)} times as large.`;
+    note.textContent = `${told} ${masked.size ? grown : "Nothing is masked."}`;
   }
 
   await follow(
@@ -178,7 +185,7 @@ export async function start(root, signal) {
       const found = Array.from({ length: layers }, (_, i) => ({ q: step(i, "q"), k: step(i, "k"), v: step(i, "v") }));
       masked.clear();
       done = doing(state);
-      return { photo, layers: found, sharp: sharpest(result.output.attentions, prefix) };
+      return { photo, layers: found, sharp: sharpest(result.output.attentions, prefix + FIRST) };
     },
     (found) => {
       pass = found;

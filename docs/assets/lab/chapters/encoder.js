@@ -9,7 +9,7 @@ import { lens, stream } from "../lens.js";
 import { painted_over } from "../panels.js";
 import { best } from "../questions.js";
 import { session } from "../session.js";
-import { chooser, follow, forgiving, frame, number, of_classifier } from "./parts.js";
+import { bar, chooser, follow, forgiving, frame, number, of_classifier } from "./parts.js";
 
 const HEADS = { class: "class head", distillation: "distillation head" };
 
@@ -64,16 +64,11 @@ export async function start(root, signal) {
     photo.draw({ picture: shown.picture, order: of.order, hidden: of.hidden, how: of.how });
     const followed = follows ? classes.indexOf(follows) : best(said.at(-1).mean);
     const longest = Math.max(...lengths.map(({ cls }) => cls));
-    const bar = (share, kind) => {
-      const filled = el("i");
-      filled.style.width = `${100 * share}%`;
-      return el(`span.inside-bar.inside-${kind}`, { "aria-hidden": "true" }, filled);
-    };
     const line = (title, ...cells) => el("div", { role: "row" }, el("span", { role: "rowheader" }, title), ...cells);
     const head_row = el(
       "div",
       { role: "row" },
-      ...["after", "class head", "distillation head", "class token"].map((text) => el("span", { role: "columnheader" }, text)),
+      ...["after", "class head", "distillation head", "length of class token"].map((text) => el("span", { role: "columnheader" }, text)),
     );
     rows.replaceChildren(
       head_row,

@@ -8,7 +8,7 @@ import { scaled_dot_product_attention } from "../../engine/attention.js";
 import { as_array, map, reshape } from "../../engine/arrays.js";
 import { linear } from "../../engine/layers.js";
 import { Trace } from "../../engine/trace.js";
-import { button, field, frame, number, slider, table, vector } from "./parts.js";
+import { bar, button, e_to, field, frame, number, slider, table, vector } from "./parts.js";
 
 export const NAMES = ["fur", "ear", "grass"];
 
@@ -118,11 +118,6 @@ export function start(root, signal) {
   function draw() {
     const found = worked_out(example);
     const { queries, keys, values, products, scores, powers, shares, answers } = found;
-    const bar = (share) => {
-      const filled = el("i");
-      filled.style.width = `${100 * share}%`;
-      return el("td.play-bar", { "aria-hidden": "true" }, el("span.inside-bar", {}, filled));
-    };
     const total = powers[asks].reduce((sum, power) => sum + power, 0);
     const rows = NAMES.map((name, j) => [
       name,
@@ -134,9 +129,9 @@ export function start(root, signal) {
       bar(shares[asks][j]),
       vector(values[j]),
     ]);
-    rows.push(["sum", "", "", "", number(total), number(shares[asks].reduce((sum, share) => sum + share, 0), 3), bar(0), ""]);
+    rows.push(["sum", "", "", "", number(total), number(shares[asks].reduce((sum, share) => sum + share, 0), 3), "", ""]);
     const query = `The ${NAMES[asks]}’s query is ${vector(queries[asks])}.`;
-    results.replaceChildren(table(query, ["token", "key", "query · key", "score", "e^score", "share", "", "value"], rows));
+    results.replaceChildren(table(query, ["token", "key", "query · key", "score", e_to("score"), "share", "", "value"], rows));
     const most = shares[asks].indexOf(Math.max(...shares[asks]));
     const told =
       `The ${NAMES[asks]} takes most from the ${NAMES[most]}, ${number(shares[asks][most], 3)}. ` +

@@ -42,11 +42,11 @@ export async function start(root, signal) {
     return { element: el("li", {}, el("span", {}, name), el("span.play-three", { "aria-hidden": "true" }, ...bars), text), bars, text };
   });
   const mix = slider({
-    label: "Class head … distillation head",
+    label: "Mixture",
     min: 0,
     max: 1,
     value: share,
-    text: (value) => `${percent(1 - value, 0)} and ${percent(value, 0)}`,
+    text: (value) => `${percent(1 - value, 0)} class head, ${percent(value, 0)} distillation head`,
     change: (value) => draw((share = value)),
   });
   const note = el("p.play-result");

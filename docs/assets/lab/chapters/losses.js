@@ -6,7 +6,7 @@ import { el, radios } from "../../dom.js";
 import { as_array, map } from "../../engine/arrays.js";
 import { softmax } from "../../engine/layers.js";
 import { cross_entropy, hard_distillation, soft_distillation } from "../../engine/losses.js";
-import { button, field, frame, number, slider, table } from "./parts.js";
+import { bar, button, field, frame, number, slider, table } from "./parts.js";
 
 /** The chapter's teacher, and the student that says the opposite with both heads. */
 export const EXAMPLE = {
@@ -81,8 +81,8 @@ export function start(root, signal) {
   const say = frame(
     root,
     "Distillation with numbers that you can change",
-    "Set α to 1 and raise τ from 1 to 40: the shares become nearly equal. What becomes of the loss, and of the gradient " +
-      "at the distillation head? Then let the student’s distillation head say what the teacher says.",
+    "Set α to 1 and raise τ from 1 to 40: the shares become nearly equal. What becomes of the loss, and of the length of " +
+      "the gradient at the distillation head? Then make its logits 12, 11 and 10, and τ as you like. Why is the loss 0?",
     signal,
     inputs,
     el("div.play-row", {}, kind.element, label.element),
@@ -122,14 +122,9 @@ export function start(root, signal) {
     const soft = example.kind === "soft";
     root.dataset.loss = String(found.loss);
     tau.element.querySelector("input").disabled = !soft;
-    const bar = (share, color) => {
-      const filled = el("i");
-      filled.style.width = `${100 * share}%`;
-      return el(`span.inside-bar.inside-${color}`, { "aria-hidden": "true" }, filled);
-    };
     const rows = classes.map((name, k) => {
       const [teacher, student] = [found.teacher[k], found.student[k]];
-      const words = [el("b", {}, name), el("span", {}, `teacher ${number(teacher)}`), bar(teacher, "average")];
+      const words = [el("b", {}, name), el("span", {}, `teacher ${number(teacher)}`), bar(teacher)];
       return el("li", {}, ...words, el("span", {}, `student ${number(student)}`), bar(student, "dist"));
     });
     shares.replaceChildren(el("ol", { "aria-label": "Shares at the temperature" }, ...rows));
@@ -137,10 +132,10 @@ export function start(root, signal) {
     results.replaceChildren(
       table(
         "The gradient: training moves each logit the other way.",
-        ["", ...classes],
+        ["", ...classes, "length"],
         [
-          ["class head", ...found.gradient_cls.map(signed)],
-          ["distillation head", ...found.gradient_distillation.map(signed)],
+          ["class head", ...found.gradient_cls.map(signed), number(Math.hypot(...found.gradient_cls), 3)],
+          ["distillation head", ...found.gradient_distillation.map(signed), number(Math.hypot(...found.gradient_distillation), 3)],
         ],
       ),
     );

@@ -168,14 +168,23 @@ export function slider({ label, min, max, value, log = false, text, change }) {
   return { element: el("label.play-slider", {}, el("span", {}, label), input, shown), put };
 }
 
-/** A table: its head, and rows whose first cell names them. @param {string} caption @param {string[]} head */
+/** e to a power, as it is written. @param {string} power */
+export const e_to = (power) => el("span", {}, "e", el("sup", {}, power));
+
+/** A part of a bar, from 0 to 1. @param {number} share @param {string} kind whose color it has */
+export function bar(share, kind = "average") {
+  const filled = el("i");
+  filled.style.width = `${100 * share}%`;
+  return el(`span.inside-bar.inside-${kind}`, { "aria-hidden": "true" }, filled);
+}
+
+/** A table: its head, and rows whose first cell names them. @param {string} caption @param {(string | Node)[]} head */
 export function table(caption, head, rows) {
-  const cell = (kind) => (content) => (content instanceof Node && /^T[DH]$/.test(content.nodeName) ? content : el(kind, {}, content));
   return el(
     "table",
     {},
     el("caption", {}, caption),
     el("thead", {}, el("tr", {}, ...head.map((name) => el("th", { scope: "col" }, name)))),
-    el("tbody", {}, ...rows.map(([name, ...cells]) => el("tr", {}, el("th", { scope: "row" }, name), ...cells.map(cell("td"))))),
+    el("tbody", {}, ...rows.map(([name, ...cells]) => el("tr", {}, el("th", { scope: "row" }, name), ...cells.map((content) => el("td", {}, content))))),
   );
 }

@@ -36,6 +36,7 @@ export async function start(root, signal) {
   let rows = /** @type {import("../../engine/arrays.js").NDArray} */ ({ data: new Float32Array(), shape: [] });
 
   const photo = board({ sizes, label: "the photo, cut into patches", tool: "pick", onpick: (one) => draw((place = one)) });
+  photo.use("pick");
   const all = el("canvas.play-all", { role: "img", onclick: (event) => draw((place = row_at(event))) });
   const readout = el("p.play-result");
   const pixels = grid(height, width, (i, j) => (chosen = Math.floor(chosen / area) * area + i * width + j), "pixel");
@@ -56,7 +57,7 @@ export async function start(root, signal) {
     el(
       "div.play-entries",
       {},
-      ...numbers.map(({ element }, c) => el("div", {}, el("span", {}, `${COLORS[c]}: numbers ${c * area} to ${c * area + area - 1}`), element)),
+      ...numbers.map(({ element }, c) => el("div", {}, el("span", {}, `${COLORS[c]}: ${c * area} to ${c * area + area - 1}`), element)),
     ),
     readout,
     await chooser(signal),
@@ -80,6 +81,14 @@ export async function start(root, signal) {
     return { element, cells: cells.flat() };
   }
 
+  /** The bytes of a pixel of the chosen patch, before they were normalized. */
+  function colors(n) {
+    const { data, shape } = session.photo.seen;
+    const y = Math.floor(place / sizes.grid[1]) * height + Math.floor(n / width);
+    const start = (y * shape[1] + (place % sizes.grid[1]) * width + (n % width)) * 3;
+    return [...data.subarray(start, start + 3)];
+  }
+
   function draw() {
     const { picture } = session.photo;
     photo.draw({ picture, chosen: place });
@@ -89,8 +98,7 @@ export async function start(root, signal) {
     const [, i, j] = origin(chosen, sizes);
     const pixel = i * width + j;
     pixels.cells.forEach((cell, n) => {
-      const levels = COLORS.map((_, c) => tint(row[c * area + n], c)[c]);
-      cell.style.background = `rgb(${levels})`;
+      cell.style.background = `rgb(${colors(n)})`;
       cell.setAttribute("aria-pressed", String(n === pixel));
       cell.setAttribute("aria-label", `pixel in row ${Math.floor(n / width) + 1}, column ${(n % width) + 1}`);
     });

@@ -31,6 +31,7 @@ export async function start(root, signal) {
   context.fillRect(0, 0, 8, 8);
   let place = 0;
   const map = board({ sizes, label: "the places of the patches", tool: "pick", onpick: (one) => draw((place = one)) });
+  map.use("pick");
   const bar = el("span.inside-gradient", { "aria-hidden": "true" });
   bar.style.background = gradient(SIGNED);
   const readout = el("div.play-side");
@@ -38,7 +39,8 @@ export async function start(root, signal) {
     root,
     "Places that are alike",
     "Click a place: each color says how alike its vector and that of another place are. Nobody told the model which places " +
-      "are neighbors. Does it matter more to be in the same row, or in the same column? Is it the same in the corners?",
+      "are neighbors. Does a row or a column matter more? And how alike are a corner and its mirror image? (In training, " +
+      "photos were mirrored at random.)",
     signal,
     el(
       "div.play-two",

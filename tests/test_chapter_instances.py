@@ -151,12 +151,14 @@ def test_cosines_of_positions(run):
     weights, _ = run
     positions = weights.pos_embed[0].astype(np.float64)
     unit = positions / np.linalg.norm(positions, axis=1, keepdims=True)
-    for token, found in zip((0, 2, 40), ask(*(("positions", "cosines", weights.pos_embed, i) for i in (0, 2, 40)))):
+    tokens = (0, 2, 40)
+    answers = ask(*(("positions", "cosines", weights.pos_embed, token) for token in tokens))
+    for token, found in zip(tokens, answers, strict=True):
         np.testing.assert_allclose(found, unit @ unit[token], atol=1e-5)
 
 
 def test_shares_with_masked_keys_and_the_sharpest_head(run):
-    weights, trace = run
+    _, trace = run
     q, k, v = (trace[f"blocks.2.attention.{name}"] for name in "qkv")
     mask = np.ones((1, q.shape[2]), bool)
     mask[0, [0, 5, 33]] = False
@@ -182,7 +184,9 @@ def test_shares_with_masked_keys_and_the_sharpest_head(run):
 
 def test_mixtures_of_both_heads_and_where_an_answer_settles():
     cls, dist = np.array([3.0, 1.0, 0.0]), np.array([0.0, 2.0, 2.5])
-    for part, found in zip((0, 0.5, 0.8), ask(*(("heads", "mixed", cls.tolist(), dist.tolist(), p) for p in (0, 0.5, 0.8)))):
+    for part, found in zip(
+        (0, 0.5, 0.8), ask(*(("heads", "mixed", cls.tolist(), dist.tolist(), p) for p in (0, 0.5, 0.8)))
+    ):
         np.testing.assert_allclose(found, softmax((1 - part) * cls + part * dist), atol=1e-6)
     said = [{"class": [0.9, 0.1]}, {"class": [0.2, 0.8]}, {"class": [0.6, 0.4]}, {"class": [0.7, 0.3]}]
     assert ask(("encoder", "settled", said, "class"), ("encoder", "settled", said[2:], "class")) == [2, 0]

@@ -71,8 +71,8 @@ export async function start(root, signal) {
   map.element.classList.add("play-drag");
   dragged(map.grid, sizes, (place, continues) => ask_from(place, continues));
   const choices = (n) => Array.from({ length: n }, (_, i) => [String(i), String(i + 1)]);
-  const layer = radios("Layer", "play-layer", choices(layers), () => String(chosen().layer), (value) => look({ layer: Number(value) }));
-  const head = radios("Head", "play-head", choices(heads), () => String(chosen().head), (value) => look({ head: Number(value) }));
+  const layer = radios("Layer", "play-layer", choices(layers), () => String(chosen().layer), (value) => look({ head: chosen().head, layer: Number(value) }));
+  const head = radios("Head", "play-head", choices(heads), () => String(chosen().head), (value) => look({ layer: chosen().layer, head: Number(value) }));
   const bar = el("span.inside-gradient", { "aria-hidden": "true" });
   bar.style.background = gradient(HEAT);
   const high = el("span");
@@ -205,7 +205,13 @@ function dragged(grid, { grid: [rows, columns] }, move) {
     const box = grid.getBoundingClientRect();
     const within = (value, size, count) => Math.min(count - 1, Math.max(0, Math.floor((value / size) * count)));
     const row = within(event.clientY - box.top, box.height, rows);
-    move(row * columns + within(event.clientX - box.left, box.width, columns), true);
+    const place = row * columns + within(event.clientX - box.left, box.width, columns);
+    const cell = grid.querySelector(`[data-place="${place}"]`);
+    if (cell === document.activeElement) return;
+    grid.querySelector("[tabindex='0']").tabIndex = -1; // keys go on from there
+    cell.tabIndex = 0;
+    cell.focus({ preventScroll: true });
+    move(place, true);
   });
   grid.addEventListener("keydown", (event) => {
     // The board has moved the focus.

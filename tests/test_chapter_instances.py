@@ -184,9 +184,9 @@ def test_shares_with_masked_keys_and_the_sharpest_head(run):
 
 def test_mixtures_of_both_heads_and_where_an_answer_settles():
     cls, dist = np.array([3.0, 1.0, 0.0]), np.array([0.0, 2.0, 2.5])
-    for part, found in zip(
-        (0, 0.5, 0.8), ask(*(("heads", "mixed", cls.tolist(), dist.tolist(), p) for p in (0, 0.5, 0.8)))
-    ):
+    parts = (0, 0.5, 0.8)
+    answers = ask(*(("heads", "mixed", cls.tolist(), dist.tolist(), part) for part in parts))
+    for part, found in zip(parts, answers, strict=True):
         np.testing.assert_allclose(found, softmax((1 - part) * cls + part * dist), atol=1e-6)
     said = [{"class": [0.9, 0.1]}, {"class": [0.2, 0.8]}, {"class": [0.6, 0.4]}, {"class": [0.7, 0.3]}]
     assert ask(("encoder", "settled", said, "class"), ("encoder", "settled", said[2:], "class")) == [2, 0]

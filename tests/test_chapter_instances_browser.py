@@ -1,9 +1,11 @@
 """The small instances of the model in the chapters, in a browser: a chapter for each page that is loaded."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from test_site_browser import built_for
 from tolerances import assert_close
 
 import deit_ref
@@ -19,8 +21,12 @@ MODELS = "/inside/models/"
 def instance(page: Any, site_url: str, chapter: str, name: str = "") -> Any:
     """An instance that a reader has come to; its height and that of the page are what they were before."""
     address = f"{site_url}chapters/{chapter}/"
-    if page.url.split("#")[0] != address:
+    if page.url == "about:blank":
         page.goto(address)
+        page.wait_for_load_state("networkidle")  # the sitemap: from now on pages are replaced, not loaded anew
+    elif page.url.split("#")[0] != address:
+        page.evaluate("address => [...document.links].find(link => link.href === address).click()", address)
+        page.wait_for_url(address)
     root = page.locator(f"[data-inside=chapter-{name or chapter}]")
     before = root.evaluate("root => root.offsetHeight")
     root.scroll_into_view_if_needed()
@@ -36,7 +42,9 @@ def kept(root: Any, name: str) -> np.ndarray:
     return np.array(json.loads(root.evaluate(f"root => root.dataset.{name} ?? 'null'")), dtype=float)
 
 
-def test_the_instances_of_all_chapters(page: Any, site_url: str) -> None:
+def test_the_instances_of_all_chapters(page: Any, site: Path, site_url: str) -> None:
+    sitemap = (site / "sitemap.xml").read_text(encoding="utf-8").replace(built_for(site), site_url)
+    page.route("**/sitemap.xml", lambda route: route.fulfill(body=sitemap))
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     weights, trace = deit_ref.load_weights(), Trace()
@@ -80,9 +88,7 @@ def test_the_instances_of_all_chapters(page: Any, site_url: str) -> None:
     )
     assert_close(kept(root, "shares"), masked["probabilities"][0, 2, token], "float32")
     assert "times as large" in root.locator(".play-result").text_content()
-    page.wait_for_function(
-        "[...document.querySelectorAll('.play [role=status]')].some(x => /looks most/.test(x.textContent))"
-    )
+    root.locator("[role=status]", has_text="looks most at").wait_for(state="attached")
 
     # 1. A patch and its row
     root = instance(page, site_url, "patches")
@@ -106,8 +112,8 @@ def test_the_instances_of_all_chapters(page: Any, site_url: str) -> None:
     heads = (weights.head, weights.head_dist)
 
     def lens(states: Any) -> np.ndarray:
-        normed = [layer_norm(weights.norm, x, eps=weights.config.layer_norm_eps)[0] for x in states]
-        return np.array([[softmax(classify(head, x[i])) for i, head in enumerate(heads)] for x in normed])
+        normed = layer_norm(weights.norm, np.concatenate(states), eps=weights.config.layer_norm_eps)
+        return softmax(np.stack([classify(head, normed[:, i]) for i, head in enumerate(heads)], axis=1))
 
     assert_close(kept(root, "lens"), lens(output.hidden_states), "float32")
     lengths = [np.linalg.norm(x[0, 0]) for x in output.hidden_states]
@@ -121,8 +127,6 @@ def test_the_instances_of_all_chapters(page: Any, site_url: str) -> None:
     assert_close(kept(root, "lens"), lens(hidden.hidden_states), "float32")
 
     # 7. Both heads, the same patch still hidden in the same visit
-    page.locator("a[rel=next], .md-footer__link--next").first.click()
-    page.wait_for_url("**/chapters/heads/")
     root = instance(page, site_url, "heads")
     both = [hidden.cls_logits[0], hidden.logits[0], hidden.distillation_logits[0]]
     assert_close(kept(root, "shares"), softmax(np.array(both)), "float32")
@@ -148,6 +152,7 @@ def test_the_instances_of_all_chapters(page: Any, site_url: str) -> None:
     places = [int(place) for place in root.get_attribute("data-hidden").split(".")]
     hide = np.zeros((1, weights.config.num_patches), bool)
     hide[0, places] = True
+    assert sum(f"{MODELS}cifar10-distilled/model.safetensors" in address for address in requests) == 1
     np.testing.assert_allclose(
         kept(root, "loss"), deit_ref.forward(guesser, bundled_photo(), bool_masked_pos=hide).loss, rtol=1e-4
     )

@@ -362,9 +362,9 @@ def test_losses_are_those_of_the_book(engine):
         for options in ({}, {"tau": 3.0, "alpha": 0.1}, {"tau": 0.5, "divided_by": "images"}):
             calls.append(("soft_distillation", (*logits, labels), options))
     calls.append(("log_softmax", (1000 * logits[0],), {}))
-    asked = [{"module": "losses", "function": name, "arguments": (*given, options)} for name, given, options in calls]
-    for (name, given, options), found in zip(calls, engine.ask(asked), strict=True):
-        expected = np.asarray(getattr(losses, name)(*given, **options))
+    asked = [{"module": "losses", "function": name, "arguments": (*inputs, options)} for name, inputs, options in calls]
+    for (name, inputs, options), found in zip(calls, engine.ask(asked), strict=True):
+        expected = np.asarray(getattr(losses, name)(*inputs, **options))
         np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6, err_msg=f"{name} {options}")
     with pytest.raises(EngineError, match="divided_by must be one of entries, images"):
         engine.call("losses", "soft_distillation", *logits, numbers, {"divided_by": "batch"})

@@ -101,16 +101,14 @@ export async function start(root, signal) {
     el("div", {}, el("h3", {}, "Before"), then_said, tools.keep, tools.unkeep),
   );
   root.replaceChildren(
+    pick.element,
     walks.list,
     walks.card,
-    pick.element,
-    tools.element,
-    status,
     el(
       "div.lab-main",
       {},
       el("div.lab-controls", {}, tabs.element, ...Object.values(made).map(({ element }) => element)),
-      el("div.lab-photo", {}, photo_board.element, readout, credit),
+      el("div.lab-photo", {}, photo_board.element, readout, tools.element, status, credit),
       el("div.lab-side", {}, said.element, guessed.element, said.details, compared),
     ),
     el(
@@ -133,6 +131,10 @@ export async function start(root, signal) {
     if (event.shiftKey) session.redo();
     else session.undo();
   });
+  const python_photos = {
+    packaged: (name) => photos.some((photo) => photo.name === name && photo.packaged),
+    file: (name) => photos.find((photo) => photo.name === name)?.file.split("/").at(-1) ?? "photo.jpg",
+  };
   session.subscribe(changed, signal);
   photo_board.use(made[tab].tool());
   await changed();
@@ -204,7 +206,9 @@ export async function start(root, signal) {
     return { element, update };
   }
 
-  const note = () => made[tab].note;
+  function note() {
+    return made[tab].note;
+  }
 
   /** What is at a place, for the line under the photo. */
   function told(place) {
@@ -297,11 +301,6 @@ export async function start(root, signal) {
     const winner = shares.mean.indexOf(Math.max(...shares.mean));
     then_said.textContent = `${classes[winner]} ${(100 * shares.mean[winner]).toFixed(1)}%`;
   }
-
-  const python_photos = {
-    packaged: (name) => photos.some((photo) => photo.name === name && photo.packaged),
-    file: (name) => photos.find((photo) => photo.name === name)?.file.split("/").at(-1) ?? "photo.jpg",
-  };
 
   function said_in_python(state) {
     if (state.look !== "answer") return state.look;

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from inside_data import encoded
 
 import deit_ref
 from deit_ref.photos import bundled_photo, load_image
-from inside_data import encoded
 
 MODELS = ("cifar10-distilled", "cifar10-simmim")
 MODEL_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")

@@ -63,7 +63,7 @@ export async function start(root, signal) {
           button("Show all", () => set([])),
         ),
       ),
-      drawn.element,
+      el("div", {}, drawn.element, drawn.details),
     ),
     await chooser(signal),
   );

@@ -3,6 +3,7 @@
 from typing import Any
 
 import inside_data
+import lab_data
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -27,6 +28,8 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
         for uri, content in notebooks.pages():
             add(uri, content)
         for uri, content in inside_data.files(deit_ref.load_weights()).items():
+            add(uri, content)
+        for uri, content in lab_data.files().items():
             add(uri, content)
         for name, content in mathjax.files().items():
             add(f"assets/mathjax/{name}", content)

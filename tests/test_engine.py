@@ -23,7 +23,7 @@ from tolerances import assert_close
 import deit_ref
 from deit_ref.config import ACTIVATION_NAMES
 from deit_ref.image_processing import RESAMPLING, ImageProcessing
-from deit_ref.numpy_backend import activations, attention, image, resize
+from deit_ref.numpy_backend import activations, attention, image, losses, resize
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
 from deit_ref.trace import Trace
 
@@ -350,6 +350,26 @@ def test_nothing_hidden_gives_no_loss(engine):
     assert output["loss"] == 0
 
 
+def test_losses_are_those_of_the_book(engine):
+    generator = np.random.default_rng(5)
+    logits = [(4 * generator.standard_normal((3, 5))).astype(np.float32) for _ in range(3)]
+    numbers, shares = np.array([4, 0, 2]), generator.dirichlet(np.ones(5), 3).astype(np.float32)
+    calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+        ("cross_entropy", (logits[0], np.array([1, -7, 3])), {"ignore_index": -7}),
+    ]
+    for labels in (numbers, shares):
+        calls += [("cross_entropy", (logits[0], labels), {}), ("hard_distillation", (*logits, labels), {"alpha": 0.3})]
+        for options in ({}, {"tau": 3.0, "alpha": 0.1}, {"tau": 0.5, "divided_by": "images"}):
+            calls.append(("soft_distillation", (*logits, labels), options))
+    calls.append(("log_softmax", (1000 * logits[0],), {}))
+    asked = [{"module": "losses", "function": name, "arguments": (*inputs, options)} for name, inputs, options in calls]
+    for (name, inputs, options), found in zip(calls, engine.ask(asked), strict=True):
+        expected = np.asarray(getattr(losses, name)(*inputs, **options))
+        np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6, err_msg=f"{name} {options}")
+    with pytest.raises(EngineError, match="divided_by must be one of entries, images"):
+        engine.call("losses", "soft_distillation", *logits, numbers, {"divided_by": "batch"})
+
+
 @pytest.mark.parametrize("problem_type", [None, "single_label_classification", "multi_label_classification"])
 def test_probabilities_and_the_most_probable_classes(engine, problem_type):
     config = dataclasses.replace(TINY, problem_type=problem_type)
@@ -500,7 +520,7 @@ def test_the_worker_answers_the_newest_of_a_lane_and_lanes_first(engine):
     assert first[4]["output"]["logits"].shape == (1, 10)
     assert first[4]["milliseconds"] > 0
     assert 'No model is loaded as "another"' in first[5]["message"]
-    assert "type must be one of load, run, preprocess" in first[7]["message"]
+    assert "type must be one of load, run, preprocess, weights" in first[7]["message"]
     assert first[8]["output"]["pixel_values"].shape == (1, 3, 32, 32)
     assert second[0]["type"] == "error"  # a service of its own, without a model
 
@@ -531,7 +551,7 @@ def test_what_the_worker_hands_over_is_not_the_weights_own(engine):
 # What belongs to training, and what is one with something else here.
 LEFT_OUT = {
     "layers": {"dropout", "drop_path"},
-    "losses": "all but masked_l1",
+    "losses": {"binary_cross_entropy", "mean_squared_error", "classification_loss"},
     "pixels": {"round_to", "resample_deep_lines", "resize_deep"},
 }
 NOT_HERE = {"generator", "dropout_probability", "drop_path", "drop_path_probability", "labels"}
@@ -561,8 +581,7 @@ def test_functions_and_arguments_are_those_of_the_book(engine, chapter):
         for name, function in vars(book).items()
         if inspect.isfunction(function) and function.__module__ == book.__name__ and not name.startswith("_")
     }
-    left_out = LEFT_OUT.get(chapter, set())
-    expected = {"masked_l1"} if chapter == "losses" else set(public) - set(left_out)
+    expected = set(public) - LEFT_OUT.get(chapter, set())
     assert set(here) == expected
     for name in expected:
         parameters = inspect.signature(public[name]).parameters.values()

@@ -1,5 +1,6 @@
 // The map: the shapes of another model. Without this script it shows those of DeiT-Base.
-import { el, fromAddress, getJson, keepInAddress } from "./inside.js";
+import { getJson } from "./data.js";
+import { el, fromAddress, keepInAddress } from "./dom.js";
 
 const SHOWN = "deit-base-distilled-patch16-224"; // whose shapes stand in the figure
 

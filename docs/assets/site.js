@@ -101,6 +101,7 @@
   };
   const explain = () => {
     const remedy = "run python -m http.server in the folder of the site, and open http://localhost:8000 in the browser.";
+    for (const small of document.querySelectorAll("[data-inside^='chapter-']")) small.remove(); // the text stands alone
     for (const root of document.querySelectorAll("[data-inside]:not(:has(.deit-from-disk))")) {
       const said = document.createElement("p");
       said.className = "deit-from-disk";

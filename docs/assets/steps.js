@@ -1,17 +1,7 @@
 // The stepper: each array that one forward pass made, in order, with its picture and the line of code that made it.
-import {
-  HEAT,
-  SIGNED,
-  SITE,
-  colorAt,
-  dataUrl,
-  el,
-  fromAddress,
-  getBytes,
-  getJson,
-  gradient,
-  keepInAddress,
-} from "./inside.js";
+import { HEAT, SIGNED, colorAt, gradient } from "./colors.js";
+import { SITE, dataUrl, getBytes, getJson } from "./data.js";
+import { el, fromAddress, keepInAddress } from "./dom.js";
 
 const digits = (x) =>
   Number.isInteger(x) ? String(x) : Math.abs(x) >= 1e-3 || x === 0 ? x.toFixed(4) : x.toExponential(3);

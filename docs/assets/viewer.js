@@ -1,18 +1,7 @@
 // The attention viewer: where a token looks, in numbers that are the model's own.
-import {
-  HEAT,
-  colorAt,
-  css,
-  dataUrl,
-  el,
-  float32,
-  fromAddress,
-  getBytes,
-  getJson,
-  gradient,
-  keepInAddress,
-  roving,
-} from "./inside.js";
+import { HEAT, colorAt, css, gradient } from "./colors.js";
+import { dataUrl, float32, getBytes, getJson } from "./data.js";
+import { el, fromAddress, keepInAddress, radios, roving } from "./dom.js";
 
 const PREFIX_NAMES = ["class token", "distillation token"];
 const SIDES = ["left", "right"];
@@ -190,17 +179,6 @@ export async function start(root, signal) {
   }
 
   // Controls
-
-  function radios(legend, name, options, current, choose) {
-    const inputs = options.map(([value, text]) => {
-      const input = el("input", { type: "radio", name: `inside-${name}`, value, onchange: () => choose(value) });
-      input.checked = value === current();
-      return [input, el("label.inside-pill", {}, input, el("span", {}, text))];
-    });
-    const element = el("fieldset.inside-radios", {}, el("legend", {}, legend), ...inputs.map(([, label]) => label));
-    const update = () => inputs.forEach(([input]) => (input.checked = input.value === String(current())));
-    return { element, update };
-  }
 
   function makeControls() {
     const upTo = (n, first) => [...first, ...Array.from({ length: n }, (_, i) => [String(i + 1), String(i + 1)])];

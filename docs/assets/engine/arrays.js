@@ -3,7 +3,7 @@
  *
  * This engine is the book's third mirror: every module has the name of a chapter of deit_ref/numpy_backend, every
  * function the name and the arguments of the function there (snake_case included), with what is keyword-only in Python
- * in one object of options. Dropout, stochastic depth and losses of labels belong to training and stay in Python.
+ * in one object of options. Dropout, stochastic depth and most losses belong to training and stay in Python.
  * Numbers are kept in float32 and computed in float64, which is what JavaScript has. No function but
  * `add_to` changes its arguments.
  *

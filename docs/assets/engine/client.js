@@ -35,7 +35,7 @@ export class Client {
 
   /**
    * One pass; null if a newer request in the same lane came before it began.
-   * @param {{model?: string, images?: any[], options?: object, trace?: string[], lane?: string}} request
+   * @param {{model?: string, images?: any[], options?: object, replace?: object, trace?: string[], lane?: string}} request
    * @returns {Promise<Result | null>}
    */
   run(request) {
@@ -49,6 +49,16 @@ export class Client {
    */
   preprocess(request) {
     return this.send({ ...request, type: "preprocess" });
+  }
+
+  /**
+   * Copies of parts of a model's weights, see `DeiTWeights`.
+   * @param {string[]} names such as ["pos_embed", "head"]
+   * @param {string} [model]
+   * @returns {Promise<any>}
+   */
+  async weights(names, model = "model") {
+    return (await this.send({ type: "weights", model, names })).parts;
   }
 
   /** Forget what waits in a lane; its promises give null. @param {string} lane */

@@ -4,14 +4,18 @@
  * Messages to the worker, each with an `id` of the sender's choice that the answer repeats:
  *   {id, type: "load", model, files}            `checkpoints.load_weights(files)`, kept under the name `model`
  *   {id, type: "preprocess", model, images, trace}
- *   {id, type: "run", model, images, options, trace, lane}
+ *   {id, type: "run", model, images, options, replace, trace, lane}
+ *   {id, type: "weights", model, names}         copies of parts of the tree, such as ["pos_embed", "head"]
  *   {id, type: "cancel", lane}                  forget what waits in a lane
  * `options` are those of `api.forward`, pixel_values among them; `trace` is a list of patterns of names, or nothing.
+ * `replace` are parts of the tree that take the place of the model's own in this one pass, as dataclasses.replace does
+ * in Python: {pos_embed: {data, shape}}.
  * A request in a `lane` takes the place of one that still waits there; requests in lanes go before those without one,
  * so that an answer to a click need not wait for a long row of others. One pass runs at a time and is never cut short.
  *
  * Messages from the worker:
  *   {id, type: "loaded", task, config, class_names}
+ *   {id, type: "weights", parts}
  *   {id, type: "result", output, trace, milliseconds}   trace: {name: array}; all buffers are handed over, not copied
  *   {id, type: "superseded"}                            by a newer request of its lane, or canceled
  *   {id, type: "error", message}
@@ -63,10 +67,10 @@ export function serve(port) {
   /** @param {any} request @returns {[object, ArrayBuffer[]]} */
   function answered(request) {
     try {
-      const steps = { load, run, preprocess: prepare };
+      const steps = { load, run, preprocess: prepare, weights: copied };
       const type = /** @type {keyof typeof steps} */ (choice("type", request.type, Object.keys(steps)));
       const answer = steps[type](request);
-      return [answer, type === "load" ? [] : buffers_of(answer)];
+      return [answer, answer.type === "result" ? buffers_of(answer) : []];
     } catch (error) {
       return [{ type: "error", message: error instanceof Error ? error.message : brief(error) }, []];
     }
@@ -87,8 +91,18 @@ export function serve(port) {
   }
 
   /** @param {any} request */
-  function run({ model = "model", images = null, options = {}, trace: patterns = [] }) {
-    return timed(patterns, (trace) => forward(loaded(model), images, { ...options, trace }));
+  function run({ model = "model", images = null, options = {}, replace = {}, trace: patterns = [] }) {
+    const weights = { ...loaded(model), ...replace };
+    return timed(patterns, (trace) => forward(weights, images, { ...options, trace }));
+  }
+
+  /** @param {any} request */
+  function copied({ model = "model", names }) {
+    const weights = /** @type {Record<string, any>} */ (loaded(model));
+    const parts = Object.fromEntries(
+      names.map((/** @type {string} */ name) => [choice("names", name, Object.keys(weights)), weights[name]]),
+    );
+    return { type: "weights", parts };
   }
 
   /** @param {any} request */

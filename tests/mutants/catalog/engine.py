@@ -20,7 +20,43 @@ def _planted(module: str, first: str, *changes: tuple[str, str, str]) -> list[Mu
     return [Mutant(f"docs/assets/engine/{module}.js", old, new, differs, tests) for old, new, differs in changes]
 
 
+def _in_chapter(chapter: str, test: str, *changes: tuple[str, str, str]) -> list[Mutant]:
+    tests = (f"tests/test_chapter_instances.py::test_{test}", "tests/test_chapter_instances.py")
+    return [Mutant(f"docs/assets/lab/chapters/{chapter}.js", old, new, differs, tests) for old, new, differs in changes]
+
+
 MUTANTS = [
+    *_in_chapter(
+        "hand", "the_example_by_hand_with_other_numbers",
+        ("(value * Math.sqrt(dim)) / divisor", "value / divisor", "any"),
+        ("products: scores.map((row) => row.map((score) => score * divisor))", "products: scores", "a divisor other than 1"),
+        ("tokens: [[1, 0], [0, 1], [-1, -1]]", "tokens: [[1, 0], [0, 1], [0, 0]]", "the chapter's grass"),
+    ),
+    *_in_chapter(
+        "losses", "the_loss_and_its_gradient_are_those_of_the_book",
+        ("(alpha * tau) / teacher.length", "alpha / teacher.length", "tau other than 1"),
+        ("(1 - alpha) * (p - Number(k === label))", "p - Number(k === label)", "alpha above 0"),
+    ),
+    *_in_chapter(
+        "attention", "shares_with_masked_keys_and_the_sharpest_head",
+        ("attention_mask.data[token] = 0", "attention_mask.data[head] = 0", "a masked key"),
+        ("entropy < least", "entropy > least", "any"),
+        ("(head * tokens + query) * tokens", "head * tokens * tokens", "a query other than the first"),
+    ),
+    *_in_chapter("patches", "where_a_number_of_a_row_comes_from", ("Math.floor(n / width) % height", "Math.floor(n / height) % height", "patches that are not square")),
+    *_in_chapter("positions", "cosines_of_positions", ("length(token) * length(i)", "length(i) * length(i)", "any")),
+    *_in_chapter(
+        "heads", "mixtures_of_both_heads_and_where_an_answer_settles",
+        ("(1 - share) * logit + share * dist[k]", "share * logit + (1 - share) * dist[k]", "other than one half"),
+    ),
+    *_in_chapter(
+        "encoder", "mixtures_of_both_heads_and_where_an_answer_settles",
+        ("answers[place - 1] === answers.at(-1)", "answers[place] === answers.at(-1)", "an answer that changes"),
+    ),
+    *_in_chapter(
+        "simmim", "mixtures_of_both_heads_and_where_an_answer_settles",
+        ("i < (3 * count) / 4", "i <= (3 * count) / 4", "any"),
+    ),
     *_planted(
         "layers", DRAWN,
         ("squares / dim + eps", "squares / dim + 1e-12", "another eps"),
@@ -72,6 +108,15 @@ MUTANTS = [
         "losses", DRAWN,
         ("hidden + 1e-5", "hidden", "nothing hidden"),
         ("/ patch_shape[0]) * columns", "/ patch_shape[0]) * rows", "grids that are not square"),
+    ),
+    *_planted(
+        "losses", "tests/test_engine.py::test_losses_are_those_of_the_book",
+        ("Math.exp(value - largest)", "Math.exp(value)", "logits above 709"),
+        ("return surprise / images", "return surprise / batch", "a row left out"),
+        ("tau ** 2 / (divided", "tau / (divided", "tau other than 1"),
+        ("? batch * classes : batch", "? batch : batch * classes", "any soft"),
+        ("cross_entropy(distillation_logits, decisions)", "cross_entropy(cls_logits, decisions)", "heads that differ"),
+        ("row.indexOf(Math.max(...row))", "row.indexOf(Math.min(...row))", "any hard"),
     ),
     *_planted(
         "activations", "tests/test_engine.py::test_activations_of_all_names",

@@ -1,0 +1,123 @@
+/**
+ * Chapter 7: the answers of both heads, and every mixture of them.
+ */
+
+import { el } from "../../dom.js";
+import { as_array } from "../../engine/arrays.js";
+import { softmax } from "../../engine/layers.js";
+import { percent } from "../answer.js";
+import { board } from "../board.js";
+import { painted_over } from "../panels.js";
+import { best } from "../questions.js";
+import { session } from "../session.js";
+import { START } from "../state.js";
+import { button, chooser, follow, forgiving, frame, number, of_classifier, slider } from "./parts.js";
+
+/**
+ * Softmax of (1 - share) times the class head's logits and share times the distillation head's.
+ * @param {ArrayLike<number>} cls @param {ArrayLike<number>} dist @param {number} share one half is the model's answer
+ * @returns {number[]}
+ */
+export const mixed = (cls, dist, share) =>
+  [...softmax(as_array([Array.from(cls, (logit, k) => (1 - share) * logit + share * dist[k])])).data];
+
+/** @param {HTMLElement} root @param {AbortSignal} signal */
+export async function start(root, signal) {
+  const { sizes, classes } = await session.model();
+  await session.begin();
+  let share = 0.5;
+  let found = /** @type {any} */ (null);
+  const state = () => of_classifier(session.state);
+  const set = (hidden, continues) => session.set({ ...state(), hidden }, { continues });
+  const photo = board({
+    sizes,
+    label: "the photo; hide patches of it",
+    onpaint: (places, on, continues) => set(painted_over(state().hidden, places, on), continues),
+  });
+  photo.use("brush");
+  forgiving(photo, () => state().hidden, (hidden) => set(hidden, true));
+  const rows = classes.map((name) => {
+    const bars = ["cls", "average", "dist"].map((kind) => el("i", { class: `inside-${kind}` }));
+    const text = el("b");
+    return { element: el("li", {}, el("span", {}, name), el("span.play-three", { "aria-hidden": "true" }, ...bars), text), bars, text };
+  });
+  const mix = slider({
+    label: "Mixture",
+    min: 0,
+    max: 1,
+    value: share,
+    text: (value) => `${percent(1 - value, 0)} class head, ${percent(value, 0)} distillation head`,
+    change: (value) => draw((share = value)),
+  });
+  const note = el("p.play-result");
+  const searched = el("span", { role: "status" });
+  const say = frame(
+    root,
+    "Both heads and what lies between",
+    "Orange is the class head, violet the distillation head, black the mixture; its middle is the model’s answer. Move the " +
+      "slider. Then hide patches until the two heads disagree: what does the middle say?",
+    signal,
+    el(
+      "div.play-two",
+      {},
+      el("div", {}, photo.element, el("div.lab-buttons", {}, button("Find a photo on which they disagree", search), searched)),
+      el("div", {}, mix.element, el("ol.play-classes", {}, ...rows.map(({ element }) => element)), note),
+    ),
+    await chooser(signal),
+  );
+
+  /** Over all photos of the site, untouched. */
+  async function search() {
+    searched.textContent = "";
+    for (const { name, title } of await session.photos()) {
+      const result = await session.answer({ state: { ...START, photo: name } });
+      if (signal.aborted) return;
+      const { cls_logits, distillation_logits } = result.output;
+      if (best([...cls_logits.data]) === best([...distillation_logits.data])) continue;
+      session.set({ ...START, photo: name });
+      searched.textContent = `${title}.`;
+      return;
+    }
+    searched.textContent = "They agree on every photo here: hide patches.";
+  }
+
+  function draw() {
+    const { cls, dist, state: of, photo: shown } = found;
+    photo.draw({ picture: shown.picture, order: of.order, hidden: of.hidden, how: of.how });
+    const [of_cls, between, of_dist] = [0, share, 1].map((part) => mixed(cls, dist, part));
+    rows.forEach(({ element, bars, text }, k) => {
+      [of_cls, between, of_dist].forEach((shares, i) => (bars[i].style.width = `${100 * shares[k]}%`));
+      text.textContent = percent(between[k]);
+      element.classList.toggle("lab-best", k === best(between));
+    });
+    root.dataset.shares = JSON.stringify([of_cls, between, of_dist]);
+    const names = [of_cls, of_dist].map((shares) => `${classes[best(shares)]}, ${percent(Math.max(...shares))}`);
+    const agreed = best(of_cls) === best(of_dist);
+    const told = `Class head: ${names[0]}. Distillation head: ${names[1]}. ` + (agreed ? "They agree." : turn(cls, dist));
+    note.textContent = told;
+    say(`${told} The mixture: ${classes[best(between)]}, ${percent(Math.max(...between))}.`);
+  }
+
+  /** Where on the way from one head to the other the answer turns first. */
+  function turn(cls, dist) {
+    const first = best([...cls]);
+    const at = Array.from({ length: 101 }, (_, i) => i / 100).find((part) => best(mixed(cls, dist, part)) !== first);
+    return `They disagree; the mixture leaves ${classes[first]} at a share of ${number(at)} for the distillation head.`;
+  }
+
+  await follow(
+    signal,
+    async () => {
+      const of = state();
+      const shown = await session.photo_of(of.photo);
+      const result = await session.answer({ state: of, lane: "heads" });
+      if (!result) return null;
+      const { cls_logits, distillation_logits } = result.output;
+      return { cls: cls_logits.data, dist: distillation_logits.data, state: of, photo: shown };
+    },
+    (answer) => {
+      found = answer;
+      draw();
+    },
+  );
+}

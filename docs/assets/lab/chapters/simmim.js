@@ -1,0 +1,87 @@
+/**
+ * Chapter 13: hide patches, and watch the guess.
+ */
+
+import { el } from "../../dom.js";
+import { board } from "../board.js";
+import { guess } from "../guess.js";
+import { painted_over } from "../panels.js";
+import { session } from "../session.js";
+import { MODELS, shuffled, untouched } from "../state.js";
+import { button, chooser, follow, forgiving, frame } from "./parts.js";
+
+/** The square in the middle, half as high and as wide as the photo. @param {{grid: number[], patches: number}} sizes */
+export function middle({ grid: [rows, columns], patches }) {
+  const inside = (/** @type {number} */ i, /** @type {number} */ count) => i >= count / 4 && i < (3 * count) / 4;
+  return [...Array(patches).keys()].filter((place) => inside(Math.floor(place / columns), rows) && inside(place % columns, columns));
+}
+
+/** @param {HTMLElement} root @param {AbortSignal} signal */
+export async function start(root, signal) {
+  const [{ sizes, parts }] = await Promise.all([session.model(MODELS.guesser), session.begin()]);
+  let begun = session.state.hidden.length > 0;
+  /** What is hidden here: as everywhere, but something at first. */
+  const state = () => ({
+    ...untouched(session.state),
+    how: "mask",
+    hidden: begun || session.state.hidden.length ? session.state.hidden : middle(sizes),
+  });
+  const set = (hidden, continues = false) => {
+    begun = true;
+    session.set({ ...state(), hidden }, { continues });
+  };
+  const photo = board({
+    sizes,
+    label: "the photo; hide patches of it",
+    onpaint: (places, on, continues) => set(painted_over(state().hidden, places, on), continues),
+  });
+  photo.use("brush");
+  forgiving(photo, () => state().hidden, (hidden) => set(hidden, true));
+  const drawn = guess(/** @type {any} */ ({ sizes, parts }));
+  const at_random = (share) => () => {
+    const order = shuffled(sizes.patches) ?? [...Array(sizes.patches).keys()];
+    set(order.slice(0, Math.round(share * sizes.patches)).sort((a, b) => a - b));
+  };
+  const say = frame(
+    root,
+    "Hide patches and watch the guess",
+    "Drag over the photo to hide patches, and again to show them. Hide an eye alone; then as many patches at random. Which " +
+      "are guessed better, and when is the guess no better than one plain color?",
+    signal,
+    el(
+      "div.play-two",
+      {},
+      el(
+        "div",
+        {},
+        photo.element,
+        el(
+          "div.lab-buttons",
+          {},
+          button("Half at random", at_random(0.5)),
+          button("The middle", () => set(middle(sizes))),
+          button("Show all", () => set([])),
+        ),
+      ),
+      el("div", {}, drawn.element, drawn.details),
+    ),
+    await chooser(signal),
+  );
+
+  await follow(
+    signal,
+    async () => {
+      const of = state();
+      const shown = await session.photo_of(of.photo);
+      const result = await session.answer({ state: of, lane: "simmim" });
+      return result && { output: result.output, of, shown };
+    },
+    ({ output, of, shown }) => {
+      photo.draw({ picture: shown.picture, hidden: of.hidden, how: of.how });
+      drawn.draw(output, shown.pixel_values, of.hidden);
+      root.dataset.hidden = of.hidden.join(".");
+      root.dataset.loss = String(output.loss);
+      say(of.hidden.length ? `${of.hidden.length} patches are hidden; the guess is off by ${output.loss.toFixed(3)}.` : "Nothing is hidden.");
+    },
+  );
+}

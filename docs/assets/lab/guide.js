@@ -1,0 +1,81 @@
+/**
+ * The guided walks on a page: one step at a time, with its numbers computed when it is reached.
+ */
+
+import { el } from "../dom.js";
+import { button } from "./panels.js";
+import { WALKS } from "./walks.js";
+
+/** @param {import("./page.js").Page} page */
+export function guide({ session, questions, signal, shown }) {
+  let walk = /** @type {import("./walks.js").Walk | null} */ (null);
+  let at = 0;
+  let asked = 0;
+  const title = el("h2", { tabindex: -1 });
+  const text = el("p", { role: "status" });
+  const count = el("span.lab-count");
+  const back = button("← Back", () => go(at - 1));
+  const next = button("Next →", () => (at + 1 < walk.steps.length ? go(at + 1) : leave()));
+  const card = el(
+    "section.inside-card.lab-walk",
+    { "aria-label": "A walk", hidden: true },
+    title,
+    text,
+    el("div.lab-buttons", {}, back, next, count, button("Leave", () => leave())),
+  );
+  const list = el(
+    "div.lab-walks",
+    { role: "group", "aria-label": "Show me" },
+    el("span", {}, "Show me:"),
+    ...WALKS.map((one) => button(one.title, () => begin(one), { "data-walk": one.name })),
+  );
+
+  function begin(one) {
+    walk = one;
+    card.hidden = false;
+    title.textContent = one.title;
+    session.compare_with(null);
+    title.focus();
+    return go(0);
+  }
+
+  function leave() {
+    walk = null;
+    card.hidden = true;
+    mark();
+    list.querySelector("button").focus();
+  }
+
+  function mark() {
+    for (const one of list.querySelectorAll("[data-walk]")) {
+      one.setAttribute("aria-pressed", String(one.dataset.walk === walk?.name));
+    }
+  }
+
+  async function go(to) {
+    if (!walk || to < 0) return;
+    at = to;
+    mark();
+    const mine = ++asked;
+    card.dataset.step = "loading";
+    back.setAttribute("aria-disabled", String(to === 0));
+    next.textContent = to + 1 < walk.steps.length ? "Next →" : "Done";
+    count.textContent = `${to + 1} of ${walk.steps.length}`;
+    text.textContent = "Computing …";
+    try {
+      const step = await walk.steps[to](questions);
+      if (mine !== asked || signal.aborted) return;
+      session.set(step.state);
+      shown(step.state);
+      const last = to + 1 === walk.steps.length;
+      const doubt =
+        last && !(await walk.holds(questions)) ? " (With these weights the surprise does not show: look at the numbers.)" : "";
+      if (mine !== asked) return;
+      text.textContent = step.text + doubt;
+      card.dataset.step = String(to);
+    } catch (error) {
+      if (mine === asked) text.textContent = `This step could not be computed: ${error.message}.`;
+    }
+  }
+  return { list, card };
+}

@@ -1,0 +1,145 @@
+/**
+ * Choosing a photo: those of the site, or the reader's own by file, drop, paste or camera.
+ */
+
+import { el } from "../dom.js";
+import { frame } from "./photo.js";
+import { session } from "./session.js";
+import { kept } from "./store.js";
+
+/**
+ * @param {object} options
+ * @param {AbortSignal} options.signal of the page
+ * @param {HTMLElement} options.target where photos may be dropped
+ * @param {string[]} options.classes of the model
+ */
+export async function picker({ signal, target, classes }) {
+  const entries = await session.photos();
+  const said = el("p.lab-said", { role: "status" });
+  const row = el("div.lab-photos", { role: "radiogroup", "aria-label": "Photo" });
+  const boxes = new Map(entries.map((entry) => [entry.name, thumb(entry.name, entry.title)]));
+  const own = thumb("own", "yours");
+  own.label.hidden = true;
+  row.append(...[...boxes.values(), own].map(({ label }) => label));
+  const file = el("input", { type: "file", accept: "image/*", hidden: true, onchange: () => bring(file.files[0]) });
+  const button = (text, onclick) => el("button.inside-button", { type: "button", onclick }, text);
+  const forget = button("Forget my photo", () => session.forget().then(fill_own));
+  const camera = button("Camera", open_camera);
+  camera.hidden = !navigator.mediaDevices?.getUserMedia;
+  const stage = el("div.lab-camera", { hidden: true });
+  const element = el(
+    "div.lab-picker",
+    {},
+    row,
+    el(
+      "div",
+      {},
+      el("div.lab-buttons", {}, button("Your photo …", () => file.click()), file, camera, forget),
+      el("p.inside-note", {}, "Or drop a photo on this page, or paste one. It stays in this browser."),
+    ),
+    stage,
+    said,
+  );
+
+  function thumb(name, title) {
+    const canvas = el("canvas", { width: 64, height: 64, "aria-hidden": "true" });
+    const input = el("input", { type: "radio", name: "lab-photo", value: name, onchange: () => session.set({ photo: name }) });
+    const label = el("label.lab-thumb", { title }, input, canvas, el("span", {}, title));
+    return { label, input, canvas };
+  }
+
+  async function fill({ canvas }, name) {
+    const { picture } = await session.photo_of(name);
+    canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+  }
+
+  async function fill_own() {
+    own.label.hidden = forget.hidden = !(session.photo?.own || (await kept()));
+    if (!own.label.hidden) await fill(own, "own");
+  }
+
+  /** @param {Blob | null | undefined} blob */
+  async function bring(blob) {
+    if (!blob) return;
+    said.textContent = "";
+    target.setAttribute("aria-busy", "true");
+    try {
+      await session.bring(blob);
+      await fill_own();
+    } catch (error) {
+      said.textContent = error.message;
+    } finally {
+      target.removeAttribute("aria-busy");
+      file.value = ""; // the same file may be chosen again
+    }
+  }
+
+  async function open_camera() {
+    said.textContent = "";
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    } catch (error) {
+      said.textContent = `No picture from the camera: ${error.message}.`;
+      return;
+    }
+    const video = el("video", { autoplay: true, muted: true, playsinline: true, "aria-label": "what the camera sees" });
+    video.srcObject = stream;
+    const close = () => {
+      stream.getTracks().forEach((track) => track.stop());
+      stage.replaceChildren();
+      stage.hidden = true;
+      camera.focus();
+    };
+    signal.addEventListener("abort", close);
+    const take = async () => {
+      if (video.videoWidth) await bring(await frame(video));
+      close();
+    };
+    stage.replaceChildren(video, el("div.lab-buttons", {}, button("Take the photo", take), button("Cancel", close)));
+    stage.hidden = false;
+  }
+
+  target.addEventListener("dragover", (event) => {
+    if (![...event.dataTransfer.items].some(({ kind }) => kind === "file")) return;
+    event.preventDefault();
+    target.classList.add("lab-dropping");
+  });
+  target.addEventListener("dragleave", (event) => {
+    if (!target.contains(event.relatedTarget)) target.classList.remove("lab-dropping");
+  });
+  target.addEventListener("drop", (event) => {
+    target.classList.remove("lab-dropping");
+    if (!event.dataTransfer.files.length) return;
+    event.preventDefault();
+    bring(event.dataTransfer.files[0]);
+  });
+  document.addEventListener(
+    "paste",
+    (event) => {
+      const item = [...event.clipboardData.items].find(({ kind, type }) => kind === "file" && type.startsWith("image/"));
+      if (item) bring(item.getAsFile());
+    },
+    { signal },
+  );
+
+  function draw() {
+    for (const [name, { input }] of [...boxes, ["own", own]]) input.checked = name === session.state.photo;
+    for (const { name, label } of entries) {
+      boxes.get(name).label.classList.toggle("lab-outside", label === null || !classes.includes(label));
+    }
+  }
+
+  session.subscribe(draw, signal);
+  draw();
+  const filled = Promise.all([...[...boxes].map(([name, box]) => fill(box, name)), fill_own()]);
+  filled.catch((error) => (said.textContent = error.message));
+  return { element, filled };
+}
+
+/** A line on the photo that is chosen. @param {string[]} classes @returns {string} */
+export function about({ own, label, credit, note }, classes) {
+  if (own) return `Your photo; it stays in this browser. ${note}`.trim();
+  const inside = label !== null && classes.includes(label);
+  return `${inside ? "" : "Outside the model’s classes: whatever it answers is wrong. "}Photo: ${credit}.`;
+}

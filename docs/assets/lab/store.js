@@ -1,0 +1,52 @@
+/**
+ * The reader's own photo, kept between pages and visits: in this browser (IndexedDB), and nowhere else. A browser that
+ * keeps nothing, as in private windows, makes these do nothing.
+ */
+
+const [NAME, SHELF, KEY] = ["deit_ref", "photos", "own"];
+
+/** @param {IDBTransactionMode} mode @param {(shelf: IDBObjectStore) => IDBRequest} ask @returns {Promise<any>} */
+async function asked(mode, ask) {
+  const done = (/** @type {any} */ request) =>
+    new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+  let base;
+  try {
+    const opening = indexedDB.open(NAME, 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore(SHELF);
+    base = await done(opening);
+    return await done(ask(base.transaction(SHELF, mode).objectStore(SHELF)));
+  } catch {
+    return undefined;
+  } finally {
+    base?.close();
+  }
+}
+
+/** @param {Blob} blob */
+export const keep = (blob) => asked("readwrite", (shelf) => shelf.put(blob, KEY));
+
+/** @returns {Promise<Blob | undefined>} */
+export const kept = () => asked("readonly", (shelf) => shelf.get(KEY));
+
+export const forget = () => asked("readwrite", (shelf) => shelf.delete(KEY));
+
+/** The name of the photo that was chosen last in this visit. */
+export function last_choice() {
+  try {
+    return sessionStorage.getItem(`${NAME}-photo`);
+  } catch {
+    return null; // where there is no storage, as in Node
+  }
+}
+
+/** @param {string} name */
+export function remember_choice(name) {
+  try {
+    sessionStorage.setItem(`${NAME}-photo`, name);
+  } catch {
+    // then it is not remembered
+  }
+}

@@ -3,8 +3,8 @@
 import { el } from "./dom.js";
 
 const PARTS = {
-  viewer: () => import("./viewer.js"),
-  steps: () => import("./steps.js"),
+  viewer: () => import("./views/viewer.js"),
+  steps: () => import("./views/steps.js"),
   map: () => import("./map.js"),
   lab: () => import("./lab/page.js"),
 };

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from inside_data import encoded
 
 import deit_ref
 from deit_ref.photos import bundled_photo, load_image
-from inside_data import encoded
 
 MODELS = ("cifar10-distilled", "cifar10-simmim")
 MODEL_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
@@ -55,7 +55,12 @@ def files() -> dict[str, bytes]:
         path, name = entry["file"], entry["name"]
         made[f"inside/photos/{path.name}"] = path.read_bytes()
         made[f"inside/photos/{name}-seen.png"] = encoded(seen(path, processings[0]), "PNG")
-        shown = {**entry, "file": f"photos/{path.name}", "seen": f"photos/{name}-seen.png", "packaged": path.parent == PRETRAINED}
+        shown = {
+            **entry,
+            "file": f"photos/{path.name}",
+            "seen": f"photos/{name}-seen.png",
+            "packaged": path.parent == PRETRAINED,
+        }
         entries.append(shown)
     made["inside/lab.json"] = json.dumps({"models": MODELS, "photos": entries}, ensure_ascii=False).encode()
     return made

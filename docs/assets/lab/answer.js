@@ -16,7 +16,7 @@ export const percent = (/** @type {number} */ share, digits = 1) => `${(100 * sh
 /** In points of a percent, with its sign. @param {number} change */
 export function points(change, digits = 1) {
   const text = (100 * Math.abs(change)).toFixed(digits);
-  return Number(text) === 0 ? "±0" : `${change < 0 ? "−" : "+"}${text}`;
+  return Number(text) === 0 ? "0" : `${change < 0 ? "−" : "+"}${text}`;
 }
 
 /**
@@ -63,13 +63,14 @@ export function answer({ classes, signal }) {
       if (before) ghost.style.left = width(before.mean[i]);
       number.textContent = percent(now.mean[i]);
       number.title = `exactly ${now.mean[i]}`;
-      change.textContent = before ? points(now.mean[i] - before.mean[i]) : "";
-      change.dataset.sign = before ? String(Math.sign(Math.round(1000 * (now.mean[i] - before.mean[i])))) : "0";
+      const moved = before ? Math.round(1000 * (now.mean[i] - before.mean[i])) : 0; // as it is written
+      change.textContent = moved ? points(moved / 1000) : "";
+      change.dataset.sign = String(Math.sign(moved));
       row.dataset.class = classes[i];
       for (const head of Object.keys(HEADS)) row.dataset[head] = String(now[head][i]);
       row.classList.toggle("lab-best", i === winner);
     });
-    const change = before ? ` (${points(now.mean[winner] - before.mean[winner])})` : "";
+    const change = rows[winner].change.textContent && ` (${rows[winner].change.textContent})`;
     const others = ["class", "distillation"].map((head) => {
       const own = best(now[head]);
       return el(`span.inside-${head}`, { title: HEADS[head].words }, `${HEADS[head].title}: ${classes[own]} ${percent(now[head][own])}`);

@@ -20,9 +20,9 @@ export function guess({ sizes, parts }) {
     { "aria-label": "The guess" },
     said,
     el("div.lab-two", {}, drawn.figure, photo.figure),
-    el("label.inside-check", {}, only, el("span", {}, "the hidden patches only; the others are the photo’s")),
-    note,
   );
+  const check = el("label.inside-check", {}, only, el("span", {}, "the hidden patches only; the others are the photo’s"));
+  const details = el("div.lab-all", {}, check, note);
 
   /** @param {any} output @param {import("../engine/arrays.js").NDArray} pixels @param {number[]} hidden */
   function draw(output, pixels, hidden) {
@@ -49,7 +49,7 @@ export function guess({ sizes, parts }) {
     [canvas.width, canvas.height] = [from.width, from.height];
     canvas.getContext("2d").drawImage(from, 0, 0);
   }
-  return { element, draw };
+  return { element, details, draw };
 }
 
 /** Places of patches: those of `base` where it is kept, else those of `image`. */

@@ -48,6 +48,8 @@ export async function start(root, signal) {
 
   let tab = fitting(session.state, Object.hasOwn(TABS, asked.tab ?? "") ? asked.tab : "hide");
   let current = /** @type {{state: any, output: any}} */ ({ state: session.state, output: null });
+  let writing = 0; // the address, soon
+  signal.addEventListener("abort", () => clearTimeout(writing));
   let before = /** @type {{key: string, output: any, photo: any}} */ ({ key: "", output: null, photo: null });
   const asks = (state) => session.answer({ state, options: { output_attentions: true } });
   const lab = questions({ sizes, classes, ask: async (state) => (await asks(state)).output });
@@ -101,17 +103,15 @@ export async function start(root, signal) {
     el("div", {}, el("h3", {}, "Before"), then_said, tools.keep, tools.unkeep),
   );
   root.replaceChildren(
+    pick.element,
     walks.list,
     walks.card,
-    pick.element,
-    tools.element,
-    status,
     el(
       "div.lab-main",
       {},
       el("div.lab-controls", {}, tabs.element, ...Object.values(made).map(({ element }) => element)),
-      el("div.lab-photo", {}, photo_board.element, readout, credit),
-      el("div.lab-side", {}, said.element, guessed.element, said.details, compared),
+      el("div.lab-photo", {}, photo_board.element, readout, tools.element, status, credit),
+      el("div.lab-side", {}, said.element, guessed.element, said.details, guessed.details, compared),
     ),
     el(
       "details.inside-more.lab-python",
@@ -133,6 +133,10 @@ export async function start(root, signal) {
     if (event.shiftKey) session.redo();
     else session.undo();
   });
+  const python_photos = {
+    packaged: (name) => photos.some((photo) => photo.name === name && photo.packaged),
+    file: (name) => photos.find((photo) => photo.name === name)?.file.split("/").at(-1) ?? "photo.jpg",
+  };
   session.subscribe(changed, signal);
   photo_board.use(made[tab].tool());
   await changed();
@@ -161,6 +165,7 @@ export async function start(root, signal) {
     const keep = button("Compare with the state as it is now", () => session.compare_with(session.state));
     const unkeep = button("Compare with the photo as it was", () => session.compare_with(null));
     const link = button("Copy a link", () => {
+      write_address();
       const own = session.state.photo === "own" ? " It does not hold your photo, which stays here." : "";
       copy(location.href, `The link to what you see is copied.${own}`);
     });
@@ -204,7 +209,9 @@ export async function start(root, signal) {
     return { element, update };
   }
 
-  const note = () => made[tab].note;
+  function note() {
+    return made[tab].note;
+  }
 
   /** What is at a place, for the line under the photo. */
   function told(place) {
@@ -224,13 +231,17 @@ export async function start(root, signal) {
     if (was !== tab || root.dataset.tab !== tab) photo_board.use(made[tab].tool());
     root.dataset.tab = tab;
     root.dataset.busy = "true";
-    keepInAddress({ ...to_address(state), ...kept_before(), ...(tab === "hide" ? {} : { tab }) });
+    clearTimeout(writing);
+    writing = setTimeout(write_address, 300); // browsers refuse an address that changes with every patch
     draw();
     try {
-      const options = { output_attentions: true, output_hidden_states: true };
-      const result = await session.answer({ state, lane: "lab", options });
-      if (!result || signal.aborted || session.state !== state) return;
-      current = { state, output: result.output };
+      if (!current.output || doing(current.state) !== doing(state)) {
+        const options = { output_attentions: true, output_hidden_states: true };
+        const result = await session.answer({ state, lane: "lab", options });
+        if (!result || signal.aborted || session.state !== state) return;
+        current = { state, output: result.output };
+        root.dataset.pass = result.milliseconds.toFixed(1);
+      }
       await look_back(state);
       if (session.state !== state || signal.aborted) return;
       draw();
@@ -241,8 +252,10 @@ export async function start(root, signal) {
     }
   }
 
-  function kept_before() {
-    return session.before ? { before: String(new URLSearchParams(to_address(session.before))) } : {};
+  function write_address() {
+    clearTimeout(writing);
+    const compared = session.before ? { before: String(new URLSearchParams(to_address(session.before))) } : {};
+    keepInAddress({ ...to_address(session.state), ...compared, ...(tab === "hide" ? {} : { tab }) });
   }
 
   /** The state to compare with, looked at in the same way. */
@@ -280,7 +293,7 @@ export async function start(root, signal) {
 
     const guesses = how === "mask";
     for (const part of [said.element, said.details]) part.hidden = guesses;
-    guessed.element.hidden = !guesses;
+    for (const part of [guessed.element, guessed.details]) part.hidden = !guesses;
     if (guesses) guessed.draw(now.output, pixels_of(state, photo.pixel_values, sizes), hidden);
     if (!before.output) return;
     const earlier_shares = shares_of(before.output);
@@ -297,11 +310,6 @@ export async function start(root, signal) {
     const winner = shares.mean.indexOf(Math.max(...shares.mean));
     then_said.textContent = `${classes[winner]} ${(100 * shares.mean[winner]).toFixed(1)}%`;
   }
-
-  const python_photos = {
-    packaged: (name) => photos.some((photo) => photo.name === name && photo.packaged),
-    file: (name) => photos.find((photo) => photo.name === name)?.file.split("/").at(-1) ?? "photo.jpg",
-  };
 
   function said_in_python(state) {
     if (state.look !== "answer") return state.look;

@@ -50,7 +50,7 @@ export function painted(canvas, view, { grid: [rows, columns], patches }) {
       context.fillRect(x * width, y * height, width, height);
     }
   }
-  lines(context, canvas, columns, rows);
+  if (canvas.width > 100) lines(context, canvas, columns, rows);
 }
 
 /** @param {CanvasRenderingContext2D} context @param {string} how

@@ -31,8 +31,12 @@ export async function picker({ signal, target, classes }) {
     "div.lab-picker",
     {},
     row,
-    el("div.lab-buttons", {}, button("Your photo …", () => file.click()), file, camera, forget),
-    el("p.inside-note", {}, "Or drop a photo on this page, or paste one. It stays in this browser."),
+    el(
+      "div",
+      {},
+      el("div.lab-buttons", {}, button("Your photo …", () => file.click()), file, camera, forget),
+      el("p.inside-note", {}, "Or drop a photo on this page, or paste one. It stays in this browser."),
+    ),
     stage,
     said,
   );

@@ -137,8 +137,8 @@ export function look({ session, sizes, signal, questions, redraw }) {
     head.element.disabled = state().look === "rollout";
     scale.hidden = shown.most === undefined;
     bar.style.background = gradient(shown.signed ? [...SIGNED] : HEAT);
-    low.textContent = shown.signed ? `against it: ${points(-(shown.most ?? 0))}` : "0%";
-    high.textContent = shown.signed ? `for it: ${points(shown.most)}` : percent(shown.most ?? 0);
+    low.textContent = shown.signed ? `rises without it: ${points(shown.most ?? 0)}` : "0%";
+    high.textContent = shown.signed ? `falls: ${points(-(shown.most ?? 0))}` : percent(shown.most ?? 0);
     specials.forEach(({ element, number, bar }, token) => {
       element.setAttribute("aria-pressed", String(state().query === token));
       number.textContent = shown.all ? percent(shown.all[token]) : "";

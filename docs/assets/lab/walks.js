@@ -193,8 +193,8 @@ const less = {
       return {
         state: by_effect,
         text:
-          "So a surer answer is not a better seen photo: a model that never learned to look at so little may be sure of " +
-          "anything. Beware of “the patches that explain the answer”, too: who picks them by the answer will find one.",
+          "So a surer answer is not a better seen photo: the model never learned to look at so little, and may be sure " +
+          "of anything. And these patches were picked by the answer: whoever looks for patches that explain it finds some.",
       };
     },
   ],
@@ -239,8 +239,8 @@ const order = {
       return {
         state: of(CAT, { order }),
         text:
-          `You would not know it, and the model answers ${said(lab, mixed)}. ${lab.classes[answer]} went from ` +
-          `${percent(plain.shares.mean[answer])} to ${percent(mixed.shares.mean[answer])}: where things are does count.`,
+          `You would not know it; the model answers ${said(lab, mixed)}. ${lab.classes[answer]} went from ` +
+          `${percent(plain.shares.mean[answer])} to ${percent(mixed.shares.mean[answer])}, so it does notice.`,
       };
     },
     async () => ({

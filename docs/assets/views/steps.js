@@ -105,7 +105,12 @@ export async function start(root, signal) {
 
   // Moving
 
-  const at = () => Math.max(0, steps.findIndex(({ name }) => name === state.name));
+  function at() {
+    return Math.max(
+      0,
+      steps.findIndex(({ name }) => name === state.name),
+    );
+  }
 
   function visible() {
     const here = at();
@@ -150,8 +155,11 @@ export async function start(root, signal) {
     return { tokens: [token], text: `${capital(names.name(token))}: token ${token}. Click it again to let it go.` };
   }
 
-  const at_patch = (place) => place === null ? null : at_token_pointed(prefix + place);
-  const at_token_pointed = (token) => ({ tokens: [token], text: `${capital(names.name(token))}: token ${token}` });
+  function at_patch(place) {
+    if (place === null) return null;
+    const token = prefix + place;
+    return { tokens: [token], text: `${capital(names.name(token))}: token ${token}` };
+  }
 
   function pin(token) {
     state.token = state.token === token ? null : token;

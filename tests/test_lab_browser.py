@@ -1,0 +1,352 @@
+"""The lab in a browser: by mouse, by touch, by keyboard, with numbers that are NumPy's."""
+
+import dataclasses
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tolerances import assert_close
+
+import deit_ref
+from deit_ref.numpy_backend.attention import attention_rollout
+from deit_ref.numpy_backend.layers import softmax
+from deit_ref.photos import bundled_photo
+
+HEADS = {"mean": "logits", "class": "cls_logits", "distillation": "distillation_logits"}
+REST = "[data-inside=lab][data-busy=false]"
+
+
+@pytest.fixture(scope="module")
+def sub_path(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The site below a path of its host, as on GitHub pages."""
+    root = tmp_path_factory.mktemp("host")
+    (root / "some").mkdir()
+    (root / "some" / "where").symlink_to(site.resolve(), target_is_directory=True)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(root)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/some/where/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Any, sub_path: str) -> Iterator[tuple[Any, list[str]]]:
+    """One page for all tests, with what it asked of the network, and what went wrong."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1400}, has_touch=True)
+    page = context.new_page()
+    wrong: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{sub_path}lab/")
+    page.wait_for_selector(REST)
+    page.wait_for_load_state("networkidle")
+    asked.clear()
+    yield page, asked
+    assert not wrong
+    context.close()
+
+
+@pytest.fixture
+def lab(opened: tuple[Any, list[str]]) -> Any:
+    page, _ = opened
+    page.get_by_role("tab", name="Hide").click()
+    page.get_by_role("button", name="Reset").click()
+    page.get_by_role("radio", name="Chelsea the cat").check()
+    page.get_by_role("radio", name="nobody may look there").check()
+    page.wait_for_selector(REST)
+    return page
+
+
+def cell(page: Any, place: int) -> Any:
+    return page.locator(f".lab-board [data-place='{place}']")
+
+
+def shown(page: Any) -> dict[str, np.ndarray]:
+    """The exact shares of the classes that the page shows."""
+    page.wait_for_selector(REST)
+    rows = page.locator(".lab-classes li").evaluate_all("x => x.map((row) => ({ ...row.dataset }))")
+    return {head: np.array([float(row[head]) for row in rows], np.float32) for head in HEADS}
+
+
+def hidden(page: Any) -> list[int]:
+    return page.locator(".lab-board [data-place]").evaluate_all(
+        "x => x.filter((c) => c.getAttribute('aria-label').includes('hidden')).map((c) => Number(c.dataset.place))"
+    )
+
+
+def assert_shown(page: Any, weights: Any = None, photo: str = "chelsea", **options: Any) -> Any:
+    """The page's shares are NumPy's; returns NumPy's output."""
+    output: Any = deit_ref.forward(
+        weights or deit_ref.load_weights(), bundled_photo(photo), output_attentions=True, **options
+    )
+    found = shown(page)
+    for head, logits in HEADS.items():
+        assert_close(found[head], softmax(getattr(output, logits))[0], "float32", head)
+    return output
+
+
+def without(places: list[int], tokens: int = 66) -> np.ndarray:
+    mask = np.ones((1, tokens), bool)
+    mask[0, [2 + place for place in places]] = False
+    return mask
+
+
+def test_mouse_brush_rectangle_undo_and_the_answer(lab: Any) -> None:
+    assert_shown(lab)
+    start, end = cell(lab, 18).bounding_box(), cell(lab, 21).bounding_box()
+    lab.mouse.move(start["x"] + 9, start["y"] + 9)
+    lab.mouse.down()
+    lab.mouse.move(end["x"] + 9, end["y"] + 9)  # in one leap: what lies between is painted, too
+    lab.mouse.up()
+    assert hidden(lab) == [18, 19, 20, 21]
+    assert_shown(lab, attention_mask=without([18, 19, 20, 21]))
+    headline = lab.locator(".lab-headline strong").text_content()
+    change = lab.locator(".lab-best .lab-change").text_content()
+    assert change
+    assert f"({change})" in headline
+    lab.wait_for_url("**hidden=18-21*")
+    cell(lab, 19).click()  # once more: shown
+    assert hidden(lab) == [18, 20, 21]
+    lab.get_by_role("button", name="Undo").click()
+    assert hidden(lab) == [18, 19, 20, 21]
+    lab.keyboard.press("Control+z")
+    assert hidden(lab) == []
+    assert_shown(lab)
+    lab.get_by_role("button", name="Redo").click()
+    assert hidden(lab) == [18, 19, 20, 21]
+    lab.get_by_role("button", name="Reset").click()
+    lab.get_by_role("radio", name="rectangle").check()
+    cell(lab, 9).drag_to(cell(lab, 27))
+    assert hidden(lab) == [9, 10, 11, 17, 18, 19, 25, 26, 27]
+    lab.get_by_role("radio", name="brush").check()
+
+
+def test_gray_pixels_and_the_distillation_token(lab: Any) -> None:
+    lab.get_by_role("radio", name="gray pixels").check()
+    cell(lab, 5).click()
+    lab.get_by_role("checkbox", name="distillation token").check()
+    weights = deit_ref.load_weights()
+    assert weights.image_processing is not None
+    pixels = deit_ref.preprocess(bundled_photo(), weights.image_processing)
+    pixels[:, :, 0:4, 20:24] = 0
+    mask = np.ones((1, 66), bool)
+    mask[0, 1] = False
+    output: Any = deit_ref.forward(weights, pixel_values=pixels, attention_mask=mask)
+    assert_close(shown(lab)["mean"], softmax(output.logits)[0], "float32")
+
+
+def test_keyboard(lab: Any) -> None:
+    cell(lab, 0).focus()
+    for key in ("ArrowRight", "ArrowDown", "Space", "Shift+ArrowRight", "Shift+ArrowRight"):
+        lab.keyboard.press(key)
+    assert hidden(lab) == [9, 10, 11]
+    assert_shown(lab, attention_mask=without([9, 10, 11]))
+    lab.get_by_role("tab", name="Hide").focus()
+    lab.keyboard.press("ArrowRight")
+    assert lab.get_by_role("tab", name="Shuffle").get_attribute("aria-selected") == "true"
+    cell(lab, 11).focus()  # two that change places
+    for key in ("Enter", "ArrowUp", "Enter"):
+        lab.keyboard.press(key)
+    assert "holds the patch of row 1, column 4" in cell(lab, 11).get_attribute("aria-label")
+    live = lab.locator(".lab-live")
+    lab.wait_for_function("document.querySelector('.lab-live').textContent.startsWith('The answer: ')")
+    assert live.get_attribute("role") == "status"
+
+
+def test_touch(lab: Any) -> None:
+    box = cell(lab, 35).bounding_box()
+    lab.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert hidden(lab) == [35]
+    client = lab.context.new_cdp_session(lab)
+    for kind, place in (("touchStart", 40), ("touchMove", 41), ("touchMove", 42), ("touchEnd", None)):
+        points = [] if place is None else [cell(lab, place).bounding_box()]
+        client.send(
+            "Input.dispatchTouchEvent",
+            {"type": kind, "touchPoints": [{"x": p["x"] + 9, "y": p["y"] + 9} for p in points]},
+        )
+    assert hidden(lab) == [35, 40, 41, 42]
+    assert_shown(lab, attention_mask=without([35, 40, 41, 42]))
+
+
+def test_swapped_patches_with_and_without_positions(lab: Any) -> None:
+    before = shown(lab)["mean"]
+    lab.get_by_role("tab", name="Shuffle").click()
+    cell(lab, 0).drag_to(cell(lab, 36))
+    swapped = shown(lab)["mean"]
+    assert np.abs(swapped - before).max() > 1e-4
+    lab.get_by_role("radio", name="move along").check()
+    np.testing.assert_allclose(shown(lab)["mean"], before, atol=1e-5)
+    lab.get_by_role("radio", name="are zero").check()
+    weights = deit_ref.load_weights()
+    positions = weights.pos_embed.copy()
+    positions[:, 2:] = 0
+    assert_shown(lab, dataclasses.replace(weights, pos_embed=positions))  # and the swap does not matter
+
+
+def test_silenced_heads(lab: Any) -> None:
+    lab.get_by_role("tab", name="Heads").click()
+    lab.get_by_role("button", name="head 3 of layer 4").click()
+    lab.get_by_role("button", name="layer 2", exact=True).click()
+    mask = np.ones((6, 4))
+    mask[3, 2] = 0
+    mask[1] = 0
+    assert_shown(lab, head_mask=mask)
+    lab.get_by_role("button", name="head 3 of layer 4").press("ArrowRight")
+    lab.keyboard.press("Enter")
+    mask[3, 3] = 0
+    assert_shown(lab, head_mask=mask)
+
+
+def test_looks_and_rollout(lab: Any) -> None:
+    lab.get_by_role("tab", name="Look").click()
+    lab.get_by_role("button", name="layer 3, head 2").click()
+    cell(lab, 44).click()
+    output = assert_shown(lab)
+    values = lambda: np.array(  # noqa: E731
+        lab.locator(".lab-board [data-value]").evaluate_all("x => x.map((c) => Number(c.dataset.value))"), np.float32
+    )
+    assert_close(values(), output.attentions[2][0, 1, 46, 2:], "float32")
+    lab.get_by_role("radio", name="rollout").check()
+    lab.wait_for_selector(REST)
+    assert_close(values(), attention_rollout(output.attentions[:3])[0, 46, 2:], "float32")
+    special = lab.get_by_role("button", name="class token").get_attribute("data-value")
+    assert_close(np.array(float(special)), attention_rollout(output.attentions[:3])[0, 46, 0], "float32")
+
+
+def test_the_lens_and_the_stream(lab: Any) -> None:
+    lab.get_by_role("tab", name="Inside").click()
+    lab.wait_for_selector("[data-block='6']")
+    last = lab.locator("[data-block='6'] [data-shares]").evaluate_all("x => x.map((c) => c.dataset.shares)")
+    for text, head in zip(last, ("class", "distillation"), strict=True):
+        assert_close(np.array(text.split(), np.float32), shown(lab)[head], "float32")
+    output: Any = deit_ref.forward(deit_ref.load_weights(), bundled_photo(), output_hidden_states=True)
+    lengths = [float(np.linalg.norm(x[0, 0])) for x in output.hidden_states]
+    chart = lab.locator(".lab-chart svg").first.get_attribute("aria-label")
+    assert chart.startswith("class token: " + ", ".join(f"{length:.2f}" for length in lengths))
+
+
+def test_the_guess(lab: Any) -> None:
+    lab.get_by_role("tab", name="Masked").click()
+    lab.wait_for_selector(REST)
+    cell(lab, 1).drag_to(cell(lab, 6))
+    lab.wait_for_selector(REST)
+    mask = np.zeros((1, 64), bool)
+    mask[0, 1:7] = True
+    output: Any = deit_ref.forward(
+        deit_ref.load_weights("cifar10-simmim"), bundled_photo(), bool_masked_pos=mask, output_attentions=True
+    )
+    found = float(lab.locator(".lab-guess").get_attribute("data-loss"))
+    assert found == pytest.approx(float(output.loss), rel=1e-5)
+    lab.get_by_role("tab", name="Hide").click()
+    assert_shown(lab, attention_mask=without([1, 2, 3, 4, 5, 6]))
+
+
+def test_compare_link_and_walk(lab: Any) -> None:
+    cell(lab, 3).click()
+    lab.get_by_role("button", name="Compare with the state as it is now").click()
+    kept = shown(lab)["mean"]
+    cell(lab, 4).click()
+    now = shown(lab)["mean"]
+    best = int(now.argmax())
+    moved = 100 * (float(now[best]) - float(kept[best]))
+    change = lab.locator(".lab-best .lab-change").text_content().replace("−", "-") or "0"
+    assert float(change) == pytest.approx(moved, abs=0.051)
+    lab.get_by_role("button", name="Copy a link").click()
+    other = lab.context.new_page()
+    other.goto(lab.url)
+    np.testing.assert_array_equal(shown(other)["mean"], now)
+    assert "hidden" in other.locator(".lab-before canvas").get_attribute("aria-label")
+    other.close()
+    lab.get_by_role("button", name="Compare with the photo as it was").click()
+    lab.get_by_role("button", name="The answer to nothing").click()
+    for step in range(3):
+        lab.wait_for_selector(f".lab-walk[data-step='{step}']")
+        lab.get_by_role("button", name="Next").click()
+    lab.wait_for_selector(".lab-walk[data-step='3']")
+    assert lab.get_by_role("radio", name="Rocket").is_checked()
+    assert_shown(lab, photo="rocket")
+    lab.get_by_role("button", name="Leave").click()
+    assert not lab.locator(".lab-walk").is_visible()
+
+
+def test_own_photo_stays_here_and_what_is_none_is_refused(
+    lab: Any, opened: tuple[Any, list[str]], tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 60, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "mine.png")
+    (tmp_path / "text.txt").write_text("no photo")
+    chooser = lab.locator("input[type=file]")
+    chooser.set_input_files(tmp_path / "text.txt")
+    lab.wait_for_function("document.querySelector('.lab-picker .lab-said').textContent.includes('is no photo')")
+    chooser.set_input_files(tmp_path / "mine.png")
+    lab.wait_for_function("location.search.includes('photo=own')")
+    output: Any = deit_ref.forward(deit_ref.load_weights(), tmp_path / "mine.png")
+    assert_close(shown(lab)["mean"], softmax(output.logits)[0], "float32")
+    lab.reload()
+    assert_close(shown(lab)["mean"], softmax(output.logits)[0], "float32")
+    lab.get_by_role("button", name="Forget my photo").click()
+    lab.wait_for_function("!location.search.includes('own')")
+    lab.wait_for_load_state("networkidle")
+    opened[1].clear()
+
+
+def test_no_request_after_load_and_memory_is_steady(lab: Any, opened: tuple[Any, list[str]]) -> None:
+    client = lab.context.new_cdp_session(lab)
+
+    def used() -> int:
+        client.send("HeapProfiler.collectGarbage")
+        nodes: int = client.send("Memory.getDOMCounters")["nodes"]
+        return nodes
+
+    change = """async (n) => {
+      const { session } = await import(new URL("../assets/lab/session.js", location.href));
+      for (let i = 0; i < n; i++) session.set({ hidden: [i % 64] });
+    }"""
+    lab.evaluate(change, 300)  # as many as are remembered
+    shown(lab)
+    before = used()
+    lab.evaluate(change, 500)
+    assert_shown(lab, attention_mask=without([499 % 64]))
+    assert used() <= before + 50
+    for name in ("Astronaut", "Coffee", "Rocket"):
+        lab.get_by_role("radio", name=name).check()
+        shown(lab)
+    # (The browser looks for the page's icon again when the address changes.)
+    assert [url for url in opened[1] if not url.endswith("favicon.svg")] == []
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "tabs"), [(390, "light", ("Inside", "Look")), (1280, "dark", ("Heads", "Masked", "Hide"))]
+)
+def test_accessible_and_no_wider_than_the_screen(
+    page: Any, site_url: str, width: int, scheme: str, tabs: tuple[str, ...]
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{site_url}lab/?hidden=3.4")
+    for tab in tabs:
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_selector(REST)
+        violations = axe.Axe().run(page, context="[data-inside]").response["violations"]
+        serious = [(v["id"], v["nodes"][0]["html"]) for v in violations if v["impact"] in ("serious", "critical")]
+        assert serious == [], tab
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    if width == 390:  # the answer stays in view
+        page.get_by_role("tab", name="Hide").click()
+        page.wait_for_selector(REST)
+        page.evaluate("document.querySelector('.lab-all').scrollIntoView()")
+        assert 0 < page.locator(".lab-answer").bounding_box()["y"] < 100

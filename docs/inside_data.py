@@ -1,8 +1,8 @@
 """What the pages that look inside the model cannot compute themselves: words, lines of code, sizes of other models.
 
 The attention viewer and the stepper run the model in the reader's browser. What they need beside its files is said
-here: what each kind of step is, and where the NumPy chapters make it. That is not written down anywhere: the interpreter
-is watched while the model runs. `files(weights)` returns path below the site -> content.
+here: what each kind of step is, and where the NumPy chapters make it. That is not written down anywhere: the
+interpreter is watched while the model runs. `files(weights)` returns path below the site -> content.
 """
 
 import ast

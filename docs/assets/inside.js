@@ -7,6 +7,7 @@ const PARTS = {
   steps: () => import("./views/steps.js"),
   map: () => import("./map.js"),
   lab: () => import("./lab/page.js"),
+  tiny: () => import("./lab/tiny.js"),
 };
 
 let page = null;

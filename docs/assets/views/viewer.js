@@ -48,10 +48,14 @@ export async function start(root, signal) {
     el(
       "div.views-main",
       {},
-      el("div.views-beside", {}, plain.element, said.element),
+      el(
+        "div.views-right",
+        {},
+        el("div.views-beside", {}, plain.element, said.element),
+        el("div.views-more", {}, said.details, about),
+      ),
       el("div.views-controls", {}, steering.element, all.element),
       el("div.inside-panels", {}, ...maps.map(({ element }) => element), legend()),
-      el("div.views-more", {}, said.details, about),
     ),
   );
   session.subscribe(changed, signal);

@@ -1,8 +1,8 @@
-"""Data of the pages that look inside the model: the attention viewer, the stepper and the map.
+"""What the pages that look inside the model cannot compute themselves: words, lines of code, sizes of other models.
 
-`files(weights)` runs the NumPy backend on the bundled photos and returns what the pages fetch, path below the site
--> content. Attentions are float32, little endian, just as the model gave them, so that the page shows its numbers.
-Where a step's code stands is not written down anywhere: the interpreter is watched while the model runs.
+The attention viewer and the stepper run the model in the reader's browser. What they need beside its files is said
+here: what each kind of step is, and where the NumPy chapters make it. That is not written down anywhere: the
+interpreter is watched while the model runs. `files(weights)` returns path below the site -> content.
 """
 
 import ast
@@ -24,23 +24,13 @@ import deit_ref
 from deit_ref import trace as trace_module
 from deit_ref.chapters import CHAPTERS
 from deit_ref.config import DeiTConfig
-from deit_ref.numpy_backend.attention import attention_rollout
-from deit_ref.numpy_backend.layers import softmax
-from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
+from deit_ref.photos import bundled_photo
 from deit_ref.variants import VARIANTS
 
 CODE = Path(deit_ref.__file__).parent / "numpy_backend"
 # Below the site: the page of a chapter's NumPy source, and in it the anchor of a line.
 SOURCE_LINK = "source/numpy_backend/{module}/#L{line}"
 CHAPTER_LINK = "chapters/{module}/"
-
-PHOTOS = {
-    "chelsea": ("Chelsea the cat", "the face of a ginger tabby cat"),
-    "astronaut": ("Astronaut", "the astronaut Eileen Collins, smiling, in an orange suit, with a flag behind her"),
-    "coffee": ("Coffee", "a cup of coffee on a saucer with a spoon, on a wooden table"),
-    "rocket": ("Rocket", "a rocket on its launch pad at night, lit, with steam around it"),
-}
-STEPPER_PHOTO = "chelsea"
 
 
 class Step(NamedTuple):
@@ -149,76 +139,24 @@ STEPS: Mapping[str, Step] = {
 
 
 def files(weights: Any) -> dict[str, bytes]:
-    """Everything that the three pages fetch.
+    """Everything that is fetched by these pages alone.
 
     Args:
-        weights: the bundled model; any size, of the task "classification-with-teacher", with class names.
+        weights: the bundled model; any size, of the task "classification-with-teacher".
 
     Raises:
         ValueError: weights of another task.
     """
     if weights.task != "classification-with-teacher":
         raise ValueError(f"The pages show both heads, so the weights must have them; got the task {weights.task!r}.")
-    made: dict[str, bytes] = {}
-    made.update(_viewer_files(weights))
-    made.update(_stepper_files(weights))
-    made["inside/variants.json"] = _json(variants(weights.config))
-    return made
+    return {"inside/steps.json": _json(steps(weights)), "inside/variants.json": _json(variants(weights.config))}
 
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
-# The viewer
-
-
-def _viewer_files(weights: Any) -> dict[str, bytes]:
-    config = weights.config
-    made: dict[str, bytes] = {}
-    photos = []
-    for name in BUNDLED_PHOTOS:
-        photo = load_image(bundled_photo(name))
-        trace = deit_ref.Trace(["images.0.*"])
-        output = deit_ref.forward(weights, photo, output_attentions=True, trace=trace)
-        attentions = np.stack([attention[0] for attention in output.attentions])  # (layers, heads, tokens, tokens)
-        rollouts = np.stack(
-            [attention_rollout(output.attentions[: i + 1])[0] for i in range(len(attentions))]
-        )  # (layers, tokens, tokens)
-        made[f"inside/{name}.bin"] = attentions.astype("<f4").tobytes() + rollouts.astype("<f4").tobytes()
-        seen = [value for value in trace.values() if value.dtype == np.uint8][-1]
-        made[f"inside/{name}.png"] = encoded(seen, "PNG")
-        made[f"inside/{name}.jpg"] = encoded(same_part(photo, seen, weights.image_processing), "JPEG", quality=88)
-        title, alt = PHOTOS.get(name, (name, f"the photo {name}"))
-        heads = {"class": output.cls_logits, "distillation": output.distillation_logits, "average": output.logits}
-        photos.append(
-            {
-                "name": name,
-                "title": title,
-                "alt": alt,
-                "heads": {
-                    head: {
-                        "logits": logits[0].tolist(),
-                        "probabilities": softmax(logits[0].astype(np.float64)).tolist(),
-                    }
-                    for head, logits in heads.items()
-                },
-            }
-        )
-    model = {
-        "layers": config.num_hidden_layers,
-        "heads": config.num_attention_heads,
-        "grid": list(config.grid),
-        "prefix": config.num_prefix_tokens,
-        "tokens": config.num_prefix_tokens + config.grid[0] * config.grid[1],
-        "classes": _class_names(weights),
-    }
-    made["inside/photos.json"] = _json({"model": model, "photos": photos})
-    return made
-
-
-def _class_names(weights: Any) -> list[str]:
-    return list(weights.class_names or (f"class {i}" for i in range(weights.config.num_labels)))
+# Photos, for all that shows some
 
 
 def encoded(image: np.ndarray, form: str, **options: Any) -> bytes:
@@ -252,90 +190,30 @@ class Place(NamedTuple):
     code: str
 
 
-def _stepper_files(weights: Any) -> dict[str, bytes]:
-    trace = deit_ref.Trace()
-    path = bundled_photo(STEPPER_PHOTO)
+def steps(weights: Any) -> dict[str, dict[str, Any]]:
+    """What is said of each kind of step, by the last part of its name. Where the sentence of a step in a block says
+    `{block}`, the page puts the block's number, counted from 1."""
     with _watched() as places:
-        deit_ref.forward(weights, path, trace=trace)
-    made = {"inside/steps-photo.jpg": Path(path).read_bytes()}
-    numbers = {chapter.name: chapter for chapter in CHAPTERS}
-    groups: dict[str, bytearray] = {}
-    steps = []
-    for name, value in trace.items():
-        parts = name.split(".")
-        step = STEPS[parts[-1]]
-        group = ".".join(parts[:2]) if parts[0] == "blocks" else "heads" if "blocks.0" in groups else "embed"
-        data = groups.setdefault(group, bytearray())
-        place = places[name]
-        low, high = float(value.min()), float(value.max())
-        steps.append(
-            {
-                "name": name,
-                "title": step.title,
-                "group": group,
-                "shape": list(value.shape),
-                "dtype": str(value.dtype),
-                "min": low,
-                "max": high,
-                "mean": float(value.mean(dtype=np.float64)),
-                "picture": step.picture,
-                "sentence": step.sentence.format_map(_words(weights, parts)),
-                "chapter": [numbers[place.module].number, numbers[place.module].title],
-                "chapter_link": CHAPTER_LINK.format(module=place.module),
-                "module": place.module,
-                "line": place.line,
-                "function": place.function,
-                "code": place.code,
-                "source_link": SOURCE_LINK.format(module=place.module, line=place.line),
-                **_corner(value),
-                "offset": len(data),
-            }
-        )
-        if step.picture == "bars":
-            steps[-1]["values"] = value[0].tolist()
-        elif step.picture != "photo":
-            data += quantized(value).tobytes()
-    for group, data in groups.items():
-        made[f"inside/steps-{group}.bin"] = bytes(data)
-    config = weights.config
-    made["inside/steps.json"] = _json(
-        {
-            "photo": PHOTOS[STEPPER_PHOTO],
-            "grid": list(config.grid),
-            "patch": list(config.patch_shape),
-            "prefix": config.num_prefix_tokens,
-            "classes": _class_names(weights),
-            "groups": [{"id": group, "title": _group_title(group)} for group in groups],
-            "steps": steps,
+        deit_ref.forward(weights, bundled_photo(), trace=deit_ref.Trace())
+    chapters = {chapter.name: chapter for chapter in CHAPTERS}
+    words = _words(weights)
+    kinds: dict[str, dict[str, Any]] = {}
+    for name, place in places.items():
+        kind = name.split(".")[-1]
+        step, chapter = STEPS[kind], chapters[place.module]
+        kinds[kind] = {  # the same in every block
+            "title": step.title,
+            "picture": step.picture,
+            "sentence": step.sentence.format_map(words),
+            "chapter": [chapter.number, chapter.title],
+            "chapter_link": CHAPTER_LINK.format(module=place.module),
+            "source_link": SOURCE_LINK.format(module=place.module, line=place.line),
+            **place._asdict(),
         }
-    )
-    return made
+    return kinds
 
 
-def _group_title(group: str) -> str:
-    if group == "embed":
-        return "From the photo to tokens"
-    return "From tokens to answers" if group == "heads" else f"Block {int(group.split('.')[1]) + 1}"
-
-
-def quantized(value: np.ndarray) -> np.ndarray:
-    """Bytes from 0 for the smallest to 255 for the largest value: enough for a picture."""
-    x = value.astype(np.float64)
-    span = x.max() - x.min()
-    return np.round((x - x.min()) * (255 / span if span > 0 else 0)).astype(np.uint8)
-
-
-def _corner(value: np.ndarray) -> dict[str, Any]:
-    """A few exact numbers, and how Python gets at them."""
-    if value.ndim == 2:
-        return {"index": "[0]", "corner": [value[0].tolist()]}
-    if value.dtype == np.uint8 or value.shape[-1] <= 4:  # an image, channels last
-        return {"index": "[:4, :6, 0]", "corner": value[:4, :6, 0].tolist()}
-    first = (0,) * (value.ndim - 2)
-    return {"index": f"[{'0, ' * len(first)}:4, :6]", "corner": value[first][:4, :6].tolist()}
-
-
-def _words(weights: Any, parts: Sequence[str]) -> dict[str, Any]:
+def _words(weights: Any) -> dict[str, Any]:
     config = weights.config
     patch_height, patch_width = config.patch_shape
     return {
@@ -352,7 +230,7 @@ def _words(weights: Any, parts: Sequence[str]) -> dict[str, Any]:
         "heads": config.num_attention_heads,
         "head_dim": config.hidden_size // config.num_attention_heads,
         "act": config.hidden_act.upper(),
-        "block": int(parts[1]) + 1 if parts[0] == "blocks" else 0,
+        "block": "{block}",
     }
 
 

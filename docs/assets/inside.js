@@ -4,10 +4,11 @@ import { el } from "./dom.js";
 import { wanted } from "./wanted.js";
 
 const PARTS = {
-  viewer: () => import("./viewer.js"),
-  steps: () => import("./steps.js"),
+  viewer: () => import("./views/viewer.js"),
+  steps: () => import("./views/steps.js"),
   map: () => import("./map.js"),
   lab: () => import("./lab/page.js"),
+  tiny: () => import("./lab/tiny.js"),
 };
 
 // Small instances in the chapters begin when a reader comes to them.

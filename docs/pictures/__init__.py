@@ -13,6 +13,7 @@ RUNNING: Pictures = {
     function.__name__: function
     for function in (
         answers.hero,
+        answers.hide,
         tokens.patches,
         tokens.filters,
         tokens.positions,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from inside_data import same_part
 
+from deit_ref.photos import bundled_photo
 from pictures.charts import TOKENS, bars, curves, key, table
 from pictures.parts import Array, figure, lit, panel, percent, picture
 from pictures.run import EYE, SHOWS, Run, cut, run, step, viewer
@@ -29,6 +30,26 @@ def hero(weights: Any) -> str:
         f"bright one in the third picture. The answer is {top[0][0]}, with {percent(top[0][1])}.",
         links={"this look in the viewer": viewer(block, head), "every step": "steps.md"},
     )
+
+
+def hide(weights: Any) -> str:
+    """The photo and what both heads answer; in the page, patches of it can be hidden."""
+    r = run(weights)
+    photo = picture(same_part(r.photo, r.seen, weights.image_processing), SHOWS, photo=True)
+    heads = {"cls": ("class head", r.output.cls_logits), "dist": ("distillation head", r.output.distillation_logits)}
+    answers = "".join(f"<p>{name}</p>{bars(r.top(logits), color)}" for color, (name, logits) in heads.items())
+    return figure(
+        [panel("The same photo", photo), panel("What both heads answer", answers)],
+        "The photo again, and what each of the two heads answers. Where the page can run the model, a click on a patch "
+        f"hides it, and the answers move; the model, {_megabytes():.1f} MB, is fetched then, and the photo stays where "
+        "it is.",
+        links={"the lab": "lab.md"},
+    )
+
+
+def _megabytes() -> float:
+    """Of the bundled model's file."""
+    return (bundled_photo().parent / "cifar10-distilled" / "model.safetensors").stat().st_size / 1e6
 
 
 def attention(weights: Any) -> str:

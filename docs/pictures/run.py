@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import lab_data
 import numpy as np
-from inside_data import PHOTOS
 
 import deit_ref
 from deit_ref.numpy_backend.heads import classify
@@ -14,7 +14,7 @@ from deit_ref.photos import bundled_photo, load_image
 from pictures.parts import Array, picture, tiled
 
 PHOTO = "chelsea"
-SHOWS = PHOTOS[PHOTO][1]
+SHOWS = next(entry["alt"] for entry in lab_data.photos() if entry["name"] == PHOTO)
 EYE = 3, 2  # row and column, from 0, of the patch with the cat's left eye, on a grid of 8 x 8
 
 
@@ -122,4 +122,4 @@ def viewer(block: int, head: int | None = None, left: str = "class", right: str 
 
 def step(name: str) -> str:
     """The stepper's address."""
-    return f"steps.md?step={name}"
+    return f"steps.md?step={name}&photo={PHOTO}"

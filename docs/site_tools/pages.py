@@ -67,6 +67,25 @@ ROWS: dict[str, tuple[tuple[str, str], ...]] = {
     "notebooks/where_implementations_disagree.md": (("Fidelity", "fidelity.md"),),
 }
 
+# Where a chapter's part of a forward pass can be seen live; training has no such place.
+INSIDE = {
+    "patches": "steps.md?step=patches",
+    "tokens": "steps.md?step=tokens",
+    "positions": "steps.md?step=pos_embed",
+    "layers": "steps.md?step=blocks.0.norm1",
+    "attention": "viewer.md",
+    "encoder": "steps.md?step=blocks.0.output",
+    "heads": "steps.md?step=cls_logits",
+    "model": "steps.md",
+    "losses": "steps.md?step=logits",
+    "backward": "steps.md?step=logits",  # where the way back begins
+    "distillation": "steps.md?step=distillation_logits",
+    "relevance": "viewer.md?show=rollout",
+    "image": "steps.md?step=images.0.normalized",
+    "resize": "steps.md?step=images.0.resized",
+    "activations": "steps.md?step=blocks.0.mlp.activation",
+}
+
 # The reference's other pages: title, introduction, and what mkdocstrings shows.
 REFERENCE = {
     "api": (
@@ -191,6 +210,10 @@ def link_row(uri: str, exists: set[str]) -> str:
             for other, label, target in targets
             if other != kind and target in exists
         ]
+        page, *_ = INSIDE.get(chapter.name, "").split("?")
+        if kind == "chapter" and page in exists:
+            label = "In the viewer" if page == "viewer.md" else "In the stepper"
+            links.append(f"[{label}]({posixpath.relpath(INSIDE[chapter.name], here)})")
         if kind == "chapter":
             for key, place in SOURCES[chapter.name]:
                 label, url = PAPERS[key]

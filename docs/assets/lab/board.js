@@ -175,6 +175,8 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
   return {
     element,
     grid,
+    /** A frame around these places, until another is drawn. */
+    outline,
     /** @param {Tool} chosen */
     use(chosen) {
       tool = chosen;

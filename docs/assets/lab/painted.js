@@ -13,6 +13,7 @@ import { HEAT, SIGNED, colorAt, css } from "../colors.js";
  * @property {ArrayLike<number> | null} [shares] a number for each place
  * @property {number} [most] the number that gets the last color; with `signed` its negative gets the first
  * @property {boolean} [signed]
+ * @property {number} [strength] of the colors over the photo, from 0 to 1
  */
 
 const GRAY = "rgb(124 116 104)"; // what normalizing subtracts: 0 to the model
@@ -23,7 +24,7 @@ const GRAY = "rgb(124 116 104)"; // what normalizing subtracts: 0 to the model
  * @param {import("./state.js").Sizes} sizes
  */
 export function painted(canvas, view, { grid: [rows, columns], patches }) {
-  const { picture, order = null, hidden = [], how = "attention", shares = null, most = 1, signed = false } = view;
+  const { picture, order = null, hidden = [], how = "attention", shares = null, most = 1, signed = false, strength = 0.72 } = view;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const [width, height] = [canvas.width / columns, canvas.height / rows];
   const [from_width, from_height] = [picture.width / columns, picture.height / rows];
@@ -45,7 +46,7 @@ export function painted(canvas, view, { grid: [rows, columns], patches }) {
     for (let place = 0; place < patches; place++) {
       const [x, y] = corner(place);
       const t = most > 0 ? shares[place] / most : 0;
-      context.fillStyle = signed ? css(colorAt(SIGNED, (t + 1) / 2), 0.78) : css(colorAt(HEAT, t), 0.72);
+      context.fillStyle = signed ? css(colorAt(SIGNED, (t + 1) / 2), 0.78) : css(colorAt(HEAT, t), strength);
       context.fillRect(x * width, y * height, width, height);
     }
   }

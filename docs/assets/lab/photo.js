@@ -17,6 +17,7 @@ const MAX_PIXELS = 16e6; // more than that some browsers have no canvas for
  * @property {boolean} own whether the reader brought it
  * @property {string} credit a line; empty for the reader's own
  * @property {string} note what was done to it before the model's own steps; empty as a rule
+ * @property {Blob} blob the file
  * @property {HTMLCanvasElement} picture the part that the model sees, in the photo's own pixels, not too many
  * @property {import("../engine/arrays.js").Bytes} seen the pixels that the model sees (height, width, 3)
  * @property {import("../engine/arrays.js").NDArray} pixel_values (1, channels, height, width)

@@ -104,13 +104,14 @@ class Session {
     if (!entry) throw new Error(`There is no photo ${name} here.`);
     const { parts } = await this.model();
     const read = async (/** @type {string} */ file) => new Blob([await getBytes(file)]);
-    const whole = (await photo.decoded(await read(entry.file))).pixels;
+    const blob = await read(entry.file);
+    const whole = (await photo.decoded(blob)).pixels;
     const seen = await photo.exact(await read(entry.seen));
     const prepared = await this.prepared(seen);
     const credit = `${entry.credit} (${entry.license}), ${entry.source}`;
     const picture = await photo.cut(whole, photo.seen_part(parts.image_processing, whole.width, whole.height));
     const { title, alt, label } = entry;
-    return { name, title, alt, label, own: false, credit, note: "", picture, ...prepared };
+    return { name, title, alt, label, own: false, credit, note: "", blob, picture, ...prepared };
   }
 
   /** @returns {Promise<Photo>} */
@@ -127,7 +128,7 @@ class Session {
     const prepared = await this.prepared(pixels);
     const picture = await photo.cut(pixels, photo.seen_part(parts.image_processing, pixels.width, pixels.height));
     const [title, alt] = ["Your photo", "your own photo"];
-    return { name: "own", title, alt, label: null, own: true, credit: "", note, picture, ...prepared };
+    return { name: "own", title, alt, label: null, own: true, credit: "", note, blob, picture, ...prepared };
   }
 
   /** @param {ImageData} pixels */

@@ -1,0 +1,37 @@
+/**
+ * What can be told of an array in a few numbers. Nothing here touches the page.
+ */
+
+/** @typedef {import("../engine/arrays.js").AnyArray} AnyArray */
+
+/** @param {number} x */
+export const digits = (x) =>
+  Number.isInteger(x) ? String(x) : Math.abs(x) >= 1e-3 ? x.toFixed(4) : x.toExponential(3);
+
+/** @param {AnyArray} array */
+export function facts({ data }) {
+  let [min, max, sum] = [Infinity, -Infinity, 0];
+  for (const x of data) {
+    if (x < min) min = x;
+    if (x > max) max = x;
+    sum += x;
+  }
+  return { dtype: data instanceof Float32Array ? "float32" : "uint8", min, max, mean: sum / data.length };
+}
+
+/**
+ * Its first numbers, and how Python gets at them.
+ * @param {AnyArray} array
+ * @returns {{index: string, rows: number[][]}}
+ */
+export function corner({ data, shape }) {
+  if (shape.length === 2) return { index: "[0]", rows: [[...data.slice(0, shape[1])]] };
+  const image = shape.length === 3 && shape[2] <= 4; // channels last
+  const [height, width] = image ? shape : shape.slice(-2);
+  const step = image ? shape[2] : 1;
+  const rows = Array.from({ length: Math.min(4, height) }, (_, row) =>
+    Array.from({ length: Math.min(6, width) }, (__, column) => data[(row * width + column) * step]),
+  );
+  const first = "0, ".repeat(shape.length - 2);
+  return { index: image ? "[:4, :6, 0]" : `[${first}:4, :6]`, rows };
+}

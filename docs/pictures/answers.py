@@ -22,12 +22,13 @@ def hero(weights: Any) -> str:
         [
             panel("A photo", picture(same_part(r.photo, r.seen, weights.image_processing), SHOWS, photo=True)),
             panel(f"{rows * columns} patches", cut(r)),
-            panel("Where it looks", _glowing(r, looks, "cls", "one head")),
+            panel("Where one head looks", _glowing(r, looks, "cls", "one head")),
             panel("The answer", bars(top, "line")),
         ],
-        f"The bundled model reads {height} × {width} pixels, cut into {rows * columns} patches. The sharpest of its "
-        f"{r.spread(0).size} attention heads spends {percent(looks.max())} of its attention on a single patch, the "
-        f"bright one in the third picture. The answer is {top[0][0]}, with {percent(top[0][1])}.",
+        f"The bundled model reads {height} × {width} pixels, cut into {rows * columns} patches. In the sharpest "
+        f"of its {r.spread(0).size} attention heads the class token, which stands for the whole photo, spends "
+        f"{percent(looks.max())} of its attention on a single patch, the bright one in the third picture. "
+        f"The answer is {top[0][0]}, with {percent(top[0][1])}.",
         links={"this look in the viewer": viewer(block, head), "every step": "steps.md"},
     )
 
@@ -194,8 +195,8 @@ def model(weights: Any) -> str:
         ],
         f"The whole run of the bundled model: pixels, {r.grid[0] * r.grid[1]} patches, where the class token looks in "
         f"three of the {blocks} blocks (mean of the heads, each on a scale of its own), and the answer, {top[0][0]}, "
-        f"with {percent(top[0][1])}. On average, a head of these blocks spreads its attention over {first:.0f}, "
-        f"{middle:.0f} and {last:.0f} of {r.stream.shape[1]} tokens.",
+        f"with {percent(top[0][1])}. On average over the heads of these blocks, the class token spreads its attention "
+        f"over {first:.0f}, {middle:.0f} and {last:.0f} of {r.stream.shape[1]} tokens.",
         links={"every step of this run": "steps.md", "every look": viewer(blocks - 1)},
         narrow=True,
     )

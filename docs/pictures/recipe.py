@@ -61,7 +61,7 @@ def schedule(weights: Any) -> str:
         axes.parts,
         "The learning rate rises in a line for five epochs and then falls along half a cosine",
         f"The learning rate of the recipe: {start[0]:.6f} at the start, {start[1]:.6f} after the warm-up of "
-        f"{RECIPE.warmup_epochs:g} epochs, {start[2]:.6f} at the end.",
+        f"{RECIPE.warmup_epochs:g} epochs (the cosine counts from the first epoch on), {start[2]:.6f} at the end.",
     )
 
 

@@ -13,7 +13,7 @@ import { about, picker } from "./picker.js";
 import { python } from "./python.js";
 import { questions, shares_of } from "./questions.js";
 import { session } from "./session.js";
-import { doing, from_address, pixels_of, swapped, to_address, untouched } from "./state.js";
+import { START, doing, from_address, pixels_of, swapped, to_address, untouched } from "./state.js";
 import * as views from "./views.js";
 
 const TABS = { hide: "Hide", shuffle: "Shuffle", heads: "Heads", look: "Look", inside: "Inside", masked: "Masked" };
@@ -40,7 +40,7 @@ export async function start(root, signal) {
   const asked = fromAddress();
   const named = [...photos.map(({ name }) => name), "own"];
   const read = (values) => from_address(values, sizes, named);
-  if (Object.keys(asked).length) {
+  if (Object.keys(asked).some((name) => name in START || name === "before")) {
     session.open(read(asked), asked.before === undefined ? null : read(Object.fromEntries(new URLSearchParams(asked.before))));
   }
   await session.begin();
@@ -94,6 +94,9 @@ export async function start(root, signal) {
   const then_said = el("p");
   const code = el("code");
   const status = el("p.lab-said", { role: "status" });
+  if (asked.photo === "own" && session.state.photo !== "own") {
+    status.textContent = "The link is of a photo that only its sender’s browser has; this is another one.";
+  }
   const tools = toolbar();
   const tabs = tablist();
   const compared = el(

@@ -79,7 +79,7 @@ def forward(
             a GPU, convert them yourself, `weights = weights.to("torch", device="cuda")`.
         image_processing: instead of the weights' own.
         bool_masked_pos: (batch, patches), True or 1 where a patch is hidden; needs a mask token.
-        head_mask: (heads,) or (layers, heads), numbers that multiply each head's attention probabilities.
+        head_mask: (heads,) or (blocks, heads), numbers that multiply each head's attention probabilities.
         attention_mask: (batch, tokens), False or 0 for tokens that nobody may look at; cls and dist count.
         labels: for the task "classification"; see `losses.classification_loss`.
         interpolate_pos_encoding: accept images of another size than the model's.
@@ -163,7 +163,7 @@ def gradients(
             num_labels) that sum to 1. Masked image modeling has a loss without labels, given `bool_masked_pos`.
         teacher_logits: (batch, num_labels), for distillation.
         distillation: "none", both heads learn from the labels; "soft" or "hard", the second from the teacher.
-        alpha: the teacher's share of the loss, 0.5 if left out.
+        alpha: the weight of the teacher's term in the loss, 0.5 if left out.
         tau: the temperature of soft distillation, 1 if left out.
         target: instead of labels: a class, or one for each image; the number is the sum of their logits, of both heads'
             mean. Of the task "features", an entry of the pooler's output or, without pooler, of the class token.

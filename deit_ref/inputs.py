@@ -123,7 +123,7 @@ def bool_masked_pos(mask: Any, weights: DeiTWeights, pixel_values: Any) -> Any:
 
 
 def head_mask(mask: Any, weights: DeiTWeights) -> Any:
-    """(layers, heads), from one row for all layers or one number for all heads of a layer."""
+    """(blocks, heads), from one row for all blocks or one number for all heads of a block."""
     if mask is None:
         return None
     config, like = weights.config, weights.pos_embed

@@ -122,7 +122,7 @@ class Gradients:
         weights: a `DeiTWeights` of gradients.
         pixel_values: (batch, channels, height, width).
         attentions: of each block's attention probabilities, (batch, heads, tokens, tokens) each.
-        head_mask: (layers, heads), of the numbers that the heads are multiplied by.
+        head_mask: (blocks, heads), of the numbers that the heads are multiplied by.
     """
 
     value: Any

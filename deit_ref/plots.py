@@ -93,14 +93,14 @@ def attention_maps(
     layers: Sequence[int] | None = None,
     heads: Sequence[int] | None = None,
 ) -> "Figure":
-    """Where one token looks: a small picture for each head (rows) and layer (columns).
+    """Where one token looks: a small picture for each head (rows) and block (columns), both counted from 1.
 
     Each picture has a scale of its own, from 0 to its largest value, which is printed in its corner; what a token
     gives to the prefix tokens is left out.
 
     Args:
         photo: uint8 (height, width, 3), as the model saw it; see `to_photos`.
-        attentions: one (1, heads, tokens, tokens) per layer.
+        attentions: one (1, heads, tokens, tokens) per block.
         grid: (rows, columns) of patches.
         num_prefix_tokens: 2 for distilled models, 1 for plain ones.
         token: whose attention, "cls" or "dist".
@@ -136,10 +136,10 @@ def attention_maps(
     for left, bottom, peak in peaks:
         axes.text(left + 4, bottom - 5, peak, fontsize=6, color="white", path_effects=[outline])
     centers = np.arange(len(layers)) * (size[1] + gap) + size[1] / 2
-    axes.set_xticks(centers, [str(layer) for layer in layers])
-    axes.set_yticks(np.arange(len(heads)) * (size[0] + gap) + size[0] / 2, [f"head {head}" for head in heads])
+    axes.set_xticks(centers, [str(layer + 1) for layer in layers])
+    axes.set_yticks(np.arange(len(heads)) * (size[0] + gap) + size[0] / 2, [f"head {head + 1}" for head in heads])
     axes.tick_params(length=0, labelsize=9, labeltop=True, labelbottom=False)
-    axes.set_xlabel("layer", fontsize=9)
+    axes.set_xlabel("block", fontsize=9)
     axes.xaxis.set_label_position("top")
     bar = _color_bar(figure, axes, image)
     bar.set_ticks([0, 1], labels=["0", "largest"])
@@ -148,7 +148,7 @@ def attention_maps(
 
 
 def rollout_overlay(photo: Array, attentions: Sequence[Any], *, grid: Size, num_prefix_tokens: int) -> "Figure":
-    """The photo, and what the class token and the distillation token draw on, followed through all layers.
+    """The photo, and what the class token and the distillation token draw on, followed through all blocks.
 
     See `attention_rollout`. The patches' part is enlarged to the photo bilinearly and laid over it; the colors go
     from its smallest to its largest value.
@@ -164,7 +164,7 @@ def rollout_overlay(photo: Array, attentions: Sequence[Any], *, grid: Size, num_
         photo, _maps_of_tokens("rollout", attention_rollout(arrays)[0], grid, num_prefix_tokens), in_percent=True
     )
     heads = arrays[0].shape[1]
-    _title(figure, f"Attention rollout, layers: {len(arrays)}, heads: {heads}")
+    _title(figure, f"Attention rollout, blocks: {len(arrays)}, heads: {heads}")
     return figure
 
 
@@ -200,7 +200,7 @@ def relevance_overlay(
         )
     relevance = attention_relevance(arrays, gradients)[0]  # (tokens, tokens)
     figure = _overlays(photo, _maps_of_tokens("relevance", relevance, grid, num_prefix_tokens))
-    _title(figure, f"Gradient x attention{_for_class(class_name)}, layers: {len(arrays)}, heads: {shapes[0][1]}")
+    _title(figure, f"Gradient x attention{_for_class(class_name)}, blocks: {len(arrays)}, heads: {shapes[0][1]}")
     return figure
 
 
@@ -453,10 +453,10 @@ def by_block(
 
 
 def by_head(values: Any, *, title: str, percent: bool = False) -> "Figure":
-    """A number for each layer (rows) and head (columns): the larger the darker.
+    """A number for each block (rows) and head (columns), counted from 1: the larger the darker.
 
     Args:
-        values: (layers, heads).
+        values: (blocks, heads).
         title: what is drawn.
         percent: whether the numbers are shares.
 
@@ -466,21 +466,21 @@ def by_head(values: Any, *, title: str, percent: bool = False) -> "Figure":
     table = as_like("values", values, np.empty(0))
     if table.ndim != 2 or 0 in table.shape:
         raise ValueError(
-            f"Expected a number for each layer and head, got the shape {table.shape}: give rows of layers."
+            f"Expected a number for each block and head, got the shape {table.shape}: give rows of blocks."
         )
-    layers, heads = table.shape
+    blocks, heads = table.shape
     left, top, side = 0.75, 0.55, (0.7, 0.45)
-    width, height = max(left + side[0] * heads + 0.9, 5.0), top + side[1] * layers + 0.45
+    width, height = max(left + side[0] * heads + 0.9, 5.0), top + side[1] * blocks + 0.45
     figure = _matplotlib("figure").Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    axes = figure.add_axes((left / width, 0.45 / height, side[0] * heads / width, side[1] * layers / height))
+    axes = figure.add_axes((left / width, 0.45 / height, side[0] * heads / width, side[1] * blocks / height))
     image = axes.imshow(table, cmap="Blues", aspect="auto")
-    axes.set_xticks(range(heads), [f"head {head}" for head in range(heads)], fontsize=8)
-    axes.set_yticks(range(layers), [f"layer {layer}" for layer in range(layers)], fontsize=8)
+    axes.set_xticks(range(heads), [f"head {head + 1}" for head in range(heads)], fontsize=8)
+    axes.set_yticks(range(blocks), [f"block {block + 1}" for block in range(blocks)], fontsize=8)
     axes.tick_params(length=0)
     middle = (table.min() + table.max()) / 2
-    for (layer, head), value in np.ndenumerate(table):
+    for (block, head), value in np.ndenumerate(table):
         text = f"{value:.1%}" if percent else f"{value:.2f}"
-        axes.text(head, layer, text, ha="center", va="center", fontsize=8, color="white" if value > middle else "black")
+        axes.text(head, block, text, ha="center", va="center", fontsize=8, color="white" if value > middle else "black")
     bar = _color_bar(figure, axes, image)
     if percent:
         bar.ax.yaxis.set_major_formatter(_matplotlib("ticker").PercentFormatter(1))

@@ -61,7 +61,7 @@ print(weights)
 # The photo is made small, its middle is cut out, and its bytes become numbers around 0. Chapters
 # [15](15_image.ipynb) and [16](16_resize.ipynb) do this; `preprocess` calls them.
 #
-# **Before you run it:** the model that comes with this package sees a square of 32 x 32 pixels. Will you still
+# **Before you run it:** the bundled model sees a square of 32 × 32 pixels. Will you still
 # recognize the cat in it? Will you see its whiskers? Whatever you cannot find in the right picture, the model cannot
 # find either.
 
@@ -88,7 +88,7 @@ plt.show()
 # Two tokens stand before the patches: the class token (orange) and the distillation token (violet). They see no
 # pixels. They are learned, the same for every photo, and the answer will be read from them.
 #
-# **Before you run it:** an image of 32 x 32 pixels, cut into patches of 4 x 4. How many patches are there, and how many
+# **Before you run it:** an image of 32 × 32 pixels, cut into patches of 4 × 4. How many patches are there, and how many
 # numbers does each hold? (A pixel has three: red, green and blue.)
 
 # %% alt="The image cut into a grid of patches; below, the sequence begins with two colored tokens, then patches."
@@ -110,7 +110,7 @@ plt.show()
 # %% [markdown]
 # ## Your turn: count the tokens
 #
-# The published DeiT models see 224 x 224 pixels in patches of 16 x 16. How many tokens does a *distilled* one work
+# The published DeiT models see 224 × 224 pixels in patches of 16 × 16. How many tokens does a *distilled* one work
 # with, the two extra tokens included?
 
 # %%
@@ -328,7 +328,7 @@ plt.show()
 #
 # <details><summary>Answers</summary>
 #
-# 1. Often. The middle of the photo is all that is looked at, and of it only 32 x 32 pixels. A crop in which the animal
+# 1. Often. The middle of the photo is all that is looked at, and of it only 32 × 32 pixels. A crop in which the animal
 #    fills the square is nearer to the photos that the model learned from.
 # 2. Up to the patches. `patchify` gives the same numbers, each row mirrored inside and the rows in a different order.
 #    The linear map of step 3 multiplies each number with a weight of its own place in the patch, so from there on the

@@ -68,9 +68,9 @@ folded(patches.patchify, patches.patch_embed)
 # %% [markdown]
 # ## By hand
 #
-# ### Four patches of a 4 x 4 image
+# ### Four patches of a 4 × 4 image
 #
-# The image holds the numbers 0 to 15, so that each pixel can be followed. The top left patch of 2 x 2 pixels is
+# The image holds the numbers 0 to 15, so that each pixel can be followed. The top left patch of 2 × 2 pixels is
 # 0, 1, 4, 5: two numbers of the first row, then two of the second.
 #
 # **Before you run it:** write down the row of the patch at the bottom left.
@@ -83,7 +83,7 @@ print(image.shape, "->", sequence.shape)
 print(sequence[0].astype(int))
 assert sequence[0].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
 
-# %% alt="A 4 x 4 image of the numbers 0 to 15 in four colored squares, and the four rows of numbers they become."
+# %% alt="A 4 × 4 image of the numbers 0 to 15 in four colored squares, and the four rows of numbers they become."
 figure, (left, right) = plt.subplots(1, 2, figsize=(6, 2.7), dpi=100, layout="constrained")
 number = np.kron(np.array([[0, 1], [2, 3]]), np.ones((2, 2)))  # the patch that each pixel belongs to
 shades = np.repeat(np.arange(4)[:, None], 4, axis=1)
@@ -141,7 +141,7 @@ judge(my_patches(pixels, 2), truth, "Split both axes in two, bring the two inner
 # %% [markdown]
 # ### And back
 #
-# `unpatchify` is the inverse. It has to be told the grid: 4 patches may be 2 x 2, or 1 x 4.
+# `unpatchify` is the inverse. It has to be told the grid: 4 patches may be 2 × 2, or 1 × 4.
 
 # %%
 print(patches.unpatchify(sequence, patch_shape=(2, 2), grid=(1, 4))[0, 0].astype(int), "grid 1 x 4: a different image")
@@ -220,7 +220,7 @@ assert moved.tolist() == [n]
 # Each row of $E$ has as many numbers as a patch, so it can be drawn as one: a filter. The number that it gives a patch
 # is large where the patch resembles it.
 #
-# **Before you run it:** nobody told the model what to look for in 4 x 4 pixels. What would *you* look for? The picture
+# **Before you run it:** nobody told the model what to look for in 4 × 4 pixels. What would *you* look for? The picture
 # shows the rows with the largest weights. In a model with random weights they would be noise.
 
 # %% alt="The filters of the patch embedding with the largest weights, drawn as small color pictures."
@@ -256,7 +256,7 @@ plt.show()
 # %% [markdown]
 # ## Your turn: count the weights
 #
-# The patch embedding of the tiny published model maps patches of 16 x 16 pixels with three channels to 192 features.
+# The patch embedding of the tiny published model maps patches of 16 × 16 pixels with three channels to 192 features.
 # How many learned numbers does it have, with its biases?
 
 # %%
@@ -299,14 +299,14 @@ for name, other in (("mirror", theirs), ("conv2d", convolved)):
 # %% [markdown]
 # ## Try
 #
-# 1. The same patches of 16 x 16, but photos of 384 x 384 pixels: how many patches are there, and which weights of the
+# 1. The same patches of 16 × 16, but photos of 384 × 384 pixels: how many patches are there, and which weights of the
 #    patch embedding have to change?
 # 2. Shift the photo by one pixel to the right (`np.roll`). How much do the tokens change? And by a whole patch?
 # 3. Exchange two rows of the matrix `cut[0]` and look at `unpatchify` of it. Does anything in `patch_embed` notice?
 #
 # <details><summary>Answers</summary>
 #
-# 1. 24 x 24 = 576 patches. None: every patch goes through the same map, however many there are. What has to change is
+# 1. 24 × 24 = 576 patches. None: every patch goes through the same map, however many there are. What has to change is
 #    the table of positions ([chapter 3](03_positions.ipynb)).
 # 2. By one pixel, nearly all change, wherever the photo is not flat: each weight now meets the pixel beside its own. By
 #    one patch the same tokens are there again, one place further in the sequence; only the column at the border is new.

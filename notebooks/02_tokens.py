@@ -201,13 +201,13 @@ plt.show()
 
 # %%
 output = deit_ref.forward(weights, pixel_values=pixel_values, backend=backend, output_hidden_states=True)
-states = np.stack([as_numpy(state) for state in output.hidden_states])  # (layers + 1, 2, tokens, dim)
-distance = np.linalg.norm(states[:, 0] - states[:, 1], axis=-1)  # (layers + 1, tokens)
+states = np.stack([as_numpy(state) for state in output.hidden_states])  # (blocks + 1, 2, tokens, dim)
+distance = np.linalg.norm(states[:, 0] - states[:, 1], axis=-1)  # (blocks + 1, tokens)
 print("states", states.shape, " distance", distance.shape)
 assert (distance[0, :2] == 0).all()
 assert (distance[1, :2] > 0).all()
 
-# %% alt="The distance between two photos' rows over the layers, for class token, distillation token and patches."
+# %% alt="The distance between two photos' rows over the blocks, for class token, distillation token and patches."
 figure, axes = plt.subplots(figsize=(6, 3), dpi=100, layout="constrained")
 axes.plot(distance[:, 2:].mean(axis=1), "o-", color=PIXELS, label="patches, mean")
 axes.plot(distance[:, 0], "s-", color=CLS, label="class token")
@@ -220,7 +220,7 @@ plt.show()
 # %% [markdown]
 # Why two tokens, if both collect from the same patches? They are trained on different answers. Touvron et al. (2021,
 # section 4) report for their model that the cosine of the two learned vectors is 0.06 on average, and that of the two
-# rows after the last layer 0.93: close in the end, as both name the same image, but not equal.
+# rows after the last block 0.93: close in the end, as both name the same image, but not equal.
 #
 # **Before you run it:** this model is small and knows ten classes. Will its two tokens begin as far apart as theirs?
 # Will they end alike? The cell prints class token against distillation token, for the first photo.
@@ -228,7 +228,7 @@ plt.show()
 # %%
 cls, dist, _ = chapter.split_tokens(trace["tokens"], distilled=True)
 columns = [("learned tokens", as_numpy(cls)[0], as_numpy(dist)[0])]
-columns += [(f"after {layer} blocks", states[layer, 0, 0], states[layer, 0, 1]) for layer in range(len(states))]
+columns += [(f"after {i} blocks", states[i, 0, 0], states[i, 0, 1]) for i in range(len(states))]
 for name, a, b in columns:
     cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
     print(f"{name:<16} cosine {cosine:6.3f}")

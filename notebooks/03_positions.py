@@ -139,7 +139,7 @@ judge(my_kernel(distances), truth, "It has three parts: up to 1, up to 2, and be
 # </details>
 
 # %% [markdown]
-# In 1 x 2 places with the values 0 and 1, what lies at a quarter of the way? The distances to the places -1, 0, 1, 2
+# In 1 × 2 places with the values 0 and 1, what lies at a quarter of the way? The distances to the places -1, 0, 1, 2
 # are 1.25, 0.25, 0.75 and 1.75. Place -1 counts as 0 and place 2 as 1, so the value is $\kappa(0.75) + \kappa(1.75) =
 # 0.26171875 - 0.03515625 = 0.2265625$. The first new place lies outside, at -0.25, and the cubic overshoots there: its
 # value is below 0. The class token, 9 here, has no place and stays as it is.
@@ -240,7 +240,7 @@ for low in range(max(rows, columns)):
 # %% [markdown]
 # ## Your turn: which place is it?
 #
-# A token of the sequence has the number 40. The first two tokens are no patches, and the grid is 8 x 8. In which row
+# A token of the sequence has the number 40. The first two tokens are no patches, and the grid is 8 × 8. In which row
 # and which column of the grid does its patch lie? All are counted from 0.
 
 # %%
@@ -295,7 +295,7 @@ except ValueError as error:
     print("ValueError:", error)
 
 # %% [markdown]
-# **Before you run it:** the model was trained on 8 x 8 patches only. With 12 x 12, each patch shows a smaller piece of
+# **Before you run it:** the model was trained on 8 × 8 patches only. With 12 × 12, each patch shows a smaller piece of
 # the cat, in finer detail. Will it be more sure, or less?
 
 # %% alt="The photo as the model sees it in three sizes, cut into patches, and its answer to each."
@@ -337,18 +337,18 @@ for grid in [config.grid, (12, 12), (8, 12), (5, 31)]:
 #
 # 1. What does the model say if it does not know where the patches are? Run
 #    `deit_ref.forward(replace(weights, pos_embed=weights.pos_embed * 0), square, backend=backend).top(3)`.
-# 2. Interpolate the table to 16 x 16 and back to its own grid. Is it the same again? And after 1 x 1?
+# 2. Interpolate the table to 16 × 16 and back to its own grid. Is it the same again? And after 1 × 1?
 # 3. Change `(12, 12)` in `grids` to `(24, 24)` and then to `(4, 4)`. Where does the answer change?
 #
 # <details><summary>Answers</summary>
 #
 # 1. It is less sure, and often still right: what the patches look like says much, even if the place is unknown. This is
 #    a model that was trained *with* positions, so it is also given something that it has never met.
-# 2. Nearly, after 16 x 16: the new places lie halfway between old ones, and on the way back the row of $W$ is the one
-#    that was worked out by hand above, which brings back most, but not all. After 1 x 1 all places have the same
+# 2. Nearly, after 16 × 16: the new places lie halfway between old ones, and on the way back the row of $W$ is the one
+#    that was worked out by hand above, which brings back most, but not all. After 1 × 1 all places have the same
 #    vector, the one in the middle of the table, and what was learned is lost. Nothing smooths the table before places
 #    are left out.
-# 3. Above the trained size the answer is patient: the same things are seen, larger. At 4 x 4 the whole photo is 16 x 16
+# 3. Above the trained size the answer is patient: the same things are seen, larger. At 4 × 4 the whole photo is 16 × 16
 #    pixels, each patch shows a quarter of the face, and nothing looks as it did in training. Run it to see what the
 #    model makes of it.
 #

@@ -57,11 +57,11 @@ for axes, picture in zip(panels, (photo, seen), strict=True):
     axes.set_axis_off()
 plt.show()
 
-# %% alt="Where the class token looks in every second layer, in two of the heads, as bright spots on a photo of a cat."
+# %% alt="Where the class token looks in every second block, in two of the heads, as bright spots on a photo of a cat."
 plots.attention_maps(seen, attentions, token="cls", layers=range(0, len(attentions), 2), heads=range(2), **shapes)
 
 # %% [markdown]
-# Each small picture is one head of one layer: bright where the class token takes much. They differ. How such a picture
+# Each small picture is one head of one block: bright where the class token takes much. They differ. How such a picture
 # comes about is the subject of this notebook; at its end you will switch heads off.
 
 # %% [markdown]
@@ -209,14 +209,14 @@ plt.show()
 # %%
 numbers = np.arange(12.0).reshape(1, 1, 12)  # (batch, tokens, 3 * heads * head_dim)
 for name, part in zip("qkv", attention.split_heads(numbers, num_heads=2), strict=True):
-    print(name, part.shape, " head 0:", part[0, 0, 0], " head 1:", part[0, 1, 0])
+    print(name, part.shape, " first head:", part[0, 0, 0], " second:", part[0, 1, 0])
 q, k, v = attention.split_heads(numbers, num_heads=2)
 assert q[0, 1, 0].tolist() == [2, 3]
 assert attention.merge_heads(v).ravel().tolist() == [8, 9, 10, 11]  # merge_heads writes them side by side again
 
 # %% [markdown]
-# So a head is nothing but a few rows of the matrix. Cut out the rows of head 1, run them as a model of one head, and
-# the answer is that head's part of the whole.
+# So a head is nothing but a few rows of the matrix. Cut out the rows of the second head, run them as a model of one
+# head, and the answer is that head's part of the whole.
 
 # %%
 tokens, dim, heads = 5, 8, 2
@@ -226,8 +226,8 @@ small = Attention(qkv=Linear(draw((3 * dim, dim)), draw(3 * dim)), proj=Linear(n
 x = draw((1, tokens, dim))
 whole = attention.multi_head_attention(small, x, num_heads=heads)  # (1, tokens, dim); proj changes nothing here
 
-rows = np.concatenate([part * dim + np.arange(head_dim, dim) for part in range(3)])  # head 1 of q, of k, of v
-print("rows of head 1:", rows)
+rows = np.concatenate([part * dim + np.arange(head_dim, dim) for part in range(3)])  # the second head of q, of k, of v
+print("rows of the second head:", rows)
 one = Attention(qkv=Linear(small.qkv.weight[rows], small.qkv.bias[rows]), proj=Linear(np.eye(head_dim)))
 alone = attention.multi_head_attention(one, x, num_heads=1)  # (1, tokens, head_dim)
 assert np.allclose(alone, whole[:, :, head_dim:])
@@ -250,53 +250,53 @@ assert np.allclose(shuffled, whole[:, order])
 # %% [markdown]
 # ## On a photo
 #
-# Now the whole model of the first picture. `output_attentions` hands out the shares of every layer and head.
+# Now the whole model of the first picture. `output_attentions` hands out the shares of every block and head.
 
 # %%
-print(len(attentions), "layers of", attentions[0].shape, "= (batch, heads, tokens, tokens)")
+print(len(attentions), "blocks of", attentions[0].shape, "= (batch, heads, tokens, tokens)")
 print("the model says", output.top(2)[0])
 assert all(np.allclose(array.sum(axis=-1), 1, atol=1e-5) for array in attentions)  # every row is a share-out
 
 # %% [markdown]
-# Where the class token looks: a row for each head, a column for each layer. Each picture has its own scale; its largest
+# Where the class token looks: a row for each head, a column for each block. Each picture has its own scale; its largest
 # share stands in its corner.
 #
 # **Before you run it:** 64 patches and two more tokens. How large is a share, in percent, for a head that looks
 # everywhere alike? Look for heads near that number, for heads that look at one spot, and whether that changes from the
-# first layer to the last.
+# first block to the last.
 
-# %% alt="The class token's attention over the photo: one small map for each head (rows) and each layer (columns)."
+# %% alt="The class token's attention over the photo: one small map for each head (rows) and each block (columns)."
 plots.attention_maps(seen, attentions, token="cls", **shapes)
 
 # %% [markdown]
 # The same for the distillation token, which was trained to say what the teacher says. Compare the two pictures tile
 # by tile.
 
-# %% alt="The distillation token's attention over the photo: one small map for each head (rows) and layer (columns)."
+# %% alt="The distillation token's attention over the photo: one small map for each head (rows) and block (columns)."
 plots.attention_maps(seen, attentions, token="dist", **shapes)
 
 # %% [markdown]
 # The maps leave out what a token gives to the two tokens that are not patches. Here is all of it: how the class
-# token's attention is divided in each layer, on average over the heads. A bar is 1 high.
+# token's attention is divided in each block, on average over the heads. A bar is 1 high.
 #
 # **Before you run it:** the token itself and the distillation token are two of 66. Will they get more than 2/66?
 
-# %% alt="One bar per layer: the class token's attention divided into itself, the distillation token and the patches."
-row = np.stack([array[0, :, 0].mean(axis=0) for array in attentions])  # (layers, tokens)
+# %% alt="One bar per block: the class token's attention divided into itself, the distillation token and the patches."
+row = np.stack([array[0, :, 0].mean(axis=0) for array in attentions])  # (blocks, tokens)
 parts = {"itself": (row[:, 0], CLS), "distillation token": (row[:, 1], DIST), "patches": (row[:, 2:].sum(1), PIXELS)}
 figure, axes = plt.subplots(figsize=(6, 2.6), dpi=100, layout="constrained")
 bottom = np.zeros(len(row))
 for name, (share, color) in parts.items():
-    axes.bar(np.arange(len(row)), share, bottom=bottom, color=color, label=name)
+    axes.bar(1 + np.arange(len(row)), share, bottom=bottom, color=color, label=name)
     bottom += share
-axes.set_xlabel("layer")
+axes.set_xlabel("block")
 axes.set_ylabel("share of attention")
 axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown]
-# A map of the last layer says which rows the class token reads there, not which part of the photo arrives: by then
-# the row of a patch holds something of all other patches. Rollout follows the shares back through all layers,
+# A map of the last block says which rows the class token reads there, not which part of the photo arrives: by then
+# the row of a patch holds something of all other patches. Rollout follows the shares back through all blocks,
 #
 # $$R_l = \left(\rho I + (1 - \rho) \bar A_l\right) R_{l-1}, \qquad R_0 = I,$$
 #
@@ -316,27 +316,27 @@ assert np.allclose(rollout.sum(axis=-1), 1, atol=1e-5)
 # %% [markdown]
 # ## Your turn: rollout
 #
-# Write it for a list of mean attentions, one (tokens, tokens) per layer, the first layer first.
+# Write it for a list of mean attentions, one (tokens, tokens) per block, the first block first.
 
 
 # %%
-def my_rollout(layers):
-    """How much of each token (columns) has arrived in each token (rows) after all layers."""
+def my_rollout(blocks):
+    """How much of each token (columns) has arrived in each token (rows) after all blocks."""
     ...  # your turn
 
 
 averaged = [array[0].mean(axis=0) for array in attentions]
 judge(
-    my_rollout(averaged), attention.attention_rollout(attentions)[0], "A later layer stands on the left.", within=1e-5
+    my_rollout(averaged), attention.attention_rollout(attentions)[0], "A later block stands on the left.", within=1e-5
 )
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
-# def my_rollout(layers):
-#     R = np.eye(len(layers[0]))
-#     for A in layers:
+# def my_rollout(blocks):
+#     R = np.eye(len(blocks[0]))
+#     for A in blocks:
 #         R = (R + A @ R) / 2
 #     return R
 # ```
@@ -370,19 +370,19 @@ plt.show()
 # **Before you run it:** choose the head of the maps above that you would miss most. Is it the one with the brightest
 # cell?
 
-# %% alt="One cell per layer and head: how far the logits move when this head is silenced."
+# %% alt="One cell per block and head: how far the logits move when this head is silenced."
 change = np.zeros((len(attentions), config.num_attention_heads))
-for layer, head in np.ndindex(*change.shape):
+for block, head in np.ndindex(*change.shape):
     head_mask = np.ones(change.shape, np.float32)
-    head_mask[layer, head] = 0
+    head_mask[block, head] = 0
     silenced = deit_ref.forward(weights, pixel_values=pixel_values, backend=backend, head_mask=head_mask)
-    change[layer, head] = np.abs(as_numpy(silenced.logits - output.logits)).max()
+    change[block, head] = np.abs(as_numpy(silenced.logits - output.logits)).max()
 plt.figure(figsize=(5, 2.8), dpi=100, layout="constrained")
 plt.imshow(change.T, cmap="inferno", vmin=0)
 plt.colorbar(label="largest change of a logit")
-plt.xticks(range(len(change)))
-plt.yticks(range(change.shape[1]))
-plt.xlabel("layer")
+plt.xticks(range(len(change)), range(1, len(change) + 1))
+plt.yticks(range(change.shape[1]), range(1, change.shape[1] + 1))
+plt.xlabel("block")
 plt.ylabel("head")
 plt.show()
 
@@ -391,7 +391,7 @@ plt.show()
 #
 # torch has a fused kernel for the whole formula, `F.scaled_dot_product_attention`. It need not hold the scores of all
 # tokens at once: it can go over the keys block by block and correct the sums when a larger score turns up. The result
-# is the same up to rounding. Here are one layer's queries, keys and values, three ways: NumPy, torch's kernel, and
+# is the same up to rounding. Here are one block's queries, keys and values, three ways: NumPy, torch's kernel, and
 # torch by the formula (a head_mask of ones takes that way, because the kernel knows no head_mask).
 
 # %%
@@ -427,7 +427,7 @@ for dtype in ("float32", "float64"):
 # 2. No. A pixel value of 0 is not "no pixel": it is a patch of the mean color, with a position, keys and values like
 #    any other, and it may speak against the cat. A token that is hidden by the mask is not there for anybody. Which of
 #    the two moves the logits more depends on the photo.
-# 3. With 0.9. The residual says how much of a token stays where it is in every layer, and $0.9^6 = 0.53$, so more than
+# 3. With 0.9. The residual says how much of a token stays where it is in every block, and $0.9^6 = 0.53$, so more than
 #    half of the class token's row is still the class token itself. With 0 nothing is kept but what attention gives
 #    back.
 #

@@ -55,7 +55,7 @@ plt.show()
 #
 # $$\mathrm{MLP}(x) = \mathrm{act}(x W_1^\top + b_1) \, W_2^\top + b_2$$
 #
-# Why add, and not replace? The sum leaves a straight path from the first layer to the last. A block that has nothing
+# Why add, and not replace? The sum leaves a straight path from the first block to the last. A block that has nothing
 # to say returns 0 and does no harm, and in training the gradient has a straight way to the first block. With the norm
 # first ("pre-norm"), nothing on that path is normalized.
 
@@ -228,7 +228,7 @@ embeddings = as_numpy(trace["embeddings"])  # (batch, tokens, dim)
 attention_added = np.stack([as_numpy(x) for x in trace.matching("blocks.*.attention.proj")])
 mlp_added = np.stack([as_numpy(x) for x in trace.matching("blocks.*.mlp.fc2")])
 outputs = np.stack([as_numpy(x) for x in trace.matching("blocks.*.output")])
-print("outputs", outputs.shape, "= (layers, batch, tokens, dim)")
+print("outputs", outputs.shape, "= (blocks, batch, tokens, dim)")
 
 # %% [markdown]
 # **Before you run it:** can you compute the stream after the last block without running a block, from the embeddings
@@ -243,21 +243,21 @@ assert np.allclose(total, outputs[-1], atol=1e-4 * np.abs(total).max())
 # It is a plain sum. Nothing is ever taken away; a later block can only add the opposite.
 
 # %% [markdown]
-# How long is the stream, and how much does each branch add? The mean length of a token's vector, by layer, for all
+# How long is the stream, and how much does each branch add? The mean length of a token's vector, by block, for all
 # tokens on the left and for the class token on the right.
 #
 # **Before you run it:** does the stream get longer or shorter? And which branch adds more to the class token?
 
-# %% alt="The mean length of the residual stream and of what attention and mlp add, by layer: all tokens, class token."
+# %% alt="The mean length of the residual stream and of what attention and mlp add, by block: all tokens, class token."
 figure, panels = plt.subplots(1, 2, figsize=(8.5, 3), dpi=100, layout="constrained", sharey=True)
-steps = np.arange(len(outputs))
+steps = 1 + np.arange(len(outputs))
 for axes, rows, title in ((panels[0], slice(None), "all tokens"), (panels[1], slice(1), "class token")):
     for name, arrays, style, color in (
         ("stream after the block", outputs, "o-", "black"),
         ("added by attention", attention_added, "s--", PIXELS),
         ("added by the mlp", mlp_added, "^:", OTHER),
     ):
-        length = np.linalg.norm(arrays[:, :, rows], axis=-1).mean(axis=(1, 2))  # (layers,)
+        length = np.linalg.norm(arrays[:, :, rows], axis=-1).mean(axis=(1, 2))  # (blocks,)
         axes.plot(steps, length, style, color=color, label=name)
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("block")
@@ -269,11 +269,11 @@ plt.show()
 # ## What the patches become
 #
 # A token has too many features to look at. Principal components find the three directions in which the patches of
-# all four photos differ most, and these become red, green and blue. Each layer has its own three directions, so
+# all four photos differ most, and these become red, green and blue. Each block has its own three directions, so
 # colors can be compared within a column, between photos, but not from column to column.
 
 # %%
-states = np.concatenate([embeddings[None], outputs])[:, :, prefix:]  # (layers + 1, batch, patches, dim)
+states = np.concatenate([embeddings[None], outputs])[:, :, prefix:]  # (blocks + 1, batch, patches, dim)
 pictures, explained = [], []
 for state in states:
     rows = state.reshape(-1, state.shape[-1])  # (batch * patches, dim)
@@ -295,12 +295,12 @@ seen = plots.to_photos(pixel_values, weights.image_processing)
 figure, grid_of_axes = plt.subplots(len(seen), 1 + len(states), figsize=(9, 4.9), dpi=100, layout="constrained")
 for i, row in enumerate(grid_of_axes):
     row[0].imshow(seen[i])
-    for layer, axes in enumerate(row[1:]):
-        axes.imshow(pictures[layer][i], interpolation="nearest")
+    for state, axes in zip(pictures, row[1:], strict=True):
+        axes.imshow(state[i], interpolation="nearest")
     for axes in row:
         axes.set_axis_off()
-for layer, axes in enumerate(grid_of_axes[0, 1:]):
-    axes.set_title(f"block {layer - 1}" if layer else "embedded", fontsize=9)
+for count, axes in enumerate(grid_of_axes[0, 1:]):
+    axes.set_title(f"block {count}" if count else "embedded", fontsize=9)
 grid_of_axes[0, 0].set_title("photo", fontsize=9)
 plt.show()
 
@@ -322,7 +322,7 @@ assert comparison.agrees
 # ## Try
 #
 # 1. Leave the blocks out one at a time: `from dataclasses import replace`, then `weights.blocks[:i]` and
-#    `weights.blocks[i + 1:]` joined, as `blocks=` of `replace(weights, ...)`, with a `config` of one layer fewer. Which
+#    `weights.blocks[i + 1:]` joined, as `blocks=` of `replace(weights, ...)`, with a `config` of one block fewer. Which
 #    block is missed most? Is it the one that adds most?
 # 2. Run the blocks in the reverse order. And each block twice?
 # 3. In "Stochastic depth by hand", what is the least that an image can pass, and how likely is it?

@@ -218,7 +218,7 @@ plt.show()
 #
 # A head can read any row of length dim, so it can also be put on the stream after an earlier block. Nobody asked for an
 # answer there in training. That there is one is a consequence of the residual path: the last block only adds to what is
-# there already. This view is known as the logit lens.
+# there already. This view is known as the logit lens (nostalgebraist 2020).
 
 # %%
 chapters = {name: import_module(f"deit_ref.{backend}_backend.{name}") for name in ("layers", "tokens", "heads")}
@@ -228,7 +228,7 @@ for state in output.hidden_states:  # the embeddings, then the stream after each
     cls, dist, _ = chapters["tokens"].split_tokens(rows, distilled=True)
     logits = chapters["heads"].classify_with_teacher(weights.head, weights.head_dist, cls, dist)
     answers.append([softmax(as_numpy(array)) for array in logits])
-answers = np.array(answers)  # (layers + 1, 3: mean, class head, distillation head; photos, classes)
+answers = np.array(answers)  # (blocks + 1, 3: mean, class head, distillation head; photos, classes)
 print("answers", answers.shape)
 assert np.allclose(answers[-1, 0], probabilities["mean"], atol=1e-5)  # after the last block: the model's answer
 
@@ -239,7 +239,7 @@ assert np.allclose(answers[-1, 0], probabilities["mean"], atol=1e-5)  # after th
 # %%
 assert np.allclose(answers[0, 0], answers[0, 0, :1], atol=1e-6)
 for i, photo in enumerate(BUNDLED_PHOTOS):
-    print(f"{photo:<10}", " -> ".join(names[answers[layer, 0, i].argmax()] for layer in range(len(answers))))
+    print(f"{photo:<10}", " -> ".join(names[answers[count, 0, i].argmax()] for count in range(len(answers))))
 
 # %% [markdown]
 # The probability of what is the final answer, block by block, for both heads.

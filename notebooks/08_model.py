@@ -77,7 +77,7 @@ folded(model.encode, model.classification_with_teacher)
 # %% [markdown]
 # ## By hand: how many parameters
 #
-# A model small enough to count: images of 4 x 4 pixels with one channel, patches of 2 x 2, dim 4, one block with an mlp
+# A model small enough to count: images of 4 × 4 pixels with one channel, patches of 2 × 2, dim 4, one block with an mlp
 # of 8, three classes.
 #
 # **Before you run it:** cover the right column and write each number down yourself.
@@ -195,7 +195,7 @@ judge(my_tokens, 8 * 768**2 / (2 * 768), "Set 2 T T D equal to 8 T D D.")
 # my_tokens = 4 * 768
 # ```
 #
-# $2 T^2 D = 8 T D^2$ gives $T = 4 D = 3072$. With patches of 16 x 16 pixels that is a square image of about $16
+# $2 T^2 D = 8 T D^2$ gives $T = 4 D = 3072$. With patches of 16 × 16 pixels that is a square image of about $16
 # \sqrt{3072}$, or 890, pixels a side.
 #
 # </details>

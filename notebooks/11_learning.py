@@ -18,8 +18,8 @@
 #
 # Thirty pictures of ten kinds of shapes. A model that has never seen one answers at random. How many steps until it can
 # tell them apart? A gradient says which way is up. Learning is a small step down, again and again: weights that know
-# nothing and batches of pictures in, weights that know more out. Here a small DeiT learns before your eyes, in NumPy,
-# from nothing.
+# nothing and batches of pictures in, weights that know more out. Here a DeiT of three blocks learns before your eyes,
+# in NumPy, from nothing.
 #
 # Chapter: [page](../docs/chapters/learning.md) · NumPy: [optimizer](../deit_ref/numpy_backend/backward/optimizer.py),
 # [loop](../deit_ref/numpy_backend/backward/learning.py) · torch: torch.optim
@@ -222,7 +222,7 @@ print(f"a linear map is right on {linear:.1%} of 1000 unseen pictures")
 # %% [markdown]
 # ## From nothing
 #
-# A DeiT of three layers: 48 features, 4 heads, patches of 8 × 8, about 67 thousand weights. New weights are drawn with
+# A DeiT of three blocks: 48 features, 4 heads, patches of 8 × 8, about 67 thousand weights. New weights are drawn with
 # a standard deviation of 0.08: the usual 0.02 is meant for up to 768 features. What comes out of a matrix grows with
 # the root of the features it sums, so 48 features need $0.02 \cdot \sqrt{768 / 48} = 0.08$ for the same effect.
 #
@@ -276,7 +276,7 @@ for axes in panels[1]:
 plt.show()
 
 # %% [markdown]
-# Where the class token looks while it learns: its attention over the 4 × 4 patches in the last layer, mean over the
+# Where the class token looks while it learns: its attention over the 4 × 4 patches in the last block, mean over the
 # heads. At the start it is even, since nothing is known that would favor one patch.
 #
 # **Before you run it:** where will it look after 300 steps: at the shape, at its border, or at the background?

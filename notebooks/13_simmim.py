@@ -97,10 +97,10 @@ half = tokens.mask_tokens(mask_token, x, np.array([[0.0, 0.5, 0.0]]))  # a fract
 assert half[0, 1].tolist() == [5.5, 14.5]  # the means of 2 and 9, and of 20 and 9
 
 # %% [markdown]
-# **Draw.** A grid of 2 x 2 tokens, each with 4 features: one channel, tiles of 2 x 2 pixels. The features of token 0
+# **Draw.** A grid of 2 × 2 tokens, each with 4 features: one channel, tiles of 2 × 2 pixels. The features of token 0
 # are 0, 1, 2, 3, those of token 1 are 10, 11, 12, 13, and so on: the tens say which token, the ones say which feature.
 #
-# **Before you run it:** write down the 4 x 4 image.
+# **Before you run it:** write down the 4 × 4 image.
 
 # %%
 features = np.array([[[[0, 1, 2, 3], [10, 11, 12, 13]], [[20, 21, 22, 23], [30, 31, 32, 33]]]])
@@ -114,7 +114,7 @@ assert image[0, 0].tolist() == [
     [22, 23, 32, 33],
 ]
 
-# %% alt="A 4 x 4 grid of numbers in four colored tiles: each token's four features fill one tile of 2 x 2 pixels"
+# %% alt="A 4 × 4 grid of numbers in four colored tiles: each token's four features fill one tile of 2 × 2 pixels"
 figure, axes = plt.subplots(figsize=(2.6, 2.6))
 axes.imshow(image[0, 0] // 10, cmap="Pastel1", vmin=0, vmax=8)  # one color per token
 for row in range(4):
@@ -165,7 +165,7 @@ print(pixels.shape, "->", rows_of_patches.shape, "->", again.shape)
 assert np.array_equal(again, pixels)
 
 # %% [markdown]
-# **Compare.** An image of 2 x 4 pixels, two patches of 2 x 2; the right one is hidden, and the guess is 0 everywhere.
+# **Compare.** An image of 2 × 4 pixels, two patches of 2 × 2; the right one is hidden, and the guess is 0 everywhere.
 # The left patch is off by 9 in every pixel, and that does not matter. On the right the errors are 1, 2, 3 and 4, so the
 # mean is 10 / 4 = 2.5. The $10^{-5}$ only keeps the division possible when nothing is hidden.
 
@@ -219,8 +219,8 @@ judge(
 # %% [markdown]
 # ## On a photo
 #
-# The bundled `cifar10-simmim` was trained with this task: 32 x 32 pixels, patches of 4 x 4. In the first picture at
-# least 60% of the patches of each photo are hidden, in squares of 2 x 2 patches.
+# The bundled `cifar10-simmim` was trained with this task: 32 × 32 pixels, patches of 4 × 4. In the first picture at
+# least 60% of the patches of each photo are hidden, in squares of 2 × 2 patches.
 
 # %%
 output = deit_ref.forward(weights, pixel_values=pixel_values, bool_masked_pos=bool_masked_pos, backend=backend)

@@ -18,7 +18,7 @@
 #
 # The model says cat. Is it the eyes, the fur, or the corner of the photo? Attention says where a model looked, the
 # gradient what would have changed its answer. Together: a number for each pixel, patch and head,
-# `(batch, tokens, tokens)` or `(layers, heads)`. And a test that none of them can do without.
+# `(batch, tokens, tokens)` or `(blocks, heads)`. And a test that none of them can do without.
 #
 # Chapter: [page](../docs/chapters/relevance.md) · NumPy:
 # [source](../deit_ref/numpy_backend/backward/relevance.py) · torch: [mirror](../deit_ref/torch_backend/relevance.py)
@@ -56,7 +56,7 @@ plt.show()
 #
 # $o_k$ is the logit of one class $k$. **Saliency** is how strongly it depends on each pixel,
 # $\max_c |\partial o_k / \partial x_c|$, the largest of its channels. **Relevance** follows attention $A_l$ through the
-# layers, as rollout does, but counts each share by what the logit gains from it, its gradient $dA_l$:
+# blocks, as rollout does, but counts each share by what the logit gains from it, its gradient $dA_l$:
 #
 # $$R_l = R_{l-1} + \bar A_l \, R_{l-1}, \qquad \bar A_l = \mathrm{mean} \big( \max(dA_l \odot A_l, 0) \big),
 #   \qquad R_0 = I$$
@@ -70,7 +70,7 @@ folded(relevance.attention_relevance, relevance.saliency, relevance.head_importa
 # %% [markdown]
 # ## By hand
 #
-# One layer, one head, two tokens. Token 0 looks at both alike, but only what it took from token 1 speaks for the class:
+# One block, one head, two tokens. Token 0 looks at both alike, but only what it took from token 1 speaks for the class:
 # the gradient is −2 at the first share, 4 at the second.
 #
 # **Before you run it:** rollout gives token 0 three quarters of itself and one quarter of token 1. What does relevance
@@ -87,20 +87,20 @@ assert relevance.attention_relevance(shares, gains).tolist() == [[[1, 2], [0, 1]
 # The products are −1 and 2; what is negative counts nothing.
 
 # %% [markdown]
-# ## Your turn: the next layer
+# ## Your turn: the next block
 #
-# `R` is what the layers below found, (tokens, tokens); `a` and `da` are this layer's shares and their gradients,
+# `R` is what the blocks below found, (tokens, tokens); `a` and `da` are this block's shares and their gradients,
 # (heads, tokens, tokens). Return the new `R`.
 
 
 # %%
 def my_relevance(R, a, da):
-    """Relevance after one more layer."""
+    """Relevance after one more block."""
     ...  # your turn
 
 
 draw = np.random.default_rng(0).standard_normal
-a, da = np.abs(draw((2, 1, 3, 4, 4))), draw((2, 1, 3, 4, 4))  # (layers, batch, heads, tokens, tokens)
+a, da = np.abs(draw((2, 1, 3, 4, 4))), draw((2, 1, 3, 4, 4))  # (blocks, batch, heads, tokens, tokens)
 first = relevance.attention_relevance([a[0]], [da[0]])[0]
 truth = relevance.attention_relevance([*a], [*da])[0]
 judge(my_relevance(first, a[1, 0], da[1, 0]), truth)
@@ -114,7 +114,7 @@ judge(my_relevance(first, a[1, 0], da[1, 0]), truth)
 #     return R + gained @ R
 # ```
 #
-# The new layer stands on the left: it reads what the layers below made.
+# The new block stands on the left: it reads what the blocks below made.
 #
 # </details>
 #
@@ -281,14 +281,14 @@ assert left["relevance"] < left["at random"] < left["relevance, last first"]
 #
 # **Before you run it:** one backward pass against twenty-four forward passes. Will the two pictures agree?
 
-# %% alt="Two grids of 6 layers by 4 heads: the importance of each head, and the change when it is silenced"
+# %% alt="Two grids of 6 blocks by 4 heads: the importance of each head, and the change when it is silenced"
 batch = [deit_ref.preprocess(bundled_photo(name), model.image_processing) for name in names]
 batch = np.concatenate(batch)
 batch = deit_ref.arrays.to_torch(batch) if backend == "torch" else batch
 logits = as_numpy(deit_ref.forward(model, pixel_values=batch, backend=backend).logits)
 labels = logits.argmax(axis=1)
 attentions, gradients, _ = reasons(batch, labels)
-importance = relevance.head_importance(attentions, gradients)  # (layers, heads)
+importance = relevance.head_importance(attentions, gradients)  # (blocks, heads)
 
 
 def change(silenced):
@@ -308,7 +308,9 @@ titles = ("importance by the gradient", "change when silenced")
 for axes, values, title in zip(panels, (importance, measured), titles, strict=True):
     figure.colorbar(axes.imshow(values.T, cmap="inferno", vmin=0), ax=axes)
     axes.set_title(title, fontsize=10)
-    axes.set_xlabel("layer")
+    axes.set_xticks(range(len(values)), range(1, len(values) + 1))
+    axes.set_yticks(range(values.shape[1]), range(1, values.shape[1] + 1))
+    axes.set_xlabel("block")
     axes.set_ylabel("head")
 plt.show()
 ranks = [values.ravel().argsort().argsort() for values in (importance, measured)]

@@ -16,7 +16,7 @@
 # %% [markdown]
 # # 15. From a photo to what the model sees
 #
-# Here is a photo of 300 x 451 pixels, and a model that takes squares of 224 x 224. What is lost on the way, and who
+# Here is a photo of 300 × 451 pixels, and a model that takes squares of 224 × 224. What is lost on the way, and who
 # decides? Photos of any sizes become one batch of numbers around 0: bytes `(height, width, channels)` in, float32
 # `(batch, channels, height, width)` out.
 #
@@ -125,10 +125,10 @@ judge(
 # %% [markdown]
 # ### Two ways to resize
 #
-# A photo of 300 x 451 pixels is not square, and the model needs a square. Either it is squashed, and everything is
+# A photo of 300 × 451 pixels is not square, and the model needs a square. Either it is squashed, and everything is
 # seen, but narrower; or its shortest edge gets the required length, and the crop cuts off the rest.
 #
-# **Before you run it:** the second way, for a model of 32 x 32 pixels: how wide is the photo before the crop, and how
+# **Before you run it:** the second way, for a model of 32 × 32 pixels: how wide is the photo before the crop, and how
 # many columns are lost?
 
 # %%
@@ -139,12 +139,12 @@ print("shortest edge:", shortest.resized_shape(300, 451), "then cropped to 32 x 
 assert shortest.resized_shape(300, 451) == (32, 48)
 
 # %% [markdown]
-# $32 \cdot 451 / 300 = 48.1$, so it becomes 32 x 48 pixels, of which 16 columns are lost.
+# $32 \cdot 451 / 300 = 48.1$, so it becomes 32 × 48 pixels, of which 16 columns are lost.
 
 # %% [markdown]
 # ## Your turn: what is lost
 #
-# A photo of 480 x 640 pixels, its shortest edge made 256, then the middle 224 x 224 cut out. Which share of the photo's
+# A photo of 480 × 640 pixels, its shortest edge made 256, then the middle 224 × 224 cut out. Which share of the photo's
 # area does the model see?
 
 # %%
@@ -159,7 +159,7 @@ judge(my_share, 224 * 224 / (rows * columns), "What are the height and the width
 # my_share = 224 * 224 / (256 * 341)
 # ```
 #
-# The photo becomes 256 x 341, so 57% are seen.
+# The photo becomes 256 × 341, so 57% are seen.
 #
 # </details>
 
@@ -188,7 +188,7 @@ for axes in panels:
 plt.show()
 
 # %% [markdown]
-# Both results have 224 x 224 pixels.
+# Both results have 224 × 224 pixels.
 #
 # **Before you run it:** how far apart are they for a model, on average, in units of the standard deviation: 0.01, 0.1
 # or 1?

@@ -268,8 +268,8 @@ assert difference.max() > 0
 # ## Your turn: which pass first?
 #
 # Pillow 13 begins with the height when the height shrinks by more than twice what the width loses. Of these four, which
-# begin with the height? Write 1 or 0 for each: 400 x 300 to 100 x 280, 400 x 300 to 100 x 100, 300 x 451 to 32 x 48,
-# 900 x 300 to 256 x 256.
+# begin with the height? Write 1 or 0 for each: 400 × 300 to 100 × 280, 400 × 300 to 100 × 100, 300 × 451 to 32 × 48,
+# 900 × 300 to 256 × 256.
 
 # %%
 my_order = ...  # your turn: four numbers, 0 or 1
@@ -328,10 +328,10 @@ for antialias in (True, False):
 # 1. Not at all, it stays 1: $\max(\frac12, 1)$. The middles lie at 0.25, 0.75, 1.25 and so on, so inside the image the
 #    weights are 3/4 and 1/4 in turn, and at the two ends the single pixel that is near enough counts 1.
 # 2. A mean of means over equal parts is the mean of all, so halving twice by `box` should be the same as quartering,
-#    but for a rounding or two. It is, if every size is an exact half: cut the photo to 300 x 448 first. With a width
+#    but for a rounding or two. It is, if every size is an exact half: cut the photo to 300 × 448 first. With a width
 #    that cannot be halved, `box` jumps where it shares out its pixels unevenly, and then it differs *most*; the smooth
 #    kernels hardly notice.
-# 3. Any size at which the two rules agree, such as 32 x 48: `vertical_first` says which order is taken. With a photo
+# 3. Any size at which the two rules agree, such as 32 × 48: `vertical_first` says which order is taken. With a photo
 #    that is wider than high, the height seldom loses more than twice what the width loses.
 #
 # </details>

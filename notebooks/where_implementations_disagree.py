@@ -99,11 +99,11 @@ print("photo", photo.shape, "-> pixel_values", tuple(pixel_values.shape), "-> lo
 # %% [markdown]
 # ## 1. Squash against shortest edge
 #
-# A photo is rarely square, the model's input is. There are two ways to 224 x 224.
+# A photo is rarely square, the model's input is. There are two ways to 224 × 224.
 #
 # | who | what |
 # |---|---|
-# | transformers v4 and v5, `DeiTImageProcessor`, default size | squashes to 256 x 256, then crops 224 |
+# | transformers v4 and v5, `DeiTImageProcessor`, default size | squashes to 256 × 256, then crops 224 |
 # | the original's evaluation | makes the *shortest edge* 256, keeps the aspect, then crops 224 |
 # | timm, DeiT at 224 pixels | the same with shortest edge 248 (crop share 0.9) |
 #
@@ -147,7 +147,7 @@ print(f"logits move by {costs['1 squash, not shortest edge']:.1%} of the largest
 #
 # An upgrade to Pillow 13 thus changes the pixels of some *portrait* photos. Landscape photos made into a smaller square
 # stay as they were: they lose no more height than width. Here is a portrait, cut out of a different photo: 300 pixels
-# high and 150 wide, made 256 x 256.
+# high and 150 wide, made 256 × 256.
 #
 # **Before you run it:** which share of its bytes will differ: one in a thousand, or one in five?
 

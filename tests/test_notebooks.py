@@ -126,7 +126,7 @@ WRONG = {
     "my_attention": (
         "def my_attention(q, k, v):\n    powers = np.exp(q @ k.T / 2)\n    return powers / powers.sum(axis=0) @ v\n"
     ),
-    "my_rollout": "def my_rollout(layers):\n    return sum(layers) / len(layers)\n",
+    "my_rollout": "def my_rollout(blocks):\n    return sum(blocks) / len(blocks)\n",
     "my_block": "def my_block(z, norm1, attend, norm2, think):\n    return z + attend(norm1(z)) + think(norm2(z))\n",
     "my_chance": "my_chance = 0.9 * 0.8 * 0.7 * 0.6 * 0.5",
     "my_answers": (

@@ -90,7 +90,7 @@ def test_rollout_lights_up_the_patch_that_is_looked_at(grid):
         f"what the model sees, {photo.shape[0]} x {photo.shape[1]} pixels",
         f"rollout of the class token, {grid[0]} x {grid[1]} patches",
     ]
-    assert [text.get_text() for text in figure.texts] == ["Attention rollout, layers: 3, heads: 2"]
+    assert [text.get_text() for text in figure.texts] == ["Attention rollout, blocks: 3, heads: 2"]
 
 
 def test_overlay_in_pixels_has_the_hot_patch_at_the_upper_right():
@@ -152,8 +152,8 @@ def test_maps_show_each_head_in_its_row_and_each_layer_in_its_column(grid, backe
         assert np.isnan(heat[tall - 3, 0])
         axes = figure.axes[0]
         assert [text.get_text() for text in axes.texts] == ["25%"] * 6
-        assert [label.get_text() for label in axes.get_yticklabels()] == ["head 0", "head 1"]
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "2"]
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["head 1", "head 2"]
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "3"]
         name = {"cls": "class", "dist": "distillation"}[token]
         title = f"Attention of the {name} token to {grid[0]} x {grid[1]} patches"
         assert [text.get_text() for text in figure.texts] == [title]
@@ -171,7 +171,7 @@ def test_maps_of_chosen_layers_and_heads():
     row, column = brightest(heat)
     assert (row * 2 // heat.shape[0], column * 2 // heat.shape[1]) == (1, 1)  # 2 + 1 = 3, the last of four
     axes = figure.axes[0]
-    assert [axes.get_xticklabels()[0].get_text(), axes.get_yticklabels()[0].get_text()] == ["2", "head 1"]
+    assert [axes.get_xticklabels()[0].get_text(), axes.get_yticklabels()[0].get_text()] == ["3", "head 2"]
 
 
 def test_attention_without_contrast_is_drawn():
@@ -222,7 +222,7 @@ def test_relevance_lights_up_what_was_looked_at_and_speaks_for_the_class():
         assert heat[0, 47] == pytest.approx(0.25)  # a share of 0.5, a gradient of 0.5
         assert heat[35, 0] == 0  # spoke against
     assert [axes.get_title(loc="left") for axes in figure.axes][1] == "relevance of the class token, 3 x 4 patches"
-    assert [text.get_text() for text in figure.texts] == ["Gradient x attention for a cat, layers: 1, heads: 1"]
+    assert [text.get_text() for text in figure.texts] == ["Gradient x attention for a cat, blocks: 1, heads: 1"]
     with pytest.raises(ValueError, match=r"dattentions must have a gradient for each.*2 of \(1, 1, 14, 14\) for 1 of"):
         plots.relevance_overlay(photo, attentions, [gradient] * 2, **options)
     with pytest.raises(ValueError, match="dattentions must have the shape"):
@@ -475,8 +475,8 @@ def test_numbers_by_head_are_darker_where_they_are_larger():
     assert texts[1, 0] == ("3.00", "white")
     assert texts[0, 0] == ("1.00", "black")
     assert texts[2, 1] == ("1.25", "black")
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["head 0", "head 1", "head 2"]
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["layer 0", "layer 1"]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["head 1", "head 2", "head 3"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["block 1", "block 2"]
     (image,) = axes.images
     light, dark = (image.cmap(image.norm(value))[:3] for value in (1.0, 3.0))
     assert sum(dark) < sum(light)
@@ -484,7 +484,7 @@ def test_numbers_by_head_are_darker_where_they_are_larger():
     assert [text.get_text() for text in shares.axes[0].texts] == ["50.0%", "25.0%"]
     assert plots.rendered(shares).min() < 100
     for values in ([0.5], np.zeros((0, 2))):
-        with pytest.raises(ValueError, match="a number for each layer and head"):
+        with pytest.raises(ValueError, match="a number for each block and head"):
             plots.by_head(values, title="")
 
 

@@ -315,7 +315,7 @@ WRONG = """() => {
     for (const svg of figure.querySelectorAll("svg")) {
       const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
       const sizes = [...svg.querySelectorAll("text")].map((e) => scale * parseFloat(getComputedStyle(e).fontSize));
-      if (Math.min(...sizes, 12) < 11.95 || Math.max(...sizes, 12) > 15.05) say(`labels ${sizes}`, figure);
+      if (Math.min(...sizes, 12) < 11.95 || Math.max(...sizes, 12) > 17.05) say(`labels ${sizes}`, figure);
     }
   }
   // NumPy beside torch: no line wraps, none is cut off, and both sides are equally high.

@@ -21,7 +21,7 @@ class Way:
 CONVNET, DEIT = "convnet", "deit"  # a teacher that is a convolutional network, and one that is a DeiT itself
 
 _HARD = {"distillation": "hard"}
-# The paper's temperature; and the teacher's share of the code, as with the text's 0.1, divided by ten classes as well,
+# The paper's temperature; and the code's weight of the teacher's term, as with 0.1, divided by ten classes as well,
 # the teacher would hardly be heard.
 _SOFT = {"distillation": "soft", "tau": 3.0}
 _EQUATION = {**_SOFT, "soft_division": "images"}

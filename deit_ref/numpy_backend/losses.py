@@ -136,7 +136,7 @@ def hard_distillation(
         cls_logits, distillation_logits: the student's two heads.
         teacher_logits: of the same, equally augmented, images.
         labels: see `cross_entropy`; for the class token's head alone, the teacher's part is never smoothed.
-        alpha: the teacher's share.
+        alpha: the weight of the teacher's term.
 
     Source: Touvron et al. 2021, equation 3.
     """
@@ -167,7 +167,7 @@ def soft_distillation(
         cls_logits, distillation_logits: the student's two heads.
         teacher_logits: of the same, equally augmented, images.
         labels: see `cross_entropy`; for the class token's head alone, the teacher's part is never smoothed.
-        alpha: the teacher's share; 0.1 in the paper's text, 0.5 in the code's default.
+        alpha: the weight of the teacher's term; 0.1 in the paper's text, 0.5 in the code's default.
         tau: temperature, above 0; 3 in the paper's text, 1 in the code's default.
         divided_by: what the sum is divided by: "entries" (B C), or "images" (B), which makes it C times as large.
 

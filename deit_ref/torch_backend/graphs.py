@@ -29,7 +29,7 @@ from deit_ref.weights import DeiTWeights, named_arrays
 
 cuda: Any = torch.cuda  # half of it has no types
 MOST = 8
-# Beyond so many features (16 images of DeiT-Base) kernels take longer than starting them.
+# Beyond so many features (16 images of DeiT-B) kernels take longer than starting them.
 MOST_FEATURES = 16 * 198 * 768
 
 Run = Callable[[DeiTWeights, torch.Tensor], Output]

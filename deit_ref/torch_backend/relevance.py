@@ -43,4 +43,4 @@ def head_importance(
             f"{len(attentions)} and {len(dattentions)}: ask gradients for with_respect_to=('attentions',)."
         )
     each = [(a * d).sum(dim=(2, 3)) for a, d in zip(attentions, dattentions, strict=True)]
-    return torch.stack(each).abs().mean(dim=1)  # (layers, heads)
+    return torch.stack(each).abs().mean(dim=1)  # (blocks, heads)

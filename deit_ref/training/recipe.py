@@ -42,7 +42,7 @@ class Recipe:
         warmup_epochs: until then the rate rises from `warmup_learning_rate` in a line, afterwards it falls to
             `min_learning_rate`. These two do not grow with the batch.
         schedule: how it falls, along half a "cosine" or in a "line".
-        layer_decay: share of the learning rate that each layer gets of that of the layer above it; heads get all of it.
+        layer_decay: what each block gets of the learning rate of the block above it, from 0 to 1; heads get all of it.
             Below 1 what a checkpoint has learned is changed less, the nearer to the photo. 0 trains the heads alone.
         weight_decay: of matrices; biases, norms, tokens and positions have none.
         clip_norm: longest gradient, or None.
@@ -74,7 +74,7 @@ class Recipe:
         mix_probability: of a batch to be mixed at all.
         mix_switch: share of cutmix, where both are on.
         distillation: "none", "soft" or "hard".
-        alpha: the teacher's share of the loss.
+        alpha: the weight of the teacher's term in the loss.
         tau: temperature of soft distillation.
         soft_division: what its divergence is divided by: "entries" as in the released code; "images" as in equation 2,
             which makes the teacher as many times as heavy as there are classes.

@@ -24,9 +24,9 @@ def hero(weights: Any) -> str:
             panel("Where it looks", _glowing(r, looks, "cls", "one head")),
             panel("The answer", bars(top, "line")),
         ],
-        f"The small model in this package reads {height} × {width} pixels, cut into {rows * columns} patches. One of "
-        f"its attention heads spends {percent(looks.max())} of its attention on a single patch, the bright one in the "
-        f"third picture. The answer is {top[0][0]}, with {percent(top[0][1])}.",
+        f"The bundled model reads {height} × {width} pixels, cut into {rows * columns} patches. The sharpest of its "
+        f"{r.spread(0).size} attention heads spends {percent(looks.max())} of its attention on a single patch, the "
+        f"bright one in the third picture. The answer is {top[0][0]}, with {percent(top[0][1])}.",
         links={"this look in the viewer": viewer(block, head), "every step": "steps.md"},
     )
 
@@ -58,8 +58,8 @@ def attention(weights: Any) -> str:
         ],
         f"Where tokens look in the bundled model. Of its {spread.size} heads, {_where(sharp)} spreads the class "
         f"token’s attention least, over {spread[sharp]:.1f} of {r.stream.shape[1]} tokens, and {_where(even)} most, "
-        f"over {spread[even]:.1f}. (The spread is <em>e</em> to the entropy of the shares; equal shares for ten tokens "
-        f"and none for the others have a spread of 10.) The last picture is where the outlined patch looks, in the "
+        f"over {spread[even]:.1f}. (Equal shares for ten tokens and none for the "
+        f"others are a spread of 10.) The last picture is where the outlined patch looks, in the "
         f"head that spreads its attention least, {_where(patch)}. Each picture has a scale of its own.",
         links={
             "the sharp head": viewer(*sharp),

@@ -169,5 +169,6 @@ def whole_batch(weights: Any) -> str:
     return tiles(
         row,
         f"A batch of {len(row)} made by the recipe deit-300: two photos, {RECIPE.repeats} times each, every time drawn "
-        "again, and then the batch is mixed. Under each place stand the two largest shares of its label.",
+        "again, and then the batch is mixed. Under each place stand the two largest shares of its label; the smoothing "
+        "has spread the rest over all classes, here four.",
     )

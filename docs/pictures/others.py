@@ -128,7 +128,7 @@ def image(weights: Any) -> str:
 
 
 def squash(weights: Any) -> str:
-    """The two ways of making a photo square, at DeiT-Base's size."""
+    """The two ways of making a photo square, at DeiT-B's size."""
     photo = run(weights).photo
     panels = []
     for title, processing in (
@@ -142,7 +142,7 @@ def squash(weights: Any) -> str:
     whole = picture(photo, SHOWS, photo=True)
     return figure(
         [panel("The photo", whole, f"{photo.shape[0]} × {photo.shape[1]}"), *panels],
-        "The same photo as two programs prepare it for DeiT-Base, rows × columns. Squashed, the cat’s face becomes "
+        "The same photo as two programs prepare it for DeiT-B, rows × columns. Squashed, the cat’s face becomes "
         "narrow; cropped, more of its sides is lost.",
         links={},
     )

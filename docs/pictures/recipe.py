@@ -41,7 +41,9 @@ PUBLISHED = (
     Published("RegNetY-16GF", "RegNetY", 84, 224, 334.7, 82.9),
     Published("EfficientNet-B0", "EfficientNet", 5, 224, 2694.3, 77.1),
     Published("EfficientNet-B3", "EfficientNet", 12, 300, 732.1, 81.6),
+    Published("EfficientNet-B4", "EfficientNet", 19, 380, 349.4, 82.9),
     Published("EfficientNet-B5", "EfficientNet", 30, 456, 169.1, 83.6),
+    Published("EfficientNet-B6", "EfficientNet", 43, 528, 96.9, 84.0),
     Published("EfficientNet-B7", "EfficientNet", 66, 600, 55.1, 84.3),
     Published("ViT-B/16", "ViT", 86, 384, 85.9, 77.9),
 )

@@ -23,12 +23,12 @@ def patches(weights: Any) -> str:
             panel("The photo", picture(same_part(r.photo, r.seen, weights.image_processing), SHOWS, photo=True)),
             panel(
                 f"{height} × {width} pixels",
-                picture(r.seen, f"The same in {height} x {width} pixels, a patch outlined", outlined=[r.square(EYE)]),
+                picture(r.seen, f"The same in {height} × {width} pixels, a patch outlined", outlined=[r.square(EYE)]),
             ),
             panel(f"{rows * columns} patches, {rows} rows of {columns}", cut(r)),
             panel(
                 "The outlined one",
-                picture(r.seen[y : y + h, x : x + w], f"A patch enlarged: {h} x {w} pixels of the cat’s eye"),
+                picture(r.seen[y : y + h, x : x + w], f"A patch enlarged: {h} × {w} pixels of the cat’s eye"),
             ),
         ],
         f"The photo that goes through this book, as the bundled model reads it: {height} × {width} pixels, in "
@@ -87,7 +87,7 @@ def positions(weights: Any) -> str:
         f"Similarity of the place in row {row + 1}, column {column + 1}, outlined, to all places",
         outlined=[(column, row, 1, 1)],
     )
-    everything = picture(tiled(signed(cosines)), f"{rows} x {columns} small maps, each with its own place most crimson")
+    everything = picture(tiled(signed(cosines)), f"{rows} × {columns} small maps, each with its own place most crimson")
     return figure(
         [
             panel(f"All {rows * columns} places", everything),

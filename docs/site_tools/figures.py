@@ -1,6 +1,6 @@
 """Figures: drawings with labels as large as the text of the page, numbers and captions; charts of measured data.
 
-A drawing has a scale of its own. It is shown so wide that its labels have 12 to 15 px, and no wider; on a phone they
+A drawing has a scale of its own. It is shown so wide that its labels have 12 to 17 px, and no wider; on a phone they
 shrink to 12 px at most, and a drawing that is still wider than the screen scrolls in its frame.
 """
 
@@ -8,17 +8,19 @@ import html
 import re
 from typing import Any
 
-LABELS = (12.0, 15.0)  # px
+LABELS = (12.0, 15.0, 17.0)  # px: at least, at most where prose is narrow, and where a drawing has room
+PROSE, SCREEN = 716.0, 640.0  # px: the width of the text; how high a drawing becomes by growing
 _REM = 20.0  # px: what Material makes of 1 rem on screens up to 1600 px
 _RAISED = 1.06  # how far the smallest labels of a drawing may grow
 
+_SIZES = {"tiny": "Ti", "small": "S", "base": "B"}  # as the paper names them
 _OURS = ("numpy", "torch", "torch-compiled")
 _ROW, _LEFT, _WIDTH, _BAR = 22, 148, 340, 148  # px of a panel
 
 
 def sized(svg: str) -> tuple[str, str]:
     """The drawing with labels of nearly one size, and the style that says how wide it is, for screens and phones."""
-    _, _, width, _ = (float(number) for number in re.search(r'viewBox="([^"]*)"', svg)[1].split())  # type: ignore[index]
+    _, _, width, height = (float(number) for number in re.search(r'viewBox="([^"]*)"', svg)[1].split())  # type: ignore[index]
     sizes = sorted(float(size) for size in re.findall(r'font-size="([\d.]+)"', svg))
     if not sizes:
         return svg, f"--wide:{width / _REM:g}rem;--narrow:{width / _REM:g}rem"
@@ -29,7 +31,9 @@ def sized(svg: str) -> tuple[str, str]:
     def clamped(found: re.Match[str]) -> str:
         return f'font-size="{min(max(float(found[1]), smallest), largest):.4g}"'
 
-    wide, narrow = width * LABELS[1] / largest, width * LABELS[0] / smallest
+    room = min(PROSE, SCREEN * width / height)
+    wide = min(width * LABELS[2] / largest, max(width * LABELS[1] / largest, room))
+    narrow = width * LABELS[0] / smallest
     svg = re.sub(r'font-size="([\d.]+)"', clamped, svg)
     return svg, f"--wide:{wide / _REM:.4g}rem;--narrow:{narrow / _REM:.4g}rem"
 
@@ -62,7 +66,7 @@ def chart(data: dict[str, Any], dtype: str = "float32") -> tuple[str, str]:
         (unit,) = (record["milliseconds"][0] for record in shown if record["peer"] == "transformers-eager")
         shares = [(record["peer"], *(time / unit for time in record["milliseconds"])) for record in shown]
         photos = "one photo" if batch == 1 else f"{batch} photos"
-        panels.append(_panel(f"DeiT-{model.capitalize()}, {photos}", shares))
+        panels.append(_panel(f"DeiT-{_SIZES.get(model, model)}, {photos}", shares))
     notes = data["notes"][0].rstrip(".")
     caption = (
         f"Time of a forward pass in {dtype}, in units of transformers with eager attention (the line at 1): shorter is "

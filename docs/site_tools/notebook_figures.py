@@ -14,8 +14,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 LIGHT, DARK = "image/webp", "image/x-dark+webp"  # kinds of output
-WIDTH = 760  # CSS pixels of a page's text; two of the picture's for each
-LABEL = 11  # CSS pixels that letters have at least
+WIDTH = 720  # CSS pixels of a page's text; two of the picture's for each
+LABEL = 12  # CSS pixels that letters have at least
 LARGE = 40_000  # bytes of a picture that is compressed with loss instead, as photographs are
 
 # The book's colors on the dark page (docs/assets/site.css), and black and gray, which would be lost on it.

@@ -52,6 +52,21 @@ SOURCES: dict[str, tuple[tuple[str, str], ...]] = {
     "relevance": (("chefer", "equations 5 and 6"), ("saliency", "section 3"), ("michel", "section 4.1")),
 }
 
+# Links of pages that belong to no chapter with files of its own.
+ROWS: dict[str, tuple[tuple[str, str], ...]] = {
+    "chapters/recipe.md": (
+        ("Source of the recipes", "source/training/recipe.md"),
+        ("Training", "training.md"),
+        ("API", "reference/training.md"),
+    ),
+    "notebooks/00_tour.md": (
+        ("The book", "chapters/why.md"),
+        ("Map of the model", "map.md"),
+        ("forward", "forward.md"),
+    ),
+    "notebooks/where_implementations_disagree.md": (("Fidelity", "fidelity.md"),),
+}
+
 # The reference's other pages: title, introduction, and what mkdocstrings shows.
 REFERENCE = {
     "api": (
@@ -180,6 +195,9 @@ def link_row(uri: str, exists: set[str]) -> str:
             for key, place in SOURCES[chapter.name]:
                 label, url = PAPERS[key]
                 links.append(f"[{label}, {place}]({url})")
+    links += [f"[{label}]({posixpath.relpath(target, posixpath.dirname(uri))})" for label, target in ROWS.get(uri, ())]
+    if uri == "chapters/recipe.md":
+        links.append(f"[{PAPERS['deit'][0]}, section 6, tables 8 and 9]({PAPERS['deit'][1]})")
     if uri.startswith("notebooks/"):
         name = posixpath.basename(uri).removesuffix(".md")
         links.append(f"[Download {name}.ipynb]({name}.ipynb)")
@@ -200,6 +218,25 @@ def with_bound_punctuation(html: str) -> str:
         lambda found: f'<span class="deit-bound">{found[0]}</span>' if found[1] or found[3] else found[0],
         html,
     )
+
+
+def with_whole_options(html: str) -> str:
+    """The page with each option or name in a sentence's code on one line: broken at a hyphen, it reads as another."""
+    return re.sub(
+        r"(?<!<pre>)(?<!</span>)<code>([^<]*-[^<]*)</code>",
+        lambda found: (
+            "<code>" + re.sub(r"[^\s,]*-[^\s,]{1,30}", r'<span class="deit-bound">\g<0></span>', found[1]) + "</code>"
+        ),
+        html,
+    )
+
+
+def without_listings_in_search(html: str) -> str:
+    """The page with its long listings and outputs left out of the search: their words are on the pages that explain."""
+    html = html.replace(
+        '<details class="mkdocstrings-source">', '<details class="mkdocstrings-source" data-search-exclude>'
+    )
+    return re.sub(r'<div class="[^"]*deit-output[^"]*highlight[^"]*"', r"\g<0> data-search-exclude", html)
 
 
 def source_page(module: str) -> str:

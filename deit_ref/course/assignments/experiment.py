@@ -55,7 +55,7 @@ def hard_gradients(
         cls_logits, distillation_logits: of the student's two heads.
         teacher_logits: of the same photos.
         labels: class numbers.
-        alpha: the teacher's share.
+        alpha: the weight of the teacher's term.
 
     Returns:
         The gradients of the class token's and of the distillation token's logits.
@@ -87,7 +87,7 @@ def soft_gradients(
         cls_logits, distillation_logits: of the student's two heads.
         teacher_logits: of the same photos.
         labels: class numbers.
-        alpha: the teacher's share.
+        alpha: the weight of the teacher's term.
         tau: temperature, above 0.
 
     Returns:
@@ -135,7 +135,7 @@ def train_heads(
         labels: class numbers.
         steps: how many.
         learning_rate: $\eta$.
-        alpha: the teacher's share.
+        alpha: the weight of the teacher's term.
         tau: the temperature of soft distillation; None trains by hard distillation.
 
     Returns:

@@ -136,7 +136,7 @@ def encoder_vjp(
 
     Returns:
         The value, and `back(dx, trace=None)`, which returns the gradients of the weights that were used, by their field
-        in `DeiTWeights`, of x, and of head_mask (layers, heads), None without one.
+        in `DeiTWeights`, of x, and of head_mask (blocks, heads), None without one.
     """
     checks.number("drop_path", drop_path, low=0, high=1)
     backs = []

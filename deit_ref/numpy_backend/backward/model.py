@@ -32,7 +32,7 @@ class Inputs(NamedTuple):
         weights: a tree like the weights.
         pixel_values: (batch, channels, height, width).
         attentions: (batch, heads, tokens, tokens) for each layer.
-        head_mask: (layers, heads), or None without one.
+        head_mask: (blocks, heads), or None without one.
     """
 
     weights: DeiTWeights

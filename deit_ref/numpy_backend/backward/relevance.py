@@ -93,4 +93,4 @@ def head_importance(
             f"{len(attentions)} and {len(dattentions)}: ask gradients for with_respect_to=('attentions',)."
         )
     each = [np.einsum("bhij,bhij->bh", a, d) for a, d in zip(attentions, dattentions, strict=True)]
-    return np.abs(np.stack(each)).mean(axis=1)  # (layers, heads)
+    return np.abs(np.stack(each)).mean(axis=1)  # (blocks, heads)

@@ -136,7 +136,7 @@ judge(my_pull(student_says, teacher_says), truth, "`np.eye(10)[numbers]` turns c
 # ## Your turn: how loud would it have to be?
 #
 # The pull of soft distillation, as the code has it, is 0.0712 at $\alpha = \frac12$ and grows in proportion to
-# $\alpha$. Which $\alpha$ would make it as strong as the hard teacher's 0.474? Is that a possible share of a loss?
+# $\alpha$. Which $\alpha$ would make it as strong as the hard teacher's 0.474? Is that a possible weight?
 
 # %%
 my_alpha = ...  # your turn
@@ -149,7 +149,7 @@ judge(my_alpha, 0.5 * 0.474 / 0.0712, "How many times is 0.0712 contained in 0.4
 # my_alpha = 3.33
 # ```
 #
-# It is not: a share is 1 at most, and at 1 the pull is 0.142. The division by the number of classes has to go:
+# It is not: $\alpha$ is 1 at most, and at 1 the pull is 0.142. The division by the number of classes has to go:
 # `divided_by="images"`.
 #
 # </details>

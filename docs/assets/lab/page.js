@@ -7,6 +7,8 @@ import { answer } from "./answer.js";
 import { board } from "./board.js";
 import { guess } from "./guess.js";
 import { guide } from "./guide.js";
+import { inside } from "./inside.js";
+import { look } from "./look.js";
 import { painted } from "./painted.js";
 import * as panels from "./panels.js";
 import { about, picker } from "./picker.js";
@@ -14,7 +16,6 @@ import { python } from "./python.js";
 import { questions, shares_of } from "./questions.js";
 import { session } from "./session.js";
 import { START, doing, from_address, pixels_of, swapped, to_address, untouched } from "./state.js";
-import * as views from "./views.js";
 
 const TABS = { hide: "Hide", shuffle: "Shuffle", heads: "Heads", look: "Look", inside: "Inside", masked: "Masked" };
 
@@ -80,8 +81,8 @@ export async function start(root, signal) {
     hide: panels.hide(page),
     shuffle: panels.shuffle(page),
     heads: panels.heads(page),
-    look: views.look(page),
-    inside: views.inside(page),
+    look: look(page),
+    inside: inside(page),
     masked: panels.masked(page),
   };
   const said = answer({ classes, signal });

@@ -232,7 +232,7 @@ def with_whole_options(html: str) -> str:
 
 
 def with_places_to_break(html: str) -> str:
-    """The page with places in the names of its tables where a narrow column may break them: after a point, a _, a word."""
+    """The page with places in the names of its tables where a narrow column may break them."""
 
     def name(found: re.Match[str]) -> str:
         return re.sub(r"(?<=[a-z][._])(?=[a-z])|(?<=[a-zT])(?=[A-Z][a-z])", "<wbr>", found[0])

@@ -306,7 +306,7 @@ WRONG = """() => {
     range.setStart(next, 0);
     range.setEnd(next, 1);
     const mark = range.getBoundingClientRect(), box = formula.getBoundingClientRect();
-    if (mark.left < box.left && mark.top > box.top && !formula.classList.contains("deit-wide")) say("alone", formula);
+    if (mark.left < box.left && mark.top > box.top) say("alone", formula);
   }
   // Figures: labels as large as text, a number and a caption, and all of it on one screen.
   for (const figure of all("figure.deit-figure")) {

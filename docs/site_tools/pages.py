@@ -254,6 +254,18 @@ def with_whole_options(html: str) -> str:
     )
 
 
+def with_places_to_break(html: str) -> str:
+    """The page with places in the names of its tables where a narrow column may break them."""
+
+    def name(found: re.Match[str]) -> str:
+        return re.sub(r"(?<=[a-z][._])(?=[a-z])|(?<=[a-zT])(?=[A-Z][a-z])", "<wbr>", found[0])
+
+    def cell(found: re.Match[str]) -> str:
+        return re.sub(r"<code>[^<]*</code>", name, found[0])
+
+    return re.sub(r"<td\b[^>]*>.*?</td>", cell, html, flags=re.DOTALL)
+
+
 def without_listings_in_search(html: str) -> str:
     """The page with its long listings and outputs left out of the search: their words are on the pages that explain."""
     html = html.replace(

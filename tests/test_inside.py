@@ -1,7 +1,6 @@
 """The data of the attention viewer, the stepper and the map: what the pages show is what the model computed."""
 
 import importlib.util
-import io
 import json
 import re
 import sys
@@ -18,8 +17,7 @@ import deit_ref
 from deit_ref.chapters import CHAPTERS
 from deit_ref.config import DeiTConfig
 from deit_ref.image_processing import ImageProcessing
-from deit_ref.numpy_backend.attention import attention_rollout
-from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo, load_image
+from deit_ref.photos import bundled_photo, load_image
 from deit_ref.variants import VARIANTS
 
 DOCS = Path(deit_ref.__file__).parents[1] / "docs"
@@ -70,48 +68,13 @@ def book(files: dict[str, bytes]) -> Any:
     return json.loads(files["inside/steps.json"])
 
 
-# The viewer
-
-
-@pytest.mark.parametrize("photo", BUNDLED_PHOTOS)
-def test_attentions_and_rollouts_are_the_models(files: dict[str, bytes], weights: Any, photo: str) -> None:
-    output = deit_ref.forward(weights, bundled_photo(photo), output_attentions=True)
-    numbers = np.frombuffer(files[f"inside/{photo}.bin"], "<f4")
-    size = LAYERS * HEADS * TOKENS * TOKENS
-    attentions = numbers[:size].reshape(LAYERS, HEADS, TOKENS, TOKENS)
-    rollouts = numbers[size:].reshape(LAYERS, TOKENS, TOKENS)
-    for layer in range(LAYERS):
-        np.testing.assert_array_equal(attentions[layer], output.attentions[layer][0])
-        np.testing.assert_array_equal(rollouts[layer], attention_rollout(output.attentions[: layer + 1])[0])
-
-
-@pytest.mark.parametrize("i", range(len(BUNDLED_PHOTOS)))
-def test_predictions_are_the_models(files: dict[str, bytes], weights: Any, i: int) -> None:
-    book = json.loads(files["inside/photos.json"])
-    photo = book["photos"][i]
-    assert photo["name"] == BUNDLED_PHOTOS[i]
-    output = deit_ref.forward(weights, bundled_photo(photo["name"]))
-    logits = {"class": output.cls_logits, "distillation": output.distillation_logits, "average": output.logits}
-    for head, expected in logits.items():
-        np.testing.assert_array_equal(np.float32(photo["heads"][head]["logits"]), expected[0])
-    average = dict(zip(book["model"]["classes"], photo["heads"]["average"]["probabilities"], strict=True))
-    assert average == dict(output.top(5)[0])
-
-
-def test_every_photo_is_described(files: dict[str, bytes]) -> None:
-    photos = json.loads(files["inside/photos.json"])["photos"]
-    assert {photo["name"] for photo in photos} == set(inside_data.PHOTOS) == set(BUNDLED_PHOTOS)
-
-
-@pytest.mark.parametrize("photo", BUNDLED_PHOTOS)
-def test_the_photo_below_the_grid_is_what_the_model_saw(files: dict[str, bytes], weights: Any, photo: str) -> None:
+def test_the_part_that_the_model_sees() -> None:
+    photo = load_image(bundled_photo("chelsea"))
     trace = deit_ref.Trace()
-    deit_ref.forward(weights, bundled_photo(photo), trace=trace)
-    seen = np.asarray(Image.open(io.BytesIO(files[f"inside/{photo}.png"])))
-    np.testing.assert_array_equal(seen, trace["images.0.cropped"])
-    # The larger one shows the same part: made as small, it looks the same.
-    large = np.asarray(Image.open(io.BytesIO(files[f"inside/{photo}.jpg"])))
-    small = np.asarray(Image.fromarray(large).resize((32, 32), Image.Resampling.BICUBIC), dtype=float)
+    deit_ref.preprocess(photo, PROCESSING, trace=trace)
+    seen = trace["images.0.cropped"]
+    part = inside_data.same_part(photo, seen, PROCESSING)
+    small = np.asarray(Image.fromarray(part).resize((32, 32), Image.Resampling.BICUBIC), dtype=float)
     assert np.abs(small - seen).mean() < 6
 
 
@@ -130,62 +93,24 @@ def test_another_task_is_refused() -> None:
 # The stepper
 
 
-def test_steps_are_the_traces(book: Any, trace: deit_ref.Trace) -> None:
-    assert [step["name"] for step in book["steps"]] == list(trace)
-    for step in book["steps"]:
-        value = trace[step["name"]]
-        assert step["shape"] == list(value.shape)
-        assert step["dtype"] == str(value.dtype)
-        assert (step["min"], step["max"]) == (float(value.min()), float(value.max()))
-        assert step["mean"] == pytest.approx(float(value.mean(dtype=np.float64)), rel=1e-12)
-        few = eval(f"value{step['index']}", {"value": value})  # as the page says
-        np.testing.assert_array_equal(np.array(step["corner"]).reshape(few.shape), few)
-
-
-def test_pictures_hold_every_value(book: Any, files: dict[str, bytes], trace: deit_ref.Trace) -> None:
-    ends: dict[str, int] = {}
-    for step in book["steps"]:
-        value = trace[step["name"]].astype(np.float64)
-        if step["picture"] == "bars":
-            np.testing.assert_array_equal(np.float32(step["values"]), trace[step["name"]][0])
-        elif step["picture"] == "photo":
-            photo = load_image(io_image(files["inside/steps-photo.jpg"]))
-            np.testing.assert_array_equal(photo, value)
-        else:
-            data = np.frombuffer(files[f"inside/steps-{step['group']}.bin"], np.uint8)
-            assert step["offset"] == ends.get(step["group"], 0)  # one after the other
-            ends[step["group"]] = step["offset"] + value.size
-            levels = data[step["offset"] : ends[step["group"]]].reshape(value.shape)
-            span = step["max"] - step["min"]
-            np.testing.assert_allclose(step["min"] + levels / 255 * span, value, atol=span / 255 * 0.501)
-    for group, end in ends.items():
-        assert len(files[f"inside/steps-{group}.bin"]) == end
-
-
-def io_image(content: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(content))
-
-
-def test_equal_values_are_drawn(weights: Any) -> None:
-    assert inside_data.quantized(np.full((2, 3), 7.0)).tolist() == [[0, 0, 0], [0, 0, 0]]
-
-
 def test_every_kind_of_step_is_explained(book: Any, trace: deit_ref.Trace) -> None:
-    assert {name.split(".")[-1] for name in trace} == set(inside_data.STEPS)
-    for step in book["steps"]:
-        assert "{" not in step["sentence"]
+    assert {name.split(".")[-1] for name in trace} == set(inside_data.STEPS) == set(book)
+    for kind, step in book.items():
+        assert "{" not in step["sentence"].replace("{block}", "")
         assert step["sentence"].endswith(".")
-        assert step["picture"] == inside_data.STEPS[step["name"].split(".")[-1]].picture
-    assert [group["title"] for group in book["groups"]] == [
-        "From the photo to tokens",
-        *(f"Block {i + 1}" for i in range(LAYERS)),
-        "From tokens to answers",
-    ]
+        assert step["picture"] == inside_data.STEPS[kind].picture
+
+
+def test_all_blocks_are_made_by_the_same_lines(weights: Any) -> None:
+    with inside_data._watched() as places:
+        deit_ref.forward(weights, bundled_photo("chelsea"), trace=deit_ref.Trace())
+    for name, place in places.items():
+        assert place == places[name.replace("blocks.1.", "blocks.0.")]
 
 
 def test_code_stands_where_the_page_says(book: Any) -> None:
     chapters = {chapter.name: [chapter.number, chapter.title] for chapter in CHAPTERS}
-    for step in book["steps"]:
+    for step in book.values():
         source = (inside_data.CODE / f"{step['module']}.py").read_text(encoding="utf-8").splitlines()
         code = step["code"].splitlines()
         assert [line.strip() for line in source[step["line"] - 1 :][: len(code)]] == [line.strip() for line in code]
@@ -212,15 +137,13 @@ def test_code_stands_where_the_page_says(book: Any) -> None:
     ],
 )
 def test_code_is_the_statement_that_made_the_step(book: Any, name: str, function: str, part: str) -> None:
-    step = next(step for step in book["steps"] if step["name"] == name)
+    step = book[name.split(".")[-1]]
     assert step["function"] == function
     assert part in step["code"]
 
 
 def test_the_second_addition_makes_the_output(book: Any) -> None:
-    step = next(step for step in book["steps"] if step["name"] == "blocks.0.output")
-    feed_forward = next(step for step in book["steps"] if step["name"] == "blocks.0.norm2")
-    assert step["line"] > feed_forward["line"]
+    assert book["output"]["line"] > book["norm2"]["line"]
 
 
 def test_watching_ends() -> None:
@@ -235,13 +158,8 @@ def test_watching_ends() -> None:
     assert sys.gettrace() is before
 
 
-def test_files_are_small() -> None:
-    """With the bundled model's sizes: 8 x 8 patches, dim 128, six blocks."""
-    config = {"hidden_size": 128, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 512}
-    files = inside_data.files(model(**config, patch_size=4))
-    assert sum(len(content) for name, content in files.items() if "steps" in name) < 3e6
-    assert all(len(files[f"inside/{photo}.bin"]) < 6e5 for photo in BUNDLED_PHOTOS)
-    assert sum(map(len, files.values())) < 4e6
+def test_files_are_small(files: dict[str, bytes]) -> None:
+    assert sum(map(len, files.values())) < 40_000
 
 
 # The map
@@ -314,7 +232,10 @@ def test_the_pages_numbers_are_the_bundled_models() -> None:
     assert f"{100 / 66:.2f}" == "1.52"
 
 
-@pytest.mark.parametrize("name", ["inside.js", "viewer.js", "steps.js", "map.js", "inside.css"])
-def test_nothing_comes_from_another_host(name: str) -> None:
+OWN = ["colors.js", "data.js", "dom.js", "inside.js", "map.js", "inside.css", *Path(DOCS / "assets").glob("views/*.js")]
+
+
+@pytest.mark.parametrize("name", OWN, ids=lambda name: Path(name).name)
+def test_nothing_comes_from_another_host(name: str | Path) -> None:
     text = (DOCS / "assets" / name).read_text(encoding="utf-8")
     assert not re.search(r"https?://|//[a-z]+\.|@import", text)

@@ -1,15 +1,45 @@
-"""The attention viewer, the stepper and the map in a browser: mouse, keyboard, and numbers that are the model's."""
+"""The attention viewer, the stepper, the map and the home page's small lab in a browser: mouse, keyboard, and numbers that
+are those of the NumPy book."""
 
 import json
-import math
 import re
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 
+import deit_ref
+from deit_ref.numpy_backend.attention import attention_rollout
+from deit_ref.numpy_backend.layers import softmax
+from deit_ref.photos import bundled_photo
+
 READY = "[data-inside-state=ready]"
+# Layout shifts count for what is seen, from the first paint on; those within half a second of a click are the reader's.
+WATCH_SHIFTS = """window.shifted = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
+}).observe({ type: "layout-shift", buffered: true });"""
+
+
+@cache
+def book(photo: str) -> tuple[Any, deit_ref.Trace]:
+    """What the NumPy chapters make of a photo."""
+    trace = deit_ref.Trace()
+    output = deit_ref.forward(deit_ref.load_weights(), bundled_photo(photo), trace=trace, output_attentions=True)
+    return output, trace
+
+
+def attentions(photo: str) -> np.ndarray:
+    """(layers, heads, tokens, tokens)"""
+    return np.concatenate(book(photo)[0].attentions)
+
+
+def close(found: Any, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def open_page(page: Any, address: str) -> None:
@@ -17,81 +47,109 @@ def open_page(page: Any, address: str) -> None:
     page.wait_for_selector(READY)
 
 
-def data(site: Path, name: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """The model's sizes, attentions (layers, heads, tokens, tokens) and rollouts (layers, tokens, tokens)."""
-    model = json.loads((site / "inside/photos.json").read_text())["model"]
-    shape = tuple(model[key] for key in ("layers", "heads", "tokens", "tokens"))
-    numbers = np.frombuffer((site / f"inside/{name}.bin").read_bytes(), "<f4")
-    return model, numbers[: math.prod(shape)].reshape(shape), numbers[math.prod(shape) :].reshape(-1, *shape[2:])
-
-
 def shown(page: Any, side: str) -> np.ndarray:
     """The exact shares that the page shows: prefix tokens, then patches."""
-    panel = f"[data-side={side}].inside-grid"
-    patches = page.eval_on_selector_all(f"{panel} [data-token]", "x => x.map(c => Number(c.dataset.value))")
+    patches = page.eval_on_selector_all(
+        f".inside-grid[data-side={side}] [data-place]", "x => x.map(c => Number(c.dataset.value))"
+    )
     section = page.locator(".inside-panel").nth(0 if side == "left" else 1)
     prefix = section.locator(".inside-special").evaluate_all("x => x.map(c => Number(c.dataset.value))")
     return np.array(prefix + patches)
 
 
-def printed(page: Any, side: str) -> list[str]:
-    return page.locator(f"[data-side={side}].inside-grid [data-token] span").all_text_contents()
+def query(page: Any) -> Mapping[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+# The viewer
 
 
 @pytest.mark.parametrize(
-    ("photo", "layer", "head", "query"),
-    [("chelsea", 1, 1, "class"), ("astronaut", 3, 2, "4-5"), ("coffee", 6, 4, "distillation"), ("rocket", 2, 3, "8-8")],
+    ("photo", "layer", "head", "left"), [("chelsea", 1, 1, "class"), ("astronaut", 3, 2, "4-5")], ids=lambda x: str(x)
 )
-def test_numbers_are_the_models(
-    page: Any, site: Path, site_url: str, photo: str, layer: int, head: int, query: str
-) -> None:
-    open_page(page, f"{site_url}viewer/?photo={photo}&layer={layer}&head={head}&left={query}&right=distillation")
-    model, attentions, _ = data(site, photo)
-    rows, columns = (int(x) for x in query.split("-")) if "-" in query else (0, 0)
-    token = {"class": 0, "distillation": 1}.get(query, 2 + (rows - 1) * model["grid"][1] + columns - 1)
-    expected = attentions[layer - 1, head - 1, token]
-    np.testing.assert_array_equal(shown(page, "left").astype(np.float32), expected)
-    assert printed(page, "left") == [f"{100 * share:.2f}" for share in expected[2:].astype(np.float64)]
-    np.testing.assert_array_equal(shown(page, "right").astype(np.float32), attentions[layer - 1, head - 1, 1])
+def test_numbers_are_the_books(page: Any, site_url: str, photo: str, layer: int, head: int, left: str) -> None:
+    """By an address of the old form, which named everything."""
+    rest = "scale=shared&pixels=photo&colors=70&numbers=on"
+    open_page(
+        page,
+        f"{site_url}viewer/?photo={photo}&show=attention&layer={layer}&head={head}&left={left}&right=distillation&{rest}",
+    )
+    token = 0 if left == "class" else 2 + 3 * 8 + 4
+    expected = attentions(photo)
+    close(shown(page, "left"), expected[layer - 1, head - 1, token])
+    close(shown(page, "right"), expected[layer - 1, head - 1, 1])
+    printed = page.locator(".inside-grid[data-side=left] [data-place] span").all_text_contents()
+    close([float(text) for text in printed], np.round(100 * expected[layer - 1, head - 1, token, 2:], 2))
+    output = book(photo)[0]
+    rows = page.locator(".lab-classes li")
+    for name, logits in (("mean", output.logits), ("distillation", output.distillation_logits)):
+        close(rows.evaluate_all(f"x => x.map(row => Number(row.dataset.{name}))"), softmax(logits[0]))
+    best = int(output.logits[0].argmax())
+    assert page.locator(".lab-headline strong").text_content().startswith(deit_ref.load_weights().class_names[best])
+    page.wait_for_function("document.querySelector('.lab-live').textContent.startsWith('The answer: ')")
+    assert page.locator(".lab-headline").is_visible()
+    box = page.locator(".lab-headline").bounding_box()
+    controls = page.locator(".inside-controls").bounding_box()
+    assert abs(box["y"] - controls["y"]) < 400  # beside each other
+    outside = "Outside the model" in page.locator(".views-more").text_content()
+    assert outside == (photo != "chelsea")
 
-
-def test_mean_and_rollout(page: Any, site: Path, site_url: str) -> None:
-    _, attentions, rollouts = data(site, "chelsea")
-    open_page(page, f"{site_url}viewer/?photo=chelsea&layer=4&head=mean&left=class")
-    mean = attentions[3].astype(np.float64).mean(axis=0)[0]
-    np.testing.assert_allclose(shown(page, "left"), mean, rtol=1e-7)
+    page.get_by_role("radio", name="mean").check()
+    close(shown(page, "left"), expected[layer - 1].mean(axis=0)[token])
     page.get_by_role("radio", name="rollout up to the layer").check()
-    np.testing.assert_array_equal(shown(page, "left").astype(np.float32), rollouts[3, 0])
+    close(shown(page, "left"), attention_rollout(book(photo)[0].attentions[:layer])[0, token])
     assert page.locator("fieldset:disabled legend").text_content() == "Head"
-    assert "attention_rollout(output.attentions[:4])" in page.locator(".inside-python").first.text_content()
+    assert f"attention_rollout(output.attentions[:{layer}])" in page.locator(".inside-python").first.text_content()
 
 
-def test_mouse_and_address(page: Any, site: Path, site_url: str) -> None:
+def test_the_viewer_begins_with_the_sharpest_head(page: Any, site_url: str) -> None:
     open_page(page, f"{site_url}viewer/")
-    page.get_by_role("radio", name="Coffee").check()
+    rows = attentions("chelsea")[:, :, 0].astype(np.float64)
+    entropy = -(rows * np.log(np.maximum(rows, 1e-30))).sum(axis=-1)
+    layer, head = np.unravel_index(entropy.argmin(), entropy.shape)
+    close(shown(page, "left"), rows[layer, head])
+    said = page.locator(".views-sharp").text_content()
+    assert f"layer {layer + 1}, head {head + 1}: over {np.exp(entropy.min()):.1f} of 66 tokens" in said
+
+    page.get_by_role("radio", name="Coffee").check(force=True)  # the sharpest of another photo, computed anew
+    page.wait_for_function("document.querySelector('.lab-board canvas + .inside-grid').ariaLabel.includes('coffee')")
+    rows = attentions("coffee")[:, :, 0].astype(np.float64)
+    entropy = -(rows * np.log(np.maximum(rows, 1e-30))).sum(axis=-1)
+    close(shown(page, "left"), rows[np.unravel_index(entropy.argmin(), entropy.shape)])
+    assert query(page)["photo"] == "coffee"
+    assert "layer" not in query(page)
+
     page.get_by_role("group", name="Layer").get_by_role("radio", name="2").check()
     page.get_by_role("group", name="Head").get_by_role("radio", name="3").check()
-    page.get_by_role("grid").first.get_by_role("gridcell", name="row 5, column 6").click()
-    page.wait_for_function("document.querySelector('h2').textContent.includes('row 5, column 6')")
-    _, attentions, _ = data(site, "coffee")
-    expected = attentions[1, 2, 2 + 4 * 8 + 5]
-    np.testing.assert_array_equal(shown(page, "left").astype(np.float32), expected)
+    page.locator(".inside-grid[data-side=left]").get_by_role("gridcell", name="row 5, column 6").click()
+    expected = attentions("coffee")[1, 2, 2 + 4 * 8 + 5]
+    close(shown(page, "left"), expected)
     best = int(expected[2:].argmax())
-    summary = page.locator(".inside-summary").first.text_content()
-    assert summary.startswith(
-        f"Layer 2, head 3, patch in row 5, column 6: looks most at row {best // 8 + 1}, column {best % 8 + 1} "
-        f"({100 * expected[2:].max():.2f}%)"
+    assert (
+        page.locator(".inside-summary")
+        .first.text_content()
+        .startswith(
+            f"Layer 2, head 3, patch in row 5, column 6: looks most at row {best // 8 + 1}, column {best % 8 + 1} "
+            f"({100 * expected[2:].max():.2f}%)"
+        )
     )
-    address = page.url
-    open_page(page, address)  # who gets the address sees the same
-    np.testing.assert_array_equal(shown(page, "left").astype(np.float32), expected)
+    page.get_by_role("gridcell", name="layer 5, head 2").click()
+    close(shown(page, "left"), attentions("coffee")[4, 1, 2 + 4 * 8 + 5])
+    page.locator(".inside-table summary").first.click()
+    cells = page.locator(".inside-panel").first.locator("td[title]").all_text_contents()
+    close([float(cell) for cell in cells], np.round(100 * attentions("coffee")[4, 1, 2 + 4 * 8 + 5, 2:], 2))
+    before = shown(page, "left")
+    page.reload()  # who gets the address sees the same
+    page.wait_for_selector(READY)
+    np.testing.assert_array_equal(shown(page, "left"), before)
 
 
 def test_keyboard(page: Any, site_url: str) -> None:
     open_page(page, f"{site_url}viewer/")
-    grid = page.get_by_role("grid").first
+    grid = page.locator(".inside-grid[data-side=left]")
     grid.locator("[tabindex='0']").focus()
     focused = "document.activeElement.getAttribute('aria-label')"
+    heading = page.locator(".inside-panel h2").first
     for key, place in [
         ("ArrowRight", "row 1, column 2"),
         ("ArrowDown", "row 2, column 2"),
@@ -103,95 +161,142 @@ def test_keyboard(page: Any, site_url: str) -> None:
     ]:
         page.keyboard.press(key)
         assert page.evaluate(focused).startswith(f"{place}:")
-    assert page.locator("h2").first.text_content() == "Looking from: class token"  # moving does not choose
+    outlined = page.locator(".lab-outlined").evaluate_all("x => x.map(cell => cell.dataset.place)")
+    assert outlined == [str(6 * 8 + 7)] * 3  # on the photo and on both maps
+    assert heading.text_content() == "Looking from: class token"  # moving does not choose
     page.keyboard.press("Enter")
-    assert page.locator("h2").first.text_content() == "Looking from: patch in row 7, column 8"
+    assert heading.text_content() == "Looking from: patch in row 7, column 8"
     assert page.evaluate(focused).startswith("row 7, column 8:")  # the focus stays
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Space")
-    assert page.locator("h2").first.text_content() == "Looking from: patch in row 7, column 7"
+    assert heading.text_content() == "Looking from: patch in row 7, column 7"
     assert grid.locator("[tabindex='0']").count() == 1
     assert grid.locator("[aria-selected=true]").count() == 1
     page.get_by_role("button", name="class token gets").first.press("Enter")
-    assert page.locator("h2").first.text_content() == "Looking from: class token"
+    assert heading.text_content() == "Looking from: class token"
 
 
-def test_overview_and_table(page: Any, site: Path, site_url: str) -> None:
-    open_page(page, f"{site_url}viewer/?photo=rocket")
-    page.get_by_role("gridcell", name="layer 5, head 2").click()
-    _, attentions, _ = data(site, "rocket")
-    np.testing.assert_array_equal(shown(page, "left").astype(np.float32), attentions[4, 1, 0])
-    page.locator(".inside-panel summary").first.click()
-    cells = page.locator(".inside-panel").first.locator("td[title]").all_text_contents()
-    assert cells == [f"{100 * share:.2f}" for share in attentions[4, 1, 0, 2:].astype(np.float64)]
+# The stepper
+
+NAME = ".inside-facts dd"
+# Facts of all steps, each reached by Next, and whether the buttons ever moved.
+WALK = """async () => {
+  const next = [...document.querySelectorAll(".inside-toolbar button")].find((b) => b.textContent.startsWith("Next"));
+  const place = () => { const { x, y, width } = next.getBoundingClientRect(); return [x, y, width].join(); };
+  const found = [], places = new Set();
+  for (;;) {
+    const [name, shape, dtype, ...numbers] = [...document.querySelectorAll(".inside-facts dd")];
+    const drawn = document.querySelectorAll(".inside-pictures :is(canvas, ol)").length;
+    const current = document.querySelectorAll("[aria-current=step]").length;
+    const where = document.querySelector(".inside-where").textContent;
+    const cells = [...document.querySelectorAll(".inside-table td")].map((cell) => Number(cell.title));
+    const code = document.querySelector(".inside-code pre").textContent;
+    found.push({ name: name.textContent, shape: shape.textContent, dtype: dtype.textContent, drawn, current, where, cells,
+      numbers: numbers.map((n) => Number(n.dataset.value)), code });
+    places.add(place());
+    if (next.getAttribute("aria-disabled") === "true") return { found, places: [...places] };
+    next.click();
+    await new Promise(requestAnimationFrame);
+  }
+}"""
 
 
-def test_predictions(page: Any, site: Path, site_url: str) -> None:
-    open_page(page, f"{site_url}viewer/?photo=astronaut")
-    book = json.loads((site / "inside/photos.json").read_text())
-    photo = next(photo for photo in book["photos"] if photo["name"] == "astronaut")
-    for head in ("class", "distillation", "average"):
-        probabilities = np.array(photo["heads"][head]["probabilities"])
-        order = np.argsort(-probabilities)[:5]
-        texts = page.locator(f"[data-head={head}] li").all_text_contents()
-        assert texts == [f"{book['model']['classes'][i]}{100 * probabilities[i]:.2f}%" for i in order]
+@pytest.mark.parametrize(("photo", "width"), [("chelsea", 1280), ("astronaut", 390)])
+def test_every_step_is_the_books(page: Any, site: Path, site_url: str, photo: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    open_page(page, f"{site_url}steps/?photo={photo}&fold=off")
+    page.evaluate("window.scrollTo(0, 420)")
+    walk = page.evaluate(WALK)
+    assert len(walk["places"]) == 1  # Next does not move under the pointer
+    _, trace = book(photo)
+    assert [step["name"] for step in walk["found"]] == list(trace)
+    kinds = json.loads((site / "inside/steps.json").read_text())
+    for i, step in enumerate(walk["found"]):
+        value = trace[step["name"]]
+        assert step["shape"] == f"({', '.join(map(str, value.shape))})"
+        assert step["dtype"] == str(value.dtype)
+        assert step["where"].startswith(f"Step {i + 1} of {len(trace)}: ")
+        assert step["code"] == kinds[step["name"].split(".")[-1]]["code"]
+        assert step["drawn"] > 0
+        assert step["current"] == 1
+        first = (0,) * (value.ndim - 2)
+        image = value.dtype == np.uint8 or value.shape[-1] <= 4
+        few = value[0] if value.ndim == 2 else value[:4, :6, 0] if image else value[first][:4, :6]
+        # Of a JPEG, another decoder may make other bytes; this one is the same as Pillow's to a level or two.
+        slack = 3.0 if step["name"].endswith((".image", ".resized")) else 1e-5 * float(np.abs(value).max())
+        np.testing.assert_allclose(step["cells"], few.ravel(), rtol=0, atol=slack, err_msg=step["name"])
+        numbers = [value.min(), value.max(), value.mean(dtype=np.float64)]
+        np.testing.assert_allclose(step["numbers"], numbers, rtol=0, atol=slack, err_msg=step["name"])
 
 
-def test_steps_by_click_key_and_slider(page: Any, site: Path, site_url: str) -> None:
-    steps = json.loads((site / "inside/steps.json").read_text())["steps"]
+def test_steps_by_click_key_slider_and_map(page: Any, site_url: str) -> None:
+    names = list(book("chelsea")[1])
     open_page(page, f"{site_url}steps/")
-    name = page.locator(".inside-facts dd").first
-    assert name.text_content() == steps[0]["name"]
+    name = page.locator(NAME).first
+    assert name.text_content() == names[0]
     page.get_by_role("button", name="Next").click()
-    page.wait_for_function(f"document.querySelector('.inside-facts dd').textContent === {steps[1]['name']!r}")
+    assert name.text_content() == names[1]
     page.keyboard.press("ArrowRight")  # the focus is on the button
-    page.wait_for_function(f"document.querySelector('.inside-facts dd').textContent === {steps[2]['name']!r}")
+    assert name.text_content() == names[2]
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function(f"document.querySelector('.inside-facts dd').textContent === {steps[1]['name']!r}")
-    page.get_by_role("slider").press("End")
-    page.wait_for_function("document.querySelector('.inside-facts dd').textContent === 'logits'")
+    assert name.text_content() == names[1]
+    page.get_by_role("slider", name="step").press("End")
+    assert name.text_content() == "logits"
     page.get_by_role("button", name="Next").click(force=True)  # the last step: nothing happens
     assert name.text_content() == "logits"
+    page.get_by_role("button", name="Block 1").click()
+    page.get_by_role("button", name="Attention probabilities").click()
+    page.get_by_role("button", name="Block 3").click()  # the same step there
+    assert name.text_content() == "blocks.2.attention.probabilities"
+    page.get_by_role("button", name="Next").click()  # folded: on to the output
+    assert name.text_content() == "blocks.2.output"
 
 
-@pytest.mark.parametrize("folded", [True, False])
-def test_every_step_is_reached_in_order(page: Any, site: Path, site_url: str, folded: bool) -> None:
-    steps = json.loads((site / "inside/steps.json").read_text())["steps"]
-    open_page(page, f"{site_url}steps/")
-    page.get_by_role("checkbox").set_checked(folded)
-    expected = [
-        step["name"]
-        for step in steps
-        if not folded
-        or not step["name"].startswith("blocks.")
-        or step["name"].startswith("blocks.0.")
-        or step["name"].endswith(".output")
-    ]
-    for i, step in enumerate(expected):
-        page.wait_for_function(f"document.querySelector('.inside-facts dd').textContent === {step!r}")
-        assert page.locator(".inside-pictures").locator("canvas, img, ol").count() > 0
-        assert page.locator("[aria-current=step]").count() == 1
-        if i + 1 < len(expected):
-            page.get_by_role("button", name="Next").click()
+def test_rows_light_up_on_the_photo(page: Any, site_url: str) -> None:
+    open_page(page, f"{site_url}steps/?step=blocks.0.output")
+    rows = page.get_by_role("slider", name="Heat map")
+    lit = "[...document.querySelectorAll('.lab-outlined')].map(cell => Number(cell.dataset.place))"
+    box = rows.locator("canvas").bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + box["height"] * 20.5 / 66)
+    assert page.evaluate(lit) == [18]
+    value = book("chelsea")[1]["blocks.0.output"][0, 20]
+    said = page.locator(".inside-readout").text_content()
+    assert said.startswith("Row 20, patch in row 3, column 3; column ")
+    column = int(re.search(r"column (\d+):", said)[1])
+    assert float(said.rsplit(": ", 1)[1]) == pytest.approx(value[column], abs=2e-4)
+    page.mouse.move(0, 0)
+    assert page.evaluate(lit) == []
+    rows.focus()
+    for key in ("Home", "ArrowDown", "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+    assert rows.get_attribute("aria-valuetext") == "row 3, patch in row 1, column 2"
+    assert page.evaluate(lit) == [1]
+    page.get_by_role("gridcell", name="row 2, column 1").hover()
+    assert rows.get_attribute("aria-valuetext") == "row 10, patch in row 2, column 1"
+    page.get_by_role("gridcell", name="row 2, column 1").click()  # kept on the way
+    assert query(page)["token"] == "2-1"
+    page.get_by_role("button", name="Next").click()
+    page.mouse.move(0, 0)
+    assert page.evaluate(lit) == [8]
 
 
-def test_a_steps_picture_code_and_numbers(page: Any, site: Path, site_url: str) -> None:
-    steps = json.loads((site / "inside/steps.json").read_text())["steps"]
-    step = next(step for step in steps if step["name"] == "blocks.2.attention.scores")
-    open_page(page, f"{site_url}steps/?step={step['name']}")
-    assert "(1, 4, 66, 66)" in page.locator(".inside-facts").text_content()
-    assert page.locator(".inside-code pre").text_content() == step["code"]
-    assert page.locator(".inside-pictures canvas").count() == step["shape"][1]
-    colors = page.locator(".inside-pictures canvas").first.evaluate(
-        "c => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size"
-    )
-    assert colors > 10
-    link = page.locator(".inside-code a").first
-    assert link.get_attribute("href") == site_url + step["source_link"]
-    page.get_by_text("Some of the numbers").click()
-    titles = page.locator(".inside-table td").evaluate_all("x => x.map(c => Number(c.title))")
-    np.testing.assert_array_equal(titles, np.ravel(step["corner"]))
+def test_scales_let_a_map_be_read(page: Any, site_url: str) -> None:
+    open_page(page, f"{site_url}steps/?photo=chelsea&step=blocks.0.attention.scores")
+    colors = """() => [...document.querySelectorAll('.inside-pictures canvas')].map((c) =>
+      new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size)"""
+    counts = {"linear": page.evaluate(colors)}
+    assert len(counts["linear"]) == 4
+    for scale in ("log", "rank"):
+        page.get_by_role("radio", name=scale).check()
+        counts[scale] = page.evaluate(colors)
+    assert min(counts["rank"]) > 100  # all colors of the scale, whatever the numbers
+    assert query(page)["scale"] == "rank"
+    page.get_by_role("radio", name="all heads alike").check()
+    assert query(page)["range"] == "shared"
+    assert page.locator(".inside-pictures figcaption").first.text_content() == "head 1"
+    page.get_by_role("button", name="Logits").or_(page.get_by_role("button", name="From tokens")).first.click()
+    assert page.locator("fieldset:disabled").count() >= 1
 
 
 def test_links_to_code_lead_to_the_line(page: Any, site: Path, site_url: str) -> None:
@@ -203,6 +308,9 @@ def test_links_to_code_lead_to_the_line(page: Any, site: Path, site_url: str) ->
     anchor = page.url.split("#")[1]
     page.wait_for_selector(f"[id='{anchor}']", state="attached")
     assert "softmax(scores)" in page.locator(f"[id='{anchor}']").text_content()
+
+
+# The map and the home page
 
 
 def test_map_changes_shapes(page: Any, site: Path, site_url: str) -> None:
@@ -223,48 +331,93 @@ def test_map_changes_shapes(page: Any, site: Path, site_url: str) -> None:
     page.wait_for_url("**/chapters/attention/")
 
 
+def test_a_patch_is_hidden_on_the_home_page(page: Any, site_url: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    open_page(page, site_url)
+    page.wait_for_load_state("networkidle")
+    assert not [url for url in asked if "safetensors" in url or "/engine/" in url]  # light until someone asks
+    still = page.locator(".lab-still")
+    box = still.bounding_box()
+    still.click(position={"x": box["width"] * 2.5 / 8, "y": box["height"] * 3.5 / 8})
+    page.wait_for_selector(".lab-classes li[data-mean]")
+    mask = np.ones(66, bool)
+    mask[2 + 3 * 8 + 2] = False
+    weights = deit_ref.load_weights()
+    hidden = deit_ref.forward(weights, bundled_photo("chelsea"), attention_mask=mask[None])
+    rows = page.locator(".lab-classes li")
+    close(rows.evaluate_all("x => x.map(row => Number(row.dataset.mean))"), softmax(hidden.logits[0]))
+    change = rows.locator(".lab-change").all_text_contents()
+    assert any(text not in ("±0", "") for text in change)
+    assert page.get_by_role("link", name="Go on in the lab").get_attribute("href") == f"{site_url}lab/?hidden=26"
+    page.get_by_role("gridcell", name="row 4, column 3, hidden").press("Enter")  # and shown again
+    page.wait_for_function("document.querySelector('[data-inside=tiny] a[href$=\"lab/?\"]') !== null")
+    page.wait_for_function("[...document.querySelectorAll('.lab-change')].every((e) => e.textContent === '±0')")
+
+
+# All of them
+
+
 def test_without_loading_anew(page: Any, site: Path, site_url: str) -> None:
-    """Material replaces the page's content on a click: the parts stop and start."""
+    """Material replaces the page's content on a click: the parts stop and start, and share a photo and an engine."""
     # It does so for addresses of the sitemap, which names the host that the site was built for.
     sitemap = (site / "sitemap.xml").read_text()
     built_for = min(re.findall("<loc>(.*?)</loc>", sitemap), key=len)
     page.route("**/sitemap.xml", lambda route: route.fulfill(body=sitemap.replace(built_for, site_url)))
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url) if "safetensors" in request.url else None)
     open_page(page, f"{site_url}map/")
     page.wait_for_load_state("networkidle")  # Material reads the sitemap first
     for name, there in [
-        ("viewer", ".inside-grid"),
+        ("viewer", ".views-right"),
         ("steps", ".inside-facts"),
         ("map", "[data-shape]"),
-        ("viewer", ".inside-grid"),
+        ("viewer", ".views-right"),
     ]:
         page.evaluate("window.still = true")
         page.evaluate(f"document.querySelector('a[href$=\"{name}/\"]').click()")
         page.wait_for_selector(there)
         page.wait_for_selector(READY)
         assert page.evaluate("window.still") is True
+        if name == "viewer" and "photo" not in query(page):
+            page.get_by_role("radio", name="Rocket").check(force=True)
+        if name == "steps":
+            assert page.get_by_role("radio", name="Rocket").is_checked()
+    assert len(loaded) == 1
     page.keyboard.press("ArrowRight")  # the stepper no longer listens
     assert "step=" not in page.url
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("address", ["viewer/", "steps/?step=blocks.0.attention.probabilities", "map/"])
-def test_accessible_and_no_wider_than_the_screen(
-    page: Any, site_url: str, address: str, width: int, scheme: str
-) -> None:
+@pytest.mark.parametrize("address", ["viewer/", "steps/?step=blocks.0.attention.probabilities", "map/", ""])
+def test_accessible_steady_and_no_wider_than_the_screen(page: Any, site_url: str, address: str, width: int) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page.add_init_script(WATCH_SHIFTS)
     page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=scheme)
     open_page(page, site_url + address)
-    violations = axe.Axe().run(page, context="[data-inside]").response["violations"]
-    serious = [(v["id"], v["nodes"][0]["html"]) for v in violations if v["impact"] in ("serious", "critical")]
-    assert serious == []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        violations = axe.Axe().run(page, context="[data-inside]").response["violations"]
+        serious = [(v["id"], v["nodes"][0]["html"]) for v in violations if v["impact"] in ("serious", "critical")]
+        assert serious == []
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.evaluate("window.shifted") < 0.02
+
+
+def test_without_javascript_pictures_stand_there(browser: Any, site_url: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    for address, command in (("viewer/", "deit-ref attention"), ("steps/", "deit-ref inspect")):
+        page.goto(site_url + address)
+        assert command in page.locator("[data-inside]").inner_text()
+        assert page.locator("[data-inside] figure svg").first.is_visible()
+    context.close()
 
 
 def test_bad_addresses_show_the_default(page: Any, site_url: str) -> None:
     open_page(page, f"{site_url}viewer/?photo=nobody&layer=99&head=x&left=9-9&colors=-5&scale=odd")
     assert page.get_by_role("radio", name="Chelsea the cat").is_checked()
-    assert page.locator("h2").first.text_content() == "Looking from: class token"
-    open_page(page, f"{site_url}steps/?step=nothing")
-    assert page.locator(".inside-facts dd").first.text_content() == "images.0.image"
+    assert page.locator(".inside-panel h2").first.text_content() == "Looking from: class token"
+    open_page(page, f"{site_url}steps/?step=nothing&photo=own&token=0-0&scale=odd")
+    assert page.locator(NAME).first.text_content() == "images.0.image"
+    assert "photo that stayed with its maker" in page.locator(".views-beside").text_content()

@@ -293,11 +293,10 @@ export async function start(root, signal) {
     if (!photo_board.grid.matches(":hover, :focus-within")) readout.textContent = note();
     credit.textContent = about(photo, classes);
     code.textContent = python(state, sizes, python_photos, said_in_python(state));
-    if (!now.output) return;
-
     const guesses = how === "mask";
     for (const part of [said.element, said.details]) part.hidden = guesses;
     for (const part of [guessed.element, guessed.details]) part.hidden = !guesses;
+    if (!now.output) return;
     if (guesses) guessed.draw(now.output, pixels_of(state, photo.pixel_values, sizes), hidden);
     if (!before.output) return;
     const earlier_shares = shares_of(before.output);

@@ -54,8 +54,8 @@ export async function start(root, signal) {
   const say = frame(
     root,
     "Both heads and what lies between",
-    "Orange is the class head, violet the distillation head, the thick bar a mixture; half and half is the model’s answer. Move the " +
-      "slider. Then hide patches until the two heads disagree: what does their mean say?",
+    "Orange is the class head, violet the distillation head, the thick bar a mixture; half and half is the model’s answer. " +
+      "Move the slider. Then hide patches until the two heads disagree: what does their mean say?",
     signal,
     el(
       "div.play-two",

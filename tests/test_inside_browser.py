@@ -1,5 +1,7 @@
-"""The attention viewer, the stepper, the map and the home page's small lab in a browser: mouse, keyboard, and numbers that
-are those of the NumPy book."""
+"""The attention viewer, the stepper, the map and the home page's small lab in a browser.
+
+By mouse and keyboard, with numbers that are those of the NumPy book.
+"""
 
 import json
 import re
@@ -191,8 +193,8 @@ WALK = """async () => {
     const where = document.querySelector(".inside-where").textContent;
     const cells = [...document.querySelectorAll(".inside-table td")].map((cell) => Number(cell.title));
     const code = document.querySelector(".inside-code pre").textContent;
-    found.push({ name: name.textContent, shape: shape.textContent, dtype: dtype.textContent, drawn, current, where, cells,
-      numbers: numbers.map((n) => Number(n.dataset.value)), code });
+    found.push({ name: name.textContent, shape: shape.textContent, dtype: dtype.textContent, drawn, current, where,
+      cells, numbers: numbers.map((n) => Number(n.dataset.value)), code });
     places.add(place());
     if (next.getAttribute("aria-disabled") === "true") return { found, places: [...places] };
     next.click();

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -95,7 +95,7 @@ def resize_runs(height: int, width: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def side_by_side(timed: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+def side_by_side(timed: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """The median of each one's milliseconds, from interleaved runs after one to warm up."""
     times: dict[str, list[float]] = {name: [] for name in timed}
     for run in timed.values():
@@ -114,7 +114,7 @@ def milliseconds(run: Callable[[], Any]) -> float:
 
 
 @contextmanager
-def in_processes(size: str, pixels: int) -> Iterator[dict[str, Callable[[], float]]]:
+def in_processes(size: str, pixels: int) -> Iterator[Mapping[str, Callable[[], float]]]:
     """Each candidate in a process of its own, as its users have it: who loads torch, too, frees memory otherwise.
 
     Each function runs its candidate once and returns the milliseconds; the processes end with the block.

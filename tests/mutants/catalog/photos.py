@@ -15,12 +15,12 @@ MUTANTS = [
         ("np.cumsum(weights, axis=1)[:, -1:]", "weights.sum(axis=1, keepdims=True)", "last bits"),
         ("    p = 22\n", "    p = 16\n", "last bits"),
         ("np.trunc(weights * 2**p + np.copysign(0.5, weights))", "np.rint(weights * 2**p)", "halves"),
-        ("np.array_split(window, 1 + window[0].size // 2**20, axis=1)", "np.array_split(window, 1 + window[0].size // 2**20, axis=1)[:1]", "more than a million pixels"),
+        ("np.array_split(window, 1 + window[0].size // 2**17, axis=1)", "np.array_split(window, 1 + window[0].size // 2**17, axis=1)[:1]", "more than 131,072 pixels"),
     ),
     *planted(
         "torch_backend/resize.py", "test_resize::test_more_pixels_than_are_taken_at_once_have_the_same_bytes_as_pillow test_resize",
         ("(x > -0.5) & (x <= 0.5)", "(x >= -0.5) & (x < 0.5)", "box, a tie"),
-        ("window.tensor_split(1 + window[0].numel() // 2**20, dim=1)", "window.tensor_split(1 + window[0].numel() // 2**20, dim=1)[:1]", "more than a million pixels"),
+        ("window.tensor_split(1 + window[0].numel() // most, dim=1)", "window.tensor_split(1 + window[0].numel() // most, dim=1)[:1]", "more than 131,072 pixels"),
         ("torch.trunc(weights * 2**p + halves)", "torch.round(weights * 2**p)", "halves"),
     ),
     *planted(

@@ -181,7 +181,7 @@ for i, (axes, state) in enumerate(zip(panels, states, strict=True)):
     last = places
     low, high = np.percentile(places, [2, 98], axis=0)
     axes.imshow(np.clip((places - low) / (high - low), 0, 1).reshape(*config.grid, 3), interpolation="nearest")
-    axes.set_title("embeddings" if i == 0 else f"block {i - 1}", fontsize=9)
+    axes.set_title("embeddings" if i == 0 else f"block {i}", fontsize=9)
     axes.set_axis_off()
 plt.show()
 
@@ -267,7 +267,7 @@ for block, attention in enumerate(attentions):
         axes.imshow(seen.mean(axis=2), cmap="gray")
         edges = (-0.5, seen.shape[1] - 0.5, seen.shape[0] - 0.5, -0.5)
         axes.imshow(from_patches, cmap="inferno", alpha=0.6, extent=edges, interpolation="bilinear")
-        axes.set_title(f"{('class', 'distillation')[row]}, block {block}", fontsize=9)
+        axes.set_title(f"{('class', 'distillation')[row]}, block {block + 1}", fontsize=9)
         axes.set_axis_off()
 plt.show()
 

@@ -320,7 +320,7 @@ for name, array in named_arrays(model):
 # %%
 for i in range(model.config.num_hidden_layers):
     q, k, v = np.abs(gradient[f"blocks.{i}.attn.qkv.bias"].reshape(3, -1)).max(axis=1)
-    print(f"block {i}: largest gradient of the bias of queries {q:.1e}, keys {k:.1e}, values {v:.1e}")
+    print(f"block {i + 1}: largest gradient of the bias of queries {q:.1e}, keys {k:.1e}, values {v:.1e}")
     assert k < 1e-4 * max(q, v)
 
 # %% [markdown]

@@ -6,8 +6,8 @@
 import { readFileSync } from "node:fs";
 
 const module = (path) => import(new URL(`../docs/assets/${path}.js`, import.meta.url));
-const [api, checkpoints, lens, python, questions, state, views, walks] = await Promise.all(
-  ["engine/api", "engine/checkpoints", "lab/lens", "lab/python", "lab/questions", "lab/state", "lab/views", "lab/walks"].map(
+const [api, checkpoints, lens, python, questions, state, look, walks] = await Promise.all(
+  ["engine/api", "engine/checkpoints", "lab/lens", "lab/python", "lab/questions", "lab/state", "lab/look", "lab/walks"].map(
     module,
   ),
 );
@@ -38,7 +38,7 @@ const photos = { packaged: () => true, file: (name) => `${name}.jpg` };
 const numbers = {
   answer: (of, output) => [...output.logits.data],
   guess: (of, output) => [output.loss ?? 0],
-  attention: (of, output) => views.shares_over(of, output.attentions, sizes.layers).slice(sizes.prefix),
+  attention: (of, output) => look.shares_over(of, output.attentions, sizes.layers).slice(sizes.prefix),
   effects: (of) => lab.effects(of),
   lens: (of, output) => lens.lens(classifier, output.hidden_states).map(({ mean }) => Math.max(...mean)),
 };

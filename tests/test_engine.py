@@ -526,6 +526,29 @@ def test_what_the_worker_hands_over_is_not_the_weights_own(engine):
         assert answers[2]["trace"][name].tobytes() == value.tobytes()
 
 
+def test_parts_of_the_weights_are_copied_and_replaced_for_one_pass(engine):
+    weights = deit_ref.load_weights()
+    other = dataclasses.replace(weights, pos_embed=np.zeros_like(weights.pos_embed))
+    ask = {"type": "weights", "names": ["pos_embed", "head"]}
+    run = {"type": "run", "images": [noise(1, 40, 50)]}
+    messages = [
+        {"id": 0, "type": "load", "files": read_files(PRETRAINED / "cifar10-distilled")},
+        {**ask, "id": 1},
+        {**run, "id": 2, "replace": {"pos_embed": other.pos_embed}},
+        {**ask, "id": 3},
+        {**run, "id": 4},
+        {**ask, "id": 5, "names": ["secret"]},
+    ]
+    (answers,) = engine.ask([{"messages": messages}])
+    for answer in (answers[1], answers[3]):
+        np.testing.assert_array_equal(answer["parts"]["pos_embed"], weights.pos_embed)
+        np.testing.assert_array_equal(answer["parts"]["head"]["weight"], weights.head.weight)
+    for answer, expected in ((answers[2], other), (answers[4], weights)):
+        logits = deit_ref.forward(expected, noise(1, 40, 50)).logits
+        assert_close(answer["output"]["logits"], logits, "float32")
+    assert "names must be one of config, task" in answers[5]["message"]
+
+
 # --- the mirror
 
 # What belongs to training, and what is one with something else here.

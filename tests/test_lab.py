@@ -180,7 +180,7 @@ def test_the_site_carries_the_models_as_they_are_and_what_they_see(lab_data: Any
         np.testing.assert_array_equal(deit_ref.preprocess(seen, weights.image_processing), whole)
 
 
-@pytest.mark.parametrize("path", sorted((DOCS / "assets" / "lab").glob("*.js")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((DOCS / "assets" / "lab").rglob("*.js")), ids=lambda path: path.name)
 def test_nothing_is_sent_and_nothing_comes_from_another_host(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert not re.search(

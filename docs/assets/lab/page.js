@@ -7,14 +7,15 @@ import { answer } from "./answer.js";
 import { board } from "./board.js";
 import { guess } from "./guess.js";
 import { guide } from "./guide.js";
+import { inside } from "./inside.js";
+import { look } from "./look.js";
 import { painted } from "./painted.js";
 import * as panels from "./panels.js";
 import { about, picker } from "./picker.js";
 import { python } from "./python.js";
 import { questions, shares_of } from "./questions.js";
 import { session } from "./session.js";
-import { doing, from_address, pixels_of, swapped, to_address, untouched } from "./state.js";
-import * as views from "./views.js";
+import { START, doing, from_address, pixels_of, swapped, to_address, untouched } from "./state.js";
 
 const TABS = { hide: "Hide", shuffle: "Shuffle", heads: "Heads", look: "Look", inside: "Inside", masked: "Masked" };
 
@@ -40,7 +41,7 @@ export async function start(root, signal) {
   const asked = fromAddress();
   const named = [...photos.map(({ name }) => name), "own"];
   const read = (values) => from_address(values, sizes, named);
-  if (Object.keys(asked).length) {
+  if (Object.keys(asked).some((name) => name in START || name === "before")) {
     session.open(read(asked), asked.before === undefined ? null : read(Object.fromEntries(new URLSearchParams(asked.before))));
   }
   await session.begin();
@@ -80,8 +81,8 @@ export async function start(root, signal) {
     hide: panels.hide(page),
     shuffle: panels.shuffle(page),
     heads: panels.heads(page),
-    look: views.look(page),
-    inside: views.inside(page),
+    look: look(page),
+    inside: inside(page),
     masked: panels.masked(page),
   };
   const said = answer({ classes, signal });
@@ -94,6 +95,9 @@ export async function start(root, signal) {
   const then_said = el("p");
   const code = el("code");
   const status = el("p.lab-said", { role: "status" });
+  if (asked.photo === "own" && session.state.photo !== "own") {
+    status.textContent = "The link is of a photo that only its sender’s browser has; this is another one.";
+  }
   const tools = toolbar();
   const tabs = tablist();
   const compared = el(
@@ -289,11 +293,10 @@ export async function start(root, signal) {
     if (!photo_board.grid.matches(":hover, :focus-within")) readout.textContent = note();
     credit.textContent = about(photo, classes);
     code.textContent = python(state, sizes, python_photos, said_in_python(state));
-    if (!now.output) return;
-
     const guesses = how === "mask";
     for (const part of [said.element, said.details]) part.hidden = guesses;
     for (const part of [guessed.element, guessed.details]) part.hidden = !guesses;
+    if (!now.output) return;
     if (guesses) guessed.draw(now.output, pixels_of(state, photo.pixel_values, sizes), hidden);
     if (!before.output) return;
     const earlier_shares = shares_of(before.output);

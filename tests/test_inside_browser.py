@@ -363,7 +363,7 @@ def test_without_loading_anew(page: Any, site: Path, site_url: str) -> None:
     built_for = min(re.findall("<loc>(.*?)</loc>", sitemap), key=len)
     page.route("**/sitemap.xml", lambda route: route.fulfill(body=sitemap.replace(built_for, site_url)))
     loaded: list[str] = []
-    page.on("request", lambda request: loaded.append(request.url) if "safetensors" in request.url else None)
+    page.on("request", lambda request: loaded.append(request.url) if request.url.endswith(".safetensors") else None)
     open_page(page, f"{site_url}map/")
     page.wait_for_load_state("networkidle")  # Material reads the sitemap first
     for name, there in [

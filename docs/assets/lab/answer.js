@@ -30,6 +30,8 @@ export function answer({ classes, signal }) {
   const rows = classes.map((name) => {
     const bar = (kind) => el(`i.lab-${kind}`);
     const [mean, cls, dist, ghost] = ["mean", "class", "distillation", "before"].map(bar);
+    for (const each of [mean, cls, dist]) each.style.width = 0; // until there is an answer
+    ghost.hidden = true;
     const [number, change] = [el("b"), el("span.lab-change")];
     const bars = el("span.lab-bars", { "aria-hidden": "true" }, mean, cls, dist, ghost);
     return { row: el("li", {}, el("span", {}, name), bars, number, change), mean, cls, dist, ghost, number, change };

@@ -270,7 +270,7 @@ def test_a_wrong_call_is_told_in_one_line(call):
 
 
 def test_a_picture_that_does_not_exist_is_told_which_do():
-    with pytest.raises(sources.SourceError, match="no picture 'dog'; known: hero, patches, "):
+    with pytest.raises(sources.SourceError, match="no picture 'dog'; known: hero, hide, patches, "):
         directives.PageBuilder("chapters/heads.md", str).markdown("{{ photo dog }}")
 
 

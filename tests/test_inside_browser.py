@@ -84,7 +84,11 @@ def test_numbers_are_the_books(page: Any, site_url: str, photo: str, layer: int,
     for name, logits in (("mean", output.logits), ("distillation", output.distillation_logits)):
         close(rows.evaluate_all(f"x => x.map(row => Number(row.dataset.{name}))"), softmax(logits[0]))
     best = int(output.logits[0].argmax())
-    assert page.locator(".lab-headline strong").text_content().startswith(deit_ref.load_weights().class_names[best])
+    assert (
+        page.locator(".lab-headline strong")
+        .text_content()
+        .startswith((deit_ref.load_weights().class_names or ())[best])
+    )
     page.wait_for_function("document.querySelector('.lab-live').textContent.startsWith('The answer: ')")
     assert page.locator(".lab-headline").is_visible()
     box = page.locator(".lab-headline").bounding_box()
@@ -262,7 +266,7 @@ def test_rows_light_up_on_the_photo(page: Any, site_url: str) -> None:
     value = book("chelsea")[1]["blocks.0.output"][0, 20]
     said = page.locator(".inside-readout").text_content()
     assert said.startswith("Row 20, patch in row 3, column 3; column ")
-    column = int(re.search(r"column (\d+):", said)[1])
+    column = int(said.split("; column ")[1].split(":")[0])
     assert float(said.rsplit(": ", 1)[1]) == pytest.approx(value[column], abs=2e-4)
     page.mouse.move(0, 0)
     assert page.evaluate(lit) == []

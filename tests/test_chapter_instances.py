@@ -192,6 +192,6 @@ def test_mixtures_of_both_heads_and_where_an_answer_settles():
     for part, found in zip(parts, answers, strict=True):
         np.testing.assert_allclose(found, softmax((1 - part) * cls + part * dist), atol=1e-6)
     said = [{"class": [0.9, 0.1]}, {"class": [0.2, 0.8]}, {"class": [0.6, 0.4]}, {"class": [0.7, 0.3]}]
-    assert ask(("encoder", "settled", said, "class"), ("encoder", "settled", said[2:], "class")) == [2, 0]
+    assert ask(("lens", "settled", said, "class"), ("lens", "settled", said[2:], "class")) == [2, 0]
     (middle,) = ask(("simmim", "middle", {"grid": [4, 8], "patches": 32}))
     assert middle == [10, 11, 12, 13, 18, 19, 20, 21]

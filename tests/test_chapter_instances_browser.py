@@ -107,8 +107,8 @@ def test_the_instances_of_all_chapters(page: Any, site: Path, site_url: str) -> 
     unit = positions / np.linalg.norm(positions, axis=1, keepdims=True)
     np.testing.assert_allclose(kept(root, "cosines"), unit[prefix:] @ unit[prefix + 28], atol=1e-5)
 
-    # 6. The lens, and a hidden patch, by key
-    root = instance(page, site_url, "encoder")
+    # 7. The lens, and a hidden patch, by key
+    root = instance(page, site_url, "heads", "lens")
     heads = (weights.head, weights.head_dist)
 
     def lens(states: Any) -> np.ndarray:
@@ -120,7 +120,8 @@ def test_the_instances_of_all_chapters(page: Any, site: Path, site_url: str) -> 
     np.testing.assert_allclose(kept(root, "lengths"), lengths, rtol=1e-5)
     old = root.get_attribute("data-lens")
     root.get_by_role("gridcell").first.press("Enter")
-    page.wait_for_function("old => document.querySelector('.play').dataset.lens !== old", arg=old)
+    changed = "old => document.querySelector('[data-inside=chapter-lens]').dataset.lens !== old"
+    page.wait_for_function(changed, arg=old)
     mask[:] = True
     mask[0, prefix] = False
     hidden = deit_ref.forward(weights, bundled_photo(), attention_mask=mask, output_hidden_states=True)
@@ -136,7 +137,8 @@ def test_the_instances_of_all_chapters(page: Any, site: Path, site_url: str) -> 
     root.get_by_role("button", name="Undo what was done").click()
     plain = [output.cls_logits[0], output.logits[0], output.distillation_logits[0]]
     page.wait_for_function(
-        "first => Math.abs(JSON.parse(document.querySelector('.play').dataset.shares)[0][0] - first) < 1e-5",
+        "first => Math.abs(JSON.parse("
+        "document.querySelector('[data-inside=chapter-heads]').dataset.shares)[0][0] - first) < 1e-5",
         arg=float(softmax(plain[0])[0]),
     )
 

@@ -260,6 +260,7 @@ def test_rows_light_up_on_the_photo(page: Any, site_url: str) -> None:
     open_page(page, f"{site_url}steps/?step=blocks.0.output")
     rows = page.get_by_role("slider", name="Heat map")
     lit = "[...document.querySelectorAll('.lab-outlined')].map(cell => Number(cell.dataset.place))"
+    rows.scroll_into_view_if_needed()
     box = rows.locator("canvas").bounding_box()
     page.mouse.move(box["x"] + 5, box["y"] + box["height"] * 20.5 / 66)
     assert page.evaluate(lit) == [18]

@@ -50,7 +50,7 @@ MUTANTS = [
         ("(1 - share) * logit + share * dist[k]", "share * logit + (1 - share) * dist[k]", "other than one half"),
     ),
     *_in_chapter(
-        "encoder", "mixtures_of_both_heads_and_where_an_answer_settles",
+        "lens", "mixtures_of_both_heads_and_where_an_answer_settles",
         ("answers[place - 1] === answers.at(-1)", "answers[place] === answers.at(-1)", "an answer that changes"),
     ),
     *_in_chapter(

@@ -1,5 +1,5 @@
 /**
- * Chapter 6: what both heads would say after every block, and how long the class token is by then.
+ * Chapter 7: what both heads would say after every block, and how long the class token is by then.
  */
 
 import { el } from "../../dom.js";
@@ -99,7 +99,7 @@ export async function start(root, signal) {
     async () => {
       const of = state();
       const shown = await session.photo_of(of.photo);
-      const result = await session.answer({ state: of, lane: "encoder", options: { output_hidden_states: true } });
+      const result = await session.answer({ state: of, lane: "lens", options: { output_hidden_states: true } });
       if (!result) return null;
       const { hidden_states } = result.output;
       return { said: lens(parts, hidden_states), lengths: stream(hidden_states, sizes), state: of, photo: shown };

@@ -68,7 +68,6 @@ export function answer({ classes, signal }) {
       const moved = before ? Math.round(1000 * (now.mean[i] - before.mean[i])) : 0; // as it is written
       change.textContent = moved ? points(moved / 1000) : "";
       change.dataset.sign = String(Math.sign(moved));
-      row.dataset.class = classes[i];
       for (const head of Object.keys(HEADS)) row.dataset[head] = String(now[head][i]);
       row.classList.toggle("lab-best", i === winner);
     });

@@ -119,7 +119,8 @@ export function look({ session, sizes, signal, questions, redraw }) {
     if (of_state.look === "effects") {
       if (doing(of_state) !== of || !effects) return {};
       const shares = Array.from({ length: sizes.patches }, (_, i) => -(effects[i] ?? 0));
-      return { shares, signed: true, most: Math.max(...shares.map(Math.abs)), number: (i) => points(-shares[i]) };
+      const number = (/** @type {number} */ i) => (i in effects ? points(-shares[i]) : "–"); // not tried yet
+      return { shares, signed: true, most: Math.max(...shares.map(Math.abs)), number };
     }
     if (!output?.attentions) return {};
     const shares = shares_over(of_state, output.attentions, layers);
@@ -159,8 +160,15 @@ export function look({ session, sizes, signal, questions, redraw }) {
       }),
     );
   }
-  const note = "Click a patch to look from it.";
-  return { element, tool: () => "pick", note, update, over };
+  return {
+    element,
+    tool: () => "pick",
+    get note() {
+      return state().look === "effects" ? "" : "Click a patch to look from it.";
+    },
+    update,
+    over,
+  };
 }
 
 /** A map without its photo. */

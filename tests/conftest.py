@@ -2,10 +2,8 @@
 find a built site (DEIT_REF_SITE is its folder) and a page of headless Chromium that may ask no other host."""
 
 import functools
-import http.server
 import inspect
 import os
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ import jaxtyping
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from jaxtyping import install_import_hook
+from served import served
 
 # Chapters are checked against their axis strings; the hook must stand before their first import.
 install_import_hook(["deit_ref.numpy_backend", "deit_ref.torch_backend"], "beartype.beartype")
@@ -62,15 +61,8 @@ def site() -> Path:
 
 @pytest.fixture(scope="session")
 def site_url(site: Path) -> Iterator[str]:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    server.server_close()
+    with served(site) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,6 @@
 """The lab in a browser: by mouse, by touch, by keyboard, with numbers that are NumPy's."""
 
 import dataclasses
-import functools
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from served import served
 from tolerances import assert_close
 
 import deit_ref
@@ -28,16 +26,8 @@ def sub_path(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     root = tmp_path_factory.mktemp("host")
     (root / "some").mkdir()
     (root / "some" / "where").symlink_to(site.resolve(), target_is_directory=True)
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(root)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/some/where/"
-    server.shutdown()
-    server.server_close()
+    with served(root) as url:
+        yield f"{url}some/where/"
 
 
 @pytest.fixture(scope="module")

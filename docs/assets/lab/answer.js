@@ -26,7 +26,7 @@ export function points(change, digits = 1) {
  */
 export function answer({ classes, signal }) {
   const headline = el("p.lab-headline");
-  const live = el("p.lab-live", { role: "status" });
+  const live = el("p.lab-live.deit-hidden", { role: "status" });
   const rows = classes.map((name) => {
     const bar = (kind) => el(`i.lab-${kind}`);
     const [mean, cls, dist, ghost] = ["mean", "class", "distillation", "before"].map(bar);

@@ -6,12 +6,10 @@ import { el } from "../../dom.js";
 import { as_array } from "../../engine/arrays.js";
 import { softmax } from "../../engine/layers.js";
 import { percent } from "../answer.js";
-import { board } from "../board.js";
-import { painted_over } from "../panels.js";
 import { best } from "../questions.js";
 import { session } from "../session.js";
 import { START } from "../state.js";
-import { button, chooser, follow, forgiving, frame, number, of_classifier, slider } from "./parts.js";
+import { brushed, button, chooser, follow, frame, number, of_classifier, slider } from "./parts.js";
 
 /**
  * Softmax of (1 - share) times the class head's logits and share times the distillation head's.
@@ -29,13 +27,7 @@ export async function start(root, signal) {
   let found = /** @type {any} */ (null);
   const state = () => of_classifier(session.state);
   const set = (hidden, continues) => session.set({ ...state(), hidden }, { continues });
-  const photo = board({
-    sizes,
-    label: "the photo; hide patches of it",
-    onpaint: (places, on, continues) => set(painted_over(state().hidden, places, on), continues),
-  });
-  photo.use("brush");
-  forgiving(photo, () => state().hidden, (hidden) => set(hidden, true));
+  const photo = brushed(sizes, () => state().hidden, set);
   const rows = classes.map((name) => {
     const bars = ["cls", "average", "dist"].map((kind) => el("i", { class: `inside-${kind}` }));
     const text = el("b");

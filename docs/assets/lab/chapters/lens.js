@@ -4,12 +4,10 @@
 
 import { el } from "../../dom.js";
 import { percent } from "../answer.js";
-import { board } from "../board.js";
 import { lens, stream } from "../lens.js";
-import { painted_over } from "../panels.js";
 import { best } from "../questions.js";
 import { session } from "../session.js";
-import { bar, chooser, follow, forgiving, frame, number, of_classifier } from "./parts.js";
+import { bar, brushed, chooser, follow, frame, number, of_classifier } from "./parts.js";
 
 const HEADS = { class: "class head", distillation: "distillation head" };
 
@@ -32,13 +30,7 @@ export async function start(root, signal) {
   let follows = ""; // a class; "" is what is answered in the end
   const state = () => of_classifier(session.state);
   const set = (hidden, continues) => session.set({ ...state(), hidden }, { continues });
-  const photo = board({
-    sizes,
-    label: "the photo; hide patches of it",
-    onpaint: (places, on, continues) => set(painted_over(state().hidden, places, on), continues),
-  });
-  photo.use("brush");
-  forgiving(photo, () => state().hidden, (hidden) => set(hidden, true));
+  const photo = brushed(sizes, () => state().hidden, set);
   const select = el("select", { onchange: () => draw((follows = select.value)) });
   select.append(el("option", { value: "" }, "the final answer"), ...classes.map((name) => el("option", { value: name }, name)));
   const rows = el("div.play-lens", { role: "table", "aria-label": "after every block" });

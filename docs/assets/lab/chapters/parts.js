@@ -5,6 +5,8 @@
 
 import { SITE } from "../../data.js";
 import { el } from "../../dom.js";
+import { board } from "../board.js";
+import { painted_over } from "../panels.js";
 import { about } from "../picker.js";
 import { session } from "../session.js";
 import { is_untouched, untouched } from "../state.js";
@@ -39,7 +41,7 @@ export const place_name = (place, { grid }) => `row ${Math.floor(place / grid[1]
  * @returns {(text: string) => void} says something once things have come to rest
  */
 export function frame(root, name, ask, signal, ...parts) {
-  const live = el("p.lab-live", { role: "status" });
+  const live = el("p.lab-live.deit-hidden", { role: "status" });
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", name);
   root.replaceChildren(el("p.play-ask", {}, el("b", {}, "Try it. "), ask), ...parts, live);
@@ -117,15 +119,22 @@ export function follow(signal, ask, draw) {
 }
 
 /**
- * A brush on a board that hides patches. A finger that turns out to scroll the page hides nothing.
- * @param {{grid: HTMLElement}} board
+ * The photo under a brush that hides patches. A finger that turns out to scroll the page hides nothing.
+ * @param {import("../state.js").Sizes} sizes
  * @param {() => number[]} hidden now
- * @param {(hidden: number[]) => void} restore
+ * @param {(hidden: number[], continues: boolean) => void} set
  */
-export function forgiving({ grid }, hidden, restore) {
+export function brushed(sizes, hidden, set) {
+  const photo = board({
+    sizes,
+    label: "the photo; hide patches of it",
+    onpaint: (places, on, continues) => set(painted_over(hidden(), places, on), continues),
+  });
+  photo.use("brush");
   let before = /** @type {number[]} */ ([]);
-  grid.addEventListener("pointerdown", () => (before = hidden()), { capture: true });
-  grid.addEventListener("pointercancel", () => restore(before));
+  photo.grid.addEventListener("pointerdown", () => (before = hidden()), { capture: true });
+  photo.grid.addEventListener("pointercancel", () => set(before, true));
+  return photo;
 }
 
 /** A number that can be changed. @param {string} label @param {number} value @param {(value: number) => void} change */

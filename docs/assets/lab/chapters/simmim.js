@@ -3,12 +3,10 @@
  */
 
 import { el } from "../../dom.js";
-import { board } from "../board.js";
 import { guess } from "../guess.js";
-import { painted_over } from "../panels.js";
 import { session } from "../session.js";
 import { MODELS, shuffled, untouched } from "../state.js";
-import { button, chooser, follow, forgiving, frame } from "./parts.js";
+import { brushed, button, chooser, follow, frame } from "./parts.js";
 
 /** The square in the middle, half as high and as wide as the photo. @param {{grid: number[], patches: number}} sizes */
 export function middle({ grid: [rows, columns], patches }) {
@@ -30,13 +28,7 @@ export async function start(root, signal) {
     begun = true;
     session.set({ ...state(), hidden }, { continues });
   };
-  const photo = board({
-    sizes,
-    label: "the photo; hide patches of it",
-    onpaint: (places, on, continues) => set(painted_over(state().hidden, places, on), continues),
-  });
-  photo.use("brush");
-  forgiving(photo, () => state().hidden, (hidden) => set(hidden, true));
+  const photo = brushed(sizes, () => state().hidden, set);
   const drawn = guess(/** @type {any} */ ({ sizes, parts }));
   const at_random = (share) => () => {
     const order = shuffled(sizes.patches) ?? [...Array(sizes.patches).keys()];

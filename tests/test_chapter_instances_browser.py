@@ -66,7 +66,7 @@ def test_the_instances_of_all_chapters(page: Any, site: Path, site_url: str) -> 
 
     # 5. A patch looks, by mouse and keys; a key is masked
     root = instance(page, site_url, "attention")
-    root.get_by_role("group", name="Layer").get_by_role("radio", name="2", exact=True).check(force=True)
+    root.get_by_role("group", name="Block").get_by_role("radio", name="2", exact=True).check(force=True)
     root.get_by_role("group", name="Head").get_by_role("radio", name="3", exact=True).check(force=True)
     cells = root.get_by_role("gridcell")
     box = [cells.nth(place).bounding_box() for place in (9, 20)]

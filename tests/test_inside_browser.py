@@ -99,7 +99,7 @@ def test_numbers_are_the_books(page: Any, site_url: str, photo: str, layer: int,
 
     page.get_by_role("radio", name="mean").check()
     close(shown(page, "left"), expected[layer - 1].mean(axis=0)[token])
-    page.get_by_role("radio", name="rollout up to the layer").check()
+    page.get_by_role("radio", name="rollout up to the block").check()
     close(shown(page, "left"), attention_rollout(book(photo)[0].attentions[:layer])[0, token])
     assert page.locator("fieldset:disabled legend").text_content() == "Head"
     assert f"attention_rollout(output.attentions[:{layer}])" in page.locator(".inside-python").first.text_content()
@@ -112,7 +112,7 @@ def test_the_viewer_begins_with_the_sharpest_head(page: Any, site_url: str) -> N
     layer, head = np.unravel_index(entropy.argmin(), entropy.shape)
     close(shown(page, "left"), rows[layer, head])
     said = page.locator(".views-sharp").text_content()
-    assert f"layer {layer + 1}, head {head + 1}: over {np.exp(entropy.min()):.1f} of 66 tokens" in said
+    assert f"block {layer + 1}, head {head + 1}: over {np.exp(entropy.min()):.1f} of 66 tokens" in said
 
     page.get_by_role("radio", name="Coffee").check(force=True)  # the sharpest of another photo, computed anew
     page.wait_for_function("document.querySelector('.lab-board canvas + .inside-grid').ariaLabel.includes('coffee')")
@@ -122,7 +122,7 @@ def test_the_viewer_begins_with_the_sharpest_head(page: Any, site_url: str) -> N
     assert query(page)["photo"] == "coffee"
     assert "layer" not in query(page)
 
-    page.get_by_role("group", name="Layer").get_by_role("radio", name="2").check()
+    page.get_by_role("group", name="Block").get_by_role("radio", name="2").check()
     page.get_by_role("group", name="Head").get_by_role("radio", name="3").check()
     page.locator(".inside-grid[data-side=left]").get_by_role("gridcell", name="row 5, column 6").click()
     expected = attentions("coffee")[1, 2, 2 + 4 * 8 + 5]
@@ -132,11 +132,11 @@ def test_the_viewer_begins_with_the_sharpest_head(page: Any, site_url: str) -> N
         page.locator(".inside-summary")
         .first.text_content()
         .startswith(
-            f"Layer 2, head 3, patch in row 5, column 6: looks most at row {best // 8 + 1}, column {best % 8 + 1} "
+            f"Block 2, head 3, patch in row 5, column 6: looks most at row {best // 8 + 1}, column {best % 8 + 1} "
             f"({100 * expected[2:].max():.2f}%)"
         )
     )
-    page.get_by_role("gridcell", name="layer 5, head 2").click()
+    page.get_by_role("gridcell", name="block 5, head 2").click()
     close(shown(page, "left"), attentions("coffee")[4, 1, 2 + 4 * 8 + 5])
     page.locator(".inside-table summary").first.click()
     cells = page.locator(".inside-panel").first.locator("td[title]").all_text_contents()

@@ -188,13 +188,13 @@ def test_swapped_patches_with_and_without_positions(lab: Any) -> None:
 
 def test_silenced_heads(lab: Any) -> None:
     lab.get_by_role("tab", name="Heads").click()
-    lab.get_by_role("button", name="head 3 of layer 4").click()
-    lab.get_by_role("button", name="layer 2", exact=True).click()
+    lab.get_by_role("button", name="head 3 of block 4").click()
+    lab.get_by_role("button", name="block 2", exact=True).click()
     mask = np.ones((6, 4))
     mask[3, 2] = 0
     mask[1] = 0
     assert_shown(lab, head_mask=mask)
-    lab.get_by_role("button", name="head 3 of layer 4").press("ArrowRight")
+    lab.get_by_role("button", name="head 3 of block 4").press("ArrowRight")
     lab.keyboard.press("Enter")
     mask[3, 3] = 0
     assert_shown(lab, head_mask=mask)
@@ -202,7 +202,7 @@ def test_silenced_heads(lab: Any) -> None:
 
 def test_looks_and_rollout(lab: Any) -> None:
     lab.get_by_role("tab", name="Look").click()
-    lab.get_by_role("button", name="layer 3, head 2").click()
+    lab.get_by_role("button", name="block 3, head 2").click()
     cell(lab, 44).click()
     output = assert_shown(lab)
     values = lambda: np.array(  # noqa: E731

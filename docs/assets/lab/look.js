@@ -35,13 +35,13 @@ export function look({ session, sizes, signal, questions, redraw }) {
   const set = (changes) => session.set(changes);
   const numbers = (n) => Array.from({ length: n }, (_, i) => [String(i), String(i + 1)]);
   const views = [
-    ["attention", "one layer’s attention"],
-    ["rollout", "rollout up to the layer"],
+    ["attention", "one block’s attention"],
+    ["rollout", "rollout up to the block"],
     ["effects", "what hiding each does"],
   ];
   const state = () => session.state;
   const view = radios("Show", "look", views, () => state().look, (name) => set({ look: name }));
-  const layer = radios("Layer", "layer", numbers(layers), last_as_number, (value) => set({ layer: Number(value) }));
+  const layer = radios("Block", "layer", numbers(layers), last_as_number, (value) => set({ layer: Number(value) }));
   const options = [["-1", "mean"], ...numbers(heads)];
   const head = radios("Head", "head", options, () => String(state().head), (value) => set({ head: Number(value) }));
   const specials = PREFIX.slice(0, prefix).map((name, token) => {
@@ -59,12 +59,12 @@ export function look({ session, sizes, signal, questions, redraw }) {
   const thumbs = Array.from({ length: layers }, (_, i) =>
     Array.from({ length: heads }, (__, k) => {
       const canvas = el("canvas", { width: 40, height: 40, "aria-hidden": "true" });
-      const label = `layer ${i + 1}, head ${k + 1}`;
+      const label = `block ${i + 1}, head ${k + 1}`;
       const onclick = () => set({ layer: i, head: k });
       return el("button.lab-map", { type: "button", tabindex: i + k ? -1 : 0, title: label, "aria-label": label, onclick }, canvas);
     }),
   );
-  const all = el("div.lab-maps", { role: "group", "aria-label": "all layers and heads" }, ...thumbs.flat());
+  const all = el("div.lab-maps", { role: "group", "aria-label": "all blocks and heads" }, ...thumbs.flat());
   all.style.setProperty("--columns", heads);
   all.addEventListener("keydown", (event) => roving(thumbs, event));
   const [low, high] = [el("span"), el("span")];
@@ -77,7 +77,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
     layer.element,
     head.element,
     el("div.inside-specials", {}, ...specials.map(({ element }) => element)),
-    el("p.inside-note", {}, "Each map: a layer (from above) and a head (from the left)."),
+    el("p.inside-note", {}, "Each map: a block (from above) and a head (from the left)."),
     all,
   );
   let effects = /** @type {number[] | null} */ (null);

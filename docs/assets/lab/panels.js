@@ -124,7 +124,7 @@ export function heads({ session, sizes, questions, signal }) {
   );
   const rows = cells.map((line, layer) => {
     const whole = line.map((_, head) => layer * heads + head);
-    return el("div.lab-layer", {}, button(`layer ${layer + 1}`, () => toggle(whole)), ...line);
+    return el("div.lab-layer", {}, button(`block ${layer + 1}`, () => toggle(whole)), ...line);
   });
   const grid = el("div.lab-heads", { role: "group", "aria-label": "heads" }, ...rows);
   grid.style.setProperty("--columns", heads);
@@ -139,7 +139,7 @@ export function heads({ session, sizes, questions, signal }) {
   const element = el(
     "div",
     {},
-    el("p.inside-note", {}, "Click a head to silence it: its output is multiplied by zero. A layer’s name takes all of it."),
+    el("p.inside-note", {}, "Click a head to silence it: its output is multiplied by zero. A block’s name takes all of it."),
     grid,
     buttons(button("All on", () => session.set({ silenced: [] })), ...each.elements),
     said,
@@ -162,7 +162,7 @@ export function heads({ session, sizes, questions, signal }) {
       cell.setAttribute("aria-pressed", String(silent));
       const change = effects && !silent ? points(effects[i]) : "";
       cell.textContent = silent ? "off" : change || `${(i % heads) + 1}`;
-      const name = `head ${(i % heads) + 1} of layer ${Math.floor(i / heads) + 1}`;
+      const name = `head ${(i % heads) + 1} of block ${Math.floor(i / heads) + 1}`;
       cell.setAttribute("aria-label", `${name}, ${silent ? "silent" : "on"}${change ? `: ${change} points without it` : ""}`);
       cell.style.setProperty("--strength", effects ? String(Math.min(1, Math.abs(effects[i]) * 5)) : "0");
     });

@@ -18,11 +18,11 @@ export function controls({ sizes: { layers, heads, tokens }, set }) {
   let now;
   const numbers = (/** @type {number} */ n) => Array.from({ length: n }, (_, i) => [String(i + 1), String(i + 1)]);
   const kinds = [
-    ["attention", "one layer’s attention"],
-    ["rollout", "rollout up to the layer"],
+    ["attention", "one block’s attention"],
+    ["rollout", "rollout up to the block"],
   ];
   const show = radios("Show", "show", kinds, () => now?.show, (value) => set({ show: value }));
-  const layer = radios("Layer", "layer", numbers(layers), () => now?.layer, (value) => set({ layer: Number(value) }));
+  const layer = radios("Block", "layer", numbers(layers), () => now?.layer, (value) => set({ layer: Number(value) }));
   const options = [["0", "mean"], ...numbers(heads)];
   const head = radios("Head", "head", options, () => now?.head, (value) => set({ head: Number(value) }));
   const onclick = () => set({ show: "attention", layer: null, head: null });
@@ -76,7 +76,7 @@ export function controls({ sizes: { layers, heads, tokens }, set }) {
     head.element.disabled = view.show === "rollout"; // it takes the mean of all heads
     sharp.setAttribute("aria-pressed", String(chosen.layer === null));
     about.textContent =
-      `The class token spreads its shares least in layer ${sharpest.layer}, head ${sharpest.head}: over ` +
+      `The class token spreads its shares least in block ${sharpest.layer}, head ${sharpest.head}: over ` +
       `${sharpest.over.toFixed(1)} of ${tokens} tokens (e to the entropy).`;
     pixels.box.value = chosen.pixels;
     scale.box.value = chosen.scale;

@@ -62,8 +62,8 @@ export function looks(attentions) {
 
 /** @param {View} view */
 export function title({ show, layer, head }) {
-  if (show === "rollout") return `Rollout up to layer ${layer}`;
-  return `Layer ${layer}, ${head ? `head ${head}` : "mean of the heads"}`;
+  if (show === "rollout") return `Rollout up to block ${layer}`;
+  return `Block ${layer}, ${head ? `head ${head}` : "mean of the heads"}`;
 }
 
 /**

@@ -20,8 +20,8 @@ export function overview({ sizes, names, set }) {
   const header = Array.from({ length: heads }, (_, head) => el("span", { role: "columnheader" }, `head ${head + 1}`));
   const grid = el(
     "div.inside-overview",
-    { role: "grid", "aria-label": "All layers and heads" },
-    el("div", { role: "row" }, el("span", { role: "columnheader" }, "Layer"), ...header),
+    { role: "grid", "aria-label": "All blocks and heads" },
+    el("div", { role: "row" }, el("span", { role: "columnheader" }, "Block"), ...header),
     ...cells.map((line, layer) =>
       el("div", { role: "row" }, el("span", { role: "rowheader" }, String(layer + 1)), ...line),
     ),
@@ -38,7 +38,7 @@ export function overview({ sizes, names, set }) {
       pick(event);
     } else roving(cells, event);
   });
-  const element = el("section.views-all", { "aria-label": "All layers and heads" }, caption, grid);
+  const element = el("section.views-all", { "aria-label": "All blocks and heads" }, caption, grid);
 
   /**
    * @param {import("./looks.js").View} view @param {number} token that looks
@@ -46,7 +46,7 @@ export function overview({ sizes, names, set }) {
    */
   function draw(view, token, look) {
     caption.textContent =
-      `What the ${names.name(token)} looks at, as in the left map, in every layer and head; each from 0 to its own ` +
+      `What the ${names.name(token)} looks at, as in the left map, in every block and head; each from 0 to its own ` +
       "largest share.";
     cells.flat().forEach((cell) => {
       const [layer, head] = [Number(cell.dataset.layer), Number(cell.dataset.head)];
@@ -58,8 +58,8 @@ export function overview({ sizes, names, set }) {
       context.putImageData(pixels, 0, 0);
       const chosen = view.show === "attention" && view.layer === layer && view.head === head;
       cell.setAttribute("aria-selected", String(chosen));
-      cell.title = `layer ${layer}, head ${head}: largest share ${percent(most)}%`;
-      cell.setAttribute("aria-label", `layer ${layer}, head ${head}: largest share ${percent(most)} percent`);
+      cell.title = `block ${layer}, head ${head}: largest share ${percent(most)}%`;
+      cell.setAttribute("aria-label", `block ${layer}, head ${head}: largest share ${percent(most)} percent`);
     });
   }
   return { element, draw };

@@ -71,7 +71,7 @@ export async function start(root, signal) {
   map.element.classList.add("play-drag");
   dragged(map.grid, sizes, (place, continues) => ask_from(place, continues));
   const choices = (n) => Array.from({ length: n }, (_, i) => [String(i), String(i + 1)]);
-  const layer = radios("Layer", "play-layer", choices(layers), () => String(chosen().layer), (value) => look({ head: chosen().head, layer: Number(value) }));
+  const layer = radios("Block", "play-layer", choices(layers), () => String(chosen().layer), (value) => look({ head: chosen().head, layer: Number(value) }));
   const head = radios("Head", "play-head", choices(heads), () => String(chosen().head), (value) => look({ layer: chosen().layer, head: Number(value) }));
   const bar = el("span.inside-gradient", { "aria-hidden": "true" });
   bar.style.background = gradient(HEAT);

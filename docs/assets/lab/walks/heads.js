@@ -27,7 +27,7 @@ async function spared(lab) {
 }
 
 /** @param {Lab} lab @param {number} i */
-const head_of = ({ sizes }, i) => `head ${(i % sizes.heads) + 1} of layer ${Math.floor(i / sizes.heads) + 1}`;
+const head_of = ({ sizes }, i) => `head ${(i % sizes.heads) + 1} of block ${Math.floor(i / sizes.heads) + 1}`;
 
 /** @type {Walk} */
 export const heads = {

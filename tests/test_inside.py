@@ -226,7 +226,7 @@ def test_the_pages_numbers_are_the_bundled_models() -> None:
     assert config.grid == (8, 8)
     assert config.num_prefix_tokens == 2
     text = (DOCS / "viewer.md").read_text()
-    assert "8 x 8 patches" in text
+    assert "8 × 8 patches" in text
     assert "66 tokens" in text
     assert "1.52%" in text
     assert f"{100 / 66:.2f}" == "1.52"

@@ -6,6 +6,7 @@ from deit_ref.checkpoints import load_weights, save_weights
 from deit_ref.config import DeiTConfig
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.outputs import ClassificationOutput, FeaturesOutput, Gradients, MaskedImageOutput, TeacherOutput
+from deit_ref.preparing import prepared
 from deit_ref.trace import Trace
 from deit_ref.variants import VARIANTS
 from deit_ref.weights import DeiTWeights, init_weights
@@ -29,6 +30,7 @@ __all__ = [
     "gradients",
     "init_weights",
     "load_weights",
+    "prepared",
     "preprocess",
     "save_weights",
 ]

@@ -1,6 +1,5 @@
 """forward, gradients, preprocess, compare: the one place that chooses a backend."""
 
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,7 +13,6 @@ import numpy as np
 from deit_ref import checks, inputs, objective
 from deit_ref.arrays import (
     BACKENDS,
-    all_finite,
     as_device,
     as_dtype,
     fingerprint,
@@ -123,7 +121,7 @@ def forward(
         output = _chapter("torch", "graphs").forward(run, weights, pixel_values, given)
     else:
         output = run(weights, pixel_values, **given)
-    _warn_unless_finite(next(iter(vars(output).values())), weights, pixel_values)
+    inputs.warn_unless_finite(next(iter(vars(output).values())), weights, pixel_values)
     if images is None:
         inputs.warn_of_bytes(pixel_values, weights)
     if isinstance(output, ClassificationOutput | TeacherOutput) and weights.config.num_labels == 0:
@@ -215,7 +213,7 @@ def gradients(
     run = _chapter(backend, "backward.gradients" if backend == "numpy" else "gradients").gradients
     steps = inputs.trace(gradient_trace, "gradient_trace")
     found: Gradients = run(weights, pixel_values, with_respect_to=asked, gradient_trace=steps, **number, **given)
-    _warn_unless_finite(found.value, weights, pixel_values)
+    inputs.warn_unless_finite(found.value, weights, pixel_values)
     if images is None:
         inputs.warn_of_bytes(pixel_values, weights)
     return found
@@ -367,11 +365,7 @@ def _chapter(backend: str, name: str) -> ModuleType:
 
 def _weights_for(weights: DeiTWeights, backend: str, device: Any, dtype: Any) -> DeiTWeights:
     """The weights as arrays of that backend, device and dtype: themselves, or a remembered copy."""
-    if not isinstance(weights, DeiTWeights):
-        raise ValueError(
-            f"weights must come from load_weights or init_weights, got {type(weights).__name__}: did you mean "
-            f"load_weights({checks.brief(weights)})?"
-        )
+    inputs.weights(weights)
     inputs.device(device, backend)
     like = weights.pos_embed
     in_numpy = isinstance(like, np.ndarray)
@@ -401,16 +395,3 @@ def _weights_for(weights: DeiTWeights, backend: str, device: Any, dtype: Any) ->
         shared = all(same_memory(here, there) for (_, here), (_, there) in pairs)
         found = copies[key] = Converted(copy, None if shared else now)
     return found.weights
-
-
-def _warn_unless_finite(result: Any, weights: DeiTWeights, pixel_values: Any) -> None:
-    """Say where it went wrong; looking costs nothing while all is well."""
-    if all_finite(result):
-        return
-    if not all_finite(pixel_values):
-        cause = "pixel_values contain NaN or infinity"
-    elif bad := [name for name, array in named_arrays(weights) if not all_finite(array)]:
-        cause = f"the weights contain NaN or infinity, first in {bad[0]}"
-    else:
-        cause = f"numbers outgrew {weights.pos_embed.dtype}; try a wider dtype"
-    warnings.warn(f"The result is not finite: {cause}.", UserWarning, stacklevel=3)

@@ -12,7 +12,7 @@ import numpy as np
 from deit_ref import checks
 from deit_ref.arrays import all_finite, as_like, as_numpy, cast, import_torch, kind, real
 from deit_ref.trace import Trace
-from deit_ref.weights import DeiTWeights
+from deit_ref.weights import DeiTWeights, named_arrays
 
 
 def check_source(images: Any, pixel_values: Any, image_processing: Any) -> None:
@@ -24,6 +24,16 @@ def check_source(images: Any, pixel_values: Any, image_processing: Any) -> None:
         )
     if images is None and image_processing is not None:
         raise ValueError("image_processing was given with pixel_values, which are already prepared: leave one out.")
+
+
+def weights(weights: Any) -> DeiTWeights:
+    """A model's."""
+    if not isinstance(weights, DeiTWeights):
+        raise ValueError(
+            f"weights must come from load_weights or init_weights, got {type(weights).__name__}: did you mean "
+            f"load_weights({checks.brief(weights)})?"
+        )
+    return weights
 
 
 def trace(trace: Any, name: str = "trace") -> Trace | None:
@@ -72,6 +82,19 @@ def warn_of_bytes(pixel_values: Any, weights: DeiTWeights) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def warn_unless_finite(result: Any, weights: DeiTWeights, pixel_values: Any) -> None:
+    """Say where it went wrong, to the caller's caller; looking costs nothing while all is well."""
+    if all_finite(result):
+        return
+    if not all_finite(pixel_values):
+        cause = "pixel_values contain NaN or infinity"
+    elif bad := [name for name, array in named_arrays(weights) if not all_finite(array)]:
+        cause = f"the weights contain NaN or infinity, first in {bad[0]}"
+    else:
+        cause = f"numbers outgrew {weights.pos_embed.dtype}; try a wider dtype"
+    warnings.warn(f"The result is not finite: {cause}.", UserWarning, stacklevel=3)
 
 
 def switch(name: str, value: Any, weights: DeiTWeights) -> bool:

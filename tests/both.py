@@ -17,7 +17,7 @@ BACKWARD_FILES = (
     "learning relevance"
 ).split()
 # What torch has beside its chapters.
-TORCH_FILES = ["graphs", "gradients", "relevance"]
+TORCH_FILES = ["graphs", "compiled", "gradients", "relevance"]
 
 
 def chapter(backend: str, name: str):

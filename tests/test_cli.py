@@ -625,6 +625,9 @@ def test_mistakes_are_one_line_and_exit_code_2(capsys, folder, images):
         run(capsys, "classify", photo, "--weights", folder, "--backend", "torch", "--device", "abacus"), "abacus"
     )
     assert_one_line_error(run(capsys, "classify", photo, "--backend", "jax"), "--backend", "'jax'", "classify --help")
+    assert_one_line_error(
+        run(capsys, "classify", photo, "--compile"), "--compile is a way of torch: add --backend torch"
+    )
     assert_one_line_error(run(capsys, "classify", "--top", "0"), "--top", "at least 1, got '0'")
     assert_one_line_error(run(capsys, "classify", "--color", "red"), "--color")
     assert_one_line_error(run(capsys, "paint"), "'paint'")

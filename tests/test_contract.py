@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -183,6 +184,19 @@ def of_compare() -> list[Argument]:
     ]
 
 
+def of_prepared() -> list[Argument]:
+    def run(images: Any = None, pixel_values: Any = None, **options: Any) -> Any:
+        with patch("torch._inductor.compile", lambda graph, x, options: graph):  # which would take ten seconds
+            prepared = deit_ref.prepared(**options)
+        return prepared(images, pixel_values=pixel_values)
+
+    by_pixels, takes = {"weights": WEIGHTS, "pixel_values": PIXELS[:1]}, {"weights": "weights", "batch_size": "int"}
+    return [
+        *tried("prepared", run, takes | {"dtype": "none torch-dtype"}, by_pixels),
+        *tried("prepared", run, {"images": "image"}, {"weights": WEIGHTS}, named=IMAGE["named"]),
+    ]
+
+
 def of_checkpoints(folder: Path) -> list[Argument]:
     def saved(**options: Any) -> DeiTWeights:
         with contextlib.chdir(here):  # a folder of any name is written here, where nobody looks for checkpoints
@@ -346,7 +360,7 @@ def of_plots() -> list[Argument]:
 
 def every_argument(folder: Path) -> list[Argument]:
     by_backend = [each(backend) for backend in BACKENDS for each in (of_forward, of_gradients, of_preprocess)]
-    rest = [of_compare(), of_checkpoints(folder), of_settings(), of_methods(), of_plots()]
+    rest = [of_compare(), of_prepared(), of_checkpoints(folder), of_settings(), of_methods(), of_plots()]
     return [argument for some in (*by_backend, *rest) for argument in some]
 
 

@@ -102,6 +102,19 @@ def test_gray_photos_stay_gray_where_the_model_wants_them(names):
     assert "channels" in answer.problem
 
 
+def test_a_prepared_pass_gives_the_same_answers(weights, names, monkeypatch):
+    shapes = []
+    monkeypatch.setattr("torch._inductor.compile", lambda graph, x, options: shapes.append(len(x[0])) or graph)
+    tensors = weights.to("torch")
+    found = list(classify_files(tensors, names, backend="torch", batch_size=5, compiled=True, top=3))
+    assert shapes == [5]  # though the last batch is smaller
+    for answer, plain in zip(found, classify_files(tensors, names, backend="torch", top=3), strict=True):
+        assert (answer.name, answer.problem, [name for name, _ in answer.top]) == (
+            plain.name, plain.problem, [name for name, _ in plain.top],
+        )  # fmt: skip
+        np.testing.assert_allclose([p for _, p in answer.top], [p for _, p in plain.top], rtol=1e-5)
+
+
 def test_photos_that_do_not_fit_one_batch_are_taken_one_by_one(names):
     config = replace(TINY, num_channels=3)
     weights = deit_ref.init_weights(config, "classification", seed=0)

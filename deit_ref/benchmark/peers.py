@@ -36,15 +36,17 @@ def open_torch(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str,
 
 
 def open_torch_compiled(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str) -> Run:
-    """deit_ref's torch backend without the checks of its public function, compiled."""
+    """deit_ref's torch backend, compiled: `deit_ref.prepared` on a CPU, `torch.compile` on a GPU."""
     import torch
 
     from deit_ref.torch_backend.model import classification_with_teacher
 
     weights = deit_ref.load_weights(folder).to("torch", device=device, dtype=dtype)
     x = _tensor(pixel_values, device, dtype)
-    mode = "reduce-overhead" if device.startswith("cuda") else "default"
-    compiled = torch.compile(lambda x: classification_with_teacher(weights, x).logits, mode=mode)
+    if not device.startswith("cuda"):
+        run = deit_ref.prepared(weights, batch_size=len(x))
+        return lambda: run(pixel_values=x).logits  # type: ignore[union-attr]
+    compiled = torch.compile(lambda x: classification_with_teacher(weights, x).logits, mode="reduce-overhead")
     return lambda: compiled(x)
 
 

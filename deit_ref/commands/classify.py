@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_force(parser, help="replace FILE.jsonl if it is there")
     parser.add_argument("--batch-size", type=count, metavar="N", help="photos at a time (default: 8; 64 on a GPU)")
     parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="of thousands of photos, with --backend torch on a CPU: compile the model first, for a minute",
+    )
+    parser.add_argument(
         "--workers",
         type=natural,
         metavar="N",
@@ -85,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _classify(args: argparse.Namespace, names: list[str], out: str | None) -> int:
     """Answer to standard output or to a file; how many images could not be read."""
+    if args.compile and args.backend != "torch":
+        raise ValueError("--compile is a way of torch: add --backend torch, or leave it out.")
     weights = chosen_weights(args)
     if weights.config.num_labels == 0:
         raise ValueError(
@@ -99,7 +106,14 @@ def _classify(args: argparse.Namespace, names: list[str], out: str | None) -> in
     batch_size = args.batch_size or (64 if str(args.device).startswith("cuda") else 8)
     pace = Pace()
     answers = classify_files(
-        weights, names, backend=args.backend, batch_size=batch_size, workers=workers, top=args.top, pace=pace
+        weights,
+        names,
+        backend=args.backend,
+        batch_size=batch_size,
+        compiled=args.compile,
+        workers=workers,
+        top=args.top,
+        pace=pace,
     )
     failed, turned = 0, []
     with ExitStack() as stack:

@@ -8,11 +8,12 @@ from the first to the second.
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from deit_ref.api import forward
 from deit_ref.commands.process import ctrl_c_later, follow_parent
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.photos import exif_orientation, load_image
+from deit_ref.preparing import prepared
 from deit_ref.weights import DeiTWeights
 
 MANY = 64  # files from which processes are worth starting, and a pace worth telling
@@ -73,6 +75,7 @@ def classify_files(
     *,
     backend: str = "numpy",
     batch_size: int = 8,
+    compiled: bool = False,
     workers: int = 0,
     top: int = 5,
     pace: Pace | None = None,
@@ -84,6 +87,7 @@ def classify_files(
         names: files.
         backend: "numpy" or "torch".
         batch_size: photos per forward pass.
+        compiled: by a pass of torch that is prepared before the first file is read.
         workers: processes that decode; 0 decodes in this process.
         top: how many classes.
         pace: filled as answers come.
@@ -92,12 +96,14 @@ def classify_files(
         One answer for each name; a broken file has a problem and costs only itself.
     """
     pace = Pace() if pace is None else pace
+    weights = replace(weights, image_processing=replace(weights.image_processing, input_data_format="channels_last"))
+    run = prepared(weights, batch_size=batch_size) if compiled else partial(forward, weights, backend=backend)
     start = time.perf_counter()
     files = decoded(names, weights.image_processing, workers=workers, ahead=2 * (batch_size + workers))
 
     def computed(batch: Sequence[Photo]) -> list[Answer]:
         begin = time.perf_counter()
-        answers = _answers(weights, batch, backend=backend, top=top)
+        answers = _answers(run, batch, top=top)
         pace.computing += time.perf_counter() - begin
         return answers
 
@@ -176,15 +182,15 @@ def _submitted(pool: ProcessPoolExecutor, name: str, processing: ImageProcessing
         return pool.submit(decode, name, processing)
 
 
-def _answers(weights: DeiTWeights, batch: Sequence[Photo], *, backend: str, top: int) -> list[Answer]:
+def _answers(run: Callable[..., Any], batch: Sequence[Photo], *, top: int) -> list[Answer]:
     """Of one batch; if it cannot be prepared as one, of each photo by itself."""
     readable = [photo.pixels for photo in batch if photo.problem is None]
-    problem, processing = None, replace(weights.image_processing, input_data_format="channels_last")
+    problem = None
     try:
-        output = forward(weights, readable, backend=backend, image_processing=processing) if readable else None
+        output = run(readable) if readable else None
     except ValueError as error:
         if len(batch) > 1:
-            return [answer for photo in batch for answer in _answers(weights, [photo], backend=backend, top=top)]
+            return [answer for photo in batch for answer in _answers(run, [photo], top=top)]
         problem, output = str(error).removeprefix("images[0]: "), None
     found = iter(output.top(top) if output is not None else ())
     return [

@@ -10,7 +10,8 @@ from the third on it is replayed. At most `MOST` graphs are kept, the one that w
 those of weights that nobody holds any more go with them. Weights that change in place are seen, because a graph holds
 their places, not their values.
 
-With the converted weights of `api`, this is all the state there is. The mirror's one file without a chapter.
+With the converted weights of `api`, this is all the state there is. A file of the mirror without a chapter; `compiled`
+is the other.
 
 Source: torch.cuda.CUDAGraph's notes in PyTorch's documentation.
 """

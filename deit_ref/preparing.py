@@ -46,14 +46,13 @@ def prepared(weights: DeiTWeights, *, batch_size: int = 1, dtype: Any = None) ->
     for name in ("output_hidden_states", "output_attentions"):
         if getattr(config, name):
             raise ValueError(f"A prepared pass returns its answer alone, and the config says {name}: call forward.")
-    with torch.inference_mode(False):  # tensors that were made in inference mode cannot be compiled
-        own = map_weights(lambda array: array.detach().clone(), weights.to("torch", dtype=dtype))
-        if own.pos_embed.device.type != "cpu":
-            raise ValueError(
-                f"prepared compiles for a CPU, got weights on {own.pos_embed.device}: call forward, which captures "
-                "graphs there, or prepare weights.to('torch', device='cpu')."
-            )
-        nothing = torch.zeros(most, config.num_channels, *config.image_shape, dtype=own.pos_embed.dtype)
+    own = map_weights(lambda array: array.detach(), weights.to("torch", dtype=dtype))
+    if own.pos_embed.device.type != "cpu":
+        raise ValueError(
+            f"prepared compiles for a CPU, got weights on {own.pos_embed.device}: call forward, which captures graphs "
+            "there, or prepare weights.to('torch', device='cpu')."
+        )
+    nothing = torch.zeros(most, config.num_channels, *config.image_shape, dtype=own.pos_embed.dtype)
     like = forward(own, pixel_values=nothing, backend="torch")
     program = compiled(TASKS[weights.task], own, nothing)
 

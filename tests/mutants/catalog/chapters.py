@@ -201,4 +201,17 @@ MUTANTS = [
         (", options[\"interpolate_pos_encoding\"])", ")", "with and without interpolation"),
         ("*kind, *_precision()", "*kind", "TF32 turned on"),
     ),
+    *planted(
+        "preparing.py", "test_preparing",
+        ("if len(x) < most else x)", "if False else x)", "fewer photos than the batch"),
+        ("value[: len(x)]", "value", "fewer photos than the batch"),
+        ("x.shape[1:] != nothing.shape[1:]", "x.shape[2:] != nothing.shape[2:]", "one channel"),
+        (" and not array.is_inference()", "", "weights made in inference mode"),
+        ("inputs.warn_of_bytes(x, own)", "pass", "a photo as pixel_values"),
+    ),
+    *planted(
+        "torch_backend/compiled.py", "test_preparing",
+        ("options={\"freezing\": True}", "options={}", "matrices laid out ahead"),
+        ("            if \"InvalidCxxCompiler\" not in str(error):\n                raise\n", "", "another error of the compiler"),
+    ),
 ]

@@ -150,8 +150,11 @@ LATER = {
             ("if device is not None:\n            raise", "if False:\n            raise", "a device for NumPy"),
         ),
         *planted(
-            "api.py", "test_api",
+            "inputs.py", "test_api",
             ("elif bad := [name for name, array in named_arrays(weights) if not all_finite(array)]:", "elif bad := []:", "weights with NaN"),
+        ),
+        *planted(
+            "api.py", "test_api",
             ("do_convert_rgb=image_processing.do_convert_rgb,", "do_convert_rgb=True,", "gray photos, not converted"),
         ),
         *planted(

@@ -1,8 +1,10 @@
 """The data of the attention viewer, the stepper and the map: what the pages show is what the model computed."""
 
+import base64
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from engine import node
 from PIL import Image
 
 import deit_ref
@@ -160,6 +163,55 @@ def test_watching_ends() -> None:
 
 def test_files_are_small(files: dict[str, bytes]) -> None:
     assert sum(map(len, files.values())) < 40_000
+
+
+# Where one number comes from
+
+CELLS = 12  # of each step, drawn anew where the model changes; the largest and the smallest number come along
+
+
+@pytest.fixture(scope="module")
+def pass_of_the_page() -> tuple[deit_ref.Trace, list[tuple[str, tuple[int, ...]]], dict[str, Any]]:
+    """A pass in NumPy, some places in its arrays, and how the page says that these numbers are made."""
+    photo = load_image(bundled_photo("coffee"))
+    trace = deit_ref.Trace()
+    deit_ref.forward(deit_ref.load_weights(), photo, trace=trace)
+    random = np.random.default_rng(7)
+    cells = [
+        (name, tuple(int(i) for i in np.unravel_index(place, value.shape)))
+        for name, value in trace.items()
+        for place in [value.argmin(), value.argmax(), *random.integers(value.size, size=CELLS)]
+    ]
+    question = {
+        "folder": str(bundled_photo().parent / "cifar10-distilled"),
+        "photo": {"bytes": base64.b64encode(photo.tobytes()).decode(), "shape": photo.shape},
+        "cells": [{"step": name, "at": at} for name, at in cells],
+    }
+    driver = Path(__file__).with_name("worked_in_node.mjs")
+    done = subprocess.run([node(), driver], input=json.dumps(question), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return trace, cells, json.loads(done.stdout)
+
+
+def test_every_number_is_made_as_the_page_says(pass_of_the_page: Any) -> None:
+    trace, cells, answer = pass_of_the_page
+    assert set(answer["explained"]) == set(inside_data.STEPS)
+    for (name, at), made in zip(cells, answer["found"], strict=True):
+        value = trace[name]
+        slack = 1e-5 * float(np.abs(value).max())
+        assert made["total"] == pytest.approx(float(value[at]), rel=0, abs=slack), (name, at)
+        learned = name == "pos_embed" or (name == "tokens" and at[1] < 2)
+        assert (made["linked"] == 0) == (learned or name.endswith(".image")), name
+        assert made["linked"] or made["note"].endswith(".")  # the way back goes on, or the page says why not
+
+
+def test_the_last_number_becomes_the_share(pass_of_the_page: Any) -> None:
+    trace, cells, answer = pass_of_the_page
+    powers = np.exp(trace["logits"][0].astype(np.float64))
+    shares = [(at[1], made["after"]) for (name, at), made in zip(cells, answer["found"], strict=True) if made["after"]]
+    assert len(shares) == CELLS + 2
+    for label, made in shares:
+        assert made["total"] == pytest.approx(powers[label] / powers.sum(), abs=1e-6)
 
 
 # The map

@@ -1,0 +1,42 @@
+/**
+ * The stepper's arithmetic without a page, for tests/test_inside.py. Reads {folder, photo, cells, walk} from stdin, and
+ * writes how each of these numbers is made: its total, and where its factors are said to come from.
+ */
+
+import { readFileSync } from "node:fs";
+
+const load = (path) => import(new URL(`../docs/assets/${path}.js`, import.meta.url));
+const [api, checkpoints, { Trace }, cells, { worked, EXPLAINED }, { sizes_of }, { naming }] = await Promise.all(
+  ["engine/api", "engine/checkpoints", "engine/trace", "views/cells", "views/worked", "lab/state", "views/tokens"].map(load),
+);
+const given = JSON.parse(readFileSync(0));
+const json = (file) => JSON.parse(readFileSync(`${given.folder}/${file}.json`));
+const weights = checkpoints.load_weights({
+  weights: Uint8Array.from(readFileSync(`${given.folder}/model.safetensors`)).buffer,
+  config: json("config"),
+  preprocessor_config: json("preprocessor_config"),
+});
+const bytes = Uint8Array.from(Buffer.from(given.photo.bytes, "base64"));
+const trace = new Trace();
+api.forward(weights, [{ data: bytes, shape: given.photo.shape }], { trace });
+const values = Object.fromEntries(trace.steps);
+const names = naming(sizes_of(weights.config));
+const pass = { values, weights, title: (step) => step, token: names.name, classes: weights.class_names };
+
+/** Every number that is said to be an entry of an array is that entry. */
+function check({ terms, operations }) {
+  const factors = terms.concat(operations.flatMap(({ parts }) => parts ?? [])).flatMap((term) => term.factors);
+  for (const { value, from, near } of [...factors, ...operations]) {
+    const { step, at } = from ?? near ?? {};
+    if (step && !cells.inside(values[step].shape, at)) throw new Error(`${step} has no ${at}`);
+    if (from && values[step].data[cells.flat(values[step].shape, at)] !== value) throw new Error(`${step} ${at} is not ${value}`);
+  }
+  return { linked: factors.filter(({ from, near }) => from ?? near).length };
+}
+
+const found = given.cells.map(({ step, at }) => {
+  const made = worked(pass, { step, at });
+  const after = made.after ? { total: made.after.worked.total, ...check(made.after.worked) } : null;
+  return { total: made.total, terms: made.terms.length, note: made.note ?? "", after, ...check(made) };
+});
+process.stdout.write(JSON.stringify({ found, explained: EXPLAINED }));

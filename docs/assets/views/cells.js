@@ -38,7 +38,22 @@ export function axes(picture, shape) {
 }
 
 /**
- * An entry in words. Heads count from 1; rows and columns of an array from 0, as everywhere in the stepper.
+ * The entry beside another one in its picture; null where the picture ends.
+ * @param {string} picture @param {number[]} shape @param {number[]} at
+ * @param {[number, number, number]} by rows, columns and colors
+ */
+export function neighbor(picture, shape, at, [rows, columns, colors]) {
+  const { down, across, color } = axes(picture, shape);
+  if ((rows && down < 0) || (colors && color < 0)) return null;
+  const to = [...at];
+  if (rows) to[down] += rows;
+  to[across] += columns;
+  if (colors) to[color] = (to[color] + colors) % shape[color];
+  return inside(shape, to) ? to : null;
+}
+
+/**
+ * An entry in words. Heads, and rows and columns of patches, count from 1; features, which are columns of arrays, from 0.
  * @param {string} picture how its step is drawn
  * @param {number[]} shape
  * @param {number[]} at
@@ -50,10 +65,10 @@ export function called(picture, shape, at, { names, classes, sizes: { tokens, pr
   const token = (/** @type {number} */ row) => names.name(row);
   if (picture === "photo" || picture === "rgb") return `pixel in row ${at[0]}, column ${at[1]}, ${COLORS[at[2]]}`;
   if (picture === "planes") return `${COLORS[at[1]]}, pixel in row ${at[2]}, column ${at[3]}`;
-  if (picture === "heads") return `head ${at[1] + 1}, ${token(at[2])}, column ${last}`;
+  if (picture === "heads") return `head ${at[1] + 1}, ${token(at[2])}, feature ${last}`;
   if (picture === "maps") return `head ${at[1] + 1}, ${token(at[2])} looks at ${token(last)}`;
   if (picture === "bars") return classes[last];
-  return `${token(at[1] + (shape[1] === tokens ? 0 : prefix))}, column ${last}`;
+  return `${token(at[1] + (shape[1] === tokens ? 0 : prefix))}, ${picture === "tiles" ? "value" : "feature"} ${last}`;
 }
 
 /** The token that an entry belongs to; null for none. @param {string} picture @param {number[]} shape @param {number[]} at

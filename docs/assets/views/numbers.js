@@ -8,6 +8,9 @@
 export const digits = (x) =>
   Number.isInteger(x) ? String(x) : Math.abs(x) >= 1e-3 ? x.toFixed(4) : x.toExponential(3);
 
+/** With a true minus, for formulas. @param {number} x */
+export const signed = (x) => digits(x).replace(/^-/, "−");
+
 /** @param {AnyArray} array */
 export function facts({ data }) {
   let [min, max, sum] = [Infinity, -Infinity, 0];

@@ -28,9 +28,10 @@ const largest_first = (/** @type {Term[]} */ terms) => terms.sort((a, b) => Math
  */
 function linear(pass, formula, { weight, bias }, out, step, at) {
   const width = pass.values[step].shape[at.length];
+  const what = step === "patches" ? "value" : "feature";
   const terms = Array.from({ length: width }, (_, i) => {
     const w = weight.data[out * width + i];
-    return term(`column ${i}`, entry(pass, step, [...at, i]), { value: w, text: "weight" });
+    return term(`${what} ${i}`, entry(pass, step, [...at, i]), { value: w, text: "weight" });
   });
   const shift = bias ? [{ op: "+", text: "the bias", value: bias.data[out] }] : [];
   return worked_out(formula, largest_first(terms), shift);
@@ -48,7 +49,7 @@ function norm(pass, [image, token, column], { weight, bias }, inputs) {
   return worked_out("(x − μ) / √(σ^2 + ϵ) ⊙ γ + β", terms, [
     { op: "−", text: `the mean μ of this token’s ${width} numbers`, value: mean },
     { op: "÷", text: "their deviation, √(σ² + ϵ)", value: Math.sqrt(variance + pass.weights.config.layer_norm_eps) },
-    { op: "×", text: "the weight γ of this column", value: weight.data[column] },
+    { op: "×", text: "the weight γ of this feature", value: weight.data[column] },
     { op: "+", text: "its bias β", value: bias.data[column] },
   ]);
 }
@@ -115,7 +116,7 @@ const KINDS = {
     const d = pass.values[`${stem}attention.q`].shape[3];
     const terms = Array.from({ length: d }, (_, i) =>
       term(
-        `column ${i}`,
+        `feature ${i}`,
         entry(pass, `${stem}attention.q`, [image, head, query, i]),
         entry(pass, `${stem}attention.k`, [image, head, key, i]),
       ),
@@ -138,7 +139,7 @@ const KINDS = {
         entry(pass, `${stem}attention.v`, [image, head, j, i]),
       ),
     );
-    return worked_out("Y = A V", largest_first(terms), [], { note: `Column ${column} is column ${i} of head ${head + 1}.` });
+    return worked_out("Y = A V", largest_first(terms), [], { note: `Feature ${column} is feature ${i} of head ${head + 1}.` });
   },
   proj(pass, [image, token, column], name) {
     const { stem, attn } = block(pass, name);

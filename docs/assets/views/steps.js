@@ -35,7 +35,7 @@ export async function start(root, signal) {
   const bar = stepbar({ root, move, slide: (place) => go(visible()[place]), signal });
   const fold = el("input", { type: "checkbox", onchange: () => set({ folded: fold.checked }) });
   fold.checked = state.folded;
-  const way = flow({ go });
+  const way = flow({ go, kinds, sizes });
   const second = beside({
     current: () => state.beside,
     choose: (name) => set({ beside: name }),
@@ -189,7 +189,7 @@ export async function start(root, signal) {
     const { group, kind } = steps[here];
     const where = `Step ${here + 1} of ${steps.length}: ${group_title(group)}, ${kinds[kind].title}`;
     bar.draw(open.indexOf(here), open.length, where);
-    way.draw(steps, (kind) => kinds[kind].title, here);
+    way.draw(steps, here);
     view.draw(steps, here, photo.alt);
     point(null);
   }

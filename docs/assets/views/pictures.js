@@ -115,7 +115,7 @@ function each_head(step, context, add, caption, looked_at) {
     return figure(drawn, context, add);
   });
   const signed = step.kind !== "probabilities";
-  const own = { low: signed ? "minus the head’s largest" : "0", high: "the head’s largest", bar: shared.bar };
+  const own = { low: signed ? "−largest" : "0", high: "largest of the head", bar: shared.bar };
   return [...figures, el("p.inside-note.inside-whole", {}, caption), legend(range === "own" ? own : shared)];
 }
 

@@ -16,8 +16,10 @@ import { stepbar } from "./stepbar.js";
 import { from_address, settle, to_address } from "./stepstate.js";
 import { stepview } from "./stepview.js";
 import { capital, naming } from "./tokens.js";
+import { walk } from "./walk.js";
 
 const REST = "Point at a row of a picture, or at a patch, to see what belongs together; click to keep it.";
+const AGAIN = ". Click it again to let it go.";
 
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 export async function start(root, signal) {
@@ -46,21 +48,23 @@ export async function start(root, signal) {
   const context = { sizes, classes, names, point, pin, pick };
   const view = stepview({ kinds, state, set, context, second, from });
   const onpick = (place) => pin(prefix + place);
-  const whole = board({ sizes, label: "", tool: "pick", onpick, onpoint: (place) => point(at_patch(place)) });
+  const onpoint = (place) => point(place === null ? null : told(prefix + place));
+  const whole = board({ sizes, label: "", tool: "pick", onpick, onpoint });
   whole.use("pick");
+  const tour = walk({ signal, sizes, classes, steps: () => steps, arrive });
   const readout = el("p.inside-readout", {}, REST);
   const about = el("p.inside-note");
   const wrong = el("p", { role: "alert", hidden: true });
-  const others = `fold blocks 2 to ${sizes.layers}`;
   root.replaceChildren(
     photos,
     wrong,
+    tour.list,
     el(
       "div.inside-stepper",
       {},
       bar.element,
-      el("div.views-way", {}, way.element, el("label.inside-check", {}, fold, el("span", {}, others))),
-      el("div.views-beside", {}, whole.element, el("div", {}, readout, about)),
+      el("div.views-way", {}, way.element, el("label.inside-check", {}, fold, el("span", {}, `fold blocks 2 to ${sizes.layers}`))),
+      el("div.views-beside", {}, whole.element, el("div", {}, readout, tour.card, about)),
       view.element,
     ),
   );
@@ -100,25 +104,25 @@ export async function start(root, signal) {
 
   const keep = () => keepInAddress(to_address(session.state.photo, state, names));
 
+  /** At a stop of the walk. */
+  function arrive({ name, token = state.token, cell = null, beside = "off" }) {
+    set({ name, token, cell, beside });
+    draw_photo();
+    view.reveal();
+  }
+
   // Tokens
 
   /** The same token on the photo and in all pictures; null: the one that was kept, if there is one. */
   function point(there) {
-    const { tokens, text } = there ?? at_token(state.token);
+    const { tokens, text } = there ?? (state.token === null ? { tokens: [], text: REST } : told(state.token, AGAIN));
     whole.outline(tokens.filter((token) => token >= prefix).map((token) => token - prefix));
     view.mark(tokens[0] ?? null);
     readout.textContent = text;
   }
 
-  function at_token(token) {
-    if (token === null) return { tokens: [], text: REST };
-    return { tokens: [token], text: `${capital(names.name(token))}: token ${token}. Click it again to let it go.` };
-  }
-
-  function at_patch(place) {
-    if (place === null) return null;
-    const token = prefix + place;
-    return { tokens: [token], text: `${capital(names.name(token))}: token ${token}` };
+  function told(token, more = "") {
+    return { tokens: [token], text: `${capital(names.name(token))}: token ${token}${more}` };
   }
 
   function pin(token) {
@@ -136,7 +140,7 @@ export async function start(root, signal) {
     const before = name === state.name ? state.cell : null;
     const { color } = axes(kinds[kind].picture, value.shape);
     if (color >= 0 && before) place[color] = before[color]; // a pixel has three
-    if (before && key(before) === key(place)) return show(null);
+    if (before && key(before) === key(place)) return set({ cell: null, token: null });
     if (state.cell) from.remember({ step: state.name, at: state.cell });
     from.reveal(by_key);
     show({ step: name, at: place });
@@ -145,11 +149,9 @@ export async function start(root, signal) {
   /** Where this number comes from; null: none. Its token comes along. */
   function show(place) {
     const step = steps.find(({ name }) => name === place?.step);
-    if (!step) set({ cell: null, token: null });
-    else {
-      const token = token_of(kinds[step.kind].picture, step.value.shape, place.at, sizes) ?? state.token;
-      set({ name: step.name, cell: place.at, token });
-    }
+    if (!step) return set({ cell: null });
+    const token = token_of(kinds[step.kind].picture, step.value.shape, place.at, sizes) ?? state.token;
+    set({ name: step.name, cell: place.at, token });
     draw_photo();
   }
 
@@ -170,6 +172,7 @@ export async function start(root, signal) {
       about.textContent = credit();
       draw_photo();
       draw();
+      if (other) tour.again();
     } catch (error) {
       wrong.textContent = `The model could not be asked: ${error.message}`;
       wrong.hidden = false;

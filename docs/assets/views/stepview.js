@@ -98,6 +98,8 @@ export function stepview({ kinds, state, set, context, second, from }) {
     draw,
     /** @param {number | null} token */
     mark: (token) => shown.forEach(({ mark }) => mark(token)),
+    /** The pictures come onto the screen. */
+    reveal: () => pair.scrollIntoView({ block: "nearest" }),
     /** The focus goes to the number in the picture. */
     to_number() {
       const marked = pictures.querySelector(".views-cell:not([hidden])")?.closest(".views-canvas");

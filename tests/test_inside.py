@@ -167,7 +167,8 @@ def test_files_are_small(files: dict[str, bytes]) -> None:
 
 # Where one number comes from
 
-CELLS = 12  # of each step, drawn anew where the model changes; the largest and the smallest number come along
+CELLS = 12  # of each step, drawn; the largest and the smallest number come along
+SMALL = {"patches": "tiles", "norm": "tokens", "blocks.1.attention.k": "heads", "blocks.1.attention.scores": "maps"}
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +187,7 @@ def pass_of_the_page() -> tuple[deit_ref.Trace, list[tuple[str, tuple[int, ...]]
         "folder": str(bundled_photo().parent / "cifar10-distilled"),
         "photo": {"bytes": base64.b64encode(photo.tobytes()).decode(), "shape": photo.shape},
         "cells": [{"step": name, "at": at} for name, at in cells],
+        "maps": SMALL,
     }
     driver = Path(__file__).with_name("worked_in_node.mjs")
     done = subprocess.run([node(), driver], input=json.dumps(question), capture_output=True, text=True, check=False)
@@ -212,6 +214,70 @@ def test_the_last_number_becomes_the_share(pass_of_the_page: Any) -> None:
     assert len(shares) == CELLS + 2
     for label, made in shares:
         assert made["total"] == pytest.approx(powers[label] / powers.sum(), abs=1e-6)
+
+
+def test_small_pictures_are_mean_sizes(pass_of_the_page: Any) -> None:
+    trace, _, answer = pass_of_the_page
+    for (name, picture), found in zip(SMALL.items(), answer["maps"], strict=True):
+        size = np.abs(trace[name][0])
+        by_patch = {"tiles": (1,), "tokens": (1,), "heads": (0, 2), "maps": (1,)}[picture]
+        expected = size.mean(axis=by_patch, dtype=np.float64)[..., 0 if picture == "tiles" else 2 :]
+        np.testing.assert_allclose(found, expected.reshape(-1, 64), rtol=1e-4)
+
+
+# The walk
+
+
+def test_the_walk_says_what_is_so(pass_of_the_page: Any) -> None:
+    trace, _, answer = pass_of_the_page
+    stops = [stop["text"] for stop in answer["walk"]["stops"]]
+    states = [stop["state"] for stop in answer["walk"]["stops"]]
+    assert "ten steps" in (DOCS / "steps.md").read_text(encoding="utf-8")
+    assert len(stops) == 10
+    for state, text in zip(states, stops, strict=True):
+        assert state["name"] in trace
+        assert state.get("beside", "before") == "before" or state["beside"] in trace
+        assert not re.search("NaN|undefined|Infinity", text)
+    spread = trace["patches"][0].std(axis=-1, dtype=np.float64)
+    patch = int(spread.argmax())
+    assert f"row {patch // 8 + 1}, column {patch % 8 + 1}" in stops[1]
+    assert f"{spread.max():.4f}" in stops[1]
+    assert f"{spread.mean():.4f}" in stops[1]
+    token = 2 + patch
+    for name in ("tokens", "pos_embed"):
+        assert f"{np.abs(trace[name][0, token]).mean(dtype=np.float64):.4f}" in stops[2]
+    shares = trace["blocks.0.attention.probabilities"][0, :, token]
+    head, key = np.unravel_index(shares.argmax(), shares.shape)
+    assert states[3]["cell"] == states[4]["cell"] == [0, head, token, key]
+    assert f"{trace['blocks.0.attention.scores'][0, head, token, key]:.4f}".replace("-", "−") in stops[3]
+    assert f"{100 * shares.max():.1f}%" in stops[4]
+    added, before = (np.linalg.norm(trace[n][0, token]) for n in ("blocks.0.attention.proj", "embeddings"))
+    assert f"{100 * added / before:.1f}%" in stops[5]
+    assert f"{100 * (trace['blocks.0.mlp.fc1'][0, token] < 0).mean():.1f}% of them negative" in stops[6]
+    alike = []
+    for name in ("embeddings", states[7]["name"]):
+        x = trace[name][0, 2:].astype(np.float64)
+        x /= np.linalg.norm(x, axis=-1, keepdims=True)
+        alike.append((np.sum(x @ x.T) - 64) / (64 * 63))
+        assert f"{alike[-1]:.4f}" in stops[7]
+    assert ("more alike" in stops[7]) == (alike[1] > alike[0])
+    names = deit_ref.load_weights().class_names or ()
+    powers = np.exp(trace["logits"][0].astype(np.float64))
+    assert f"{names[int(powers.argmax())]}, {100 * powers.max() / powers.sum():.1f}%" in stops[9]
+
+
+def test_the_walk_says_otherwise_where_it_is_otherwise(pass_of_the_page: Any) -> None:
+    walk = pass_of_the_page[2]["walk"]
+    for place, one, other in [
+        (2, "what is seen is", "the place is"),
+        (5, "most of the token goes on", "outweighs what it was"),
+        (6, ": few speak", ": many speak"),
+        (7, "more alike", "less alike"),
+        (8, "Both say", "They disagree"),
+    ]:
+        said = [one in walk[which][place]["text"] for which in ("stops", "otherwise")]
+        assert said[0] != said[1], place
+        assert all((other in walk[which][place]["text"]) != (one in walk[which][place]["text"]) for which in walk)
 
 
 # The map

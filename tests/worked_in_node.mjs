@@ -1,13 +1,24 @@
 /**
- * The stepper's arithmetic without a page, for tests/test_inside.py. Reads {folder, photo, cells, walk} from stdin, and
- * writes how each of these numbers is made: its total, and where its factors are said to come from.
+ * The stepper's arithmetic without a page, for tests/test_inside.py. Reads {folder, photo, cells, maps} from stdin, and
+ * writes how each of these numbers is made: its total, and where its factors are said to come from; what the walk says, and
+ * what it says where all is the other way round; and the small pictures of some steps, which `maps` names.
  */
 
 import { readFileSync } from "node:fs";
 
 const load = (path) => import(new URL(`../docs/assets/${path}.js`, import.meta.url));
-const [api, checkpoints, { Trace }, cells, { worked, EXPLAINED }, { sizes_of }, { naming }] = await Promise.all(
-  ["engine/api", "engine/checkpoints", "engine/trace", "views/cells", "views/worked", "lab/state", "views/tokens"].map(load),
+const [api, checkpoints, { Trace }, cells, { worked, EXPLAINED }, { sizes_of }, { naming }, { TOUR }, small] = await Promise.all(
+  [
+    "engine/api",
+    "engine/checkpoints",
+    "engine/trace",
+    "views/cells",
+    "views/worked",
+    "lab/state",
+    "views/tokens",
+    "views/tour",
+    "views/small",
+  ].map(load),
 );
 const given = JSON.parse(readFileSync(0));
 const json = (file) => JSON.parse(readFileSync(`${given.folder}/${file}.json`));
@@ -39,4 +50,26 @@ const found = given.cells.map(({ step, at }) => {
   const after = made.after ? { total: made.after.worked.total, ...check(made.after.worked) } : null;
   return { total: made.total, terms: made.terms.length, note: made.note ?? "", after, ...check(made) };
 });
-process.stdout.write(JSON.stringify({ found, explained: EXPLAINED }));
+const sizes = sizes_of(weights.config);
+const walked = (values) =>
+  Promise.all(TOUR.steps.map((stop) => stop({ values, sizes, names, classes: weights.class_names })));
+const last = `blocks.${sizes.layers - 1}.output`;
+const changed = (name, change) => ({ shape: values[name].shape, data: values[name].data.map(change) });
+const stops = await walked(values);
+const said = (i, text) => stops[i].text.includes(text);
+const otherwise = {
+  ...values,
+  "images.0.image": values["images.0.resized"],
+  tokens: values.pos_embed,
+  pos_embed: values.tokens,
+  embeddings: values[last],
+  [last]: values.embeddings,
+  "blocks.0.attention.proj": changed("blocks.0.attention.proj", (x) => (said(5, "most of") ? 1e4 * x : 1e-4 * x)),
+  "blocks.0.mlp.activation": changed("blocks.0.mlp.activation", (x) => (said(6, "few") ? Math.sign(x) : x ** 9)),
+  cls_logits: said(8, "Both") ? changed("cls_logits", (x) => -x) : values.distillation_logits,
+};
+const maps = Object.entries(given.maps).map(([name, picture]) =>
+  small.sizes_of_patches(values[name], picture, sizes).map((map) => [...map]),
+);
+const walk = { stops, otherwise: await walked(otherwise) };
+process.stdout.write(JSON.stringify({ found, explained: EXPLAINED, walk, maps }));

@@ -15,7 +15,7 @@ import { block_of, group_title, steps_of } from "./pass.js";
 import { stepbar } from "./stepbar.js";
 import { from_address, settle, to_address } from "./stepstate.js";
 import { stepview } from "./stepview.js";
-import { capital, naming } from "./tokens.js";
+import { naming, told } from "./tokens.js";
 import { walk } from "./walk.js";
 
 const REST = "Point at a row of a picture, or at a patch, to see what belongs together; click to keep it.";
@@ -48,7 +48,7 @@ export async function start(root, signal) {
   const context = { sizes, classes, names, point, pin, pick };
   const view = stepview({ kinds, state, set, context, second, from });
   const onpick = (place) => pin(prefix + place);
-  const onpoint = (place) => point(place === null ? null : told(prefix + place));
+  const onpoint = (place) => point(place === null ? null : told(names, prefix + place));
   const whole = board({ sizes, label: "", tool: "pick", onpick, onpoint });
   whole.use("pick");
   const tour = walk({ signal, sizes, classes, steps: () => steps, arrive });
@@ -102,7 +102,9 @@ export async function start(root, signal) {
     draw();
   }
 
-  const keep = () => keepInAddress(to_address(session.state.photo, state, names));
+  function keep() {
+    keepInAddress(to_address(session.state.photo, state, names));
+  }
 
   /** At a stop of the walk. */
   function arrive({ name, token = state.token, cell = null, beside = "off" }) {
@@ -115,14 +117,11 @@ export async function start(root, signal) {
 
   /** The same token on the photo and in all pictures; null: the one that was kept, if there is one. */
   function point(there) {
-    const { tokens, text } = there ?? (state.token === null ? { tokens: [], text: REST } : told(state.token, AGAIN));
+    const kept = state.token === null ? { tokens: [], text: REST } : told(names, state.token, AGAIN);
+    const { tokens, text } = there ?? kept;
     whole.outline(tokens.filter((token) => token >= prefix).map((token) => token - prefix));
     view.mark(tokens[0] ?? null);
     readout.textContent = text;
-  }
-
-  function told(token, more = "") {
-    return { tokens: [token], text: `${capital(names.name(token))}: token ${token}${more}` };
   }
 
   function pin(token) {
@@ -140,18 +139,17 @@ export async function start(root, signal) {
     const before = name === state.name ? state.cell : null;
     const { color } = axes(kinds[kind].picture, value.shape);
     if (color >= 0 && before) place[color] = before[color]; // a pixel has three
-    if (before && key(before) === key(place)) return set({ cell: null, token: null });
+    if (before && key(before) === key(place)) return show(null, null);
     if (state.cell) from.remember({ step: state.name, at: state.cell });
     from.reveal(by_key);
     show({ step: name, at: place });
   }
 
   /** Where this number comes from; null: none. Its token comes along. */
-  function show(place) {
+  function show(place, token = state.token) {
     const step = steps.find(({ name }) => name === place?.step);
-    if (!step) return set({ cell: null });
-    const token = token_of(kinds[step.kind].picture, step.value.shape, place.at, sizes) ?? state.token;
-    set({ name: step.name, cell: place.at, token });
+    if (step) token = token_of(kinds[step.kind].picture, step.value.shape, place.at, sizes) ?? token;
+    set(step ? { name: step.name, cell: place.at, token } : { cell: null, token });
     draw_photo();
   }
 

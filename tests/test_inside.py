@@ -350,7 +350,16 @@ def test_the_pages_numbers_are_the_bundled_models() -> None:
     assert f"{100 / 66:.2f}" == "1.52"
 
 
-OWN = ["colors.js", "data.js", "dom.js", "inside.js", "map.js", "inside.css", *Path(DOCS / "assets").glob("views/*.js")]
+OWN = [
+    "colors.js",
+    "data.js",
+    "dom.js",
+    "inside.js",
+    "map.js",
+    "inside.css",
+    "steps.css",
+    *Path(DOCS / "assets").glob("views/*.js"),
+]
 
 
 @pytest.mark.parametrize("name", OWN, ids=lambda name: Path(name).name)

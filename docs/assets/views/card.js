@@ -42,7 +42,8 @@ export function table({ terms, sum, operations, total, curve, after }, options) 
   if (many && operations.length) rows.push(row("views-sum", `sum of ${terms.length}`, [], signed(sum)));
   for (const { op, text, value, from, parts, total: now } of operations) {
     if (parts) {
-      rows.push(row("views-parts-head", "the powers: e to each score, less the largest", [], ""));
+      const what = "the powers: e to each score, less the largest";
+      rows.push(el("tr.views-parts-head", {}, el("th", { scope: "rowgroup", colspan: 4 }, what)));
       rows.push(...added_up(parts, options));
     }
     const how = value === null ? [] : [number({ value, from }, options)];
@@ -51,7 +52,7 @@ export function table({ terms, sum, operations, total, curve, after }, options) 
   if (many || operations.length) rows.push(row("views-total", "result", [], signed(total)));
   const share = after ? [el("h3", {}, after.title), el("p", {}, in_one_line(after.worked)), ...table(after.worked, options)] : [];
   return [
-    el("table.views-arithmetic", {}, el("tbody", {}, ...rows)),
+    el("table.views-arithmetic", { "aria-label": "The arithmetic, line by line" }, el("tbody", {}, ...rows)),
     ...(curve ? [plot(curve)] : []),
     ...share,
   ];
@@ -64,11 +65,23 @@ function added_up(terms, options) {
   const most = Math.max(...shown.map(({ value }) => Math.abs(value)));
   const rows = shown.map(({ label, factors, value }) => {
     const how = factors.flatMap((factor, i) => (i ? [" × ", number(factor, options)] : [number(factor, options)]));
-    return row("views-term", label, how, signed(value), terms.length > 1 ? value / most : 0);
+    const line = row("views-term", label, how, signed(value), terms.length > 1 ? value / most : 0);
+    const linked = factors.map(({ from, near }) => from ?? near).filter(Boolean);
+    if (linked.length === 1) leads(line, () => options.follow(linked[0]));
+    return line;
   });
   const rest = others.reduce((y, { value }) => y + value, 0);
   if (others.length) rows.push(row("views-term", `${others.length} others`, [], signed(rest)));
   return rows;
+}
+
+/** By pointer the whole line leads where its one input does; by keyboard that is a button. @param {HTMLElement} line
+ * @param {() => void} follow */
+function leads(line, follow) {
+  line.classList.add("views-leads");
+  line.addEventListener("click", (event) => {
+    if (!(/** @type {Element} */ (event.target).closest("button"))) follow();
+  });
 }
 
 /** @param {string} kind @param {string} what @param {(Node | string)[]} how @param {string} result @param {number} [size]

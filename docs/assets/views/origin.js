@@ -48,7 +48,7 @@ export function origin({ kinds, context, show, leave }) {
     button("→", "the number to the right", () => step(right)),
   ];
   const color = button("", "another color of this pixel", () => step([0, 0, 1]));
-  const close = button("Close", "close", () => show(null));
+  const close = button("Close", "close", () => (leave(), show(null)));
   const bar = el("div.views-origin-bar", { role: "group", "aria-label": "Other numbers" }, back, ...moves, color, close);
   const way = el("ol.views-trail", { "aria-label": "The way here" });
   const heading = el("h2", { tabindex: -1 });
@@ -155,11 +155,10 @@ export function origin({ kinds, context, show, leave }) {
     const { number, title: of, link: to } = kind_of(now.step).formula;
     const link = el("a", { href: new URL(to, SITE).href }, `Chapter ${number}: ${of}`);
     rule.replaceChildren(...(made.formula ? [el("span.views-math", {}, ...formula(made.formula)), " "] : []), link);
-    const [largest] = made.terms;
-    const most =
-      made.terms.length > 3 ? `The largest of ${made.terms.length} products: ${largest.label}, ${signed(largest.value)}. ` : "";
+    const { terms: [largest, , , more] } = made;
+    const most = `The largest of ${made.terms.length} products: ${largest.label}, ${signed(largest.value)}. `;
     const line = made.terms.length > 1 || made.operations.length ? `${in_one_line(made)}. ` : "";
-    said.textContent = `${line}${most}${made.note ? `${made.note} ` : ""}${agreement(now, made.total)}`;
+    said.textContent = `${line}${more ? most : ""}${made.note ? `${made.note} ` : ""}${agreement(now, made.total)}`;
     body.replaceChildren(...table(made, { follow, name }));
     if (wanted) element.scrollIntoView({ block: "nearest" });
     wanted = "";
@@ -193,6 +192,7 @@ export function origin({ kinds, context, show, leave }) {
   return {
     element,
     draw,
+    load,
     remember,
     /** What is drawn next comes onto the screen. @param {boolean} by_key whether it gets the focus */
     reveal: (by_key) => (wanted = by_key ? "by key" : "by pointer"),

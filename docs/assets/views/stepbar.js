@@ -38,10 +38,11 @@ export function stepbar({ root, move, slide, signal }) {
     beat = 0;
     play.textContent = "Play";
   }
-  const ended = (/** @type {Event} */ event) => {
-    if (beat && event.target !== play) stop(); // a click on the button itself does so, too
+  const ended = (/** @type {any} */ event) => {
+    const click = event.target === play && (event.type === "pointerdown" || ["Enter", " "].includes(event.key));
+    if (beat && !click) stop(); // a click on the button does so itself
   };
-  for (const kind of ["pointerdown", "keydown", "wheel", "visibilitychange"]) {
+  for (const kind of ["pointerdown", "keydown", "visibilitychange"]) {
     document.addEventListener(kind, ended, { signal, capture: true, passive: true });
   }
   signal.addEventListener("abort", stop);

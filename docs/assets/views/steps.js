@@ -162,6 +162,7 @@ export async function start(root, signal) {
     try {
       const made = await steps_of(now);
       if (!made || signal.aborted || now !== session.photo) return;
+      if (state.cell) await from.load(); // what is drawn first stays
       const other = photo !== null;
       [steps, photo] = [made, now];
       settle(state, steps);

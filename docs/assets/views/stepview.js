@@ -37,6 +37,7 @@ export function stepview({ kinds, state, set, context, second, from }) {
   const element = el("section.views-step", { "aria-label": "The step" }, head, scales, pair, from.element, foot);
   /** @type {import("./pictures.js").Picture[]} */
   let shown = [];
+  let known = /** @type {any[]} */ ([]); // what the pictures are of
   let wide = 0;
 
   /** @param {Step} step @param {Step[]} steps @param {string} alt of the photo */
@@ -50,13 +51,22 @@ export function stepview({ kinds, state, set, context, second, from }) {
 
   /** @param {Step[]} steps @param {number} at @param {string} alt of the photo */
   function draw(steps, at, alt) {
-    const step = steps[at];
+    const other = second.step_of(steps, at);
+    const { scale, range, beside } = state;
+    const now = [steps, at, scale, range, beside];
+    if (now.some((value, i) => value !== known[i])) draw_pictures(steps, steps[at], other, alt); // else only a number
+    known = now;
+    draw_number(steps, steps[at], other);
+    steady();
+  }
+
+  /** @param {Step[]} steps @param {Step} step @param {Step | null} other @param {string} alt */
+  function draw_pictures(steps, step, other, alt) {
     const kind = kinds[step.kind];
     for (const group of [scale, range]) group.update();
     scale.element.disabled = !scaled(kind.picture);
     range.element.disabled = !ranged(kind.picture, step);
     const focused = [...pair.querySelectorAll(".views-canvas")].indexOf(document.activeElement);
-    const other = second.step_of(steps, at);
     shown = [step, ...(other ? [other] : [])].map((one) => drawn(one, steps, alt));
     head.replaceChildren(...describe(step, kind));
     pictures.dataset.picture = kind.picture;
@@ -69,8 +79,6 @@ export function stepview({ kinds, state, set, context, second, from }) {
       const canvases = pair.querySelectorAll(".views-canvas");
       /** @type {HTMLElement} */ (canvases[Math.min(focused, canvases.length - 1)])?.focus({ preventScroll: true });
     }
-    draw_number(steps, step, other);
-    steady();
   }
 
   /** The number that is explained, and beside it the largest that it was made of. @param {Step[]} steps @param {Step} step
@@ -104,7 +112,8 @@ export function stepview({ kinds, state, set, context, second, from }) {
     to_number() {
       const marked = pictures.querySelector(".views-cell:not([hidden])")?.closest(".views-canvas");
       const target = /** @type {HTMLElement | null} */ (marked ?? pictures.querySelector(".views-chosen button"));
-      target?.focus();
+      target?.focus({ preventScroll: true });
+      target?.scrollIntoView({ block: "nearest" });
     },
   };
 }

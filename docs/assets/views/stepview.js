@@ -34,7 +34,8 @@ export function stepview({ kinds, state, set, context, second, from }) {
   const which = el("h3.views-which", {}, "This step");
   const pair = el("div.views-pair", {}, el("div", {}, which, pictures), second.element);
   const foot = el("div.views-foot");
-  const element = el("section.views-step", { "aria-label": "The step" }, head, scales, pair, from.element, foot);
+  // Not seen before there is something to see.
+  const element = el("section.views-step.views-away", { "aria-label": "The step" }, head, scales, pair, from.element, foot);
   /** @type {import("./pictures.js").Picture[]} */
   let shown = [];
   let known = /** @type {any[]} */ ([]); // what the pictures are of
@@ -56,6 +57,7 @@ export function stepview({ kinds, state, set, context, second, from }) {
     const now = [steps, at, scale, range, beside];
     if (now.some((value, i) => value !== known[i])) draw_pictures(steps, steps[at], other, alt); // else only a number
     known = now;
+    element.classList.remove("views-away");
     draw_number(steps, steps[at], other);
     steady();
   }

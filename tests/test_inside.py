@@ -171,6 +171,15 @@ CELLS = 12  # of each step, drawn; the largest and the smallest number come alon
 SMALL = {"patches": "tiles", "norm": "tokens", "blocks.1.attention.k": "heads", "blocks.1.attention.scores": "maps"}
 
 
+# Shrunk by the heights first, by the widths first, along one axis alone, made larger, and as they are.
+SIZES = [(90, 33), (40, 200), (32, 64), (50, 32), (20, 11), (32, 32)]
+ODD = [np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8) for size in SIZES]
+
+
+def _sent(photo: np.ndarray) -> dict[str, Any]:
+    return {"bytes": base64.b64encode(photo.tobytes()).decode(), "shape": photo.shape}
+
+
 @pytest.fixture(scope="module")
 def pass_of_the_page() -> tuple[deit_ref.Trace, list[tuple[str, tuple[int, ...]]], dict[str, Any]]:
     """A pass in NumPy, some places in its arrays, and how the page says that these numbers are made."""
@@ -185,7 +194,8 @@ def pass_of_the_page() -> tuple[deit_ref.Trace, list[tuple[str, tuple[int, ...]]
     ]
     question = {
         "folder": str(bundled_photo().parent / "cifar10-distilled"),
-        "photo": {"bytes": base64.b64encode(photo.tobytes()).decode(), "shape": photo.shape},
+        "photo": _sent(photo),
+        "odd": [_sent(photo) for photo in ODD],
         "cells": [{"step": name, "at": at} for name, at in cells],
         "maps": SMALL,
     }
@@ -205,6 +215,15 @@ def test_every_number_is_made_as_the_page_says(pass_of_the_page: Any) -> None:
         learned = name == "pos_embed" or (name == "tokens" and at[1] < 2)
         assert (made["linked"] == 0) == (learned or name.endswith(".image")), name
         assert made["linked"] or made["note"].endswith(".")  # the way back goes on, or the page says why not
+
+
+def test_bytes_of_a_resized_photo_are_made_as_the_page_says(pass_of_the_page: Any) -> None:
+    processing = deit_ref.load_weights().image_processing
+    assert processing is not None
+    for photo, found in zip(ODD, pass_of_the_page[2]["odd"], strict=True):
+        trace = deit_ref.Trace()
+        deit_ref.preprocess(photo, processing, trace=trace)
+        np.testing.assert_array_equal(found, trace["images.0.resized"].ravel()[::41])
 
 
 def test_the_last_number_becomes_the_share(pass_of_the_page: Any) -> None:

@@ -564,6 +564,8 @@ def test_bad_addresses_show_the_default(page: Any, site_url: str) -> None:
     open_page(page, f"{site_url}viewer/?photo=nobody&layer=99&head=x&left=9-9&colors=-5&scale=odd")
     assert page.get_by_role("radio", name="Chelsea the cat").is_checked()
     assert page.locator(".inside-panel h2").first.text_content() == "Looking from: class token"
-    open_page(page, f"{site_url}steps/?step=nothing&photo=own&token=0-0&scale=odd")
+    open_page(page, f"{site_url}steps/?step=nothing&photo=own&token=0-0&scale=odd&cell=0.99.0&beside=q&range=no")
+    assert page.locator(".views-said").text_content().startswith("Click a number")
+    assert page.locator(".views-second:visible").count() == 0
     assert page.locator(NAME).first.text_content() == "images.0.image"
     assert "photo that stayed with its maker" in page.locator(".views-beside").text_content()

@@ -1,7 +1,8 @@
 /**
- * The stepper's arithmetic without a page, for tests/test_inside.py. Reads {folder, photo, cells, maps} from stdin, and
+ * The stepper's arithmetic without a page, for tests/test_inside.py. Reads {folder, photo, cells, maps, odd} from stdin, and
  * writes how each of these numbers is made: its total, and where its factors are said to come from; what the walk says, and
- * what it says where all is the other way round; and the small pictures of some steps, which `maps` names.
+ * what it says where all is the other way round; the small pictures of
+ * some steps, which `maps` names; and every 41st resized byte of photos of odd sizes.
  */
 
 import { readFileSync } from "node:fs";
@@ -27,9 +28,9 @@ const weights = checkpoints.load_weights({
   config: json("config"),
   preprocessor_config: json("preprocessor_config"),
 });
-const bytes = Uint8Array.from(Buffer.from(given.photo.bytes, "base64"));
+const image = ({ bytes, shape }) => ({ data: Uint8Array.from(Buffer.from(bytes, "base64")), shape });
 const trace = new Trace();
-api.forward(weights, [{ data: bytes, shape: given.photo.shape }], { trace });
+api.forward(weights, [image(given.photo)], { trace });
 const values = Object.fromEntries(trace.steps);
 const names = naming(sizes_of(weights.config));
 const pass = { values, weights, title: (step) => step, token: names.name, classes: weights.class_names };
@@ -72,4 +73,12 @@ const maps = Object.entries(given.maps).map(([name, picture]) =>
   small.sizes_of_patches(values[name], picture, sizes).map((map) => [...map]),
 );
 const walk = { stops, otherwise: await walked(otherwise) };
-process.stdout.write(JSON.stringify({ found, explained: EXPLAINED, walk, maps }));
+const odd = given.odd.map((photo) => {
+  const seen = new Trace();
+  api.photos(weights, [image(photo)], null, seen);
+  const { data, shape } = seen.get("images.0.resized");
+  const passed = { ...pass, values: Object.fromEntries(seen.steps) };
+  const some = Array.from({ length: Math.ceil(data.length / 41) }, (_, i) => cells.index_of(shape, 41 * i));
+  return some.map((at) => worked(passed, { step: "images.0.resized", at }).total);
+});
+process.stdout.write(JSON.stringify({ found, explained: EXPLAINED, walk, maps, odd }));

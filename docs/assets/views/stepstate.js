@@ -2,7 +2,7 @@
  * What is chosen in the stepper, to and from its address. Nothing here touches the page.
  */
 
-import { from_key, key } from "./cells.js";
+import { from_key, inside, key } from "./cells.js";
 
 /**
  * @typedef {object} Chosen
@@ -32,11 +32,13 @@ export function from_address(asked, names) {
   };
 }
 
-/** What names no step of this pass is as at the beginning. @param {Chosen} chosen @param {{name: string}[]} steps */
+/** What names no step of this pass is as at the beginning. @param {Chosen} chosen @param {import("./pass.js").Step[]} steps */
 export function settle(chosen, steps) {
-  const known = (/** @type {string} */ name) => steps.some((step) => step.name === name);
-  if (!known(chosen.name)) chosen.name = steps[0].name;
-  if (chosen.beside !== "before" && !known(chosen.beside)) chosen.beside = "off";
+  const of = (/** @type {string} */ name) => steps.find((step) => step.name === name);
+  if (!of(chosen.name)) [chosen.name, chosen.cell] = [steps[0].name, null];
+  if (chosen.beside !== "before" && !of(chosen.beside)) chosen.beside = "off";
+  const { shape } = /** @type {import("./pass.js").Step} */ (of(chosen.name)).value;
+  if (chosen.cell && !inside(shape, chosen.cell)) chosen.cell = null;
 }
 
 /** @param {string} photo @param {Chosen} chosen @param {Names} names */

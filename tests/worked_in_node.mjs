@@ -1,8 +1,8 @@
 /**
  * The stepper's arithmetic without a page, for tests/test_inside.py. Reads {folder, photo, cells, maps, odd} from stdin, and
  * writes how each of these numbers is made: its total, and where its factors are said to come from; what the walk says, and
- * what it says where all is the other way round; the small pictures of
- * some steps, which `maps` names; and every 41st resized byte of photos of odd sizes.
+ * what it says where all is the other way round; the small pictures of some steps, which `maps` names; and every 41st
+ * resized byte of photos of odd sizes.
  */
 
 import { readFileSync } from "node:fs";

@@ -157,7 +157,7 @@ export function origin({ kinds, context, show, leave }) {
     rule.replaceChildren(...(made.formula ? [el("span.views-math", {}, ...formula(made.formula)), " "] : []), link);
     const { terms: [largest, , , more] } = made;
     const most = `The largest of ${made.terms.length} products: ${largest.label}, ${signed(largest.value)}. `;
-    const line = made.terms.length > 1 || made.operations.length ? `${in_one_line(made)}. ` : "";
+    const line = made.operations.length || (made.terms.length > 1 && !more) ? `${in_one_line(made)}. ` : "";
     said.textContent = `${line}${more ? most : ""}${made.note ? `${made.note} ` : ""}${agreement(now, made.total)}`;
     body.replaceChildren(...table(made, { follow, name }));
     if (wanted) element.scrollIntoView({ block: "nearest" });

@@ -69,7 +69,7 @@ export function title_of(name, kinds) {
 const put_together = new WeakMap();
 
 /** The numbers of a step in all blocks, one array after the other. @param {Step[]} steps @param {Step} step */
-export function alike(steps, { kind }) {
+export function of_all_blocks(steps, { kind }) {
   const made = put_together.get(steps) ?? new Map();
   put_together.set(steps, made);
   if (!made.has(kind)) {

@@ -5,7 +5,7 @@
 import { el, radios } from "../dom.js";
 import { flat, inside } from "./cells.js";
 import { describe, numbers } from "./described.js";
-import { alike, title_of } from "./pass.js";
+import { of_all_blocks, title_of } from "./pass.js";
 import { picture, ranged, scaled } from "./pictures.js";
 
 /** @typedef {import("./pass.js").Step} Step */
@@ -46,7 +46,7 @@ export function stepview({ kinds, state, set, context, second, from }) {
     const { picture: kind } = kinds[step.kind];
     // A step that has no scale of that kind keeps its own.
     const range = ranged(kind, step) ? state.range : "own";
-    const all_blocks = (/** @type {Step} */ of) => alike(steps, of);
+    const all_blocks = (/** @type {Step} */ of) => of_all_blocks(steps, of);
     return picture(step, kind, { ...context, alt, scale: state.scale, range, all_blocks });
   }
 

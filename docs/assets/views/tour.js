@@ -4,7 +4,7 @@
  */
 
 import { best, order_of, percent } from "../lab/walks/words.js";
-import { signed } from "./numbers.js";
+import { cosine, row_of, signed } from "./numbers.js";
 
 /** @typedef {import("../engine/arrays.js").AnyArray} AnyArray */
 
@@ -22,25 +22,11 @@ import { signed } from "./numbers.js";
 
 const FIRST = "blocks.0.";
 
-/** A row of an array whose last axis it is. @param {AnyArray} array @param {number} row @returns {number[]} */
-function row_of({ data, shape }, row) {
-  const width = shape[shape.length - 1];
-  return Array.from(data.subarray(row * width, (row + 1) * width));
-}
-
 const mean = (/** @type {number[]} */ x) => x.reduce((sum, value) => sum + value, 0) / x.length;
 const size = (/** @type {number[]} */ x) => mean(x.map(Math.abs));
 const length = (/** @type {number[]} */ x) => Math.hypot(...x);
 const spread = (/** @type {number[]} */ x) => Math.sqrt(mean(x.map((value) => (value - mean(x)) ** 2)));
 const times = (/** @type {number} */ x) => x.toFixed(x < 10 ? 1 : 0);
-
-/** Mean cosine of the tokens of two patches. @param {AnyArray} array @param {import("../lab/state.js").Sizes} sizes */
-export function alike(array, { prefix, patches }) {
-  const rows = Array.from({ length: patches }, (_, i) => row_of(array, prefix + i));
-  const units = rows.map((row) => row.map((x) => x / length(row)));
-  const sum = units[0].map((_, i) => units.reduce((total, unit) => total + unit[i], 0));
-  return (length(sum) ** 2 - patches) / (patches * (patches - 1)); // all pairs, without each with itself
-}
 
 /** The patch whose pixels differ most, which the walk follows. @param {Passed} passed */
 function followed({ values: { patches }, sizes }) {
@@ -156,7 +142,7 @@ const STOPS = [
   },
   async ({ values, sizes }) => {
     const last = `blocks.${sizes.layers - 1}.output`;
-    const [before, after] = ["embeddings", last].map((step) => alike(values[step], sizes));
+    const [before, after] = ["embeddings", last].map((step) => cosine(values[step], sizes));
     const change = after > before ? "The patches have become more alike" : "The patches have become less alike";
     return {
       state: { name: last, beside: "embeddings" },

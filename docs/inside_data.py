@@ -138,6 +138,18 @@ STEPS: Mapping[str, Step] = {
 }
 
 
+# The chapter in which a step's formula stands, where that is not the one that records the step.
+FORMULAS: Mapping[str, str] = {
+    "resized": "resize",
+    "patch_embed": "patches",
+    "pos_embed": "positions",
+    "embeddings": "positions",
+    **dict.fromkeys(["norm1", "norm2", "norm"], "layers"),
+    "activation": "activations",
+    **dict.fromkeys(["cls_logits", "distillation_logits", "logits"], "heads"),
+}
+
+
 def files(weights: Any) -> dict[str, bytes]:
     """Everything that is fetched by these pages alone.
 
@@ -201,12 +213,18 @@ def steps(weights: Any) -> dict[str, dict[str, Any]]:
     for name, place in places.items():
         kind = name.split(".")[-1]
         step, chapter = STEPS[kind], chapters[place.module]
+        formula = chapters[FORMULAS.get(kind, place.module)]
         kinds[kind] = {  # the same in every block
             "title": step.title,
             "picture": step.picture,
             "sentence": step.sentence.format_map(words),
             "chapter": [chapter.number, chapter.title],
             "chapter_link": CHAPTER_LINK.format(module=place.module),
+            "formula": {
+                "number": formula.number,
+                "title": formula.title,
+                "link": CHAPTER_LINK.format(module=formula.name),
+            },
             "source_link": SOURCE_LINK.format(module=place.module, line=place.line),
             **place._asdict(),
         }

@@ -1,8 +1,10 @@
 """The data of the attention viewer, the stepper and the map: what the pages show is what the model computed."""
 
+import base64
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from engine import node
 from PIL import Image
 
 import deit_ref
@@ -162,6 +165,140 @@ def test_files_are_small(files: dict[str, bytes]) -> None:
     assert sum(map(len, files.values())) < 40_000
 
 
+# Where one number comes from
+
+CELLS = 12  # of each step, drawn; the largest and the smallest number come along
+SMALL = {"patches": "tiles", "norm": "tokens", "blocks.1.attention.k": "heads", "blocks.1.attention.scores": "maps"}
+
+
+# Shrunk by the heights first, by the widths first, along one axis alone, made larger, and as they are.
+SIZES = [(90, 33), (40, 200), (32, 64), (50, 32), (20, 11), (32, 32)]
+ODD = [np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8) for size in SIZES]
+
+
+def _sent(photo: np.ndarray) -> dict[str, Any]:
+    return {"bytes": base64.b64encode(photo.tobytes()).decode(), "shape": photo.shape}
+
+
+@pytest.fixture(scope="module")
+def pass_of_the_page() -> tuple[deit_ref.Trace, list[tuple[str, tuple[int, ...]]], dict[str, Any]]:
+    """A pass in NumPy, some places in its arrays, and how the page says that these numbers are made."""
+    photo = load_image(bundled_photo("coffee"))
+    trace = deit_ref.Trace()
+    deit_ref.forward(deit_ref.load_weights(), photo, trace=trace)
+    random = np.random.default_rng(7)
+    cells = [
+        (name, tuple(int(i) for i in np.unravel_index(place, value.shape)))
+        for name, value in trace.items()
+        for place in [value.argmin(), value.argmax(), *random.integers(value.size, size=CELLS)]
+    ]
+    question = {
+        "folder": str(bundled_photo().parent / "cifar10-distilled"),
+        "photo": _sent(photo),
+        "odd": [_sent(photo) for photo in ODD],
+        "cells": [{"step": name, "at": at} for name, at in cells],
+        "maps": SMALL,
+    }
+    driver = Path(__file__).with_name("worked_in_node.mjs")
+    done = subprocess.run([node(), driver], input=json.dumps(question), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return trace, cells, json.loads(done.stdout)
+
+
+def test_every_number_is_made_as_the_page_says(pass_of_the_page: Any) -> None:
+    trace, cells, answer = pass_of_the_page
+    assert set(answer["explained"]) == set(inside_data.STEPS)
+    for (name, at), made in zip(cells, answer["found"], strict=True):
+        value = trace[name]
+        slack = 1e-5 * float(np.abs(value).max())
+        assert made["total"] == pytest.approx(float(value[at]), rel=0, abs=slack), (name, at)
+        learned = name == "pos_embed" or (name == "tokens" and at[1] < 2)
+        assert (made["linked"] == 0) == (learned or name.endswith(".image")), name
+        assert made["linked"] or made["note"].endswith(".")  # the way back goes on, or the page says why not
+
+
+def test_bytes_of_a_resized_photo_are_made_as_the_page_says(pass_of_the_page: Any) -> None:
+    processing = deit_ref.load_weights().image_processing
+    assert processing is not None
+    for photo, found in zip(ODD, pass_of_the_page[2]["odd"], strict=True):
+        trace = deit_ref.Trace()
+        deit_ref.preprocess(photo, processing, trace=trace)
+        np.testing.assert_array_equal(found, trace["images.0.resized"].ravel()[::41])
+
+
+def test_the_last_number_becomes_the_share(pass_of_the_page: Any) -> None:
+    trace, cells, answer = pass_of_the_page
+    powers = np.exp(trace["logits"][0].astype(np.float64))
+    shares = [(at[1], made["after"]) for (name, at), made in zip(cells, answer["found"], strict=True) if made["after"]]
+    assert len(shares) == CELLS + 2
+    for label, made in shares:
+        assert made["total"] == pytest.approx(powers[label] / powers.sum(), abs=1e-6)
+
+
+def test_small_pictures_are_mean_sizes(pass_of_the_page: Any) -> None:
+    trace, _, answer = pass_of_the_page
+    for (name, picture), found in zip(SMALL.items(), answer["maps"], strict=True):
+        size = np.abs(trace[name][0])
+        by_patch = {"tiles": (1,), "tokens": (1,), "heads": (0, 2), "maps": (1,)}[picture]
+        expected = size.mean(axis=by_patch, dtype=np.float64)[..., 0 if picture == "tiles" else 2 :]
+        np.testing.assert_allclose(found, expected.reshape(-1, 64), rtol=1e-4)
+
+
+# The walk
+
+
+def test_the_walk_says_what_is_so(pass_of_the_page: Any) -> None:
+    trace, _, answer = pass_of_the_page
+    stops = [stop["text"] for stop in answer["walk"]["stops"]]
+    states = [stop["state"] for stop in answer["walk"]["stops"]]
+    assert "ten steps" in (DOCS / "steps.md").read_text(encoding="utf-8")
+    assert len(stops) == 10
+    for state, text in zip(states, stops, strict=True):
+        assert state["name"] in trace
+        assert state.get("beside", "before") == "before" or state["beside"] in trace
+        assert not re.search("NaN|undefined|Infinity", text)
+    spread = trace["patches"][0].std(axis=-1, dtype=np.float64)
+    patch = int(spread.argmax())
+    assert f"row {patch // 8 + 1}, column {patch % 8 + 1}" in stops[1]
+    assert f"{spread.max():.4f}" in stops[1]
+    assert f"{spread.mean():.4f}" in stops[1]
+    token = 2 + patch
+    for name in ("tokens", "pos_embed"):
+        assert f"{np.abs(trace[name][0, token]).mean(dtype=np.float64):.4f}" in stops[2]
+    shares = trace["blocks.0.attention.probabilities"][0, :, token]
+    head, key = np.unravel_index(shares.argmax(), shares.shape)
+    assert states[3]["cell"] == states[4]["cell"] == [0, head, token, key]
+    assert f"{trace['blocks.0.attention.scores'][0, head, token, key]:.4f}".replace("-", "−") in stops[3]
+    assert f"{100 * shares.max():.1f}%" in stops[4]
+    added, before = (np.linalg.norm(trace[n][0, token]) for n in ("blocks.0.attention.proj", "embeddings"))
+    assert f"{100 * added / before:.1f}%" in stops[5]
+    assert f"{100 * (trace['blocks.0.mlp.fc1'][0, token] < 0).mean():.1f}% of them negative" in stops[6]
+    alike = []
+    for name in ("embeddings", states[7]["name"]):
+        x = trace[name][0, 2:].astype(np.float64)
+        x /= np.linalg.norm(x, axis=-1, keepdims=True)
+        alike.append((np.sum(x @ x.T) - 64) / (64 * 63))
+        assert f"{alike[-1]:.4f}" in stops[7]
+    assert ("more alike" in stops[7]) == (alike[1] > alike[0])
+    names = deit_ref.load_weights().class_names or ()
+    powers = np.exp(trace["logits"][0].astype(np.float64))
+    assert f"{names[int(powers.argmax())]}, {100 * powers.max() / powers.sum():.1f}%" in stops[9]
+
+
+def test_the_walk_says_otherwise_where_it_is_otherwise(pass_of_the_page: Any) -> None:
+    walk = pass_of_the_page[2]["walk"]
+    for place, one, other in [
+        (2, "what is seen is", "the place is"),
+        (5, "most of the token goes on", "outweighs what it was"),
+        (6, ": few speak", ": many speak"),
+        (7, "more alike", "less alike"),
+        (8, "Both say", "They disagree"),
+    ]:
+        said = [one in walk[which][place]["text"] for which in ("stops", "otherwise")]
+        assert said[0] != said[1], place
+        assert all((other in walk[which][place]["text"]) != (one in walk[which][place]["text"]) for which in walk)
+
+
 # The map
 
 
@@ -232,10 +369,19 @@ def test_the_pages_numbers_are_the_bundled_models() -> None:
     assert f"{100 / 66:.2f}" == "1.52"
 
 
-OWN = ["colors.js", "data.js", "dom.js", "inside.js", "map.js", "inside.css", *Path(DOCS / "assets").glob("views/*.js")]
+OWN = [
+    "colors.js",
+    "data.js",
+    "dom.js",
+    "inside.js",
+    "map.js",
+    "inside.css",
+    "steps.css",
+    *Path(DOCS / "assets").glob("views/*.js"),
+]
 
 
 @pytest.mark.parametrize("name", OWN, ids=lambda name: Path(name).name)
 def test_nothing_comes_from_another_host(name: str | Path) -> None:
     text = (DOCS / "assets" / name).read_text(encoding="utf-8")
-    assert not re.search(r"https?://|//[a-z]+\.|@import", text)
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|//[a-z]+(?!\.w3\.org/2000/svg)\.|@import", text)

@@ -128,6 +128,9 @@ def test_the_viewer_begins_with_the_sharpest_head(page: Any, site_url: str) -> N
     expected = attentions("coffee")[1, 2, 2 + 4 * 8 + 5]
     close(shown(page, "left"), expected)
     best = int(expected[2:].argmax())
+    made = page.locator(".inside-origin a").first.get_attribute("href")
+    place = f"step=blocks.1.attention.probabilities&cell=0.2.{2 + 4 * 8 + 5}.{2 + best}"
+    assert made == f"{site_url}steps/?photo=coffee&{place}"
     assert (
         page.locator(".inside-summary")
         .first.text_content()
@@ -303,6 +306,144 @@ def test_scales_let_a_map_be_read(page: Any, site_url: str) -> None:
     assert page.locator("fieldset:disabled").count() >= 1
 
 
+CARD = ".views-origin"
+INPUTS = ".views-arithmetic .views-term .views-link"
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+def said_total(page: Any) -> float:
+    """What the page computed from the inputs; the first is the number's own."""
+    return number(page.locator(".views-arithmetic .views-result").nth(-1).text_content())
+
+
+def test_the_way_back_from_one_number(page: Any, site_url: str) -> None:
+    """From a query to the norm to the sum to the patch to a pixel, each time by the largest input; and there again."""
+    _, trace = book("chelsea")
+    open_page(page, f"{site_url}steps/?photo=chelsea&step=blocks.0.attention.q&fold=off")
+    assert (
+        page.evaluate("performance.getEntriesByType('resource').filter((e) => /tour|guide/.test(e.name)).length") == 0
+    )
+    picture = page.get_by_role("slider", name="head 2").locator("canvas")
+    box = picture.bounding_box()
+    picture.click(position={"x": box["width"] * 7.5 / 32, "y": box["height"] * 11.5 / 66})
+    page.wait_for_selector(".views-arithmetic")
+    assert query(page)["cell"] == "0.1.11.7"
+    assert query(page)["token"] == "2-2"  # its row is kept
+    weights = deit_ref.load_weights()
+    products = weights.blocks[0].attn.qkv.weight[32 + 7] * trace["blocks.0.norm1"][0, 11]
+    order = np.argsort(-np.abs(products))
+    shown = [number(text) for text in page.locator(".views-term .views-result").all_text_contents()]
+    expected = [*products[order[:5]], products[order[5:]].sum(dtype=np.float64)]
+    np.testing.assert_allclose(shown, expected, atol=2e-4)
+
+    top = page.locator(CARD).bounding_box()["y"]
+    page.evaluate(f"document.querySelector('{INPUTS}').click()")
+    assert query(page)["step"] == "blocks.0.norm1"
+    assert query(page)["cell"] == f"0.11.{order[0]}"
+    assert page.locator(CARD).bounding_box()["y"] == pytest.approx(top, abs=1)  # nothing moves under the pointer
+    way = ["blocks.0.attention.q", "blocks.0.norm1"]
+    while "images.0.image" not in way:
+        at = tuple(int(i) for i in query(page)["cell"].split("."))
+        if not way[-1].endswith((".resized", ".cropped")):  # the browser's bytes may differ by one
+            assert said_total(page) == pytest.approx(float(trace[way[-1]][at]), abs=2e-4)
+        page.evaluate(f"document.querySelector('{INPUTS}').click()")
+        way.append(query(page)["step"])
+    assert way[2:5] in (["embeddings", "tokens", "patch_embed"], ["embeddings", "pos_embed"])
+    assert page.evaluate("document.activeElement.tagName") == "H2"  # read aloud
+    assert "nothing before it" in page.locator(".views-said").text_content()
+    for step in reversed(way[1:-1]):
+        page.keyboard.press("Backspace")
+        assert query(page)["step"] == step
+    page.get_by_role("button", name="back to the number before").click()
+    assert query(page)["cell"] == "0.1.11.7"
+    assert page.get_by_role("button", name="back to the number before").count() == 0
+
+
+def test_one_number_by_keyboard(page: Any, site_url: str) -> None:
+    _, trace = book("chelsea")
+    open_page(page, f"{site_url}steps/?photo=chelsea&step=blocks.0.mlp.activation")
+    rows = page.get_by_role("slider", name="Heat map")
+    rows.focus()
+    for key in ("Home", "ArrowDown", "ArrowRight", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_selector(".views-curve svg")
+    assert query(page)["cell"] == "0.1.1"
+    assert query(page)["step"] == "blocks.0.mlp.activation"  # arrows in a picture do not move through the steps
+    assert page.evaluate("document.activeElement.tagName") == "H2"
+    assert said_total(page) == pytest.approx(float(trace["blocks.0.mlp.activation"][0, 1, 1]), abs=1e-4)
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.getAttribute('role')") == "slider"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert query(page)["cell"] == "0.1.2"
+    page.get_by_role("button", name="the number below").click()
+    assert query(page)["cell"] == "0.2.2"
+    page.get_by_role("button", name="Close").click()
+    assert "cell" not in query(page)
+    page.get_by_role("button", name="From tokens to answers").click()
+    page.get_by_role("button", name="Logits", exact=True).click()
+    page.locator(".inside-bars .views-link").nth(3).click()
+    answer = softmax(book("chelsea")[0].logits[0])[3]
+    assert said_total(page) == pytest.approx(float(answer), abs=1e-4)  # what becomes of it
+
+
+def test_two_steps_and_all_blocks(page: Any, site_url: str) -> None:
+    _, trace = book("chelsea")
+    open_page(page, f"{site_url}steps/?photo=chelsea&step=blocks.2.output&token=3-4&range=blocks")
+    most = max(float(np.abs(trace[f"blocks.{i}.output"]).max()) for i in range(6))
+    assert page.locator(".inside-scale span").last.text_content() == f"{most:.4f}"
+    page.get_by_role("radio", name="the step before").check()
+    heading = page.locator(".views-second h3")
+    assert heading.text_content().startswith("Before: Block 3, Mlp: narrow")
+    assert page.locator(".views-mark:visible").count() == 2  # one token in both
+    kept, this = (page.locator(f".views-pair > {part}").bounding_box() for part in ("section", "div"))
+    assert kept["x"] + kept["width"] <= this["x"]
+    page.get_by_role("radio", name="this step, kept").check()
+    assert query(page)["beside"] == "blocks.2.output"
+    page.get_by_role("button", name="Block 5").click()
+    assert heading.text_content().startswith("Kept: Block 3, Block output")
+    small = page.locator(".views-node canvas")
+    assert small.evaluate_all("x => x.every((canvas) => canvas.width > 1 && canvas.clientWidth > 10)")
+    page.set_viewport_size({"width": 390, "height": 900})
+    kept, this = (page.locator(f".views-pair > {part}").bounding_box() for part in ("section", "div"))
+    assert kept["y"] >= this["y"] + this["height"]
+    assert page.locator(".views-node canvas:visible").count() == 0
+    page.locator(".views-which .views-link").first.click()
+    assert query(page)["step"] == "blocks.2.output"
+
+
+def test_a_walk_and_steps_that_play(page: Any, site_url: str) -> None:
+    open_page(page, f"{site_url}steps/?photo=chelsea")
+    page.get_by_role("button", name="A walk through the pass").click()
+    said = []
+    for stop in range(10):
+        page.wait_for_selector(f".lab-walk[data-step='{stop}']")
+        said.append(page.locator(".lab-walk p").text_content())
+        card = page.locator(".lab-walk").bounding_box()
+        assert card["y"] + card["height"] <= 900
+        if stop < 9:
+            page.locator(".lab-walk").get_by_role("button", name="Next").click()
+    assert len(set(said)) == 10
+    assert query(page)["step"] == "logits"
+    page.get_by_role("radio", name="Coffee").check(force=True)  # the same stop of another photo
+    page.wait_for_function(f"document.querySelector('.lab-walk p').textContent !== {json.dumps(said[9])}")
+    page.get_by_role("button", name="Leave").click()
+    page.get_by_role("button", name="First", exact=True).click()
+    page.clock.install()
+    name = page.locator(NAME).first
+    names = list(book("chelsea")[1])
+    page.get_by_role("button", name="Play").click()
+    assert name.text_content() == names[1]
+    page.clock.run_for(3100)
+    assert name.text_content() == names[3]
+    page.keyboard.press("Shift")  # any key
+    page.clock.run_for(5000)
+    assert name.text_content() == names[3]
+
+
 def test_links_to_code_lead_to_the_line(page: Any, site: Path, site_url: str) -> None:
     if not (site / "source").is_dir():
         pytest.skip("this site has no source pages")
@@ -392,7 +533,9 @@ def test_without_loading_anew(page: Any, site: Path, site_url: str) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("address", ["viewer/", "steps/?step=blocks.0.attention.probabilities", "map/", ""])
+@pytest.mark.parametrize(
+    "address", ["viewer/", "steps/?step=blocks.0.attention.probabilities&beside=before&cell=0.1.5.9", "map/", ""]
+)
 def test_accessible_steady_and_no_wider_than_the_screen(page: Any, site_url: str, address: str, width: int) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     page.add_init_script(WATCH_SHIFTS)
@@ -421,6 +564,8 @@ def test_bad_addresses_show_the_default(page: Any, site_url: str) -> None:
     open_page(page, f"{site_url}viewer/?photo=nobody&layer=99&head=x&left=9-9&colors=-5&scale=odd")
     assert page.get_by_role("radio", name="Chelsea the cat").is_checked()
     assert page.locator(".inside-panel h2").first.text_content() == "Looking from: class token"
-    open_page(page, f"{site_url}steps/?step=nothing&photo=own&token=0-0&scale=odd")
+    open_page(page, f"{site_url}steps/?step=nothing&photo=own&token=0-0&scale=odd&cell=0.99.0&beside=q&range=no")
+    assert page.locator(".views-said").text_content().startswith("Click a number")
+    assert page.locator(".views-second:visible").count() == 0
     assert page.locator(NAME).first.text_content() == "images.0.image"
     assert "photo that stayed with its maker" in page.locator(".views-beside").text_content()

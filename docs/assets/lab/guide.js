@@ -6,8 +6,8 @@ import { el } from "../dom.js";
 import { button } from "./panels.js";
 import { WALKS } from "./walks.js";
 
-/** @param {import("./page.js").Page} page */
-export function guide({ session, questions, signal, shown }) {
+/** @param {import("./page.js").Page & {walks?: any[]}} page walks: those to choose from */
+export function guide({ session, questions, signal, shown, walks = WALKS }) {
   let walk = /** @type {import("./walks.js").Walk | null} */ (null);
   let at = 0;
   let asked = 0;
@@ -27,7 +27,7 @@ export function guide({ session, questions, signal, shown }) {
     "div.lab-walks",
     { role: "group", "aria-label": "Show me" },
     el("span", {}, "Show me:"),
-    ...WALKS.map((one) => button(one.title, () => begin(one), { "data-walk": one.name })),
+    ...walks.map((one) => button(one.title, () => begin(one), { "data-walk": one.name })),
   );
 
   function begin(one) {
@@ -77,5 +77,7 @@ export function guide({ session, questions, signal, shown }) {
       if (mine === asked) text.textContent = `This step could not be computed: ${error.message}.`;
     }
   }
-  return { list, card };
+  /** The same step, where what it is told of has changed. */
+  const again = () => walk && go(at);
+  return { list, card, again };
 }

@@ -4,6 +4,7 @@
 
 import { el } from "../dom.js";
 import { block_of, group_title } from "./pass.js";
+import { paint } from "./small.js";
 
 /** @typedef {import("./pass.js").Step} Step */
 
@@ -35,35 +36,56 @@ const BESIDE = [["tokens", "pos_embed"], ["q", "k", "v"], ["cls_logits", "distil
 /** Ways around: what goes in at the first of these is added after the last. */
 const AROUND = [["norm1", "proj"], ["norm2", "fc2"]];
 
-/** @param {{go: (i: number) => void}} options go: to the step of that number */
-export function flow({ go }) {
+const WIDE = "(min-width: 60.01rem)"; // steps.css shows pictures from there on
+
+/**
+ * @param {object} options
+ * @param {(i: number) => void} options.go to the step of that number
+ * @param {any} options.kinds of steps.json
+ * @param {import("../lab/state.js").Sizes} options.sizes
+ */
+export function flow({ go, kinds, sizes }) {
   const parts = el("ol.views-parts");
   const inner = el("div.views-steps");
   const element = el("nav.views-flow", { "aria-label": "Map of the forward pass" }, parts, inner);
   /** @type {Step[] | null} */
   let drawn = null;
   let group = "";
+  let painted = false; // whether the pictures are those of the steps
   /** @type {Map<number, HTMLElement>} */
   const nodes = new Map();
 
-  /** @param {Step[]} steps @param {(kind: string) => string} title @param {number} at */
-  function draw(steps, title, at) {
+  /** @param {Step[]} steps @param {number} at */
+  function draw(steps, at) {
     const groups = [...new Set(steps.map((step) => step.group))];
     if (drawn?.length !== steps.length) {
       parts.replaceChildren(...groups.map(part));
       group = "";
     }
+    if (drawn !== steps) painted = false;
     drawn = steps;
     if (group !== steps[at].group) {
       group = steps[at].group;
-      inner.replaceChildren(...within(group, title));
+      inner.replaceChildren(...within(group));
+      painted = false;
     }
+    if (!painted && matchMedia(WIDE).matches) pictures();
     for (const button of parts.querySelectorAll("button")) {
       current(button, button.dataset.group === group ? "true" : null);
     }
     for (const [i, node] of nodes) current(node, i === at ? "step" : null);
     const node = nodes.get(at);
     if (node) inner.scrollLeft = node.offsetLeft - (inner.clientWidth - node.offsetWidth) / 2;
+  }
+
+  /** Those of the part where one is; the others when one comes there. */
+  function pictures() {
+    painted = true;
+    for (const [i, node] of nodes) {
+      const step = /** @type {Step[]} */ (drawn)[i];
+      const canvas = /** @type {HTMLCanvasElement} */ (node.querySelector("canvas"));
+      node.title = `${kinds[step.kind].title}; ${paint(canvas, step, kinds[step.kind].picture, sizes)}`;
+    }
   }
 
   const current = (/** @type {HTMLElement} */ element, /** @type {string | null} */ value) =>
@@ -85,8 +107,8 @@ export function flow({ go }) {
     go(same >= 0 ? same : steps.findIndex((step) => step.group === name));
   }
 
-  /** @param {string} name @param {(kind: string) => string} title */
-  function within(name, title) {
+  /** @param {string} name */
+  function within(name) {
     nodes.clear();
     /** @type {Step[][]} */
     const columns = [];
@@ -104,18 +126,19 @@ export function flow({ go }) {
       return arch;
     });
     const lists = columns.map((column, i) => {
-      const list = el("div.views-column", {}, ...column.map((step) => node(step, steps.indexOf(step), title)));
+      const list = el("div.views-column", {}, ...column.map((step) => node(step, steps.indexOf(step))));
       list.style.gridColumn = String(i + 1);
       return list;
     });
     return [...arches, ...lists];
   }
 
-  /** @param {Step} step @param {number} i @param {(kind: string) => string} title */
-  function node(step, i, title) {
-    const words = title(step.kind);
+  /** @param {Step} step @param {number} i */
+  function node(step, i) {
+    const words = kinds[step.kind].title;
     const options = { type: "button", title: words, "aria-label": words, onclick: () => go(i) };
-    const button = el("button.views-node", options, SHORT[step.kind] ?? step.kind);
+    const canvas = el("canvas", { width: 1, height: 1, "aria-hidden": "true" });
+    const button = el("button.views-node", options, canvas, el("span", {}, SHORT[step.kind] ?? step.kind));
     nodes.set(i, button);
     return button;
   }

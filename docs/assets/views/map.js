@@ -3,9 +3,10 @@
  */
 
 import { HEAT, gradient } from "../colors.js";
+import { SITE } from "../data.js";
 import { el } from "../dom.js";
 import { board } from "../lab/board.js";
-import { exact, in_python, percent, summary, title } from "./looks.js";
+import { exact, in_python, in_stepper, percent, summary, title } from "./looks.js";
 import { SPECIAL, capital } from "./tokens.js";
 
 const REST = "Point at a patch, or move to it, for its exact share.";
@@ -42,6 +43,8 @@ export function map(side, { sizes, names, set, point }) {
   bar.style.background = gradient(HEAT);
   const text = el("p.inside-summary", { "aria-live": "polite", "data-side": side });
   const python = el("code");
+  const made = el("a", {}, "How the largest share of a patch was made");
+  const origin = el("p.inside-origin", {}, made);
   const table = el("details.inside-table", { ontoggle: () => draw_table() }, el("summary", {}, "The same as a table"));
   const element = el(
     "section.inside-panel",
@@ -53,6 +56,7 @@ export function map(side, { sizes, names, set, point }) {
     readout,
     text,
     el("p.inside-python", {}, "In Python: ", python),
+    origin,
     table,
   );
 
@@ -65,9 +69,9 @@ export function map(side, { sizes, names, set, point }) {
 
   /**
    * @param {{picture: HTMLCanvasElement, view: import("./looks.js").View, token: number, shares: number[], most: number,
-   *   strength: number, numbers: boolean, alt: string}} look
+   *   strength: number, numbers: boolean, alt: string, name: string}} look name: of the photo
    */
-  function draw({ picture, view, token, shares, most, strength, numbers, alt }) {
+  function draw({ picture, view, token, shares, most, strength, numbers, alt, name }) {
     shown = { view, token, shares };
     heading.textContent = `Looking from: ${names.name(token)}`;
     const patches = shares.slice(prefix);
@@ -91,6 +95,9 @@ export function map(side, { sizes, names, set, point }) {
     const said = summary(view, token, shares, names, prefix);
     if (text.textContent !== said) text.textContent = said;
     python.textContent = in_python(view, token, sizes);
+    const step = in_stepper(view, token, prefix + patches.indexOf(Math.max(...patches)));
+    origin.classList.toggle("views-away", !step); // its place stays
+    made.href = step ? new URL(`steps/?${new URLSearchParams({ photo: name, ...step })}`, SITE).href : "";
     draw_table();
   }
 

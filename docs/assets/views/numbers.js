@@ -8,6 +8,9 @@
 export const digits = (x) =>
   Number.isInteger(x) ? String(x) : Math.abs(x) >= 1e-3 ? x.toFixed(4) : x.toExponential(3);
 
+/** With a true minus, for formulas. @param {number} x */
+export const signed = (x) => digits(x).replace(/^-/, "−");
+
 /** @param {AnyArray} array */
 export function facts({ data }) {
   let [min, max, sum] = [Infinity, -Infinity, 0];
@@ -34,4 +37,21 @@ export function corner({ data, shape }) {
   );
   const first = "0, ".repeat(shape.length - 2);
   return { index: image ? "[:4, :6, 0]" : `[${first}:4, :6]`, rows };
+}
+
+/** A row of an array whose last axis it is. @param {AnyArray} array @param {number} row @returns {number[]} */
+export function row_of({ data, shape }, row) {
+  const width = shape[shape.length - 1];
+  return Array.from(data.subarray(row * width, (row + 1) * width));
+}
+
+/** Mean cosine of the tokens of two patches. @param {AnyArray} array @param {import("../lab/state.js").Sizes} sizes */
+export function cosine(array, { prefix, patches }) {
+  const rows = Array.from({ length: patches }, (_, i) => row_of(array, prefix + i));
+  const units = rows.map((row) => {
+    const length = Math.hypot(...row);
+    return row.map((x) => x / length);
+  });
+  const sum = units[0].map((_, i) => units.reduce((total, unit) => total + unit[i], 0));
+  return (Math.hypot(...sum) ** 2 - patches) / (patches * (patches - 1)); // all pairs, without each with itself
 }

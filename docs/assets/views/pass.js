@@ -50,11 +50,33 @@ function listed(trace) {
   });
 }
 
-/** @param {string} group */
+/** Counted from 1; 0 outside of blocks. @param {string} group or the name of a step */
 export const block_of = (group) => (group.startsWith("blocks.") ? Number(group.split(".")[1]) + 1 : 0);
 
 /** @param {string} group */
 export function group_title(group) {
   if (group === "embed") return "From the photo to tokens";
   return group === "heads" ? "From tokens to answers" : `Block ${block_of(group)}`;
+}
+
+/** A step by its name, in words. @param {string} name @param {any} kinds of steps.json */
+export function title_of(name, kinds) {
+  const [block, { title }] = [block_of(name), kinds[/** @type {string} */ (name.split(".").at(-1))]];
+  return block ? `Block ${block}, ${title}` : title;
+}
+
+/** @type {WeakMap<Step[], Map<string, Float32Array>>} */
+const put_together = new WeakMap();
+
+/** The numbers of a step in all blocks, one array after the other. @param {Step[]} steps @param {Step} step */
+export function of_all_blocks(steps, { kind }) {
+  const made = put_together.get(steps) ?? new Map();
+  put_together.set(steps, made);
+  if (!made.has(kind)) {
+    const arrays = steps.filter((step) => step.kind === kind).map(({ value }) => value.data);
+    const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
+    arrays.reduce((start, array) => (all.set(array, start), start + array.length), 0);
+    made.set(kind, all);
+  }
+  return made.get(kind);
 }

@@ -37,4 +37,9 @@ export function naming({ prefix, grid: [rows, columns], tokens }) {
   };
 }
 
+/** What is said of a token, as pictures tell it. @param {ReturnType<typeof naming>} names @param {number} token */
+export function told(names, token, more = "") {
+  return { tokens: [token], text: `${capital(names.name(token))}: token ${token}${more}` };
+}
+
 export const capital = (/** @type {string} */ text) => text[0].toUpperCase() + text.slice(1);

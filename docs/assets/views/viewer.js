@@ -126,7 +126,7 @@ export async function start(root, signal) {
     maps.forEach((one, i) => {
       const { [SIDES[i]]: token, scale, colors, numbers } = chosen;
       const top = scale === "own" ? largest[i] : most[scale];
-      one.draw({ picture, view, token, shares: rows[i], most: top, strength: colors / 100, numbers, alt: photo.alt });
+      one.draw({ picture, view, token, shares: rows[i], most: top, strength: colors / 100, numbers, alt: photo.alt, name: photo.name });
     });
     plain.draw({ picture, chosen: chosen.left < prefix ? null : chosen.left - prefix });
     plain.grid.setAttribute("aria-label", `The photo: ${photo.alt}, cut into patches`);

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from engine import node
+from test_chapter_instances import ask
 from tolerances import assert_close
 
 import deit_ref
+from deit_ref.numpy_backend.layers import softmax
 from deit_ref.photos import bundled_photo
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -148,6 +150,20 @@ def test_the_surprise_of_a_walk_is_there_on_the_bundled_weights(lab: dict[str, A
 
 def test_there_are_five_walks(lab: dict[str, Any]) -> None:
     assert len(lab["walks"]) == 5
+
+
+def test_from_logits_to_shares() -> None:
+    output: Any = deit_ref.forward(deit_ref.load_weights(), bundled_photo())
+    cls, distillation = output.cls_logits[0], output.distillation_logits[0]
+    model, warm = ask(*(("../logits", "worked_out", cls.tolist(), distillation.tolist(), tau) for tau in (1, 2.5)))
+    assert_close(np.array(model["mean"], np.float32), output.logits[0], "float32")
+    assert_close(np.array(model["shares"], np.float32), output.probabilities[0], "float32")
+    assert max(model["powers"]) == 1
+    np.testing.assert_allclose(model["shares"], np.divide(model["powers"], model["sum"]))
+    assert_close(np.array(warm["shares"], np.float32), softmax(output.logits / np.float32(2.5))[0], "float32")
+    of_shares = (softmax(cls) + softmax(distillation)) / 2
+    assert_close(np.array(model["of_shares"], np.float32), of_shares, "float32")
+    assert np.abs(of_shares - output.probabilities[0]).max() > 1e-4  # not what the model answers
 
 
 # What the build puts beside the page.

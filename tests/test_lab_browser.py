@@ -1,6 +1,7 @@
 """The lab in a browser: by mouse, by touch, by keyboard, with numbers that are NumPy's."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,29 @@ def test_the_lens_and_the_stream(lab: Any) -> None:
     lengths = [float(np.linalg.norm(x[0, 0])) for x in output.hidden_states]
     chart = lab.locator(".lab-chart svg").first.get_attribute("aria-label")
     assert chart.startswith("class token: " + ", ".join(f"{length:.2f}" for length in lengths))
+
+
+def test_from_logits_to_the_answer(lab: Any) -> None:
+    cell(lab, 12).click()
+    output = assert_shown(lab, attention_mask=without([12]))
+    worked = lab.locator(".lab-logits")
+    worked.locator("summary").press("Enter")
+    answered = worked.get_by_role("button", name=lab.locator(".lab-best > span").first.text_content(), exact=True)
+    others = worked.locator(".lab-name").all_text_contents()
+    expected = [f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−") for value in output.logits[0]]
+    assert worked.locator("tbody tr[data-class] td:nth-child(4)").all_text_contents() == expected
+    worked.locator(".lab-name").first.focus()
+    lab.keyboard.press("ArrowDown")
+    assert others[1] in worked.locator(".lab-linked").text_content()  # and its bar, too
+    assert lab.locator(".lab-classes .lab-linked > span").first.text_content() == others[1]
+    worked.get_by_role("slider").press("End")  # a temperature of 10
+    shares = np.array(json.loads(worked.get_attribute("data-shares")), np.float32)
+    assert_close(shares, softmax(output.logits / np.float32(10))[0], "float32")
+    assert_shown(lab, attention_mask=without([12]))  # the answer itself stays
+    answered.hover()
+    assert "at 1, gives" in worked.text_content()
+    worked.get_by_role("button", name="Back to 1").click()
+    worked.locator("summary").press("Enter")
 
 
 def test_the_guess(lab: Any) -> None:

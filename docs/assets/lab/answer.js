@@ -88,5 +88,5 @@ export function answer({ classes, signal }) {
     speaking = setTimeout(() => (live.textContent = text), 350);
   }
 
-  return { element, details, draw, speak };
+  return { element, details, rows: rows.map(({ row }) => row), draw, speak };
 }

@@ -3,7 +3,7 @@
  */
 
 import { el } from "../dom.js";
-import { button } from "./panels.js";
+import { button } from "./controls.js";
 import { WALKS } from "./walks.js";
 
 /** @param {import("./page.js").Page} page */

@@ -5,9 +5,11 @@
 import { el, fromAddress, keepInAddress } from "../dom.js";
 import { answer } from "./answer.js";
 import { board } from "./board.js";
+import { button, buttons } from "./controls.js";
 import { guess } from "./guess.js";
 import { guide } from "./guide.js";
 import { inside } from "./inside.js";
+import { logits } from "./logits.js";
 import { look } from "./look.js";
 import { painted } from "./painted.js";
 import * as panels from "./panels.js";
@@ -86,6 +88,7 @@ export async function start(root, signal) {
     masked: panels.masked(page),
   };
   const said = answer({ classes, signal });
+  const worked = logits({ classes, rows: said.rows });
   const guessed = guess(page);
   const walks = guide(page);
   const pick = await picker({ signal, target: root, classes });
@@ -115,14 +118,14 @@ export async function start(root, signal) {
       {},
       el("div.lab-controls", {}, tabs.element, ...Object.values(made).map(({ element }) => element)),
       el("div.lab-photo", {}, photo_board.element, readout, tools.element, status, credit),
-      el("div.lab-side", {}, said.element, guessed.element, said.details, guessed.details, compared),
+      el("div.lab-side", {}, said.element, guessed.element, said.details, worked.element, guessed.details, compared),
     ),
     el(
       "details.inside-more.lab-python",
       {},
       el("summary", {}, "The same in Python"),
       el("pre", { tabindex: 0 }, code),
-      panels.buttons(panels.button("Copy", () => copy(code.textContent, "The lines are copied."))),
+      buttons(button("Copy", () => copy(code.textContent, "The lines are copied."))),
     ),
   );
   for (const [name, { element }] of Object.entries(made)) {
@@ -162,7 +165,6 @@ export async function start(root, signal) {
 
 
   function toolbar() {
-    const { button } = panels;
     const undo = button("Undo", () => session.undo(), { title: "Ctrl+Z" });
     const redo = button("Redo", () => session.redo(), { title: "Ctrl+Shift+Z" });
     const reset = button("Reset", () => session.set(untouched(session.state)));
@@ -294,13 +296,16 @@ export async function start(root, signal) {
     credit.textContent = about(photo, classes);
     code.textContent = python(state, sizes, python_photos, said_in_python(state));
     const guesses = how === "mask";
-    for (const part of [said.element, said.details]) part.hidden = guesses;
+    for (const part of [said.element, said.details, worked.element]) part.hidden = guesses;
     for (const part of [guessed.element, guessed.details]) part.hidden = !guesses;
     if (!now.output) return;
     if (guesses) guessed.draw(now.output, pixels_of(state, photo.pixel_values, sizes), hidden);
     if (!before.output) return;
     const earlier_shares = shares_of(before.output);
-    if (!guesses) said.draw(shares_of(now.output), earlier_shares);
+    if (!guesses) {
+      said.draw(shares_of(now.output), earlier_shares);
+      worked.draw(now.output);
+    }
     draw_before(state, earlier_shares);
   }
 

@@ -5,14 +5,10 @@
 
 import { el, radios, roving } from "../dom.js";
 import { points } from "./answer.js";
+import { button, buttons } from "./controls.js";
 import { START, doing, shuffled } from "./state.js";
 
 /** @typedef {import("./page.js").Page} Page */
-
-export const button = (text, onclick, more = {}) => el("button.inside-button", { type: "button", onclick, ...more }, text);
-
-/** A row of buttons. */
-export const buttons = (...children) => el("div.lab-buttons", {}, ...children);
 
 /** Which patches are hidden when the hidden ones and these are put together, or these are taken out. */
 export function painted_over(hidden, places, on) {

@@ -3,6 +3,7 @@
  */
 
 import { el } from "../dom.js";
+import { button, buttons } from "./controls.js";
 import { frame } from "./photo.js";
 import { session } from "./session.js";
 import { kept } from "./store.js";
@@ -22,7 +23,6 @@ export async function picker({ signal, target, classes }) {
   own.label.hidden = true;
   row.append(...[...boxes.values(), own].map(({ label }) => label));
   const file = el("input", { type: "file", accept: "image/*", hidden: true, onchange: () => bring(file.files[0]) });
-  const button = (text, onclick) => el("button.inside-button", { type: "button", onclick }, text);
   const forget = button("Forget my photo", () => session.forget().then(fill_own));
   const camera = button("Camera", open_camera);
   camera.hidden = !navigator.mediaDevices?.getUserMedia;
@@ -34,7 +34,7 @@ export async function picker({ signal, target, classes }) {
     el(
       "div",
       {},
-      el("div.lab-buttons", {}, button("Your photo …", () => file.click()), file, camera, forget),
+      buttons(button("Your photo …", () => file.click()), file, camera, forget),
       el("p.inside-note", {}, "Or drop a photo on this page, or paste one. It stays in this browser."),
     ),
     stage,
@@ -96,7 +96,7 @@ export async function picker({ signal, target, classes }) {
       if (video.videoWidth) await bring(await frame(video));
       close();
     };
-    stage.replaceChildren(video, el("div.lab-buttons", {}, button("Take the photo", take), button("Cancel", close)));
+    stage.replaceChildren(video, buttons(button("Take the photo", take), button("Cancel", close)));
     stage.hidden = false;
   }
 

@@ -8,9 +8,11 @@ import { scaled_dot_product_attention } from "../../engine/attention.js";
 import { Trace } from "../../engine/trace.js";
 import { percent } from "../answer.js";
 import { board } from "../board.js";
+import { button } from "../controls.js";
 import { session } from "../session.js";
 import { START, doing } from "../state.js";
-import { button, chooser, e_to, follow, frame, number, of_classifier, place_name, table } from "./parts.js";
+import { e_to, number, table } from "../tables.js";
+import { chooser, follow, frame, of_classifier, place_name } from "./parts.js";
 
 const SPECIAL = ["class token", "distillation token"];
 const FIRST = 26; // the patch that looks at first

@@ -4,11 +4,13 @@
  */
 
 import { el, radios } from "../../dom.js";
-import { scaled_dot_product_attention } from "../../engine/attention.js";
 import { as_array, map, reshape } from "../../engine/arrays.js";
+import { scaled_dot_product_attention } from "../../engine/attention.js";
 import { linear } from "../../engine/layers.js";
 import { Trace } from "../../engine/trace.js";
-import { bar, button, e_to, field, frame, number, slider, table, vector } from "./parts.js";
+import { button, field, slider } from "../controls.js";
+import { bar, e_to, number, table, vector } from "../tables.js";
+import { frame } from "./parts.js";
 
 export const NAMES = ["fur", "ear", "grass"];
 

@@ -7,7 +7,8 @@ import { percent } from "../answer.js";
 import { lens, stream } from "../lens.js";
 import { best } from "../questions.js";
 import { session } from "../session.js";
-import { bar, brushed, chooser, follow, frame, number, of_classifier } from "./parts.js";
+import { bar, number } from "../tables.js";
+import { brushed, chooser, follow, frame, of_classifier } from "./parts.js";
 
 const HEADS = { class: "class head", distillation: "distillation head" };
 

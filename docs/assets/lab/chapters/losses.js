@@ -6,7 +6,9 @@ import { el, radios } from "../../dom.js";
 import { as_array, map } from "../../engine/arrays.js";
 import { softmax } from "../../engine/layers.js";
 import { cross_entropy, hard_distillation, soft_distillation } from "../../engine/losses.js";
-import { bar, button, field, frame, number, slider, table } from "./parts.js";
+import { button, field, slider } from "../controls.js";
+import { bar, number, table } from "../tables.js";
+import { frame } from "./parts.js";
 
 /** The chapter's teacher, and the student that says the opposite with both heads. */
 export const EXAMPLE = {

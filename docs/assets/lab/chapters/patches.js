@@ -6,7 +6,8 @@ import { el, roving } from "../../dom.js";
 import { patchify } from "../../engine/patches.js";
 import { board } from "../board.js";
 import { session } from "../session.js";
-import { chooser, follow, frame, number, place_name } from "./parts.js";
+import { number } from "../tables.js";
+import { chooser, follow, frame, place_name } from "./parts.js";
 
 const COLORS = ["red", "green", "blue"];
 

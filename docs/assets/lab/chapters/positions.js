@@ -6,7 +6,8 @@ import { SIGNED, gradient } from "../../colors.js";
 import { el } from "../../dom.js";
 import { board } from "../board.js";
 import { session } from "../session.js";
-import { frame, number, place_name } from "./parts.js";
+import { number } from "../tables.js";
+import { frame, place_name } from "./parts.js";
 
 /**
  * The cosine of one token's vector with those of all.

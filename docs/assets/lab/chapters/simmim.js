@@ -3,10 +3,11 @@
  */
 
 import { el } from "../../dom.js";
+import { button } from "../controls.js";
 import { guess } from "../guess.js";
 import { session } from "../session.js";
 import { MODELS, shuffled, untouched } from "../state.js";
-import { brushed, button, chooser, follow, frame } from "./parts.js";
+import { brushed, chooser, follow, frame } from "./parts.js";
 
 /** The square in the middle, half as high and as wide as the photo. @param {{grid: number[], patches: number}} sizes */
 export function middle({ grid: [rows, columns], patches }) {

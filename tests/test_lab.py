@@ -166,6 +166,35 @@ def test_from_logits_to_shares() -> None:
     assert np.abs(of_shares - output.probabilities[0]).max() > 1e-4  # not what the model answers
 
 
+@pytest.mark.parametrize("photo", ["chelsea", "coffee"])
+def test_what_each_block_adds_sums_to_the_logit(photo: str) -> None:
+    weights, trace = deit_ref.load_weights(), deit_ref.Trace()
+    output: Any = deit_ref.forward(weights, bundled_photo(photo), trace=trace)
+    branches = {
+        "embeddings": trace["embeddings"],
+        "attention": trace.matching("blocks.*.attention.proj"),
+        "mlp": trace.matching("blocks.*.mlp.fc2"),
+    }
+    layers = {name: vars(getattr(weights, name)) for name in ("norm", "head", "head_dist")}
+    parts = {"config": {"layer_norm_eps": weights.config.layer_norm_eps}, **layers}
+    labels = [int(output.logits[0].argmax()), 0, 7]
+    stream = trace[f"blocks.{weights.config.num_hidden_layers - 1}.output"][0].astype(np.float64)
+    for label, found in zip(
+        labels, ask(*(("../sums", "sums", parts, branches, label) for label in labels)), strict=True
+    ):
+        for token, (head, name, logits) in enumerate(
+            [("class", "head", output.cls_logits), ("distillation", "head_dist", output.distillation_logits)]
+        ):
+            one = found[head]
+            summed = one["start"] + sum(one["attention"]) + sum(one["mlp"]) + one["bias"]
+            assert summed == pytest.approx(one["logit"], abs=1e-9)
+            assert one["logit"] == pytest.approx(float(logits[0, label]), abs=1e-4)
+            toward = weights.norm.weight * layers[name]["weight"][label] / stream[token].std()
+            for kind in ("attention", "mlp"):
+                expected = [(x[0, token] - x[0, token].mean()) @ toward for x in branches[kind]]
+                np.testing.assert_allclose(one[kind], expected, atol=1e-4)
+
+
 # What the build puts beside the page.
 
 

@@ -14,7 +14,7 @@ from tolerances import assert_close
 
 import deit_ref
 from deit_ref.numpy_backend.attention import attention_rollout
-from deit_ref.numpy_backend.layers import softmax
+from deit_ref.numpy_backend.layers import layer_norm, linear, softmax
 from deit_ref.photos import bundled_photo
 
 HEADS = {"mean": "logits", "class": "cls_logits", "distillation": "distillation_logits"}
@@ -217,6 +217,13 @@ def test_looks_and_rollout(lab: Any) -> None:
     assert_close(np.array(float(special)), attention_rollout(output.attentions[:3])[0, 46, 0], "float32")
 
 
+def lens_of(output: Any, label: int) -> list[float]:
+    """The class head's share of a class before the first block and after each."""
+    weights = deit_ref.load_weights()
+    states = layer_norm(weights.norm, np.concatenate(output.hidden_states), eps=weights.config.layer_norm_eps)
+    return [float(shares[label]) for shares in softmax(linear(weights.head, states[:, 0]))]
+
+
 def test_the_lens_and_the_stream(lab: Any) -> None:
     lab.get_by_role("tab", name="Inside").click()
     lab.wait_for_selector("[data-block='6']")
@@ -225,8 +232,19 @@ def test_the_lens_and_the_stream(lab: Any) -> None:
         assert_close(np.array(text.split(), np.float32), shown(lab)[head], "float32")
     output: Any = deit_ref.forward(deit_ref.load_weights(), bundled_photo(), output_hidden_states=True)
     lengths = [float(np.linalg.norm(x[0, 0])) for x in output.hidden_states]
-    chart = lab.locator(".lab-chart svg").first.get_attribute("aria-label")
-    assert chart.startswith("class token: " + ", ".join(f"{length:.2f}" for length in lengths))
+    charts = lab.locator(".lab-chart svg")
+    assert (
+        charts.nth(1)
+        .get_attribute("aria-label")
+        .startswith("class token: " + ", ".join(f"{length:.2f}" for length in lengths))
+    )
+    panel = lab.locator("#lab-inside")
+    panel.get_by_role("combobox").select_option("dog")
+    dog = (deit_ref.load_weights().class_names or ()).index("dog")
+    shares = f"class head: {', '.join(f'{share:.2f}' for share in lens_of(output, dog))}; distillation head: "
+    assert charts.first.get_attribute("aria-label").startswith(shares)
+    logits = [f"{float(x[0, dog]):+.2f}".replace("-", "−") for x in (output.cls_logits, output.distillation_logits)]
+    assert panel.locator(".lab-sums tr:last-child td").all_text_contents() == logits
 
 
 def test_from_logits_to_the_answer(lab: Any) -> None:

@@ -130,7 +130,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
 
   function update(now) {
     for (const group of [view, layer, head]) group.update();
-    const shown = over(now.output, state());
+    const shown = over(now?.output, state());
     const hides = state().look === "effects";
     attended.hidden = hides;
     hiding.hidden = !hides;
@@ -150,7 +150,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
       return;
     }
     map.stop();
-    if (!now.output?.attentions) return;
+    if (!now) return;
     thumbs.forEach((line, i) =>
       line.forEach((thumb, k) => {
         const shares = row_of(now.output.attentions, { layer: i, head: k, query: state().query }).slice(prefix);
@@ -162,6 +162,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
   }
   return {
     element,
+    needs: { options: { output_attentions: true } },
     tool: () => "pick",
     get note() {
       return state().look === "effects" ? "" : "Click a patch to look from it.";

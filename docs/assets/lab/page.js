@@ -4,6 +4,7 @@
 
 import { el, fromAddress, keepInAddress } from "../dom.js";
 import { answer } from "./answer.js";
+import { asked } from "./asked.js";
 import { board } from "./board.js";
 import { button, buttons } from "./controls.js";
 import { guess } from "./guess.js";
@@ -17,7 +18,7 @@ import { about, picker } from "./picker.js";
 import { python } from "./python.js";
 import { questions, shares_of } from "./questions.js";
 import { session } from "./session.js";
-import { START, doing, from_address, pixels_of, swapped, to_address, untouched } from "./state.js";
+import { START, from_address, pixels_of, swapped, to_address, untouched } from "./state.js";
 
 const TABS = { hide: "Hide", shuffle: "Shuffle", heads: "Heads", look: "Look", inside: "Inside", masked: "Masked" };
 
@@ -40,22 +41,22 @@ const TABS = { hide: "Hide", shuffle: "Shuffle", heads: "Heads", look: "Look", i
 export async function start(root, signal) {
   root.append(el("p.lab-loading", { role: "status" }, "The model is on its way: 2.4 MB, once."));
   const [{ classes, sizes, parts }, photos] = await Promise.all([session.model(), session.photos()]);
-  const asked = fromAddress();
+  const address = fromAddress();
   const named = [...photos.map(({ name }) => name), "own"];
   const read = (values) => from_address(values, sizes, named);
-  if (Object.keys(asked).some((name) => name in START || name === "before")) {
-    session.open(read(asked), asked.before === undefined ? null : read(Object.fromEntries(new URLSearchParams(asked.before))));
+  if (Object.keys(address).some((name) => name in START || name === "before")) {
+    session.open(read(address), address.before === undefined ? null : read(Object.fromEntries(new URLSearchParams(address.before))));
   }
   await session.begin();
   if (signal.aborted) return;
 
-  let tab = fitting(session.state, Object.hasOwn(TABS, asked.tab ?? "") ? asked.tab : "hide");
-  let current = /** @type {{state: any, output: any}} */ ({ state: session.state, output: null });
+  let tab = fitting(session.state, Object.hasOwn(TABS, address.tab ?? "") ? address.tab : "hide");
+  const [current, before] = [asked("lab"), asked()];
   let writing = 0; // the address, soon
   signal.addEventListener("abort", () => clearTimeout(writing));
-  let before = /** @type {{key: string, output: any, photo: any}} */ ({ key: "", output: null, photo: null });
-  const asks = (state) => session.answer({ state, options: { output_attentions: true } });
-  const lab = questions({ sizes, classes, ask: async (state) => (await asks(state)).output });
+  let before_photo = /** @type {import("./photo.js").Photo | null} */ (null);
+  const ask = async (state) => (await session.answer({ state, options: { output_attentions: true } })).output;
+  const lab = questions({ sizes, classes, ask });
 
   const photo_board = board({
     sizes,
@@ -94,11 +95,11 @@ export async function start(root, signal) {
   const pick = await picker({ signal, target: root, classes });
   const readout = el("p.inside-readout");
   const credit = el("p.inside-note");
-  const then = el("canvas", { width: 192, height: 192, role: "img" });
+  const picture_before = el("canvas", { width: 192, height: 192, role: "img" });
   const then_said = el("p");
   const code = el("code");
   const status = el("p.lab-said", { role: "status" });
-  if (asked.photo === "own" && session.state.photo !== "own") {
+  if (address.photo === "own" && session.state.photo !== "own") {
     status.textContent = "The link is of a photo that only its sender’s browser has; this is another one.";
   }
   const tools = toolbar();
@@ -106,7 +107,7 @@ export async function start(root, signal) {
   const compared = el(
     "section.lab-before",
     { "aria-label": "Before" },
-    then,
+    picture_before,
     el("div", {}, el("h3", {}, "Before"), then_said, tools.keep, tools.unkeep),
   );
   root.replaceChildren(
@@ -241,14 +242,11 @@ export async function start(root, signal) {
     writing = setTimeout(write_address, 300); // browsers refuse an address that changes with every patch
     draw();
     try {
-      if (!current.output || doing(current.state) !== doing(state)) {
-        const options = { output_attentions: true, output_hidden_states: true };
-        const result = await session.answer({ state, lane: "lab", options });
-        if (!result || signal.aborted || session.state !== state) return;
-        current = { state, output: result.output };
-        root.dataset.pass = result.milliseconds.toFixed(1);
-      }
-      await look_back(state);
+      const result = await current.ask(state, needs());
+      if (!result || signal.aborted || session.state !== state) return;
+      root.dataset.pass = result.milliseconds.toFixed(1);
+      const of = earlier(state);
+      [, before_photo] = await Promise.all([before.ask(of, needs_before(of)), session.photo_of(of.photo)]);
       if (session.state !== state || signal.aborted) return;
       draw();
       root.dataset.busy = "false";
@@ -271,20 +269,21 @@ export async function start(root, signal) {
     return { ...of, look, query, layer, head, how: of.how === "mask" ? "attention" : of.how };
   }
 
-  async function look_back(state) {
-    const of = earlier(state);
-    const key = doing(of);
-    if (key === before.key) return;
-    const [result, photo] = await Promise.all([asks(of), session.photo_of(of.photo)]);
-    before = { key, output: /** @type {any} */ (result).output, photo };
+  /** What is to be known of a pass besides the answer. */
+  function needs() {
+    return made[tab].needs ?? {};
+  }
+
+  function needs_before({ look }) {
+    return look === "attention" || look === "rollout" ? made.look.needs : {};
   }
 
   function draw() {
     const { state, photo } = session;
     if (!photo) return;
-    const now = { output: doing(current.state) === doing(state) ? current.output : null };
+    const now = current.known(state, needs());
     const { hidden, how, order } = state;
-    const over = state.look === "answer" ? {} : made.look.over(now.output, state);
+    const over = state.look === "answer" ? {} : made.look.over(now?.output, state);
     const chosen = state.look === "attention" || state.look === "rollout" ? state.query - sizes.prefix : undefined;
     photo_board.draw({ picture: photo.picture, order, hidden, how, chosen, ...over });
     photo_board.grid.setAttribute("aria-label", `${photo.alt}, cut into patches`);
@@ -298,23 +297,24 @@ export async function start(root, signal) {
     const guesses = how === "mask";
     for (const part of [said.element, said.details, worked.element]) part.hidden = guesses;
     for (const part of [guessed.element, guessed.details]) part.hidden = !guesses;
-    if (!now.output) return;
+    if (!now) return;
     if (guesses) guessed.draw(now.output, pixels_of(state, photo.pixel_values, sizes), hidden);
-    if (!before.output) return;
-    const earlier_shares = shares_of(before.output);
+    const of = earlier(state);
+    const then = before.known(of, needs_before(of));
+    if (!then || !before_photo) return;
+    const shares_before = shares_of(then.output);
     if (!guesses) {
-      said.draw(shares_of(now.output), earlier_shares);
+      said.draw(shares_of(now.output), shares_before);
       worked.draw(now.output);
     }
-    draw_before(state, earlier_shares);
+    draw_before(of, then.output, shares_before);
   }
 
-  function draw_before(state, shares) {
-    const of = earlier(state);
+  function draw_before(of, output, shares) {
     const { hidden, how, order } = of;
-    const over = of.look === "answer" ? {} : made.look.over(before.output, of);
-    painted(then, { picture: before.photo.picture, order, hidden, how, ...over }, sizes);
-    then.setAttribute("aria-label", `before: ${before.photo.alt}${hidden.length ? `, ${hidden.length} patches hidden` : ""}`);
+    const over = of.look === "answer" ? {} : made.look.over(output, of);
+    painted(picture_before, { picture: before_photo.picture, order, hidden, how, ...over }, sizes);
+    picture_before.setAttribute("aria-label", `before: ${before_photo.alt}${hidden.length ? `, ${hidden.length} patches hidden` : ""}`);
     const winner = shares.mean.indexOf(Math.max(...shares.mean));
     then_said.textContent = `${classes[winner]} ${(100 * shares.mean[winner]).toFixed(1)}%`;
   }

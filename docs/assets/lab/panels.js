@@ -1,6 +1,7 @@
 /**
- * What can be done to the model, a panel for each way. A panel is {element, tool, note, update}: what it shows, what a
- * pointer on the photo does while it is open, a line that says so, and how it follows the state.
+ * What can be done to the model, a panel for each way. A panel is {element, needs, tool, note, update}: what it shows,
+ * what it needs to know of a pass besides the answer (nothing, if it does not say), what a pointer on the photo does
+ * while it is open, a line that says so, and how it follows the state and the pass, which is null until it is there.
  */
 
 import { el, radios, roving } from "../dom.js";

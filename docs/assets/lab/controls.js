@@ -21,12 +21,12 @@ export function field(label, value, change) {
 
 /**
  * A slider with its value. Its steps are even in the logarithm where `log` says so.
- * @param {{label: string, min: number, max: number, value: number, log?: boolean, text: (value: number) => string,
- *   change: (value: number) => void}} options
+ * @param {{label: string, min: number, max: number, value: number, step?: number | "any", log?: boolean,
+ *   text: (value: number) => string, change: (value: number) => void}} options
  */
-export function slider({ label, min, max, value, log = false, text, change }) {
+export function slider({ label, min, max, value, step = "any", log = false, text, change }) {
   const [to, from] = log ? [Math.log, Math.exp] : [(x) => x, (x) => x];
-  const input = el("input", { type: "range", min: to(min), max: to(max), step: "any", "aria-label": label });
+  const input = el("input", { type: "range", min: to(min), max: to(max), step, "aria-label": label });
   const shown = el("output");
   const put = (now) => {
     input.value = String(to(now));
@@ -40,7 +40,7 @@ export function slider({ label, min, max, value, log = false, text, change }) {
   });
   input.addEventListener("keydown", (event) => {
     const way = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-    if (!way) return; // "any" has no step of its own that would suit
+    if (!way || step !== "any") return; // "any" has no step of its own that would suit
     event.preventDefault();
     const now = Math.min(max, Math.max(min, from(input.valueAsNumber + (way * (to(max) - to(min))) / 50)));
     put(now);

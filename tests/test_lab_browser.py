@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,17 @@ def without(places: list[int], tokens: int = 66) -> np.ndarray:
     mask = np.ones((1, tokens), bool)
     mask[0, [2 + place for place in places]] = False
     return mask
+
+
+def test_every_way_into_the_book_leads_somewhere(site: Path) -> None:
+    folder = Path(__file__).parents[1] / "docs" / "assets" / "lab"
+    texts = [path.read_text(encoding="utf-8") for path in folder.rglob("*.js")]
+    places = {place for text in texts for place in re.findall(r'\b(?:chapter|why)\("([^"]+)"', text)}
+    assert len(places) > 10
+    for place in places:
+        page, _, part = place.partition("#")
+        html = (site / "chapters" / page / "index.html").read_text(encoding="utf-8")
+        assert not part or f'id="{part}"' in html, place
 
 
 def test_mouse_brush_rectangle_undo_and_the_answer(lab: Any) -> None:

@@ -7,6 +7,7 @@ import { percent } from "./answer.js";
 import { chart } from "./chart.js";
 import { BRANCHES, followed } from "./followed.js";
 import { lens, stream } from "./lens.js";
+import { why } from "./links.js";
 import { best } from "./questions.js";
 
 /** @typedef {import("./page.js").Page} Page */
@@ -26,13 +27,14 @@ export function inside(page) {
       "p.inside-note",
       {},
       "The last norm and both heads, put to the residual stream before the first block and after each. They were trained " +
-        "to read its end.",
+        "to read its end. ",
+      why("heads#the-answer-after-each-block", "the logit lens"),
     ),
     table,
     one_class.element,
-    el("h3", {}, "How long the tokens are"),
+    el("h3", {}, "How long the tokens are ", why("encoder", "the stream")),
     lengths,
-    el("h3", {}, "How alike they are"),
+    el("h3", {}, "How alike they are ", why("distillation#what-the-two-tokens-become", "what the two tokens become")),
     likeness,
   );
 

@@ -14,3 +14,16 @@ export function chapter(place, text) {
   const [page, part] = place.split("#");
   return el("a", { href: new URL(`chapters/${page}/${part ? `#${part}` : ""}`, SITE).href }, text);
 }
+
+/**
+ * Where a panel is explained: a word for the eye, the chapter's subject for screen readers.
+ * @param {string} place see `chapter`
+ * @param {string} subject
+ */
+export function why(place, subject) {
+  const link = chapter(place, "chapter");
+  link.className = "lab-why";
+  link.setAttribute("aria-label", `chapter on ${subject}`);
+  link.title = `The chapter on ${subject}`;
+  return link;
+}

@@ -7,6 +7,7 @@ import { el, radios, roving } from "../dom.js";
 import { attention_rollout } from "../engine/attention.js";
 import { percent, points } from "./answer.js";
 import { look as row_of } from "./lens.js";
+import { why } from "./links.js";
 import { painted } from "./painted.js";
 import { watched } from "./panels.js";
 import { doing } from "./state.js";
@@ -77,7 +78,12 @@ export function look({ session, sizes, signal, questions, redraw }) {
     layer.element,
     head.element,
     el("div.inside-specials", {}, ...specials.map(({ element }) => element)),
-    el("p.inside-note", {}, "Each map: a block (from above) and a head (from the left)."),
+    el(
+      "p.inside-note",
+      {},
+      "Each map: a block (from above) and a head (from the left). ",
+      why("attention#where-real-heads-look", "attention"),
+    ),
     all,
   );
   let effects = /** @type {number[] | null} */ (null);
@@ -103,12 +109,19 @@ export function look({ session, sizes, signal, questions, redraw }) {
       "p.inside-note",
       {},
       "Red: without this patch the answer loses, so it speaks for it. Teal: without it the answer gains. As the state " +
-        "says, patches turn gray, or nobody may look there.",
+        "says, patches turn gray, or nobody may look there. ",
+      why("relevance#the-test-hide-it", "what a decision rests on"),
     ),
     el("div.lab-buttons", {}, ...map.elements),
     said,
   );
-  const element = el("div", {}, view.element, scale, attended, hiding);
+  const rollout = el(
+    "p.inside-note",
+    {},
+    "Rollout multiplies the attention of all blocks up to this one, the way past each included. ",
+    why("attention#attention-rollout", "rollout"),
+  );
+  const element = el("div", {}, view.element, rollout, scale, attended, hiding);
 
   function last_as_number() {
     return String((state().layer + layers) % layers);
@@ -134,6 +147,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
     const hides = state().look === "effects";
     attended.hidden = hides;
     hiding.hidden = !hides;
+    rollout.hidden = state().look !== "rollout";
     head.element.disabled = state().look === "rollout";
     scale.hidden = shown.most === undefined;
     bar.style.background = gradient(shown.signed ? [...SIGNED] : HEAT);

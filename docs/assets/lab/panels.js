@@ -7,6 +7,7 @@
 import { el, radios, roving } from "../dom.js";
 import { points } from "./answer.js";
 import { button, buttons } from "./controls.js";
+import { why } from "./links.js";
 import { START, doing, shuffled } from "./state.js";
 
 /** @typedef {import("./page.js").Page} Page */
@@ -48,13 +49,19 @@ export function hide({ session, sizes, open, use }) {
       button("Hide all", () => session.set({ hidden: all })),
       button("Swap hidden and shown", invert),
     ),
-    el("label.inside-check", {}, dist, el("span", {}, "Nobody may look at the distillation token")),
+    el(
+      "label.inside-check",
+      {},
+      dist,
+      el("span", {}, "Nobody may look at the distillation token ", why("tokens", "the distillation token")),
+    ),
     el(
       "p.inside-note",
       {},
       "“Nobody may look there” masks the attention: softmax gives these patches a share of zero. Gray pixels are seen, " +
         "and are gray. The mask token is what the model learned to find in the place of a hidden patch when it learned " +
-        "to guess pixels; it opens the tab “Masked”.",
+        "to guess pixels; it opens the tab “Masked”. ",
+      why("attention#scaled-dot-product-attention", "attention and its mask"),
     ),
   );
   const update = () => {
@@ -101,7 +108,8 @@ export function shuffle({ session, sizes }) {
       "p.inside-note",
       {},
       "Attention itself has no order: a patch knows its place only from the vector that is added to it. Let the " +
-        "vectors move along, and a shuffle changes nothing; make them zero, and no shuffle does.",
+        "vectors move along, and a shuffle changes nothing; make them zero, and no shuffle does. ",
+      why("positions", "position embeddings"),
     ),
   );
   const note = "Drag a patch onto another to swap them, or click one, then the other.";
@@ -136,9 +144,14 @@ export function heads({ session, sizes, questions, signal }) {
   const element = el(
     "div",
     {},
-    el("p.inside-note", {}, "Click a head to silence it: its output is multiplied by zero. A block’s name takes all of it."),
+    el(
+      "p.inside-note",
+      {},
+      "Click a head to silence it: its output is multiplied by zero. A block’s name takes all of it. ",
+      why("attention#heads-split-and-merge", "heads"),
+    ),
     grid,
-    buttons(button("All on", () => session.set({ silenced: [] })), ...each.elements),
+    buttons(button("All on", () => session.set({ silenced: [] })), ...each.elements, why("relevance#heads-head_importance", "what heads do to an answer")),
     said,
   );
 
@@ -221,7 +234,8 @@ export function masked({ session, sizes, use }) {
       {},
       "This is another model of the same size, which was trained without labels: patches were replaced by a mask " +
         "token, and it had to guess their pixels from the rest. Its answer is the guess. What is not hidden it was never " +
-        "asked to draw.",
+        "asked to draw. ",
+      why("simmim", "masked images"),
     ),
   );
   return { element, tool: tool.current, note: "Drag over the photo to hide patches and watch the guess.", update() {} };

@@ -171,9 +171,9 @@ def test_shares_with_masked_keys_and_the_sharpest_head(run):
     attentions = trace.matching("blocks.*.attention.probabilities")
     queries = range(0, 66, 13)
     plain, some, *sharp = ask(
-        ("attention", "attended", layer, {"head": 1, "query": 30, "masked": []}),
-        ("attention", "attended", layer, {"head": 1, "query": 30, "masked": [0, 5, 33]}),
-        *(("attention", "sharpest", attentions, query) for query in queries),
+        ("attended", "attended", layer, {"head": 1, "query": 30, "masked": []}),
+        ("attended", "attended", layer, {"head": 1, "query": 30, "masked": [0, 5, 33]}),
+        *(("attended", "sharpest", attentions, query) for query in queries),
     )
     assert_near(plain["scores"], trace["blocks.2.attention.scores"][0, 1, 30])
     assert_near(plain["shares"], trace["blocks.2.attention.probabilities"][0, 1, 30])

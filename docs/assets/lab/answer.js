@@ -80,7 +80,7 @@ export function answer({ classes, signal }) {
     speak(`The answer: ${classes[winner]}, ${percent(now.mean[winner])}${before ? `, before ${spoken(before)}` : ""}.`);
   }
 
-  const spoken = ({ mean }) => `${classes[best(mean)]}, ${percent(mean[best(mean)])}`;
+  const spoken = (/** @type {Record<string, number[]>} */ { mean }) => `${classes[best(mean)]}, ${percent(mean[best(mean)])}`;
 
   /** Once things have come to rest, so that a brush does not make a screen reader stutter. */
   function speak(text) {

@@ -1,8 +1,8 @@
 /**
- * Buttons, sliders and fields.
+ * Buttons, tools, sliders and fields.
  */
 
-import { el } from "../dom.js";
+import { el, radios } from "../dom.js";
 import { short } from "./tables.js";
 
 export const button = (text, onclick, more = {}) => el("button.inside-button", { type: "button", onclick, ...more }, text);
@@ -48,4 +48,16 @@ export function slider({ label, min, max, value, step = "any", log = false, text
   });
   put(value);
   return { element: el("label.play-slider", {}, el("span", {}, label), input, shown), put };
+}
+
+/** Brush or rectangle. */
+export function brushes(use, name) {
+  let chosen = "brush";
+  const choose = (name) => use((chosen = name));
+  const options = [
+    ["brush", "brush"],
+    ["rectangle", "rectangle"],
+  ];
+  const tool = radios("Paint with", name, options, () => chosen, choose);
+  return { element: tool.element, current: () => chosen };
 }

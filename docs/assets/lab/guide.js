@@ -8,7 +8,7 @@ import { WALKS } from "./walks.js";
 
 /** @param {import("./page.js").Page} page */
 export function guide({ session, questions, signal, shown }) {
-  let walk = /** @type {import("./walks.js").Walk | null} */ (null);
+  let walk = /** @type {import("./walks/words.js").Walk | null} */ (null);
   let at = 0;
   let asked = 0;
   const title = el("h2", { tabindex: -1 });

@@ -71,7 +71,10 @@ export function start(root, signal) {
     value: EXAMPLE.divisor,
     log: true,
     text: (value) => (Math.abs(value - Math.SQRT2) < 0.005 ? "√2" : number(value)),
-    change: (divisor) => draw((example.divisor = divisor)),
+    change: (divisor) => {
+      example.divisor = divisor;
+      draw();
+    },
   });
   const buttons = el(
     "div.lab-buttons",
@@ -99,7 +102,10 @@ export function start(root, signal) {
         {},
         names[i] ? el("span", {}, names[i]) : null,
         ...row.map((value, j) =>
-          field(`${title}, ${names[i] ?? `row ${i + 1}`}, number ${j + 1}`, value, (now) => draw((example[key][i][j] = now))),
+          field(`${title}, ${names[i] ?? `row ${i + 1}`}, number ${j + 1}`, value, (now) => {
+            example[key][i][j] = now;
+            draw();
+          }),
         ),
       ),
     );

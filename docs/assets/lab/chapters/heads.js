@@ -41,7 +41,10 @@ export async function start(root, signal) {
     max: 1,
     value: share,
     text: (value) => `${percent(1 - value, 0)} class head, ${percent(value, 0)} distillation head`,
-    change: (value) => draw((share = value)),
+    change: (value) => {
+      share = value;
+      draw();
+    },
   });
   const note = el("p.play-result");
   const searched = el("span", { role: "status" });

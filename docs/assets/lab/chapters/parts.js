@@ -7,16 +7,12 @@ import { SITE } from "../../data.js";
 import { el } from "../../dom.js";
 import { board } from "../board.js";
 import { button } from "../controls.js";
-import { painted_over } from "../panels.js";
 import { about } from "../picker.js";
 import { session } from "../session.js";
-import { is_untouched, untouched } from "../state.js";
+import { is_untouched, painted_over, untouched } from "../state.js";
 
 /** A state that the classifier answers: one made for the model that guesses pixels is not, and begins anew. */
 export const of_classifier = (state) => (state.how === "mask" ? { ...untouched(state), how: "attention" } : state);
-
-/** Row and column of a place, counted from 1. @param {number} place @param {{grid: number[]}} sizes */
-export const place_name = (place, { grid }) => `row ${Math.floor(place / grid[1]) + 1}, column ${(place % grid[1]) + 1}`;
 
 /**
  * The frame of an instance: what is asked, its parts, and a line for screen readers that says what has come out.

@@ -20,7 +20,7 @@ export async function start(root, signal) {
   const [{ sizes, parts }] = await Promise.all([session.model(MODELS.guesser), session.begin()]);
   let begun = session.state.hidden.length > 0;
   /** What is hidden here: as everywhere, but something at first. */
-  const state = () => ({
+  const state = () => /** @type {import("../state.js").State} */ ({
     ...untouched(session.state),
     how: "mask",
     hidden: begun || session.state.hidden.length ? session.state.hidden : middle(sizes),

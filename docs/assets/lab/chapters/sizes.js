@@ -77,7 +77,10 @@ export function start(root, signal) {
     blocks: { label: "Blocks", min: 1, max: 24, step: 1 },
   };
   const sliders = Object.entries(ranges).map(([name, range]) => {
-    const change = (/** @type {number} */ value) => draw((sizes = { ...sizes, [name]: value }));
+    const change = (/** @type {number} */ value) => {
+      sizes = { ...sizes, [name]: value };
+      draw();
+    };
     const text = (/** @type {number} */ value) => (name === "image" || name === "patch" ? `${value} px` : String(value));
     return { name, ...slider({ ...range, value: sizes[name], text, change }) };
   });

@@ -2,18 +2,18 @@
  * One class through the blocks: its share after each, and what every block adds to its logit.
  */
 
-import { el } from "../dom.js";
-import { HEADS } from "./answer.js";
-import { chart } from "./chart.js";
-import { chapter } from "./links.js";
-import { best } from "./questions.js";
-import { sums } from "./sums.js";
-import { number, table } from "./tables.js";
+import { el } from "../../dom.js";
+import { HEADS } from "../answer.js";
+import { chart } from "../chart.js";
+import { chapter } from "../links.js";
+import { best } from "../questions.js";
+import { sums } from "../sums.js";
+import { number, table } from "../tables.js";
 
 /** The steps of a pass that are needed. */
 export const BRANCHES = ["blocks.*.attention.proj", "blocks.*.mlp.fc2"];
 
-/** @param {import("./page.js").Page} page */
+/** @param {import("../page.js").Page} page */
 export function followed({ classes, parts }) {
   let last = /** @type {any} */ (null);
   const select = el("select", { onchange: () => draw(last) });
@@ -61,7 +61,7 @@ export function followed({ classes, parts }) {
     show(sums(parts, branches, label), label);
   }
 
-  /** @param {Record<"class" | "distillation", import("./sums.js").Sum>} found @param {number} label */
+  /** @param {Record<"class" | "distillation", import("../sums.js").Sum>} found @param {number} label */
   function show(found, label) {
     const both = [found.class, found.distillation];
     const rows = [

@@ -2,24 +2,24 @@
  * What can lie over the photo: where a token looks, and what hiding each patch does.
  */
 
-import { HEAT, SIGNED, gradient } from "../colors.js";
-import { el, radios, roving } from "../dom.js";
-import { attention_rollout } from "../engine/attention.js";
-import { percent, points } from "./answer.js";
-import { look as row_of } from "./lens.js";
-import { why } from "./links.js";
-import { painted } from "./painted.js";
-import { watched } from "./panels.js";
-import { doing } from "./state.js";
+import { HEAT, SIGNED, gradient } from "../../colors.js";
+import { el, radios, roving } from "../../dom.js";
+import { attention_rollout } from "../../engine/attention.js";
+import { percent, points } from "../answer.js";
+import { look as row_of } from "../lens.js";
+import { why } from "../links.js";
+import { painted } from "../painted.js";
+import { doing } from "../state.js";
+import { watched } from "../watched.js";
 
-/** @typedef {import("./page.js").Page} Page */
+/** @typedef {import("../page.js").Page} Page */
 
 const PREFIX = ["class token", "distillation token"];
 
 /**
  * What lies over the photo of a state, from a pass of it.
- * @param {import("./state.js").State} state
- * @param {import("../engine/arrays.js").NDArray[]} attentions
+ * @param {import("../state.js").State} state
+ * @param {import("../../engine/arrays.js").NDArray[]} attentions
  * @param {number} layers
  * @returns {number[]} what the query takes from each token
  */
@@ -127,7 +127,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
     return String((state().layer + layers) % layers);
   }
 
-  /** @param {any} output @param {import("./state.js").State} of_state */
+  /** @param {any} output @param {import("../state.js").State} of_state */
   function over(output, of_state) {
     if (of_state.look === "effects") {
       if (doing(of_state) !== of || !effects) return {};

@@ -2,15 +2,15 @@
  * What the residual stream holds after every block: the logit lens, and how long and how alike the tokens are.
  */
 
-import { el } from "../dom.js";
-import { percent } from "./answer.js";
-import { chart } from "./chart.js";
+import { el } from "../../dom.js";
+import { percent } from "../answer.js";
+import { chart } from "../chart.js";
 import { BRANCHES, followed } from "./followed.js";
-import { lens, stream } from "./lens.js";
-import { why } from "./links.js";
-import { best } from "./questions.js";
+import { lens, stream } from "../lens.js";
+import { why } from "../links.js";
+import { best } from "../questions.js";
 
-/** @typedef {import("./page.js").Page} Page */
+/** @typedef {import("../page.js").Page} Page */
 
 /** @param {Page} page */
 export function inside(page) {

@@ -221,6 +221,9 @@ def test_the_site_carries_the_models_as_they_are_and_what_they_see(lab_data: Any
         assert photo["alt"]
         assert photo["label"] is None or photo["label"] in (weights.class_names or ())
         seen = np.asarray(Image.open(io.BytesIO(files[f"inside/{photo['seen']}"])))
+        small = Image.open(io.BytesIO(files[f"inside/{photo['small']}"]))
+        assert small.size == (128, 128)
+        assert np.abs(np.asarray(small.resize((32, 32))).astype(int) - seen).mean() < 8  # the part that the model sees
         whole = deit_ref.preprocess(io.BytesIO(files[f"inside/{photo['file']}"]), weights.image_processing)
         np.testing.assert_array_equal(deit_ref.preprocess(seen, weights.image_processing), whole)
 

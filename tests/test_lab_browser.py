@@ -347,6 +347,67 @@ def test_own_photo_stays_here_and_what_is_none_is_refused(
     opened[1].clear()
 
 
+def test_with_a_finger_on_a_phone(browser: Any, site_url: str) -> None:
+    context = browser.new_context(viewport={"width": 412, "height": 839}, is_mobile=True, has_touch=True)
+    page = context.new_page()
+    client = context.new_cdp_session(page)
+
+    def drag(start: Any, end: Any, *, by: float = 0) -> None:
+        first, last = ({"x": b["x"] + b["width"] / 2, "y": b["y"] + b["height"] / 2} for b in map(box, (start, end)))
+        last["y"] -= by
+        between = [{axis: first[axis] + (last[axis] - first[axis]) * i / 6 for axis in "xy"} for i in range(1, 7)]
+        for kind, point in [("touchStart", first), *(("touchMove", point) for point in between), ("touchEnd", None)]:
+            client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point] if point else []})
+
+    def box(locator: Any) -> Any:
+        return locator.bounding_box()
+
+    def to_the_middle(locator: Any) -> None:
+        locator.evaluate("e => e.scrollIntoView({ block: 'center', behavior: 'instant' })")
+
+    page.goto(f"{site_url}lab/?how=mask")
+    page.wait_for_selector(REST)
+    to_the_middle(page.locator(".lab-board"))
+    assert box(page.locator(".lab-guess"))["height"] < 190  # the photo is not below it
+    drag(cell(page, 17), cell(page, 20))
+    assert hidden(page) == [17, 18, 19, 20]
+    page.get_by_role("tab", name="Shuffle").tap()
+    page.wait_for_selector("[data-inside=lab][data-tab=shuffle][data-busy=false]")
+    to_the_middle(page.locator(".lab-board"))
+    drag(cell(page, 16), cell(page, 36))
+    assert "holds the patch of row 3, column 1" in cell(page, 36).get_attribute("aria-label")
+    page.wait_for_selector(REST)
+    page.locator(".lab-logits summary").press("Enter")  # a tap so soon after a drag ends its fling
+    page.wait_for_selector(".lab-logits[open] table")
+    row = page.locator(".lab-logits tr[data-class='6']")
+    to_the_middle(row)
+    row.locator("td").nth(1).tap()
+    page.wait_for_selector(".lab-logits tr[data-class='6'].lab-linked")
+
+    # Chapters: a patch that is held moves, and the page does not; elsewhere the page does, and nothing is hidden.
+    page.goto(f"{site_url}chapters/attention/")
+    root = page.locator("[data-inside=chapter-attention]")
+    root.scroll_into_view_if_needed()
+    page.wait_for_selector("[data-inside=chapter-attention][data-inside-state=ready]")
+    to_the_middle(root.locator(".lab-board"))
+    looks = root.locator("[aria-selected=true]")
+    place, top = int(looks.get_attribute("data-place")), page.evaluate("scrollY")
+    drag(looks, root.locator(f"[data-place='{place + 16}']"))
+    page.wait_for_selector(f"[data-inside=chapter-attention] [data-place='{place + 16}'][aria-selected=true]")
+    assert page.evaluate("scrollY") == top
+    page.goto(f"{site_url}chapters/simmim/")
+    root = page.locator("[data-inside=chapter-simmim]")
+    root.scroll_into_view_if_needed()
+    page.wait_for_selector("[data-inside=chapter-simmim][data-inside-state=ready]")
+    to_the_middle(root.locator(".lab-board"))
+    before, top = root.get_attribute("data-hidden"), page.evaluate("scrollY")
+    corner = root.locator("[data-place='56']")
+    drag(corner, corner, by=200)
+    page.wait_for_function("top => scrollY > top + 50", arg=top)
+    page.wait_for_function("hidden => document.querySelector('.play').dataset.hidden === hidden", arg=before)
+    context.close()
+
+
 def test_no_request_after_load_and_memory_is_steady(lab: Any, opened: tuple[Any, list[str]]) -> None:
     client = lab.context.new_cdp_session(lab)
 

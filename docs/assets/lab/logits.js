@@ -94,13 +94,15 @@ export function logits({ classes, rows }) {
   );
   results.addEventListener("keydown", (event) => roving(names.map((name) => [name]), event));
   // Moves alone: a pointer that rests comes over other rows when the table is written anew.
-  for (const kind of ["pointermove", "focusin"]) {
+  for (const kind of ["pointermove", "focusin", "click"]) {
     results.addEventListener(kind, (event) => {
       const row = /** @type {Element} */ (event.target).closest("[data-class]");
       if (row) choose(Number(/** @type {HTMLElement} */ (row).dataset.class));
     });
   }
-  rows.forEach((row, k) => row.addEventListener("pointermove", () => element.open && choose(k)));
+  rows.forEach((row, k) => {
+    for (const kind of ["pointermove", "click"]) row.addEventListener(kind, () => element.open && choose(k));
+  });
 
   /** @param {number} k */
   function choose(k) {

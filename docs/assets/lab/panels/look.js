@@ -188,7 +188,8 @@ export function look({ session, sizes, signal, questions, redraw }) {
 
 /** A map without its photo. */
 function small(canvas, shares, sizes) {
-  const blank = { width: 1, height: 1 };
-  const picture = Object.assign(document.createElement("canvas"), blank);
-  painted(canvas, { picture, shares, most: Math.max(...shares) }, sizes);
+  blank ??= Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
+  painted(canvas, { picture: blank, shares, most: Math.max(...shares) }, sizes);
 }
+
+let blank = /** @type {HTMLCanvasElement | null} */ (null);

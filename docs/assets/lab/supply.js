@@ -80,10 +80,9 @@ export class Supply {
     if (!entry) throw new Error(`There is no photo ${name} here.`);
     const { parts } = await this.model();
     const read = async (/** @type {string} */ file) => new Blob([await getBytes(file)]);
-    const blob = await read(entry.file);
+    const [blob, exact] = await Promise.all([entry.file, entry.seen].map(read));
     const whole = (await photo.decoded(blob)).pixels;
-    const seen = await photo.exact(await read(entry.seen));
-    const prepared = await this.prepared(seen);
+    const prepared = await this.prepared(await photo.exact(exact));
     const credit = `${entry.credit} (${entry.license}), ${entry.source}`;
     const picture = await photo.cut(whole, photo.seen_part(parts.image_processing, whole.width, whole.height));
     const { title, alt, label } = entry;
@@ -118,7 +117,7 @@ export class Supply {
 
   /** Everything else that may be asked for later, so that no request is made then. */
   async fetch_all() {
-    await this.model(MODELS.guesser);
-    for (const { name } of await this.photos()) await this.photo_of(name);
+    const photos = (await this.photos()).map(({ name }) => this.photo_of(name));
+    await Promise.all([this.model(MODELS.guesser), ...photos]);
   }
 }

@@ -1,8 +1,8 @@
 """What pages on which the model runs fetch: its files as they are, and photos.
 
-`files()` returns path below the site -> content. Of a photo there is the file itself, to be looked at, and the few
-pixels that the model sees of it, as Pillow makes them: browsers decode JPEG a little otherwise, and the numbers of a
-photo of this site are to be those of the NumPy book.
+`files()` returns path below the site -> content. Of a photo there is the file itself, to be looked at, a small picture
+to choose it by, and the few pixels that the model sees of it, as Pillow makes them: browsers decode JPEG a little
+otherwise, and the numbers of a photo of this site are to be those of the NumPy book.
 """
 
 import json
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from inside_data import encoded
+from inside_data import encoded, same_part
+from PIL import Image
 
 import deit_ref
 from deit_ref.photos import bundled_photo, load_image
@@ -19,6 +20,7 @@ MODELS = ("cifar10-distilled", "cifar10-simmim")
 MODEL_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 PHOTOS = Path(__file__).parent / "assets" / "photos"
 PRETRAINED = bundled_photo().parent
+SMALL = 128  # pixels a side of the pictures to choose by, twice what they take on the screen
 
 
 def photos() -> list[dict[str, Any]]:
@@ -54,11 +56,16 @@ def files() -> dict[str, bytes]:
     for entry in photos():
         path, name = entry["file"], entry["name"]
         made[f"inside/photos/{path.name}"] = path.read_bytes()
-        made[f"inside/photos/{name}-seen.png"] = encoded(seen(path, processings[0]), "PNG")
+        pixels = seen(path, processings[0])
+        made[f"inside/photos/{name}-seen.png"] = encoded(pixels, "PNG")
+        part = Image.fromarray(same_part(load_image(path), pixels, processings[0]))
+        small = np.asarray(part.resize((SMALL, SMALL), Image.Resampling.LANCZOS))
+        made[f"inside/photos/{name}-small.jpg"] = encoded(small, "JPEG", quality=80)
         shown = {
             **entry,
             "file": f"photos/{path.name}",
             "seen": f"photos/{name}-seen.png",
+            "small": f"photos/{name}-small.jpg",
             "packaged": path.parent == PRETRAINED,
         }
         entries.append(shown)

@@ -6,10 +6,9 @@
 import { readFileSync } from "node:fs";
 
 const module = (path) => import(new URL(`../docs/assets/${path}.js`, import.meta.url));
-const [api, checkpoints, lens, python, questions, state, look, walks] = await Promise.all(
-  ["engine/api", "engine/checkpoints", "lab/lens", "lab/python", "lab/questions", "lab/state", "lab/look", "lab/walks"].map(
-    module,
-  ),
+const [api, checkpoints] = await Promise.all(["engine/api", "engine/checkpoints"].map(module));
+const [address, lens, look, python, questions, request, state, walks] = await Promise.all(
+  ["address", "lens", "panels/look", "python", "questions", "request", "state", "walks"].map((name) => module(`lab/${name}`)),
 );
 const given = JSON.parse(readFileSync(0));
 const models = Object.fromEntries(
@@ -27,7 +26,7 @@ function passed(of) {
   const weights = models[state.model_of(of)];
   const { data, shape } = given.photos[of.photo];
   const pixel_values = { data: Float32Array.from(data), shape };
-  const { options, replace } = state.request_of(of, { pixel_values, pos_embed: weights.pos_embed, sizes });
+  const { options, replace } = request.request_of(of, { pixel_values, pos_embed: weights.pos_embed, sizes });
   const all = { ...options, output_attentions: true, output_hidden_states: true };
   return api.forward({ ...weights, ...replace }, null, all);
 }
@@ -47,11 +46,11 @@ numbers.rollout = numbers.attention;
 const answers = [];
 for (const { state: changes, asked } of given.asks) {
   const of = { ...state.START, ...changes };
-  const address = state.to_address(of);
+  const values = address.to_address(of);
   answers.push({
     state: of,
-    address,
-    back: state.from_address(address, sizes, names),
+    address: values,
+    back: address.from_address(values, sizes, names),
     python: asked && python.python(of, sizes, photos, asked),
     numbers: asked && (await numbers[asked](of, passed(of))),
   });
@@ -64,5 +63,5 @@ if (given.walks) {
     found[walk.name] = { title: walk.title, holds: await walk.holds(lab), steps };
   }
 }
-const nonsense = state.from_address(given.nonsense ?? {}, sizes, names);
+const nonsense = address.from_address(given.nonsense ?? {}, sizes, names);
 process.stdout.write(JSON.stringify({ answers, walks: found, nonsense, start: state.START }));

@@ -1,7 +1,9 @@
 """The small instances of the model in the chapters: what they compute, in Node, against the NumPy book."""
 
+import dataclasses
 import doctest
 import json
+import math
 import re
 import subprocess
 from pathlib import Path
@@ -17,6 +19,7 @@ from deit_ref.numpy_backend.backward.losses import hard_distillation_vjp, soft_d
 from deit_ref.numpy_backend.layers import softmax
 from deit_ref.photos import bundled_photo
 from deit_ref.trace import Trace
+from deit_ref.weights import array_shapes
 
 DOCS = Path(__file__).parent.parent / "docs"
 FOLDER = DOCS / "assets/lab/chapters"
@@ -168,9 +171,9 @@ def test_shares_with_masked_keys_and_the_sharpest_head(run):
     attentions = trace.matching("blocks.*.attention.probabilities")
     queries = range(0, 66, 13)
     plain, some, *sharp = ask(
-        ("attention", "attended", layer, {"head": 1, "query": 30, "masked": []}),
-        ("attention", "attended", layer, {"head": 1, "query": 30, "masked": [0, 5, 33]}),
-        *(("attention", "sharpest", attentions, query) for query in queries),
+        ("attended", "attended", layer, {"head": 1, "query": 30, "masked": []}),
+        ("attended", "attended", layer, {"head": 1, "query": 30, "masked": [0, 5, 33]}),
+        *(("attended", "sharpest", attentions, query) for query in queries),
     )
     assert_near(plain["scores"], trace["blocks.2.attention.scores"][0, 1, 30])
     assert_near(plain["shares"], trace["blocks.2.attention.probabilities"][0, 1, 30])
@@ -183,6 +186,51 @@ def test_shares_with_masked_keys_and_the_sharpest_head(run):
     expected = [list(np.unravel_index(one.argmin(), one.shape)) for one in np.moveaxis(entropy, -1, 0)]
     assert sharp == expected
     assert len({tuple(place) for place in sharp}) > 1  # the query matters
+
+
+def test_what_follows_from_the_sizes_of_a_model():
+    (published,) = ask(("sizes", "PUBLISHED"))
+    names = [
+        f"deit-{name}-distilled-patch16-{size}"
+        for name, size in (("tiny", 224), ("small", 224), ("base", 224), ("base", 384))
+    ]
+    for found, sizes, name in zip(
+        ask(*(("sizes", "follows", sizes) for sizes in published.values())), published.values(), names, strict=True
+    ):
+        config = dataclasses.replace(deit_ref.VARIANTS[name], num_labels=1000)
+        assert (config.image_size, config.patch_size, config.hidden_size) == tuple(
+            sizes[x] for x in ("image", "patch", "dim")
+        )
+        assert (config.num_attention_heads, config.num_hidden_layers) == (sizes["heads"], sizes["blocks"])
+        shapes = array_shapes(config, "classification-with-teacher")
+        assert found["learned"] == sum(math.prod(shape) for shape in shapes.values())
+        assert found["patches"] == config.num_patches
+        assert found["tokens"] == shapes["pos_embed"][1]
+        assert found["values"] == math.prod(shapes["patch_embed.proj.weight"][1:])
+    base, large = ask(*(("sizes", "follows", published[name]) for name in ("DeiT-B", "DeiT-B at 384")))
+    shares = [
+        one["products"][part] / one["work"] for one, part in ((base, "looking"), (base, "mlp"), (large, "looking"))
+    ]
+    printed = " ".join(f"{one['work'] / 1e9:.2f}" for one in (base, large)), [round(share, 3) for share in shares]
+    text = (DOCS / "chapters/model.md").read_text(encoding="utf-8")
+    assert f"{printed[0].split()[0]}\n>>> round(count * attention / total, 3), round(count * mlp / total, 3)" in text
+    assert f"({printed[1][0]}, {printed[1][1]})" in text
+    assert f"({printed[0].split()[1]}, {printed[1][2]})" in text
+
+
+@pytest.mark.parametrize("sizes", [{"image": 232, "patch": 16}, {"dim": 192, "heads": 5}])
+def test_sizes_that_fit_no_model_are_refused_as_in_python(sizes):
+    given = {"image": 224, "patch": 16, "dim": 192, "heads": 3, "blocks": 12, **sizes}
+    with pytest.raises(ValueError, match="must be a multiple of") as refused:
+        deit_ref.DeiTConfig(
+            image_size=given["image"],
+            patch_size=given["patch"],
+            hidden_size=given["dim"],
+            num_attention_heads=given["heads"],
+        )
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        ask(("sizes", "follows", given))
+    assert str(refused.value) in failed.value.stderr
 
 
 def test_mixtures_of_both_heads_and_where_an_answer_settles():

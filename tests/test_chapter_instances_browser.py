@@ -142,6 +142,15 @@ def test_the_instances_of_all_chapters(page: Any, site: Path, site_url: str) -> 
         arg=float(softmax(plain[0])[0]),
     )
 
+    # 8. Sizes; a patch that does not fit
+    root = instance(page, site_url, "model", "sizes")
+    learned = int(root.get_attribute("data-learned"))
+    root.get_by_role("slider", name="Patch side").press("ArrowLeft")
+    assert "image_size must be a multiple of patch_size" in root.locator(".play-result").text_content()
+    root.get_by_role("button", name="DeiT-Ti").press("Enter")
+    assert 10 * int(root.get_attribute("data-learned")) < learned
+    assert "tokens looking" in root.locator(".play-result").text_content()
+
     # 9. Temperature
     root = instance(page, site_url, "losses")
     assert abs(kept(root, "loss") - 1.3955) < 1e-4

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from engine import node
+from test_chapter_instances import ask
 from tolerances import assert_close
 
 import deit_ref
+from deit_ref.numpy_backend.layers import softmax
 from deit_ref.photos import bundled_photo
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -150,6 +152,49 @@ def test_there_are_five_walks(lab: dict[str, Any]) -> None:
     assert len(lab["walks"]) == 5
 
 
+def test_from_logits_to_shares() -> None:
+    output: Any = deit_ref.forward(deit_ref.load_weights(), bundled_photo())
+    cls, distillation = output.cls_logits[0], output.distillation_logits[0]
+    model, warm = ask(*(("../logits", "worked_out", cls.tolist(), distillation.tolist(), tau) for tau in (1, 2.5)))
+    assert_close(np.array(model["mean"], np.float32), output.logits[0], "float32")
+    assert_close(np.array(model["shares"], np.float32), output.probabilities[0], "float32")
+    assert max(model["powers"]) == 1
+    np.testing.assert_allclose(model["shares"], np.divide(model["powers"], model["sum"]))
+    assert_close(np.array(warm["shares"], np.float32), softmax(output.logits / np.float32(2.5))[0], "float32")
+    of_shares = (softmax(cls) + softmax(distillation)) / 2
+    assert_close(np.array(model["of_shares"], np.float32), of_shares, "float32")
+    assert np.abs(of_shares - output.probabilities[0]).max() > 1e-4  # not what the model answers
+
+
+@pytest.mark.parametrize("photo", ["chelsea", "coffee"])
+def test_what_each_block_adds_sums_to_the_logit(photo: str) -> None:
+    weights, trace = deit_ref.load_weights(), deit_ref.Trace()
+    output: Any = deit_ref.forward(weights, bundled_photo(photo), trace=trace)
+    branches = {
+        "embeddings": trace["embeddings"],
+        "attention": trace.matching("blocks.*.attention.proj"),
+        "mlp": trace.matching("blocks.*.mlp.fc2"),
+    }
+    layers = {name: vars(getattr(weights, name)) for name in ("norm", "head", "head_dist")}
+    parts = {"config": {"layer_norm_eps": weights.config.layer_norm_eps}, **layers}
+    labels = [int(output.logits[0].argmax()), 0, 7]
+    stream = trace[f"blocks.{weights.config.num_hidden_layers - 1}.output"][0].astype(np.float64)
+    for label, found in zip(
+        labels, ask(*(("../sums", "sums", parts, branches, label) for label in labels)), strict=True
+    ):
+        for token, (head, name, logits) in enumerate(
+            [("class", "head", output.cls_logits), ("distillation", "head_dist", output.distillation_logits)]
+        ):
+            one = found[head]
+            summed = one["start"] + sum(one["attention"]) + sum(one["mlp"]) + one["bias"]
+            assert summed == pytest.approx(one["logit"], abs=1e-9)
+            assert one["logit"] == pytest.approx(float(logits[0, label]), abs=1e-4)
+            toward = weights.norm.weight * layers[name]["weight"][label] / stream[token].std()
+            for kind in ("attention", "mlp"):
+                expected = [(x[0, token] - x[0, token].mean()) @ toward for x in branches[kind]]
+                np.testing.assert_allclose(one[kind], expected, atol=1e-4)
+
+
 # What the build puts beside the page.
 
 
@@ -176,6 +221,9 @@ def test_the_site_carries_the_models_as_they_are_and_what_they_see(lab_data: Any
         assert photo["alt"]
         assert photo["label"] is None or photo["label"] in (weights.class_names or ())
         seen = np.asarray(Image.open(io.BytesIO(files[f"inside/{photo['seen']}"])))
+        small = Image.open(io.BytesIO(files[f"inside/{photo['small']}"]))
+        assert small.size == (128, 128)
+        assert np.abs(np.asarray(small.resize((32, 32))).astype(int) - seen).mean() < 8  # the part that the model sees
         whole = deit_ref.preprocess(io.BytesIO(files[f"inside/{photo['file']}"]), weights.image_processing)
         np.testing.assert_array_equal(deit_ref.preprocess(seen, weights.image_processing), whole)
 

@@ -1,6 +1,8 @@
 """The lab in a browser: by mouse, by touch, by keyboard, with numbers that are NumPy's."""
 
 import dataclasses
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from tolerances import assert_close
 
 import deit_ref
 from deit_ref.numpy_backend.attention import attention_rollout
-from deit_ref.numpy_backend.layers import softmax
+from deit_ref.numpy_backend.layers import layer_norm, linear, softmax
 from deit_ref.photos import bundled_photo
 
 HEADS = {"mean": "logits", "class": "cls_logits", "distillation": "distillation_logits"}
@@ -92,6 +94,17 @@ def without(places: list[int], tokens: int = 66) -> np.ndarray:
     mask = np.ones((1, tokens), bool)
     mask[0, [2 + place for place in places]] = False
     return mask
+
+
+def test_every_way_into_the_book_leads_somewhere(site: Path) -> None:
+    folder = Path(__file__).parents[1] / "docs" / "assets" / "lab"
+    texts = [path.read_text(encoding="utf-8") for path in folder.rglob("*.js")]
+    places = {place for text in texts for place in re.findall(r'\b(?:chapter|why)\("([^"]+)"', text)}
+    assert len(places) > 10
+    for place in places:
+        page, _, part = place.partition("#")
+        html = (site / "chapters" / page / "index.html").read_text(encoding="utf-8")
+        assert not part or f'id="{part}"' in html, place
 
 
 def test_mouse_brush_rectangle_undo_and_the_answer(lab: Any) -> None:
@@ -216,6 +229,13 @@ def test_looks_and_rollout(lab: Any) -> None:
     assert_close(np.array(float(special)), attention_rollout(output.attentions[:3])[0, 46, 0], "float32")
 
 
+def lens_of(output: Any, label: int) -> list[float]:
+    """The class head's share of a class before the first block and after each."""
+    weights = deit_ref.load_weights()
+    states = layer_norm(weights.norm, np.concatenate(output.hidden_states), eps=weights.config.layer_norm_eps)
+    return [float(shares[label]) for shares in softmax(linear(weights.head, states[:, 0]))]
+
+
 def test_the_lens_and_the_stream(lab: Any) -> None:
     lab.get_by_role("tab", name="Inside").click()
     lab.wait_for_selector("[data-block='6']")
@@ -224,8 +244,42 @@ def test_the_lens_and_the_stream(lab: Any) -> None:
         assert_close(np.array(text.split(), np.float32), shown(lab)[head], "float32")
     output: Any = deit_ref.forward(deit_ref.load_weights(), bundled_photo(), output_hidden_states=True)
     lengths = [float(np.linalg.norm(x[0, 0])) for x in output.hidden_states]
-    chart = lab.locator(".lab-chart svg").first.get_attribute("aria-label")
-    assert chart.startswith("class token: " + ", ".join(f"{length:.2f}" for length in lengths))
+    charts = lab.locator(".lab-chart svg")
+    assert (
+        charts.nth(1)
+        .get_attribute("aria-label")
+        .startswith("class token: " + ", ".join(f"{length:.2f}" for length in lengths))
+    )
+    panel = lab.locator("#lab-inside")
+    panel.get_by_role("combobox").select_option("dog")
+    dog = (deit_ref.load_weights().class_names or ()).index("dog")
+    shares = f"class head: {', '.join(f'{share:.2f}' for share in lens_of(output, dog))}; distillation head: "
+    assert charts.first.get_attribute("aria-label").startswith(shares)
+    logits = [f"{float(x[0, dog]):+.2f}".replace("-", "−") for x in (output.cls_logits, output.distillation_logits)]
+    assert panel.locator(".lab-sums tr:last-child td").all_text_contents() == logits
+
+
+def test_from_logits_to_the_answer(lab: Any) -> None:
+    cell(lab, 12).click()
+    output = assert_shown(lab, attention_mask=without([12]))
+    worked = lab.locator(".lab-logits")
+    worked.locator("summary").press("Enter")
+    answered = worked.get_by_role("button", name=lab.locator(".lab-best > span").first.text_content(), exact=True)
+    others = worked.locator(".lab-name").all_text_contents()
+    expected = [f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−") for value in output.logits[0]]
+    assert worked.locator("tbody tr[data-class] td:nth-child(4)").all_text_contents() == expected
+    worked.locator(".lab-name").first.focus()
+    lab.keyboard.press("ArrowDown")
+    assert others[1] in worked.locator(".lab-linked").text_content()  # and its bar, too
+    assert lab.locator(".lab-classes .lab-linked > span").first.text_content() == others[1]
+    worked.get_by_role("slider").press("End")  # a temperature of 10
+    shares = np.array(json.loads(worked.get_attribute("data-shares")), np.float32)
+    assert_close(shares, softmax(output.logits / np.float32(10))[0], "float32")
+    assert_shown(lab, attention_mask=without([12]))  # the answer itself stays
+    answered.hover()
+    assert "at 1, gives" in worked.text_content()
+    worked.get_by_role("button", name="Back to 1").click()
+    worked.locator("summary").press("Enter")
 
 
 def test_the_guess(lab: Any) -> None:
@@ -291,6 +345,67 @@ def test_own_photo_stays_here_and_what_is_none_is_refused(
     lab.wait_for_function("!location.search.includes('own')")
     lab.wait_for_load_state("networkidle")
     opened[1].clear()
+
+
+def test_with_a_finger_on_a_phone(browser: Any, site_url: str) -> None:
+    context = browser.new_context(viewport={"width": 412, "height": 839}, is_mobile=True, has_touch=True)
+    page = context.new_page()
+    client = context.new_cdp_session(page)
+
+    def drag(start: Any, end: Any, *, by: float = 0) -> None:
+        first, last = ({"x": b["x"] + b["width"] / 2, "y": b["y"] + b["height"] / 2} for b in map(box, (start, end)))
+        last["y"] -= by
+        between = [{axis: first[axis] + (last[axis] - first[axis]) * i / 6 for axis in "xy"} for i in range(1, 7)]
+        for kind, point in [("touchStart", first), *(("touchMove", point) for point in between), ("touchEnd", None)]:
+            client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point] if point else []})
+
+    def box(locator: Any) -> Any:
+        return locator.bounding_box()
+
+    def to_the_middle(locator: Any) -> None:
+        locator.evaluate("e => e.scrollIntoView({ block: 'center', behavior: 'instant' })")
+
+    page.goto(f"{site_url}lab/?how=mask")
+    page.wait_for_selector(REST)
+    to_the_middle(page.locator(".lab-board"))
+    assert box(page.locator(".lab-guess"))["height"] < 190  # the photo is not below it
+    drag(cell(page, 17), cell(page, 20))
+    assert hidden(page) == [17, 18, 19, 20]
+    page.get_by_role("tab", name="Shuffle").tap()
+    page.wait_for_selector("[data-inside=lab][data-tab=shuffle][data-busy=false]")
+    to_the_middle(page.locator(".lab-board"))
+    drag(cell(page, 16), cell(page, 36))
+    assert "holds the patch of row 3, column 1" in cell(page, 36).get_attribute("aria-label")
+    page.wait_for_selector(REST)
+    page.locator(".lab-logits summary").press("Enter")  # a tap so soon after a drag ends its fling
+    page.wait_for_selector(".lab-logits[open] table")
+    row = page.locator(".lab-logits tr[data-class='6']")
+    to_the_middle(row)
+    row.locator("td").nth(1).tap()
+    page.wait_for_selector(".lab-logits tr[data-class='6'].lab-linked")
+
+    # Chapters: a patch that is held moves, and the page does not; elsewhere the page does, and nothing is hidden.
+    page.goto(f"{site_url}chapters/attention/")
+    root = page.locator("[data-inside=chapter-attention]")
+    root.scroll_into_view_if_needed()
+    page.wait_for_selector("[data-inside=chapter-attention][data-inside-state=ready]")
+    to_the_middle(root.locator(".lab-board"))
+    looks = root.locator("[aria-selected=true]")
+    place, top = int(looks.get_attribute("data-place")), page.evaluate("scrollY")
+    drag(looks, root.locator(f"[data-place='{place + 16}']"))
+    page.wait_for_selector(f"[data-inside=chapter-attention] [data-place='{place + 16}'][aria-selected=true]")
+    assert page.evaluate("scrollY") == top
+    page.goto(f"{site_url}chapters/simmim/")
+    root = page.locator("[data-inside=chapter-simmim]")
+    root.scroll_into_view_if_needed()
+    page.wait_for_selector("[data-inside=chapter-simmim][data-inside-state=ready]")
+    to_the_middle(root.locator(".lab-board"))
+    before, top = root.get_attribute("data-hidden"), page.evaluate("scrollY")
+    corner = root.locator("[data-place='56']")
+    drag(corner, corner, by=200)
+    page.wait_for_function("top => scrollY > top + 50", arg=top)
+    page.wait_for_function("hidden => document.querySelector('.play').dataset.hidden === hidden", arg=before)
+    context.close()
 
 
 def test_no_request_after_load_and_memory_is_steady(lab: Any, opened: tuple[Any, list[str]]) -> None:

@@ -18,7 +18,7 @@ export function el(what, attributes = {}, ...children) {
 /** Keep the view in the address's query (what stands after #, Material's navigation overwrites while one scrolls). */
 export function keepInAddress(values) {
   const address = new URL(location.href);
-  address.search = new URLSearchParams(values);
+  address.search = String(new URLSearchParams(values));
   history.replaceState(history.state, "", address);
 }
 

@@ -12,7 +12,7 @@ const PARTS = {
 };
 
 // Small instances in the chapters begin when a reader comes to them.
-const IN_CHAPTERS = ["patches", "positions", "attention", "hand", "heads", "lens", "losses", "simmim"];
+const IN_CHAPTERS = ["patches", "positions", "attention", "hand", "heads", "lens", "losses", "simmim", "sizes"];
 for (const name of IN_CHAPTERS) PARTS[`chapter-${name}`] = () => import(`./lab/chapters/${name}.js`);
 
 let page = null;

@@ -192,9 +192,7 @@ function picked(image, rows, columns) {
   let to = 0;
   for (const row of rows) {
     for (const column of columns) {
-      const from = (row * width + column) * channels;
-      data.set(image.data.subarray(from, from + channels), to);
-      to += channels;
+      for (let c = 0; c < channels; c++) data[to++] = image.data[(row * width + column) * channels + c];
     }
   }
   return { data, shape: [rows.length, columns.length, channels] };

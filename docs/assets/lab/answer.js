@@ -80,7 +80,7 @@ export function answer({ classes, signal }) {
     speak(`The answer: ${classes[winner]}, ${percent(now.mean[winner])}${before ? `, before ${spoken(before)}` : ""}.`);
   }
 
-  const spoken = ({ mean }) => `${classes[best(mean)]}, ${percent(mean[best(mean)])}`;
+  const spoken = (/** @type {Record<string, number[]>} */ { mean }) => `${classes[best(mean)]}, ${percent(mean[best(mean)])}`;
 
   /** Once things have come to rest, so that a brush does not make a screen reader stutter. */
   function speak(text) {
@@ -88,5 +88,5 @@ export function answer({ classes, signal }) {
     speaking = setTimeout(() => (live.textContent = text), 350);
   }
 
-  return { element, details, draw, speak };
+  return { element, details, rows: rows.map(({ row }) => row), draw, speak };
 }

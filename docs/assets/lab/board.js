@@ -4,6 +4,7 @@
 
 import { el, roving } from "../dom.js";
 import { painted } from "./painted.js";
+import { place_under, places } from "./places.js";
 
 /** @typedef {"brush" | "rectangle" | "pick" | "swap"} Tool */
 
@@ -35,40 +36,15 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
   let stroke = null;
   let held = /** @type {number | null} */ (null); // the first corner, or the patch that is to change places
 
-  const name_of = (place) => `row ${Math.floor(place / columns) + 1}, column ${(place % columns) + 1}`;
+  const { name_of, way, rectangle } = places(sizes);
   const place_of = (target) => {
     const cell = target.closest?.("[data-place]");
     return cell ? Number(cell.dataset.place) : null;
   };
-  const place_at = ({ clientX, clientY }) => {
-    const box = grid.getBoundingClientRect();
-    const within = (value, size, count) => Math.min(count - 1, Math.max(0, Math.floor((value / size) * count)));
-    return within(clientY - box.top, box.height, rows) * columns + within(clientX - box.left, box.width, columns);
-  };
+  const place_at = (event) => place_under(event, grid, sizes);
 
-  /** All places on the straight way from one to another. */
-  function way(from, to) {
-    const [y, x] = [Math.floor(from / columns), from % columns];
-    const [dy, dx] = [Math.floor(to / columns) - y, (to % columns) - x];
-    const steps = Math.max(Math.abs(dy), Math.abs(dx), 1);
-    return Array.from({ length: steps + 1 }, (_, i) => {
-      return Math.round(y + (dy * i) / steps) * columns + Math.round(x + (dx * i) / steps);
-    });
-  }
-
-  function rectangle(from, to) {
-    const between = (one, other) => [Math.min(one, other), Math.max(one, other)];
-    const [top, bottom] = between(Math.floor(from / columns), Math.floor(to / columns));
-    const [left, right] = between(from % columns, to % columns);
-    const inside = (place) => {
-      const [row, column] = [Math.floor(place / columns), place % columns];
-      return row >= top && row <= bottom && column >= left && column <= right;
-    };
-    return [...flat.keys()].filter(inside);
-  }
-
-  function outline(places) {
-    const chosen = new Set(places);
+  function outline(marked_out) {
+    const chosen = new Set(marked_out);
     flat.forEach((cell, place) => cell.classList.toggle("lab-outlined", chosen.has(place)));
   }
 
@@ -109,8 +85,8 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
     if (tool === "pick") onpick?.(place_at(event));
   });
 
-  function paint(places) {
-    const changed = places.filter((place) => marked.has(place) !== stroke.on);
+  function paint(touched) {
+    const changed = touched.filter((place) => marked.has(place) !== stroke.on);
     if (!changed.length) return;
     onpaint?.(changed, stroke.on, stroke.painted);
     stroke.painted = true;
@@ -158,11 +134,11 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
     else if (tool === "swap") take(place);
     else if (held === null) outline([(held = place)]);
     else {
-      const places = rectangle(held, place);
+      const inside = rectangle(held, place);
       const on = !marked.has(held);
       held = null;
       outline([]);
-      onpaint?.(places, on, false);
+      onpaint?.(inside, on, false);
     }
   }
 
@@ -185,9 +161,8 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
       element.dataset.tool = chosen;
     },
     /**
-     * @param {import("./painted.js").View & object} view
-     * @param {(place: number) => string} [view.number] what stands in each patch
-     * @param {number | null} [view.chosen] a patch with a frame; null for none, else those that are hidden count
+     * @param {import("./painted.js").View & {number?: (place: number) => string, chosen?: number | null}} view number:
+     *   what stands in each patch; chosen: a patch with a frame, null for none, else those that are hidden count
      */
     draw({ number, chosen, ...view }) {
       marked = new Set(view.hidden);

@@ -14,7 +14,7 @@ export function guess({ sizes, parts }) {
   const only = el("input", { type: "checkbox", checked: true, onchange: () => last && draw(...last) });
   const said = el("p.lab-headline");
   const note = el("p.inside-note");
-  let last = /** @type {any} */ (null);
+  let last = /** @type {[any, any, number[]] | null} */ (null);
   const element = el(
     "section.lab-guess",
     { "aria-label": "The guess" },
@@ -64,7 +64,10 @@ export function pasted(image, base, is_kept, { grid, patch_shape }) {
   return { data, shape: [1, channels, height, width] };
 }
 
-/** How far off the mean color of the visible patches is in the hidden ones; null where all are hidden. */
+/**
+ * How far off the mean color of the visible patches is in the hidden ones; null where all are hidden.
+ * @param {import("../engine/arrays.js").NDArray} pixels @param {number[]} hidden @param {import("./state.js").Sizes} sizes
+ */
 export function mean_error({ data, shape: [, channels, height, width] }, hidden, { grid, patch_shape, patches }) {
   if (hidden.length === patches) return null;
   const mask = new Set(hidden);

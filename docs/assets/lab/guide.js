@@ -3,12 +3,12 @@
  */
 
 import { el } from "../dom.js";
-import { button } from "./panels.js";
+import { button } from "./controls.js";
 import { WALKS } from "./walks.js";
 
 /** @param {import("./page.js").Page & {walks?: any[]}} page walks: those to choose from */
 export function guide({ session, questions, signal, shown, walks = WALKS }) {
-  let walk = /** @type {import("./walks.js").Walk | null} */ (null);
+  let walk = /** @type {import("./walks/words.js").Walk | null} */ (null);
   let at = 0;
   let asked = 0;
   const title = el("h2", { tabindex: -1 });

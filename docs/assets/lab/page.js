@@ -3,24 +3,30 @@
  */
 
 import { el, fromAddress, keepInAddress } from "../dom.js";
-import { answer } from "./answer.js";
+import { from_address, to_address } from "./address.js";
+import { asked } from "./asked.js";
 import { board } from "./board.js";
-import { guess } from "./guess.js";
+import { earlier } from "./compared.js";
 import { guide } from "./guide.js";
-import { inside } from "./inside.js";
-import { look } from "./look.js";
-import { painted } from "./painted.js";
-import * as panels from "./panels.js";
+import { lines } from "./lines.js";
+import { heads } from "./panels/heads.js";
+import { hide } from "./panels/hide.js";
+import { inside } from "./panels/inside.js";
+import { look } from "./panels/look.js";
+import { masked } from "./panels/masked.js";
+import { shuffle } from "./panels/shuffle.js";
 import { about, picker } from "./picker.js";
-import { python } from "./python.js";
-import { questions, shares_of } from "./questions.js";
+import { questions } from "./questions.js";
 import { session } from "./session.js";
-import { START, doing, from_address, pixels_of, swapped, to_address, untouched } from "./state.js";
-
-const TABS = { hide: "Hide", shuffle: "Shuffle", heads: "Heads", look: "Look", inside: "Inside", masked: "Masked" };
+import { side } from "./side.js";
+import { START, painted_over, swapped } from "./state.js";
+import { TABS, as_panel, fitting, of_walk, opened, tablist } from "./tabs.js";
+import { toolbar } from "./toolbar.js";
 
 /**
- * What panels are given.
+ * What panels are given. A panel is {element, needs, tool, note, update}: what it shows, what it needs to know of a pass
+ * besides the answer (nothing, if it does not say), what a pointer on the photo does while it is open, a line that says
+ * so, and how it follows the state and the pass, which is null until it is there.
  * @typedef {object} Page
  * @property {typeof session} session
  * @property {import("./state.js").Sizes} sizes
@@ -38,31 +44,29 @@ const TABS = { hide: "Hide", shuffle: "Shuffle", heads: "Heads", look: "Look", i
 export async function start(root, signal) {
   root.append(el("p.lab-loading", { role: "status" }, "The model is on its way: 2.4 MB, once."));
   const [{ classes, sizes, parts }, photos] = await Promise.all([session.model(), session.photos()]);
-  const asked = fromAddress();
-  const named = [...photos.map(({ name }) => name), "own"];
-  const read = (values) => from_address(values, sizes, named);
-  if (Object.keys(asked).some((name) => name in START || name === "before")) {
-    session.open(read(asked), asked.before === undefined ? null : read(Object.fromEntries(new URLSearchParams(asked.before))));
+  const address = fromAddress();
+  const read = (values) => from_address(values, sizes, [...photos.map(({ name }) => name), "own"]);
+  if (Object.keys(address).some((name) => name in START || name === "before")) {
+    const before = address.before === undefined ? null : read(Object.fromEntries(new URLSearchParams(address.before)));
+    session.open(read(address), before);
   }
   await session.begin();
   if (signal.aborted) return;
 
-  let tab = fitting(session.state, Object.hasOwn(TABS, asked.tab ?? "") ? asked.tab : "hide");
-  let current = /** @type {{state: any, output: any}} */ ({ state: session.state, output: null });
+  let tab = fitting(session.state, Object.hasOwn(TABS, address.tab ?? "") ? address.tab : "hide");
+  const [current, before] = [asked("lab"), asked()];
   let writing = 0; // the address, soon
   signal.addEventListener("abort", () => clearTimeout(writing));
-  let before = /** @type {{key: string, output: any, photo: any}} */ ({ key: "", output: null, photo: null });
-  const asks = (state) => session.answer({ state, options: { output_attentions: true } });
-  const lab = questions({ sizes, classes, ask: async (state) => (await asks(state)).output });
-
+  let before_photo = /** @type {import("./photo.js").Photo | null} */ (null);
+  const ask = async (state) => (await session.answer({ state, options: { output_attentions: true } })).output;
   const photo_board = board({
     sizes,
     label: "the photo, cut into patches",
     onpaint: (places, on, continues) =>
-      session.set({ hidden: panels.painted_over(session.state.hidden, places, on) }, { continues }),
+      session.set({ hidden: painted_over(session.state.hidden, places, on) }, { continues }),
     onpick: (place) => session.state.look !== "effects" && session.set({ query: sizes.prefix + place }),
     onswap: (one, other) => session.set({ order: swapped(session.state, one, other, sizes) }),
-    onpoint: (place) => (readout.textContent = place === null ? note() : told(place)),
+    onpoint: (place) => (readout.textContent = place === null ? made[tab].note : told(place)),
   });
   /** @type {Page} */
   const page = {
@@ -70,7 +74,7 @@ export async function start(root, signal) {
     sizes,
     classes,
     parts,
-    questions: lab,
+    questions: questions({ sizes, classes, ask }),
     signal,
     open,
     use: photo_board.use,
@@ -78,34 +82,26 @@ export async function start(root, signal) {
     shown: (state) => (tab = fitting(state, of_walk(state))),
   };
   const made = {
-    hide: panels.hide(page),
-    shuffle: panels.shuffle(page),
-    heads: panels.heads(page),
+    hide: hide(page),
+    shuffle: shuffle(page),
+    heads: heads(page),
     look: look(page),
     inside: inside(page),
-    masked: panels.masked(page),
+    masked: masked(page),
   };
-  const said = answer({ classes, signal });
-  const guessed = guess(page);
+  const beside = side(page);
   const walks = guide(page);
   const pick = await picker({ signal, target: root, classes });
+  const tools = toolbar({ root, write_address });
+  const tabs = tablist(open);
   const readout = el("p.inside-readout");
   const credit = el("p.inside-note");
-  const then = el("canvas", { width: 192, height: 192, role: "img" });
-  const then_said = el("p");
-  const code = el("code");
-  const status = el("p.lab-said", { role: "status" });
-  if (asked.photo === "own" && session.state.photo !== "own") {
-    status.textContent = "The link is of a photo that only its sender’s browser has; this is another one.";
+  const in_python = lines({ sizes, photos, copy: tools.copy });
+  if (address.photo === "own" && session.state.photo !== "own") {
+    tools.status.textContent = "The link is of a photo that only its sender’s browser has; this is another one.";
   }
-  const tools = toolbar();
-  const tabs = tablist();
-  const compared = el(
-    "section.lab-before",
-    { "aria-label": "Before" },
-    then,
-    el("div", {}, el("h3", {}, "Before"), then_said, tools.keep, tools.unkeep),
-  );
+  for (const [name, { element }] of Object.entries(made)) as_panel(name, element);
+  const panels = Object.values(made).map(({ element }) => element);
   root.replaceChildren(
     pick.element,
     walks.list,
@@ -113,108 +109,19 @@ export async function start(root, signal) {
     el(
       "div.lab-main",
       {},
-      el("div.lab-controls", {}, tabs.element, ...Object.values(made).map(({ element }) => element)),
-      el("div.lab-photo", {}, photo_board.element, readout, tools.element, status, credit),
-      el("div.lab-side", {}, said.element, guessed.element, said.details, guessed.details, compared),
+      el("div.lab-controls", {}, tabs.element, ...panels),
+      el("div.lab-photo", {}, photo_board.element, readout, tools.element, tools.status, credit),
+      beside.element,
     ),
-    el(
-      "details.inside-more.lab-python",
-      {},
-      el("summary", {}, "The same in Python"),
-      el("pre", { tabindex: 0 }, code),
-      panels.buttons(panels.button("Copy", () => copy(code.textContent, "The lines are copied."))),
-    ),
+    in_python.element,
   );
-  for (const [name, { element }] of Object.entries(made)) {
-    element.id = `lab-${name}`;
-    element.setAttribute("role", "tabpanel");
-    element.setAttribute("aria-labelledby", `lab-tab-${name}`);
-    element.classList.add("lab-panel");
-  }
-  root.addEventListener("keydown", (event) => {
-    if (!(event.ctrlKey || event.metaKey) || event.altKey || event.key.toLowerCase() !== "z") return;
-    event.preventDefault();
-    if (event.shiftKey) session.redo();
-    else session.undo();
-  });
-  const python_photos = {
-    packaged: (name) => photos.some((photo) => photo.name === name && photo.packaged),
-    file: (name) => photos.find((photo) => photo.name === name)?.file.split("/").at(-1) ?? "photo.jpg",
-  };
   session.subscribe(changed, signal);
-  photo_board.use(made[tab].tool());
   await changed();
   pick.filled.then(() => session.fetch_all()).catch(() => {}); // what is missing then is fetched when it is asked for
 
-  // What the reader does
-
   function open(name) {
-    const { how, look } = session.state;
-    /** @type {any} */
-    const changes = {};
-    if (name === "masked") changes.how = "mask";
-    else if (how === "mask") changes.how = "attention";
-    if (name === "look") changes.look = look === "answer" ? "attention" : look;
-    else changes.look = "answer";
     tab = name;
-    session.set(changes, { continues: true });
-  }
-
-
-  function toolbar() {
-    const { button } = panels;
-    const undo = button("Undo", () => session.undo(), { title: "Ctrl+Z" });
-    const redo = button("Redo", () => session.redo(), { title: "Ctrl+Shift+Z" });
-    const reset = button("Reset", () => session.set(untouched(session.state)));
-    const keep = button("Compare with the state as it is now", () => session.compare_with(session.state));
-    const unkeep = button("Compare with the photo as it was", () => session.compare_with(null));
-    const link = button("Copy a link", () => {
-      write_address();
-      const own = session.state.photo === "own" ? " It does not hold your photo, which stays here." : "";
-      copy(location.href, `The link to what you see is copied.${own}`);
-    });
-    const update = () => {
-      undo.setAttribute("aria-disabled", String(!session.past.length));
-      redo.setAttribute("aria-disabled", String(!session.future.length));
-      unkeep.hidden = !session.before;
-    };
-    const element = el("div.lab-buttons", { role: "group", "aria-label": "Changes" }, undo, redo, reset, link);
-    return { element, keep, unkeep, update };
-  }
-
-  async function copy(text, words) {
-    try {
-      await navigator.clipboard.writeText(text);
-      status.textContent = words;
-    } catch {
-      status.textContent = `The browser lets nothing be copied here; this is it: ${text}`;
-    }
-  }
-
-  function tablist() {
-    const all = Object.entries(TABS).map(([name, title]) =>
-      el("button.lab-tab", { type: "button", role: "tab", id: `lab-tab-${name}`, "aria-controls": `lab-${name}`, onclick: () => open(name) }, title),
-    );
-    const element = el("div.lab-tabs", { role: "tablist", "aria-label": "What to do" }, ...all);
-    element.addEventListener("keydown", (event) => {
-      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!by) return;
-      event.preventDefault();
-      const next = all[(all.indexOf(document.activeElement) + by + all.length) % all.length];
-      next.focus();
-      next.click();
-    });
-    const update = () =>
-      all.forEach((one, i) => {
-        const chosen = Object.keys(TABS)[i] === tab;
-        one.setAttribute("aria-selected", String(chosen));
-        one.tabIndex = chosen ? 0 : -1;
-      });
-    return { element, update };
-  }
-
-  function note() {
-    return made[tab].note;
+    session.set(opened(session.state, name), { continues: true });
   }
 
   /** What is at a place, for the line under the photo. */
@@ -224,112 +131,70 @@ export async function start(root, signal) {
     return `${cell.getAttribute("aria-label")}${exact}`.replace(/^r/, "R");
   }
 
-  // What follows from it
-
   async function changed() {
     const { state, photo } = session;
     if (photo?.name !== state.photo) return; // another change follows when it is there
     const start = performance.now();
-    const was = tab;
     tab = fitting(state, tab);
-    if (was !== tab || root.dataset.tab !== tab) photo_board.use(made[tab].tool());
+    if (root.dataset.tab !== tab) photo_board.use(made[tab].tool());
     root.dataset.tab = tab;
     root.dataset.busy = "true";
     clearTimeout(writing);
     writing = setTimeout(write_address, 300); // browsers refuse an address that changes with every patch
     draw();
     try {
-      if (!current.output || doing(current.state) !== doing(state)) {
-        const options = { output_attentions: true, output_hidden_states: true };
-        const result = await session.answer({ state, lane: "lab", options });
-        if (!result || signal.aborted || session.state !== state) return;
-        current = { state, output: result.output };
-        root.dataset.pass = result.milliseconds.toFixed(1);
-      }
-      await look_back(state);
+      const result = await current.ask(state, needs());
+      if (!result || signal.aborted || session.state !== state) return;
+      root.dataset.pass = result.milliseconds.toFixed(1);
+      const of = earlier(state);
+      [, before_photo] = await Promise.all([before.ask(of, needs_before(of)), session.photo_of(of.photo)]);
       if (session.state !== state || signal.aborted) return;
       draw();
       root.dataset.busy = "false";
       root.dataset.took = (performance.now() - start).toFixed(1);
     } catch (error) {
-      status.textContent = `The model could not be asked: ${error.message}`;
+      tools.status.textContent = `The model could not be asked: ${error.message}`;
     }
   }
 
   function write_address() {
     clearTimeout(writing);
-    const compared = session.before ? { before: String(new URLSearchParams(to_address(session.before))) } : {};
-    keepInAddress({ ...to_address(session.state), ...compared, ...(tab === "hide" ? {} : { tab }) });
+    const before = session.before ? { before: String(new URLSearchParams(to_address(session.before))) } : {};
+    keepInAddress({ ...to_address(session.state), ...before, ...(tab === "hide" ? {} : { tab }) });
   }
 
-  /** The state to compare with, looked at in the same way. */
-  function earlier(state) {
-    const { look, query, layer, head } = state;
-    const of = session.before ?? untouched(state);
-    return { ...of, look, query, layer, head, how: of.how === "mask" ? "attention" : of.how };
+  function needs() {
+    return made[tab].needs ?? {};
   }
 
-  async function look_back(state) {
-    const of = earlier(state);
-    const key = doing(of);
-    if (key === before.key) return;
-    const [result, photo] = await Promise.all([asks(of), session.photo_of(of.photo)]);
-    before = { key, output: /** @type {any} */ (result).output, photo };
+  function needs_before({ look }) {
+    return look === "attention" || look === "rollout" ? made.look.needs : {};
+  }
+
+  function over(output, state) {
+    return state.look === "answer" ? {} : made.look.over(output, state);
   }
 
   function draw() {
     const { state, photo } = session;
     if (!photo) return;
-    const now = { output: doing(current.state) === doing(state) ? current.output : null };
+    const now = current.known(state, needs());
     const { hidden, how, order } = state;
-    const over = state.look === "answer" ? {} : made.look.over(now.output, state);
     const chosen = state.look === "attention" || state.look === "rollout" ? state.query - sizes.prefix : undefined;
-    photo_board.draw({ picture: photo.picture, order, hidden, how, chosen, ...over });
+    photo_board.draw({ picture: photo.picture, order, hidden, how, chosen, ...over(now?.output, state) });
     photo_board.grid.setAttribute("aria-label", `${photo.alt}, cut into patches`);
-    tabs.update();
     tools.update();
+    tabs.update(tab);
     for (const [name, { element }] of Object.entries(made)) element.hidden = name !== tab;
     made[tab].update(now);
-    if (!photo_board.grid.matches(":hover, :focus-within")) readout.textContent = note();
+    if (!photo_board.grid.matches(":hover, :focus-within")) readout.textContent = made[tab].note;
     credit.textContent = about(photo, classes);
-    code.textContent = python(state, sizes, python_photos, said_in_python(state));
-    const guesses = how === "mask";
-    for (const part of [said.element, said.details]) part.hidden = guesses;
-    for (const part of [guessed.element, guessed.details]) part.hidden = !guesses;
-    if (!now.output) return;
-    if (guesses) guessed.draw(now.output, pixels_of(state, photo.pixel_values, sizes), hidden);
-    if (!before.output) return;
-    const earlier_shares = shares_of(before.output);
-    if (!guesses) said.draw(shares_of(now.output), earlier_shares);
-    draw_before(state, earlier_shares);
-  }
-
-  function draw_before(state, shares) {
+    in_python.draw(state, tab);
+    beside.update(state);
+    if (!now) return;
     const of = earlier(state);
-    const { hidden, how, order } = of;
-    const over = of.look === "answer" ? {} : made.look.over(before.output, of);
-    painted(then, { picture: before.photo.picture, order, hidden, how, ...over }, sizes);
-    then.setAttribute("aria-label", `before: ${before.photo.alt}${hidden.length ? `, ${hidden.length} patches hidden` : ""}`);
-    const winner = shares.mean.indexOf(Math.max(...shares.mean));
-    then_said.textContent = `${classes[winner]} ${(100 * shares.mean[winner]).toFixed(1)}%`;
+    const then = before.known(of, needs_before(of));
+    const seen = then && before_photo && { state: of, photo: before_photo, output: then.output, over: over(then.output, of) };
+    beside.draw({ state, photo, output: now.output }, seen);
   }
-
-  function said_in_python(state) {
-    if (state.look !== "answer") return state.look;
-    if (tab === "inside" && state.how !== "mask") return "lens";
-    return "answer";
-  }
-}
-
-/** The tab that a state needs, if not any will do. */
-function fitting(state, tab) {
-  if (state.how === "mask") return "masked";
-  if (state.look !== "answer") return "look";
-  return tab === "masked" || tab === "look" ? "hide" : tab;
-}
-
-/** The tab where a walk's step could have been done by hand. */
-function of_walk(state) {
-  if (state.order || state.positions !== "kept") return "shuffle";
-  return state.silenced.length ? "heads" : "hide";
 }

@@ -16,6 +16,9 @@ import { HEAT, SIGNED, colorAt, css } from "../colors.js";
  * @property {number} [strength] of the colors over the photo, from 0 to 1
  */
 
+/** @type {WeakMap<HTMLCanvasElement, {picture: any, key: string}>} what stands on a canvas */
+const drawn = new WeakMap();
+
 const GRAY = "rgb(124 116 104)"; // what normalizing subtracts: 0 to the model
 
 /**
@@ -25,6 +28,10 @@ const GRAY = "rgb(124 116 104)"; // what normalizing subtracts: 0 to the model
  */
 export function painted(canvas, view, { grid: [rows, columns], patches }) {
   const { picture, order = null, hidden = [], how = "attention", shares = null, most = 1, signed = false, strength = 0.72 } = view;
+  const key = JSON.stringify([order, hidden, how, shares && Array.from(shares), most, signed, strength]);
+  const last = drawn.get(canvas);
+  if (last?.picture === picture && last.key === key) return; // a picture that stays costs the browser nothing
+  drawn.set(canvas, { picture, key });
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const [width, height] = [canvas.width / columns, canvas.height / rows];
   const [from_width, from_height] = [picture.width / columns, picture.height / rows];

@@ -2,7 +2,9 @@
  * Choosing a photo: those of the site, or the reader's own by file, drop, paste or camera.
  */
 
+import { dataUrl } from "../data.js";
 import { el } from "../dom.js";
+import { button, buttons } from "./controls.js";
 import { frame } from "./photo.js";
 import { session } from "./session.js";
 import { kept } from "./store.js";
@@ -17,12 +19,15 @@ export async function picker({ signal, target, classes }) {
   const entries = await session.photos();
   const said = el("p.lab-said", { role: "status" });
   const row = el("div.lab-photos", { role: "radiogroup", "aria-label": "Photo" });
-  const boxes = new Map(entries.map((entry) => [entry.name, thumb(entry.name, entry.title)]));
-  const own = thumb("own", "yours");
+  const size = { width: 64, height: 64 };
+  const boxes = new Map(
+    entries.map(({ name, title, small }) => [name, thumb(name, title, el("img", { src: dataUrl(small), alt: "", ...size }))]),
+  );
+  const own_picture = el("canvas", { ...size, "aria-hidden": "true" });
+  const own = thumb("own", "yours", own_picture);
   own.label.hidden = true;
   row.append(...[...boxes.values(), own].map(({ label }) => label));
   const file = el("input", { type: "file", accept: "image/*", hidden: true, onchange: () => bring(file.files[0]) });
-  const button = (text, onclick) => el("button.inside-button", { type: "button", onclick }, text);
   const forget = button("Forget my photo", () => session.forget().then(fill_own));
   const camera = button("Camera", open_camera);
   camera.hidden = !navigator.mediaDevices?.getUserMedia;
@@ -34,28 +39,24 @@ export async function picker({ signal, target, classes }) {
     el(
       "div",
       {},
-      el("div.lab-buttons", {}, button("Your photo …", () => file.click()), file, camera, forget),
+      buttons(button("Your photo …", () => file.click()), file, camera, forget),
       el("p.inside-note", {}, "Or drop a photo on this page, or paste one. It stays in this browser."),
     ),
     stage,
     said,
   );
 
-  function thumb(name, title) {
-    const canvas = el("canvas", { width: 64, height: 64, "aria-hidden": "true" });
+  function thumb(name, title, picture) {
     const input = el("input", { type: "radio", name: "lab-photo", value: name, onchange: () => session.set({ photo: name }) });
-    const label = el("label.lab-thumb", { title }, input, canvas, el("span", {}, title));
-    return { label, input, canvas };
-  }
-
-  async function fill({ canvas }, name) {
-    const { picture } = await session.photo_of(name);
-    canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+    const label = el("label.lab-thumb", { title }, input, picture, el("span", {}, title));
+    return { label, input };
   }
 
   async function fill_own() {
     own.label.hidden = forget.hidden = !(session.photo?.own || (await kept()));
-    if (!own.label.hidden) await fill(own, "own");
+    if (own.label.hidden) return;
+    const { picture } = await session.photo_of("own");
+    own_picture.getContext("2d").drawImage(picture, 0, 0, own_picture.width, own_picture.height);
   }
 
   /** @param {Blob | null | undefined} blob */
@@ -96,7 +97,7 @@ export async function picker({ signal, target, classes }) {
       if (video.videoWidth) await bring(await frame(video));
       close();
     };
-    stage.replaceChildren(video, el("div.lab-buttons", {}, button("Take the photo", take), button("Cancel", close)));
+    stage.replaceChildren(video, buttons(button("Take the photo", take), button("Cancel", close)));
     stage.hidden = false;
   }
 
@@ -106,7 +107,7 @@ export async function picker({ signal, target, classes }) {
     target.classList.add("lab-dropping");
   });
   target.addEventListener("dragleave", (event) => {
-    if (!target.contains(event.relatedTarget)) target.classList.remove("lab-dropping");
+    if (!target.contains(/** @type {Node | null} */ (event.relatedTarget))) target.classList.remove("lab-dropping");
   });
   target.addEventListener("drop", (event) => {
     target.classList.remove("lab-dropping");
@@ -124,7 +125,7 @@ export async function picker({ signal, target, classes }) {
   );
 
   function draw() {
-    for (const [name, { input }] of [...boxes, ["own", own]]) input.checked = name === session.state.photo;
+    for (const { input } of [...boxes.values(), own]) input.checked = input.value === session.state.photo;
     for (const { name, label } of entries) {
       boxes.get(name).label.classList.toggle("lab-outside", label === null || !classes.includes(label));
     }
@@ -132,12 +133,12 @@ export async function picker({ signal, target, classes }) {
 
   session.subscribe(draw, signal);
   draw();
-  const filled = Promise.all([...[...boxes].map(([name, box]) => fill(box, name)), fill_own()]);
+  const filled = fill_own();
   filled.catch((error) => (said.textContent = error.message));
   return { element, filled };
 }
 
-/** A line on the photo that is chosen. @param {string[]} classes @returns {string} */
+/** A line on the photo that is chosen. @param {import("./photo.js").Photo} photo @param {string[]} classes */
 export function about({ own, label, credit, note }, classes) {
   if (own) return `Your photo; it stays in this browser. ${note}`.trim();
   const inside = label !== null && classes.includes(label);

@@ -10,29 +10,19 @@
  *     const result = await session.answer({ lane: "page" });   // of the state as it is; null if a newer one was asked
  */
 
-import { getBytes, getJson } from "../data.js";
-import { Client } from "../engine/client.js";
-import * as photo from "./photo.js";
-import { MODELS, START, model_of, request_of, sizes_of } from "./state.js";
+import { request_of } from "./request.js";
+import { START, model_of } from "./state.js";
 import * as store from "./store.js";
+import { Supply } from "./supply.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./photo.js").Photo} Photo */
 
-/**
- * @typedef {object} Model
- * @property {string} name
- * @property {string} task
- * @property {string[]} classes
- * @property {import("./state.js").Sizes} sizes
- * @property {any} parts of its weights: config, image_processing, pos_embed, norm, head, head_dist, decoder, mask_token
- */
-
-const PARTS = ["config", "image_processing", "pos_embed", "norm", "head", "head_dist", "decoder", "mask_token"];
 const DEEP = 200; // changes that undo() can take back
 
-class Session {
+class Session extends Supply {
   constructor() {
+    super();
     /** @type {State} */
     this.state = { ...START, photo: store.last_choice() ?? START.photo };
     /** @type {Photo | null} that of the state, once it is there */
@@ -43,101 +33,8 @@ class Session {
     this.past = [];
     /** @type {State[]} */
     this.future = [];
-    /** @type {Map<string, Promise<any>>} what is loaded, or on its way */
-    this.loaded = new Map();
     /** @type {Set<() => void>} */
     this.listeners = new Set();
-  }
-
-  // What there is
-
-  /** Once for the visit; a failure is forgotten, so that it can be tried again. @template T @param {string} key
-   * @param {() => Promise<T>} load @returns {Promise<T>} */
-  once(key, load) {
-    let loading = this.loaded.get(key);
-    if (!loading) {
-      loading = load();
-      loading.catch(() => this.loaded.delete(key));
-      this.loaded.set(key, loading);
-    }
-    return loading;
-  }
-
-  /** @returns {Promise<Client>} */
-  engine() {
-    return this.once("engine", async () => {
-      const address = new URL("../engine/worker.js", import.meta.url);
-      return new Client(new Worker(address, { type: "module", name: "deit_ref" }));
-    });
-  }
-
-  /** @param {string} [name] @returns {Promise<Model>} */
-  model(name = MODELS.classifier) {
-    return this.once(`model ${name}`, async () => {
-      const file = (/** @type {string} */ of) => `models/${name}/${of}`;
-      const [engine, config, preprocessor_config, weights] = await Promise.all([
-        this.engine(),
-        getJson(file("config.json")),
-        getJson(file("preprocessor_config.json")),
-        getBytes(file("model.safetensors")),
-      ]);
-      const loaded = await engine.load({ config, preprocessor_config, weights }, name);
-      const parts = await engine.weights(PARTS, name);
-      const classes = loaded.class_names ?? [];
-      return { name, task: loaded.task, classes, sizes: sizes_of(loaded.config), parts };
-    });
-  }
-
-  /** Entries of photos.json. @returns {Promise<any[]>} */
-  async photos() {
-    return (await this.once("photos", () => getJson("lab.json"))).photos;
-  }
-
-  /** @param {string} name of photos.json, or "own" @returns {Promise<Photo>} */
-  photo_of(name) {
-    return this.once(`photo ${name}`, () => (name === "own" ? this.own() : this.bundled(name)));
-  }
-
-  /** @param {string} name @returns {Promise<Photo>} */
-  async bundled(name) {
-    const entry = (await this.photos()).find((one) => one.name === name);
-    if (!entry) throw new Error(`There is no photo ${name} here.`);
-    const { parts } = await this.model();
-    const read = async (/** @type {string} */ file) => new Blob([await getBytes(file)]);
-    const blob = await read(entry.file);
-    const whole = (await photo.decoded(blob)).pixels;
-    const seen = await photo.exact(await read(entry.seen));
-    const prepared = await this.prepared(seen);
-    const credit = `${entry.credit} (${entry.license}), ${entry.source}`;
-    const picture = await photo.cut(whole, photo.seen_part(parts.image_processing, whole.width, whole.height));
-    const { title, alt, label } = entry;
-    return { name, title, alt, label, own: false, credit, note: "", blob, picture, ...prepared };
-  }
-
-  /** @returns {Promise<Photo>} */
-  async own() {
-    const blob = await store.kept();
-    if (!blob) throw new Error("There is no photo of yours in this browser: choose one.");
-    return this.photo_from(blob);
-  }
-
-  /** @param {Blob} blob @returns {Promise<Photo>} */
-  async photo_from(blob) {
-    const { parts } = await this.model();
-    const { pixels, note } = await photo.decoded(blob);
-    const prepared = await this.prepared(pixels);
-    const picture = await photo.cut(pixels, photo.seen_part(parts.image_processing, pixels.width, pixels.height));
-    const [title, alt] = ["Your photo", "your own photo"];
-    return { name: "own", title, alt, label: null, own: true, credit: "", note, blob, picture, ...prepared };
-  }
-
-  /** @param {ImageData} pixels */
-  async prepared(pixels) {
-    const { name } = await this.model();
-    const result = await (await this.engine()).preprocess({ model: name, images: [pixels], trace: ["images.0.*"] });
-    const steps = /** @type {any[]} */ (Object.values(/** @type {any} */ (result).trace));
-    const seen = steps.filter(({ data }) => !(data instanceof Float32Array)).at(-1);
-    return { seen, pixel_values: /** @type {any} */ (result).output.pixel_values };
   }
 
   // What the reader does
@@ -159,12 +56,6 @@ class Session {
    * @param {State | null} before */
   open(state, before) {
     [this.state, this.before, this.past, this.future] = [state, before, [], []];
-  }
-
-  /** Everything else that may be asked for later, so that no request is made then. */
-  async fetch_all() {
-    await this.model(MODELS.guesser);
-    for (const { name } of await this.photos()) await this.photo_of(name);
   }
 
   /**

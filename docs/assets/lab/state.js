@@ -1,9 +1,7 @@
 /**
- * What is done to the model and its photo, as one plain object, and what follows from it: a request to the engine and
- * an address. Nothing here touches the page, so that it runs in Node, too.
+ * What is done to the model and its photo, as one plain object. Nothing here touches the page, so that it runs in Node,
+ * too.
  */
-
-/** @typedef {import("../engine/arrays.js").NDArray} NDArray */
 
 /**
  * @typedef {object} State
@@ -84,143 +82,19 @@ export function shuffled(patches, random = Math.random) {
 }
 
 const natural = (/** @type {number} */ patches) => Array.from({ length: patches }, (_, i) => i);
-const in_order = (/** @type {number[]} */ order) => (order.every((patch, place) => patch === place) ? null : order);
+
+/** Null where every patch is at its own place. */
+export const in_order = (/** @type {number[]} */ order) => (order.every((patch, place) => patch === place) ? null : order);
 
 /**
- * What `Client.run` takes.
- * @param {State} state
- * @param {{pixel_values: NDArray, pos_embed: NDArray, sizes: Sizes}} model pos_embed of `model_of(state)`
+ * Which patches are hidden when the hidden ones and these are put together, or these are taken out.
+ * @param {number[]} hidden @param {number[]} places @param {boolean} on
  */
-export function request_of(state, { pixel_values, pos_embed, sizes }) {
-  const { prefix, patches, tokens, layers, heads } = sizes;
-  /** @type {any} */
-  const options = { pixel_values: pixels_of(state, pixel_values, sizes) };
-  const shut = state.how === "attention" ? state.hidden.map((place) => prefix + place) : [];
-  if (state.without_dist) shut.push(1);
-  if (shut.length) options.attention_mask = [one_but(tokens, shut)];
-  if (state.how === "mask") options.bool_masked_pos = [one_but(patches, state.hidden).map((open) => 1 - open)];
-  if (state.silenced.length) {
-    const mask = one_but(layers * heads, state.silenced);
-    options.head_mask = Array.from({ length: layers }, (_, i) => mask.slice(i * heads, (i + 1) * heads));
+export function painted_over(hidden, places, on) {
+  const all = new Set(hidden);
+  for (const place of places) {
+    if (on) all.add(place);
+    else all.delete(place);
   }
-  const replace = state.positions === "kept" ? {} : { pos_embed: positions_of(state, pos_embed, sizes) };
-  return { model: model_of(state), options, replace };
-}
-
-/** @param {number} length @param {number[]} zeros */
-function one_but(length, zeros) {
-  const ones = new Array(length).fill(1);
-  for (const i of zeros) ones[i] = 0;
-  return ones;
-}
-
-/**
- * Patches at their new places; those that are hidden by gray get 0, which is the mean color that normalizing subtracts.
- * @param {State} state @param {NDArray} pixel_values (1, channels, height, width) @param {Sizes} sizes
- * @returns {NDArray}
- */
-export function pixels_of({ order, hidden, how }, pixel_values, { grid, patch_shape, patches }) {
-  const gray = new Set(how === "gray" ? hidden : []);
-  if (!order && !gray.size) return pixel_values;
-  const { data: from, shape } = pixel_values;
-  const [, channels, height, width] = shape;
-  const data = new Float32Array(from.length);
-  const first = (/** @type {number} */ i) =>
-    Math.floor(i / grid[1]) * patch_shape[0] * width + (i % grid[1]) * patch_shape[1];
-  for (let place = 0; place < patches; place++) {
-    if (gray.has(place)) continue;
-    const patch = order ? order[place] : place;
-    for (let row = 0; row < channels * patch_shape[0]; row++) {
-      const line = Math.floor(row / patch_shape[0]) * height * width + (row % patch_shape[0]) * width;
-      const start = line + first(patch);
-      data.set(from.subarray(start, start + patch_shape[1]), line + first(place));
-    }
-  }
-  return { data, shape };
-}
-
-/**
- * @param {State} state @param {NDArray} pos_embed (1, tokens, dim) @param {Sizes} sizes
- * @returns {NDArray}
- */
-export function positions_of({ positions, order }, pos_embed, { prefix, patches }) {
-  if (positions === "kept") return pos_embed;
-  const dim = pos_embed.shape[2];
-  const data = pos_embed.data.slice();
-  for (let place = 0; place < patches; place++) {
-    const to = (prefix + place) * dim;
-    if (positions === "none") data.fill(0, to, to + dim);
-    else if (order) {
-      const from = (prefix + order[place]) * dim;
-      data.set(pos_embed.data.subarray(from, from + dim), to);
-    }
-  }
-  return { data, shape: pos_embed.shape };
-}
-
-// The address
-
-/** Numbers as "3-5.12": runs and single ones. @param {number[]} numbers rising */
-export function runs(numbers) {
-  const parts = [];
-  for (let i = 0; i < numbers.length; i++) {
-    const first = i;
-    while (numbers[i + 1] === numbers[i] + 1) i++;
-    parts.push(first === i ? `${numbers[i]}` : `${numbers[first]}-${numbers[i]}`);
-  }
-  return parts.join(".");
-}
-
-/** The other way; null if it is anything else. @param {string} text @param {number} below */
-export function numbers_of(text, below) {
-  const numbers = [];
-  for (const part of text.split(".")) {
-    const found = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part);
-    if (!found) return null;
-    const [first, last] = [Number(found[1]), Number(found[2] ?? found[1])];
-    if (last >= below || first > last) return null;
-    for (let i = first; i <= last; i++) numbers.push(i);
-  }
-  return numbers;
-}
-
-/** What differs from `START`, as texts. @param {State} state @returns {Record<string, string>} */
-export function to_address(state) {
-  /** @type {Record<string, string>} */
-  const values = {};
-  for (const [name, value] of Object.entries(state)) {
-    const text = (/** @type {any} */ x) =>
-      x === null ? "" : Array.isArray(x) ? (name === "order" ? x.join(".") : runs(x)) : String(x);
-    if (text(value) !== text(/** @type {any} */ (START)[name])) values[name] = text(value);
-  }
-  return values;
-}
-
-/**
- * A state from what an address says; what is not understood is as in `START`.
- * @param {Record<string, string>} values @param {Sizes} sizes @param {string[]} photos their names
- * @returns {State}
- */
-export function from_address(values, sizes, photos) {
-  const one_of = (/** @type {string} */ name, /** @type {any[]} */ allowed) =>
-    allowed.find((value) => String(value) === values[name]) ?? /** @type {any} */ (START)[name];
-  const set = (/** @type {string} */ name, /** @type {number} */ below) =>
-    [...new Set(numbers_of(values[name] ?? "", below) ?? [])].sort((one, other) => one - other);
-  const upTo = (/** @type {number} */ from, /** @type {number} */ below) =>
-    Array.from({ length: below - from }, (_, i) => from + i);
-  const order = (values.order ?? "").split(".").map(Number);
-  const sorted = [...order].sort((one, other) => one - other);
-  return {
-    photo: one_of("photo", photos),
-    hidden: set("hidden", sizes.patches),
-    how: one_of("how", ["attention", "gray", "mask"]),
-    order: order.length === sizes.patches && sorted.every((patch, i) => patch === i) ? in_order(order) : null,
-    positions: one_of("positions", ["kept", "moved", "none"]),
-    silenced: set("silenced", sizes.layers * sizes.heads),
-    without_dist: values.without_dist === "true",
-    look: one_of("look", ["answer", "attention", "rollout", "effects"]),
-    query: one_of("query", upTo(0, sizes.tokens)),
-    layer: one_of("layer", upTo(-1, sizes.layers)),
-    head: one_of("head", upTo(-1, sizes.heads)),
-  };
+  return [...all].sort((a, b) => a - b);
 }

@@ -13,7 +13,7 @@ const MODULES = () =>
     import("./answer.js"),
     import("./questions.js"),
     import("./state.js"),
-    import("./panels.js"),
+    import("./address.js"),
   ]);
 
 /** @param {HTMLElement} root @param {AbortSignal} signal */
@@ -46,7 +46,7 @@ export function start(root, signal) {
 
   /** @param {[number, number] | null} at */
   async function live(at) {
-    const [{ session }, { board }, { answer }, { shares_of }, { START, to_address }, { painted_over }] = await MODULES();
+    const [{ session }, { board }, { answer }, { shares_of }, { START, painted_over }, { to_address }] = await MODULES();
     const [{ sizes, classes }, photo] = await Promise.all([session.model(), session.photo_of(START.photo)]);
     const ask = async (/** @type {any} */ of) => {
       const result = await session.answer({ state: of, lane: "tiny" });

@@ -4,53 +4,20 @@
 
 import { HEAT, gradient } from "../../colors.js";
 import { el, radios } from "../../dom.js";
-import { scaled_dot_product_attention } from "../../engine/attention.js";
-import { Trace } from "../../engine/trace.js";
 import { percent } from "../answer.js";
 import { board } from "../board.js";
+import { button } from "../controls.js";
+import { place_name } from "../places.js";
 import { session } from "../session.js";
 import { START, doing } from "../state.js";
-import { button, chooser, e_to, follow, frame, number, of_classifier, place_name, table } from "./parts.js";
+import { e_to, number, table } from "../tables.js";
+import { attended, sharpest } from "./attended.js";
+import { dragged } from "./dragged.js";
+import { chooser, follow, frame, of_classifier } from "./parts.js";
 
 const SPECIAL = ["class token", "distillation token"];
 const FIRST = 26; // the patch that looks at first
 const LISTED = 4; // patches in the table, besides the prefix tokens
-
-/** @typedef {import("../../engine/arrays.js").NDArray} NDArray */
-
-/**
- * One query in one head: scores, their powers and shares over all keys, some of which may be masked.
- * @param {{q: NDArray, k: NDArray, v: NDArray}} layer (1, heads, tokens, head_dim) each
- * @param {{head: number, query: number, masked: number[]}} options masked: tokens that this layer may not look at
- */
-export function attended({ q, k, v }, { head, query, masked }) {
-  const [, , tokens, head_dim] = q.shape;
-  const of_head = (/** @type {NDArray} */ x) => ({
-    data: x.data.subarray(head * tokens * head_dim, (head + 1) * tokens * head_dim),
-    shape: [1, 1, tokens, head_dim],
-  });
-  const attention_mask = { data: new Float32Array(tokens).fill(1), shape: [1, tokens] };
-  for (const token of masked) attention_mask.data[token] = 0;
-  const trace = new Trace();
-  scaled_dot_product_attention(of_head(q), of_head(k), of_head(v), { attention_mask, trace });
-  const row = (/** @type {string} */ name) => [...trace.get(name).data.subarray(query * tokens, (query + 1) * tokens)];
-  const scores = row("scores");
-  const largest = Math.max(...scores);
-  return { scores, powers: scores.map((score) => Math.exp(score - largest)), shares: row("probabilities") };
-}
-
-/** [layer, head] in which a query's look is spread least. @param {NDArray[]} attentions @param {number} query */
-export function sharpest(attentions, query) {
-  let [best, least] = [[0, 0], Infinity];
-  attentions.forEach(({ data, shape: [, heads, tokens] }, layer) => {
-    for (let head = 0; head < heads; head++) {
-      const start = (head * tokens + query) * tokens;
-      const entropy = data.subarray(start, start + tokens).reduce((sum, p) => (p > 0 ? sum - p * Math.log(p) : sum), 0);
-      if (entropy < least) [best, least] = [[layer, head], entropy];
-    }
-  });
-  return best;
-}
 
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 export async function start(root, signal) {
@@ -192,29 +159,4 @@ export async function start(root, signal) {
       draw();
     },
   );
-}
-
-/** A patch moves under a mouse that is held, under a finger that takes hold of it, and by arrow keys. */
-function dragged(grid, { grid: [rows, columns] }, move) {
-  let holds = false;
-  grid.addEventListener("pointerdown", (event) => {
-    holds = event.pointerType !== "touch" || event.target.closest("[aria-selected=true]") !== null;
-  });
-  grid.addEventListener("pointermove", (event) => {
-    if (!holds || !event.buttons) return;
-    const box = grid.getBoundingClientRect();
-    const within = (value, size, count) => Math.min(count - 1, Math.max(0, Math.floor((value / size) * count)));
-    const row = within(event.clientY - box.top, box.height, rows);
-    const place = row * columns + within(event.clientX - box.left, box.width, columns);
-    const cell = grid.querySelector(`[data-place="${place}"]`);
-    if (cell === document.activeElement) return;
-    grid.querySelector("[tabindex='0']").tabIndex = -1; // keys go on from there
-    cell.tabIndex = 0;
-    cell.focus({ preventScroll: true });
-    move(place, true);
-  });
-  grid.addEventListener("keydown", (event) => {
-    // The board has moved the focus.
-    if (/^(Arrow|Home|End|Page)/.test(event.key)) move(Number(document.activeElement.dataset.place), true);
-  });
 }

@@ -4,11 +4,13 @@
  */
 
 import { el, radios } from "../../dom.js";
-import { scaled_dot_product_attention } from "../../engine/attention.js";
 import { as_array, map, reshape } from "../../engine/arrays.js";
+import { scaled_dot_product_attention } from "../../engine/attention.js";
 import { linear } from "../../engine/layers.js";
 import { Trace } from "../../engine/trace.js";
-import { bar, button, e_to, field, frame, number, slider, table, vector } from "./parts.js";
+import { button, field, slider } from "../controls.js";
+import { bar, e_to, number, table, vector } from "../tables.js";
+import { frame } from "./parts.js";
 
 export const NAMES = ["fur", "ear", "grass"];
 
@@ -69,7 +71,10 @@ export function start(root, signal) {
     value: EXAMPLE.divisor,
     log: true,
     text: (value) => (Math.abs(value - Math.SQRT2) < 0.005 ? "√2" : number(value)),
-    change: (divisor) => draw((example.divisor = divisor)),
+    change: (divisor) => {
+      example.divisor = divisor;
+      draw();
+    },
   });
   const buttons = el(
     "div.lab-buttons",
@@ -97,7 +102,10 @@ export function start(root, signal) {
         {},
         names[i] ? el("span", {}, names[i]) : null,
         ...row.map((value, j) =>
-          field(`${title}, ${names[i] ?? `row ${i + 1}`}, number ${j + 1}`, value, (now) => draw((example[key][i][j] = now))),
+          field(`${title}, ${names[i] ?? `row ${i + 1}`}, number ${j + 1}`, value, (now) => {
+            example[key][i][j] = now;
+            draw();
+          }),
         ),
       ),
     );

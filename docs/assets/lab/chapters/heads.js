@@ -6,10 +6,12 @@ import { el } from "../../dom.js";
 import { as_array } from "../../engine/arrays.js";
 import { softmax } from "../../engine/layers.js";
 import { percent } from "../answer.js";
+import { button, slider } from "../controls.js";
 import { best } from "../questions.js";
 import { session } from "../session.js";
 import { START } from "../state.js";
-import { brushed, button, chooser, follow, frame, number, of_classifier, slider } from "./parts.js";
+import { number } from "../tables.js";
+import { brushed, chooser, follow, frame, of_classifier } from "./parts.js";
 
 /**
  * Softmax of (1 - share) times the class head's logits and share times the distillation head's.
@@ -39,7 +41,10 @@ export async function start(root, signal) {
     max: 1,
     value: share,
     text: (value) => `${percent(1 - value, 0)} class head, ${percent(value, 0)} distillation head`,
-    change: (value) => draw((share = value)),
+    change: (value) => {
+      share = value;
+      draw();
+    },
   });
   const note = el("p.play-result");
   const searched = el("span", { role: "status" });

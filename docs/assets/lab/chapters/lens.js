@@ -7,7 +7,8 @@ import { percent } from "../answer.js";
 import { lens, stream } from "../lens.js";
 import { best } from "../questions.js";
 import { session } from "../session.js";
-import { bar, brushed, chooser, follow, frame, number, of_classifier } from "./parts.js";
+import { bar, number } from "../tables.js";
+import { brushed, chooser, follow, frame, of_classifier } from "./parts.js";
 
 const HEADS = { class: "class head", distillation: "distillation head" };
 
@@ -31,7 +32,10 @@ export async function start(root, signal) {
   const state = () => of_classifier(session.state);
   const set = (hidden, continues) => session.set({ ...state(), hidden }, { continues });
   const photo = brushed(sizes, () => state().hidden, set);
-  const select = el("select", { onchange: () => draw((follows = select.value)) });
+  const select = el("select", { onchange: () => {
+    follows = select.value;
+    draw();
+  } });
   select.append(el("option", { value: "" }, "the final answer"), ...classes.map((name) => el("option", { value: name }, name)));
   const rows = el("div.play-lens", { role: "table", "aria-label": "after every block" });
   const note = el("p.play-result");

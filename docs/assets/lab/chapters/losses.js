@@ -6,7 +6,9 @@ import { el, radios } from "../../dom.js";
 import { as_array, map } from "../../engine/arrays.js";
 import { softmax } from "../../engine/layers.js";
 import { cross_entropy, hard_distillation, soft_distillation } from "../../engine/losses.js";
-import { bar, button, field, frame, number, slider, table } from "./parts.js";
+import { button, field, slider } from "../controls.js";
+import { bar, number, table } from "../tables.js";
+import { frame } from "./parts.js";
 
 /** The chapter's teacher, and the student that says the opposite with both heads. */
 export const EXAMPLE = {
@@ -26,7 +28,7 @@ export const EXAMPLE = {
 export function worked_out({ teacher, distillation, cls, label, kind, alpha, tau }) {
   const [of_teacher, of_distillation, of_cls] = [teacher, distillation, cls].map((logits) => as_array([logits]));
   const soft = kind === "soft";
-  const given = /** @type {const} */ ([of_cls, of_distillation, of_teacher, [label]]);
+  const given = /** @type {[any, any, any, number[]]} */ ([of_cls, of_distillation, of_teacher, [label]]);
   const loss = (/** @type {number} */ share) =>
     soft ? soft_distillation(...given, { alpha: share, tau }) : hard_distillation(...given, { alpha: share });
   const at = (/** @type {any} */ logits, /** @type {number} */ heat) => [...softmax(map((x) => x / heat, logits)).data];
@@ -56,7 +58,10 @@ export function start(root, signal) {
   const shares = el("div.play-shares");
   const results = el("div.inside-scroll", { tabindex: 0, role: "region", "aria-label": "The loss and its gradient" });
   const answer = el("p.play-result");
-  const set = (changes) => draw(Object.assign(example, changes));
+  const set = (changes) => {
+    Object.assign(example, changes);
+    draw();
+  };
   const kind = radios("Teacher", "losses-kind", [["soft", "soft"], ["hard", "hard"]], () => example.kind, (value) => set({ kind: value }));
   const label = radios("Label", "losses-label", classes.map((name, k) => [String(k), name]), () => String(example.label), (k) =>
     set({ label: Number(k) }),
@@ -105,7 +110,10 @@ export function start(root, signal) {
           el(
             "div.play-numbers",
             {},
-            ...example[key].map((value, k) => field(`${title}, ${classes[k]}`, value, (now) => draw((example[key][k] = now)))),
+            ...example[key].map((value, k) => field(`${title}, ${classes[k]}`, value, (now) => {
+              example[key][k] = now;
+              draw();
+            })),
           ),
         ),
       ),

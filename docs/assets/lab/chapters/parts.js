@@ -6,30 +6,13 @@
 import { SITE } from "../../data.js";
 import { el } from "../../dom.js";
 import { board } from "../board.js";
-import { painted_over } from "../panels.js";
+import { button } from "../controls.js";
 import { about } from "../picker.js";
 import { session } from "../session.js";
-import { is_untouched, untouched } from "../state.js";
-
-export const number = (/** @type {number} */ value, digits = 2) => {
-  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-  const text = Math.abs(value).toFixed(digits);
-  return value < 0 && Number(text) !== 0 ? `−${text}` : text;
-};
-
-export const vector = (/** @type {ArrayLike<number>} */ values, digits = 2) =>
-  `(${Array.from(values, (value) => short(value, digits)).join(", ")})`;
-
-/** Without zeros at the end. */
-export const short = (/** @type {number} */ value, digits = 2) => number(value, digits).replace(/\.?0+$/, "");
-
-export const button = (text, onclick, more = {}) => el("button.inside-button", { type: "button", onclick, ...more }, text);
+import { is_untouched, painted_over, untouched } from "../state.js";
 
 /** A state that the classifier answers: one made for the model that guesses pixels is not, and begins anew. */
 export const of_classifier = (state) => (state.how === "mask" ? { ...untouched(state), how: "attention" } : state);
-
-/** Row and column of a place, counted from 1. @param {number} place @param {{grid: number[]}} sizes */
-export const place_name = (place, { grid }) => `row ${Math.floor(place / grid[1]) + 1}, column ${(place % grid[1]) + 1}`;
 
 /**
  * The frame of an instance: what is asked, its parts, and a line for screen readers that says what has come out.
@@ -135,65 +118,4 @@ export function brushed(sizes, hidden, set) {
   photo.grid.addEventListener("pointerdown", () => (before = hidden()), { capture: true });
   photo.grid.addEventListener("pointercancel", () => set(before, true));
   return photo;
-}
-
-/** A number that can be changed. @param {string} label @param {number} value @param {(value: number) => void} change */
-export function field(label, value, change) {
-  const input = el("input", { type: "number", step: "any", "aria-label": label, value: short(value, 3).replace("−", "-") });
-  input.addEventListener("input", () => {
-    if (input.value !== "" && Number.isFinite(input.valueAsNumber)) change(input.valueAsNumber);
-  });
-  return input;
-}
-
-/**
- * A slider with its value. Its steps are even in the logarithm where `log` says so.
- * @param {{label: string, min: number, max: number, value: number, log?: boolean, text: (value: number) => string,
- *   change: (value: number) => void}} options
- */
-export function slider({ label, min, max, value, log = false, text, change }) {
-  const [to, from] = log ? [Math.log, Math.exp] : [(x) => x, (x) => x];
-  const input = el("input", { type: "range", min: to(min), max: to(max), step: "any", "aria-label": label });
-  const shown = el("output");
-  const put = (now) => {
-    input.value = String(to(now));
-    shown.textContent = text(now);
-    input.setAttribute("aria-valuetext", text(now));
-  };
-  input.addEventListener("input", () => {
-    const now = from(input.valueAsNumber);
-    put(now);
-    change(now);
-  });
-  input.addEventListener("keydown", (event) => {
-    const way = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-    if (!way) return; // "any" has no step of its own that would suit
-    event.preventDefault();
-    const now = Math.min(max, Math.max(min, from(input.valueAsNumber + (way * (to(max) - to(min))) / 50)));
-    put(now);
-    change(now);
-  });
-  put(value);
-  return { element: el("label.play-slider", {}, el("span", {}, label), input, shown), put };
-}
-
-/** e to a power, as it is written. @param {string} power */
-export const e_to = (power) => el("span", {}, "e", el("sup", {}, power));
-
-/** A part of a bar, from 0 to 1. @param {number} share @param {string} kind whose color it has */
-export function bar(share, kind = "average") {
-  const filled = el("i");
-  filled.style.width = `${100 * share}%`;
-  return el(`span.inside-bar.inside-${kind}`, { "aria-hidden": "true" }, filled);
-}
-
-/** A table: its head, and rows whose first cell names them. @param {string} caption @param {(string | Node)[]} head */
-export function table(caption, head, rows) {
-  return el(
-    "table",
-    {},
-    el("caption", {}, caption),
-    el("thead", {}, el("tr", {}, ...head.map((name) => el("th", { scope: "col" }, name)))),
-    el("tbody", {}, ...rows.map(([name, ...cells]) => el("tr", {}, el("th", { scope: "row" }, name), ...cells.map((content) => el("td", {}, content))))),
-  );
 }

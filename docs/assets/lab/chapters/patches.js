@@ -5,8 +5,10 @@
 import { el, roving } from "../../dom.js";
 import { patchify } from "../../engine/patches.js";
 import { board } from "../board.js";
+import { place_name } from "../places.js";
 import { session } from "../session.js";
-import { chooser, follow, frame, number, place_name } from "./parts.js";
+import { number } from "../tables.js";
+import { chooser, follow, frame } from "./parts.js";
 
 const COLORS = ["red", "green", "blue"];
 
@@ -35,9 +37,15 @@ export async function start(root, signal) {
   let chosen = 0; // entry of the row
   let rows = /** @type {import("../../engine/arrays.js").NDArray} */ ({ data: new Float32Array(), shape: [] });
 
-  const photo = board({ sizes, label: "the photo, cut into patches", tool: "pick", onpick: (one) => draw((place = one)) });
+  const photo = board({ sizes, label: "the photo, cut into patches", tool: "pick", onpick: (one) => {
+    place = one;
+    draw();
+  } });
   photo.use("pick");
-  const all = el("canvas.play-all", { role: "img", onclick: (event) => draw((place = row_at(event))) });
+  const all = el("canvas.play-all", { role: "img", onclick: (event) => {
+    place = row_at(event);
+    draw();
+  } });
   const readout = el("p.play-result");
   const pixels = grid(height, width, (i, j) => (chosen = Math.floor(chosen / area) * area + i * width + j), "pixel");
   const numbers = COLORS.map((color, c) => grid(height, width, (i, j) => (chosen = c * area + i * width + j), color));
@@ -72,9 +80,13 @@ export async function start(root, signal) {
   function grid(count, length, choose, name) {
     const cells = Array.from({ length: count }, (_, i) =>
       Array.from({ length }, (__, j) =>
-        el("button.play-cell", { type: "button", tabindex: i + j ? -1 : 0, onclick: () => draw(choose(i, j)) }),
+        el("button.play-cell", { type: "button", tabindex: i + j ? -1 : 0, onclick: () => pick(i, j) }),
       ),
     );
+    function pick(i, j) {
+      choose(i, j);
+      draw();
+    }
     const element = el("div.play-grid", { role: "group", "aria-label": name }, ...cells.flat());
     element.style.setProperty("--columns", String(length));
     element.addEventListener("keydown", (event) => roving(cells, event));
@@ -140,6 +152,9 @@ export async function start(root, signal) {
   await follow(
     signal,
     async () => patchify((await session.photo_of(session.state.photo)).pixel_values, sizes),
-    (found) => draw((rows = found)),
+    (found) => {
+      rows = found;
+      draw();
+    },
   );
 }

@@ -5,8 +5,10 @@
 import { SIGNED, gradient } from "../../colors.js";
 import { el } from "../../dom.js";
 import { board } from "../board.js";
+import { place_name } from "../places.js";
 import { session } from "../session.js";
-import { frame, number, place_name } from "./parts.js";
+import { number } from "../tables.js";
+import { frame } from "./parts.js";
 
 /**
  * The cosine of one token's vector with those of all.
@@ -30,7 +32,10 @@ export async function start(root, signal) {
   context.fillStyle = "#fff";
   context.fillRect(0, 0, 8, 8);
   let place = 0;
-  const map = board({ sizes, label: "the places of the patches", tool: "pick", onpick: (one) => draw((place = one)) });
+  const map = board({ sizes, label: "the places of the patches", tool: "pick", onpick: (one) => {
+    place = one;
+    draw();
+  } });
   map.use("pick");
   const bar = el("span.inside-gradient", { "aria-hidden": "true" });
   bar.style.background = gradient(SIGNED);

@@ -3,10 +3,11 @@
  */
 
 import { el } from "../../dom.js";
+import { button } from "../controls.js";
 import { guess } from "../guess.js";
 import { session } from "../session.js";
 import { MODELS, shuffled, untouched } from "../state.js";
-import { brushed, button, chooser, follow, frame } from "./parts.js";
+import { brushed, chooser, follow, frame } from "./parts.js";
 
 /** The square in the middle, half as high and as wide as the photo. @param {{grid: number[], patches: number}} sizes */
 export function middle({ grid: [rows, columns], patches }) {
@@ -19,7 +20,7 @@ export async function start(root, signal) {
   const [{ sizes, parts }] = await Promise.all([session.model(MODELS.guesser), session.begin()]);
   let begun = session.state.hidden.length > 0;
   /** What is hidden here: as everywhere, but something at first. */
-  const state = () => ({
+  const state = () => /** @type {import("../state.js").State} */ ({
     ...untouched(session.state),
     how: "mask",
     hidden: begun || session.state.hidden.length ? session.state.hidden : middle(sizes),

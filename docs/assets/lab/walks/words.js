@@ -7,7 +7,7 @@ import { START } from "../state.js";
 /** @typedef {import("../questions.js").Lab} Lab */
 /** @typedef {import("../questions.js").Seen} Seen */
 /** @typedef {import("../state.js").State} State */
-/** @typedef {{state: Partial<State>, text: string}} Shown */
+/** @typedef {{state: State, text: string}} Shown */
 /** @typedef {{name: string, title: string, steps: ((lab: Lab) => Promise<Shown>)[], holds: (lab: Lab) => Promise<boolean>}} Walk */
 
 export const best = (/** @type {number[]} */ values) => values.indexOf(Math.max(...values));

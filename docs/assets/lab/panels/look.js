@@ -2,23 +2,24 @@
  * What can lie over the photo: where a token looks, and what hiding each patch does.
  */
 
-import { HEAT, SIGNED, gradient } from "../colors.js";
-import { el, radios, roving } from "../dom.js";
-import { attention_rollout } from "../engine/attention.js";
-import { percent, points } from "./answer.js";
-import { look as row_of } from "./lens.js";
-import { painted } from "./painted.js";
-import { watched } from "./panels.js";
-import { doing } from "./state.js";
+import { HEAT, SIGNED, gradient } from "../../colors.js";
+import { el, radios, roving } from "../../dom.js";
+import { attention_rollout } from "../../engine/attention.js";
+import { percent, points } from "../answer.js";
+import { look as row_of } from "../lens.js";
+import { why } from "../links.js";
+import { painted } from "../painted.js";
+import { doing } from "../state.js";
+import { watched } from "../watched.js";
 
-/** @typedef {import("./page.js").Page} Page */
+/** @typedef {import("../page.js").Page} Page */
 
 const PREFIX = ["class token", "distillation token"];
 
 /**
  * What lies over the photo of a state, from a pass of it.
- * @param {import("./state.js").State} state
- * @param {import("../engine/arrays.js").NDArray[]} attentions
+ * @param {import("../state.js").State} state
+ * @param {import("../../engine/arrays.js").NDArray[]} attentions
  * @param {number} layers
  * @returns {number[]} what the query takes from each token
  */
@@ -77,7 +78,12 @@ export function look({ session, sizes, signal, questions, redraw }) {
     layer.element,
     head.element,
     el("div.inside-specials", {}, ...specials.map(({ element }) => element)),
-    el("p.inside-note", {}, "Each map: a block (from above) and a head (from the left)."),
+    el(
+      "p.inside-note",
+      {},
+      "Each map: a block (from above) and a head (from the left). ",
+      why("attention#where-real-heads-look", "attention"),
+    ),
     all,
   );
   let effects = /** @type {number[] | null} */ (null);
@@ -103,18 +109,25 @@ export function look({ session, sizes, signal, questions, redraw }) {
       "p.inside-note",
       {},
       "Red: without this patch the answer loses, so it speaks for it. Teal: without it the answer gains. As the state " +
-        "says, patches turn gray, or nobody may look there.",
+        "says, patches turn gray, or nobody may look there. ",
+      why("relevance#the-test-hide-it", "what a decision rests on"),
     ),
     el("div.lab-buttons", {}, ...map.elements),
     said,
   );
-  const element = el("div", {}, view.element, scale, attended, hiding);
+  const rollout = el(
+    "p.inside-note",
+    {},
+    "Rollout multiplies the attention of all blocks up to this one, the way past each included. ",
+    why("attention#attention-rollout", "rollout"),
+  );
+  const element = el("div", {}, view.element, rollout, scale, attended, hiding);
 
   function last_as_number() {
     return String((state().layer + layers) % layers);
   }
 
-  /** @param {any} output @param {import("./state.js").State} of_state */
+  /** @param {any} output @param {import("../state.js").State} of_state */
   function over(output, of_state) {
     if (of_state.look === "effects") {
       if (doing(of_state) !== of || !effects) return {};
@@ -130,10 +143,11 @@ export function look({ session, sizes, signal, questions, redraw }) {
 
   function update(now) {
     for (const group of [view, layer, head]) group.update();
-    const shown = over(now.output, state());
+    const shown = over(now?.output, state());
     const hides = state().look === "effects";
     attended.hidden = hides;
     hiding.hidden = !hides;
+    rollout.hidden = state().look !== "rollout";
     head.element.disabled = state().look === "rollout";
     scale.hidden = shown.most === undefined;
     bar.style.background = gradient(shown.signed ? [...SIGNED] : HEAT);
@@ -150,7 +164,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
       return;
     }
     map.stop();
-    if (!now.output?.attentions) return;
+    if (!now) return;
     thumbs.forEach((line, i) =>
       line.forEach((thumb, k) => {
         const shares = row_of(now.output.attentions, { layer: i, head: k, query: state().query }).slice(prefix);
@@ -162,6 +176,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
   }
   return {
     element,
+    needs: { options: { output_attentions: true } },
     tool: () => "pick",
     get note() {
       return state().look === "effects" ? "" : "Click a patch to look from it.";
@@ -173,7 +188,8 @@ export function look({ session, sizes, signal, questions, redraw }) {
 
 /** A map without its photo. */
 function small(canvas, shares, sizes) {
-  const blank = { width: 1, height: 1 };
-  const picture = Object.assign(document.createElement("canvas"), blank);
-  painted(canvas, { picture, shares, most: Math.max(...shares) }, sizes);
+  blank ??= Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
+  painted(canvas, { picture: blank, shares, most: Math.max(...shares) }, sizes);
 }
+
+let blank = /** @type {HTMLCanvasElement | null} */ (null);

@@ -351,7 +351,7 @@ judge(
 gray = seen.mean(axis=2)
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.7), dpi=100, layout="constrained")
 panels[0].imshow(seen, interpolation="nearest")
-panels[0].set_title(f"photo, {seen.shape[0]} x {seen.shape[1]} pixels", fontsize=10)
+panels[0].set_title(f"photo, {seen.shape[0]} × {seen.shape[1]} pixels", fontsize=10)
 for token, (axes, name) in enumerate(zip(panels[1:], ("class token", "distillation token"), strict=True)):
     values = rollout[0, token, prefix:].reshape(config.grid)
     axes.imshow(gray, cmap="gray")

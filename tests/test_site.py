@@ -532,6 +532,14 @@ def test_punctuation_is_bound_to_its_formula():
     ]
 
 
+def test_formulas_of_one_line_come_apart():
+    html = '<div class="arithmatex">\\[a, \\qquad\nb\\]</div><div class="arithmatex">\\[c\\]</div>'
+    parts = '<div class="arithmatex deit-parts">\\[a,\\] \\[b\\]</div><div class="arithmatex">\\[c\\]</div>'
+    assert pages.with_parts_of_formulas(html) == parts
+    gathered = r'<div class="arithmatex">\[\begin{gathered} a \qquad b \end{gathered}\]</div>'
+    assert pages.with_parts_of_formulas(gathered) == gathered
+
+
 def test_table_is_made_from_measured_data(builder, project):
     (project / "docs/data/demo.json").write_text(
         '{"columns": ["what", "measured"], "rows": [["a|b", 0]], "command": "run", "date": "2026-01-02",'

@@ -243,6 +243,20 @@ def with_bound_punctuation(html: str) -> str:
     )
 
 
+def with_parts_of_formulas(html: str) -> str:
+    """The page with formulas that share a line apart, so that on a phone each gets a line of its own."""
+
+    def parts(found: re.Match[str]) -> str:
+        if r"\begin" in found[1]:
+            return found[0]
+        formulas = " ".join(rf"\[{part.strip()}\]" for part in found[1].split(r"\qquad"))
+        return f'<div class="arithmatex deit-parts">{formulas}</div>'
+
+    return re.sub(
+        r'<div class="arithmatex">\s*\\\[((?:(?!\\\]).)*?\\qquad.*?)\\\]\s*</div>', parts, html, flags=re.DOTALL
+    )
+
+
 def with_whole_options(html: str) -> str:
     """The page with each option or name in a sentence's code on one line: broken at a hyphen, it reads as another."""
     return re.sub(

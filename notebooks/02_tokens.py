@@ -62,7 +62,8 @@ plt.show()
 # The class token answers to the label. The distillation token answers to the decision of another network, the
 # teacher. Its row is the second, before the patches.
 #
-# In masked image modeling some patches are hidden: where $M_n = 1$, the learned mask token stands in the patch's row.
+# In masked image modeling ([chapter 13](13_simmim.ipynb)) some patches are hidden: where $M_n = 1$, the learned mask
+# token stands in the patch's row.
 #
 # $$z_n' = z_n (1 - M_n) + z_\text{mask} \, M_n$$
 #

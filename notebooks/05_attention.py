@@ -296,7 +296,8 @@ plt.show()
 
 # %% [markdown]
 # A map of the last block says which rows the class token reads there, not which part of the photo arrives: by then
-# the row of a patch holds something of all other patches. Rollout follows the shares back through all blocks,
+# the row of a patch holds something of all other patches. Rollout ([chapter 14](14_relevance.ipynb)) follows the
+# shares back through all blocks,
 #
 # $$R_l = \left(\rho I + (1 - \rho) \bar A_l\right) R_{l-1}, \qquad R_0 = I,$$
 #

@@ -272,7 +272,8 @@ def with_places_to_break(html: str) -> str:
     """The page with places in the names of its tables where a narrow column may break them."""
 
     def name(found: re.Match[str]) -> str:
-        return re.sub(r"(?<=[a-z][._])(?=[a-z])|(?<=[a-zT])(?=[A-Z][a-z])", "<wbr>", found[0])
+        places = r"(?<=[a-z][._])(?=[a-z])|(?<=[a-zT])(?=[A-Z][a-z])|(?<=\()(?=[^)\s])|(?<=[)\]])(?=\.)|(?<=\w=)(?=\w)"
+        return re.sub(places, "<wbr>", found[0])
 
     def cell(found: re.Match[str]) -> str:
         return re.sub(r"<code>[^<]*</code>", name, found[0])

@@ -276,7 +276,7 @@ plots.attention_maps(seen, attentions, token="cls", **shapes)
 plots.attention_maps(seen, attentions, token="dist", **shapes)
 
 # %% [markdown]
-# The maps leave out what a token gives to the two tokens that are not patches. Here is all of it: how the class
+# The maps leave out the two tokens that are not patches. Here is all of it: how the class
 # token's attention is divided in each block, on average over the heads. A bar is 1 high.
 #
 # **Before you run it:** the token itself and the distillation token are two of 66. Will they get more than 2/66?

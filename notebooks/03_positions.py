@@ -240,12 +240,12 @@ for low in range(max(rows, columns)):
 # %% [markdown]
 # ## Your turn: which place is it?
 #
-# A token of the sequence has the number 40. The first two tokens are no patches, and the grid is 8 × 8. In which row
+# A token of the sequence has the number 40. The first two tokens are not patches, and the grid is 8 × 8. In which row
 # and which column of the grid does its patch lie? All are counted from 0.
 
 # %%
 my_place = ...  # your turn: row and column, as [row, column]
-judge(my_place, np.argwhere(np.arange(2, 66).reshape(8, 8) == 40)[0], "First take off the two that are no patches.")
+judge(my_place, np.argwhere(np.arange(2, 66).reshape(8, 8) == 40)[0], "First take off the two that are not patches.")
 
 # %% [markdown]
 # <details><summary>Solution</summary>

@@ -533,6 +533,14 @@ def test_punctuation_is_bound_to_its_formula():
     ]
 
 
+def test_a_small_number_is_not_broken_at_its_sign():
+    kept = '<pre>1e-6</pre> <a title="1e-6">\\(1e-6\\)</a> 1e6'
+    assert pages.with_whole_numbers(kept) == kept
+    assert pages.with_whole_numbers("at 1e-6, 3.0e-4") == (
+        'at <span class="deit-bound">1e-6</span>, <span class="deit-bound">3.0e-4</span>'
+    )
+
+
 def test_formulas_of_one_line_come_apart():
     html = '<div class="arithmatex">\\[a, \\qquad\nb\\]</div><div class="arithmatex">\\[c\\]</div>'
     parts = '<div class="arithmatex deit-parts">\\[a,\\] \\[b\\]</div><div class="arithmatex">\\[c\\]</div>'

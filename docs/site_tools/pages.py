@@ -268,6 +268,17 @@ def with_whole_options(html: str) -> str:
     )
 
 
+def with_whole_numbers(html: str) -> str:
+    """The page with each number such as 1e-6 in its text on one line; in listings and formulas lines do not break."""
+    other = r"<(pre|script|svg)\b.*?</\2>|<[^>]*>|\\\(.*?\\\)|\\\[.*?\\\]"
+    return re.sub(
+        rf"({other})|(?<![\w.])\d[\d.]*e-\d+(?!\w)",
+        lambda found: found[1] or f'<span class="deit-bound">{found[0]}</span>',
+        html,
+        flags=re.DOTALL,
+    )
+
+
 def with_places_to_break(html: str) -> str:
     """The page with places in the names of its tables where a narrow column may break them."""
 

@@ -54,11 +54,12 @@
       const block = formula.parentElement.closest("p, li, dd, td, th, div");
       formula.classList.toggle("deit-wide", formula.offsetWidth > block.clientWidth + 1 && block.clientWidth > 0);
     }
-    // One that stands alone shrinks, by a fifth at most, before it scrolls.
-    for (const formula of document.querySelectorAll("div.arithmatex")) {
+    // On a line of its own a formula shrinks, by a fifth at most, before it scrolls.
+    for (const formula of document.querySelectorAll("div.arithmatex, span.arithmatex")) {
       formula.style.fontSize = "";
+      if (formula.matches("span:not(.deit-wide)")) continue;
       const fits = formula.clientWidth / formula.scrollWidth;
-      if (fits > 0 && fits < 1) formula.style.fontSize = `${Math.max(100 * fits - 0.5, 80)}%`;
+      if (fits > 0 && fits < 1) formula.style.fontSize = `${Math.max(98 * fits, 80)}%`;
     }
     for (const box of document.querySelectorAll(scrolling)) {
       if (box.clientWidth > 0 && box.scrollWidth > box.clientWidth) box.tabIndex = 0;

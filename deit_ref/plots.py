@@ -143,7 +143,7 @@ def attention_maps(
     axes.xaxis.set_label_position("top")
     bar = _color_bar(figure, axes, image)
     bar.set_ticks([0, 1], labels=["0", "largest"])
-    _title(figure, f"Attention of the {TOKENS[token]} to {grid[0]} x {grid[1]} patches")
+    _title(figure, f"Attention of the {TOKENS[token]} to {grid[0]} × {grid[1]} patches")
     return figure
 
 
@@ -200,7 +200,7 @@ def relevance_overlay(
         )
     relevance = attention_relevance(arrays, gradients)[0]  # (tokens, tokens)
     figure = _overlays(photo, _maps_of_tokens("relevance", relevance, grid, num_prefix_tokens))
-    _title(figure, f"Gradient x attention{_for_class(class_name)}, blocks: {len(arrays)}, heads: {shapes[0][1]}")
+    _title(figure, f"Gradient × attention{_for_class(class_name)}, blocks: {len(arrays)}, heads: {shapes[0][1]}")
     return figure
 
 
@@ -237,7 +237,7 @@ def _for_class(class_name: str | None) -> str:
 def _maps_of_tokens(what: str, matrix: Array, grid: Size, num_prefix_tokens: int) -> dict[str, Array]:
     """Rows of (tokens, tokens) as maps of the patches, by their titles."""
     return {
-        f"{what} of the {name}, {grid[0]} x {grid[1]} patches": matrix[row, num_prefix_tokens:].reshape(grid)
+        f"{what} of the {name}, {grid[0]} × {grid[1]} patches": matrix[row, num_prefix_tokens:].reshape(grid)
         for row, name in enumerate(list(TOKENS.values())[:num_prefix_tokens])
     }
 
@@ -247,7 +247,7 @@ def _overlays(photo: Array, maps: Mapping[str, Array], *, in_percent: bool = Fal
     size = photo.shape[0], photo.shape[1]
     figure, panels = _figure_of_photos(size, 1 + len(maps), gap=0.95, slot=3.6)
     panels[0].imshow(photo)
-    panels[0].set_title(f"what the model sees, {size[0]} x {size[1]} pixels", fontsize=9, loc="left")
+    panels[0].set_title(f"what the model sees, {size[0]} × {size[1]} pixels", fontsize=9, loc="left")
     ticker = _matplotlib("ticker")
     for axes, (title, values) in zip(panels[1:], maps.items(), strict=True):
         axes.imshow(_gray(photo))
@@ -303,7 +303,7 @@ def reconstruction_panel(
     height, width = photo.shape[:2]
     figure, panels = _figure_of_photos((height, width), 4, gap=0.2, slot=2.1)
     titles = (
-        f"original, {height} x {width} pixels",
+        f"original, {height} × {width} pixels",
         f"{count} of {total} patches hidden",
         "the guess in their place",
         "the guess everywhere",

@@ -77,10 +77,10 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
         glossary = terms.read((sources.ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"))
         html = terms.link(html, glossary, lambda anchor: builder.link(f"glossary.md#{anchor}"))
     try:
-        html = builder.html(pages.with_whole_options(pages.with_bound_punctuation(html)))
+        html = builder.html(pages.with_whole_options(pages.with_parts_of_formulas(pages.with_bound_punctuation(html))))
     except sources.SourceError as error:
         raise PluginError(f"{page.file.src_uri}: {error}") from error
-    html = pages.with_places_to_break(pages.without_listings_in_search(html))
+    html = pages.with_places_to_break(pages.with_whole_numbers(pages.without_listings_in_search(html)))
     if "line_count" in page.meta and page.present_anchor_ids is not None:
         page.present_anchor_ids |= {f"L{number}" for number in range(1, page.meta["line_count"] + 1)}
     return html

@@ -74,7 +74,7 @@ print(f"             values from {float(pixel_values.min()):.2f} to {float(pixel
 figure, panels = plt.subplots(1, 2, figsize=(7, 3), dpi=100, width_ratios=[1.5, 1], layout="constrained")
 for axes, picture, title in zip(panels, (photo, seen), ("the photo", "what the model sees"), strict=True):
     axes.imshow(picture, interpolation="nearest")
-    axes.set_title(f"{title}, {picture.shape[0]} x {picture.shape[1]}", fontsize=10)
+    axes.set_title(f"{title}, {picture.shape[0]} × {picture.shape[1]}", fontsize=10)
     axes.set_axis_off()
 plt.show()
 

@@ -183,9 +183,9 @@ left.grid(color="white", linewidth=0.8)
 left.tick_params(length=0)
 wrong = chapter.unpatchify(cut, patch_shape=config.patch_shape, grid=(grid[0] // 2, grid[1] * 2))
 right.imshow(plots.to_photos(wrong, processing)[0], interpolation="nearest")
-left.set_title(f"grid {grid[0]} x {grid[1]}", fontsize=10)
+left.set_title(f"grid {grid[0]} × {grid[1]}", fontsize=10)
 right.set_axis_off()
-right.set_title(f"put back as {grid[0] // 2} x {grid[1] * 2}", fontsize=10)
+right.set_title(f"put back as {grid[0] // 2} × {grid[1] * 2}", fontsize=10)
 plt.show()
 
 # %% [markdown]

@@ -62,7 +62,8 @@ plt.show()
 # The class token answers to the label. The distillation token answers to the decision of another network, the
 # teacher. Its row is the second, before the patches.
 #
-# In masked image modeling some patches are hidden: where $M_n = 1$, the learned mask token stands in the patch's row.
+# In masked image modeling ([chapter 13](13_simmim.ipynb)) some patches are hidden: where $M_n = 1$, the learned mask
+# token stands in the patch's row.
 #
 # $$z_n' = z_n (1 - M_n) + z_\text{mask} \, M_n$$
 #
@@ -190,7 +191,7 @@ top.set_xticks([])
 bottom.set_ylabel("patch")
 bottom.set_xlabel("feature (dim)")
 figure.colorbar(image, ax=[top, bottom], label="value")
-top.set_title(f"embeddings of one photo, {values.shape[0]} x {values.shape[1]}", fontsize=10)
+top.set_title(f"embeddings of one photo, {values.shape[0]} × {values.shape[1]}", fontsize=10)
 plt.show()
 
 # %% [markdown]
@@ -291,7 +292,7 @@ panels[0].set_axis_off()
 bound = np.percentile(np.abs(before), 99)
 for axes, matrix, title in ((panels[1], before, "patch_embed"), (panels[2], after, "masked")):
     axes.imshow(matrix, cmap="PuOr_r", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest")
-    axes.set_title(f"{title}, {matrix.shape[0]} x {matrix.shape[1]}", fontsize=10)
+    axes.set_title(f"{title}, {matrix.shape[0]} × {matrix.shape[1]}", fontsize=10)
     axes.set_xlabel("feature (dim)")
 panels[1].set_ylabel("patch")
 plt.show()

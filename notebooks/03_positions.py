@@ -240,12 +240,12 @@ for low in range(max(rows, columns)):
 # %% [markdown]
 # ## Your turn: which place is it?
 #
-# A token of the sequence has the number 40. The first two tokens are no patches, and the grid is 8 × 8. In which row
+# A token of the sequence has the number 40. The first two tokens are not patches, and the grid is 8 × 8. In which row
 # and which column of the grid does its patch lie? All are counted from 0.
 
 # %%
 my_place = ...  # your turn: row and column, as [row, column]
-judge(my_place, np.argwhere(np.arange(2, 66).reshape(8, 8) == 40)[0], "First take off the two that are no patches.")
+judge(my_place, np.argwhere(np.arange(2, 66).reshape(8, 8) == 40)[0], "First take off the two that are not patches.")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -271,7 +271,7 @@ bound = np.abs(patch_rows[:, feature]).max()
 for axes, grid in zip(panels, grids, strict=True):
     table = as_numpy(chapter.interpolate_pos_embed(weights.pos_embed, target_grid=grid, **learned))
     image = axes.imshow(table[0, prefix:, feature].reshape(grid), cmap="PuOr_r", vmin=-bound, vmax=bound)
-    axes.set_title(f"{grid[0]} x {grid[1]}: {table.shape[1]} tokens", fontsize=10)
+    axes.set_title(f"{grid[0]} × {grid[1]}: {table.shape[1]} tokens", fontsize=10)
 figure.colorbar(image, ax=panels, label=f"feature {feature}")
 plt.show()
 
@@ -310,7 +310,7 @@ for axes, grid, pixel_values in zip(panels, grids, prepared, strict=True):
     axes.set_yticks(np.arange(grid[0]) * patch_height - 0.5, [])
     axes.tick_params(length=0)
     axes.grid(color="white", linewidth=0.6)
-    axes.set_title(f"{grid[0]} x {grid[1]}: {tokens} tokens\n{name} {probability:.0%}", fontsize=10)
+    axes.set_title(f"{grid[0]} × {grid[1]}: {tokens} tokens\n{name} {probability:.0%}", fontsize=10)
 plt.show()
 
 # %% [markdown]

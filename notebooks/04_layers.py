@@ -166,7 +166,7 @@ assert np.allclose(np.abs(layers.layer_norm(plain, almost, eps=1e-6)), 0.05, ato
 # ### Softmax
 #
 # Scores $\log 1, \log 2, \log 5$ have the powers 1, 2, 5 and the sum 8: shares $\frac18, \frac28, \frac58$. Adding the
-# same number to all scores multiplies every power by the same factor, which cancels. That is why the source may
+# same number to all scores multiplies every power by the same factor, which cancels. That is why the function may
 # subtract the largest score first, and why a score of 1000 does not overflow.
 
 # %%
@@ -350,8 +350,8 @@ for name, call in calls.items():
 # <details><summary>Answers</summary>
 #
 # 1. Without scale and shift only $(-1, 1)$, $(1, -1)$ and, for two equal numbers, $(0, 0)$: the mean lies in the
-#    middle, and both are one standard deviation away from it. Norming throws away the size and the mean of a token, and
-#    of two numbers nothing else is left but their order.
+#    middle, and both are one standard deviation away from it. Normalizing throws away the size and the mean of a token,
+#    and of two numbers nothing else is left but their order.
 # 2. The sigmoid, $1 / (1 + e^{-x})$.
 # 3. $(x A^\top + a) B^\top + b = x (B A)^\top + (a B^\top + b)$, so the weight is $B A$ and the bias $a B^\top + b$:
 #    `Linear(B @ A, a @ B.T + b)`.

@@ -276,7 +276,7 @@ plots.attention_maps(seen, attentions, token="cls", **shapes)
 plots.attention_maps(seen, attentions, token="dist", **shapes)
 
 # %% [markdown]
-# The maps leave out what a token gives to the two tokens that are not patches. Here is all of it: how the class
+# The maps leave out the two tokens that are not patches. Here is all of it: how the class
 # token's attention is divided in each block, on average over the heads. A bar is 1 high.
 #
 # **Before you run it:** the token itself and the distillation token are two of 66. Will they get more than 2/66?
@@ -296,7 +296,8 @@ plt.show()
 
 # %% [markdown]
 # A map of the last block says which rows the class token reads there, not which part of the photo arrives: by then
-# the row of a patch holds something of all other patches. Rollout follows the shares back through all blocks,
+# the row of a patch holds something of all other patches. Rollout ([chapter 14](14_relevance.ipynb)) follows the
+# shares back through all blocks,
 #
 # $$R_l = \left(\rho I + (1 - \rho) \bar A_l\right) R_{l-1}, \qquad R_0 = I,$$
 #
@@ -351,7 +352,7 @@ judge(
 gray = seen.mean(axis=2)
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.7), dpi=100, layout="constrained")
 panels[0].imshow(seen, interpolation="nearest")
-panels[0].set_title(f"photo, {seen.shape[0]} x {seen.shape[1]} pixels", fontsize=10)
+panels[0].set_title(f"photo, {seen.shape[0]} × {seen.shape[1]} pixels", fontsize=10)
 for token, (axes, name) in enumerate(zip(panels[1:], ("class token", "distillation token"), strict=True)):
     values = rollout[0, token, prefix:].reshape(config.grid)
     axes.imshow(gray, cmap="gray")

@@ -263,7 +263,7 @@ for name, share in output.top(3)[0]:
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), width_ratios=(1, 2.4), layout="constrained")
 left.imshow(to_photos(pixel_values, weights.image_processing)[0])
 left.set_axis_off()
-left.set_title(f"{config.image_shape[0]} x {config.image_shape[1]} pixels", fontsize=10)
+left.set_title(f"{config.image_shape[0]} × {config.image_shape[1]} pixels", fontsize=10)
 named = (
     ("class token", output.cls_logits),
     ("distillation token", output.distillation_logits),

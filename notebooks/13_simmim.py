@@ -61,21 +61,23 @@ plt.show()
 # Three small steps make a task that needs no labels.
 #
 # 1. **Hide.** A hidden patch's token is replaced by the mask token, one learned vector for all of them. With
-#    $M_n = 1$ where a patch is hidden and 0 elsewhere:
+#     $M_n = 1$ where a patch is hidden and 0 elsewhere:
 #
-#    $$z_n' = z_n \, (1 - M_n) + z_\text{mask} \, M_n$$
+#     $$z_n' = z_n \, (1 - M_n) + z_\text{mask} \, M_n$$
 #
-#    This happens before the positions are added, so a hidden patch still says *where* it is, only not *what* it is.
+#     This happens before the positions are added, so a hidden patch still says *where* it is, only not *what* it is.
+#
 # 2. **Draw.** After the encoder one linear map, the decoder, gives each token $\text{channels} \cdot P^2$ numbers, and
-#    `pixel_shuffle` lays them out as a tile of $P \times P$ pixels:
+#     `pixel_shuffle` lays them out as a tile of $P \times P$ pixels:
 #
-#    $$\text{out}[c, \; \text{row} \, P + i, \; \text{column} \, P + j]
-#      = \text{in}[\text{row}, \; \text{column}, \; c P^2 + i P + j]$$
+#     $$\text{out}[c, \; \text{row} \, P + i, \; \text{column} \, P + j]
+#       = \text{in}[\text{row}, \; \text{column}, \; c P^2 + i P + j]$$
+#
 # 3. **Compare.** The loss is the mean absolute error on hidden pixels, with $M$ enlarged from patches to pixels:
 #
-#    $$\frac{\sum M \, |x - \hat x|}{(\sum M + 10^{-5}) \cdot \text{channels}}$$
+#     $$\frac{\sum M \, |x - \hat x|}{(\sum M + 10^{-5}) \cdot \text{channels}}$$
 #
-#    Visible pixels do not count: copying what one sees is not a task.
+#     Visible pixels do not count: copying what one sees is not a task.
 
 # %%
 folded(tokens.mask_tokens, simmim.pixel_shuffle, simmim.reconstruct)

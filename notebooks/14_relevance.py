@@ -351,7 +351,7 @@ for name in ("numpy", "torch"):
 # <details><summary>Answers</summary>
 #
 # 1. Usually not. If it does, the two maps are nearly the same, and then neither tells much about the class: it says
-#    where *anything* is. The list of likenesses above shows which classes are that close.
+#    where *anything* is. The list of correlations above shows which classes are that close.
 # 2. Neither has been seen in training. A patch of one color is at least something that photos contain; a missing token
 #    is something that this model never met. So both tests ask the model a question that it was not trained for, and no
 #    map escapes that.

@@ -178,7 +178,7 @@ judge(my_share, 224 * 224 / (rows * columns), "What are the height and the width
 presets = {"squash": deit_ref.ImageProcessing.huggingface(224), "shortest edge": deit_ref.ImageProcessing.original(224)}
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.9), dpi=100, width_ratios=[1.5, 1, 1], layout="constrained")
 panels[0].imshow(photo)
-panels[0].set_title(f"photo, {photo.shape[0]} x {photo.shape[1]}", fontsize=10)
+panels[0].set_title(f"photo, {photo.shape[0]} × {photo.shape[1]}", fontsize=10)
 for axes, (name, preset) in zip(panels[1:], presets.items(), strict=True):
     pixel_values = deit_ref.preprocess(photo, preset, backend=backend)
     axes.imshow(plots.to_photos(pixel_values, preset)[0])

@@ -171,7 +171,7 @@ for order, pixels in (("pillow-12", twelve), ("pillow-13", thirteen)):
 # %% alt="The portrait resized to a square, and a map of how many gray levels the two pass orders differ"
 figure, (left, middle) = plt.subplots(1, 2, figsize=(6.4, 2.9), layout="constrained")
 left.imshow(thirteen.astype(np.uint8))
-left.set_title("portrait, made 256 x 256", fontsize=10)
+left.set_title("portrait, made 256 × 256", fontsize=10)
 image = middle.imshow(gap.max(axis=2), cmap="inferno", vmax=3)
 middle.set_title("pillow-13 against pillow-12", fontsize=10)
 figure.colorbar(image, ax=middle, label="gray levels", extend="max", ticks=range(4))
@@ -279,7 +279,7 @@ for row, (grid, pair) in zip(panels, results.items(), strict=True):
         plane = pos_embed[0, config.num_prefix_tokens :, feature].reshape(shape)
         spread = np.abs(weights.pos_embed[0, config.num_prefix_tokens :, feature]).max()
         axes.imshow(plane, cmap="RdBu", vmin=-spread, vmax=spread)
-        axes.set_title(f"{name}, {shape[0]} x {shape[1]}", fontsize=9)
+        axes.set_title(f"{name}, {shape[0]} × {shape[1]}", fontsize=9)
         axes.set_axis_off()
 plt.show()
 

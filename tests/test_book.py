@@ -158,6 +158,12 @@ def test_the_first_plain_occurrence_of_a_term_is_linked():
     assert re.sub(r'<a class="deit-term" [^>]*>(.*?)</a>', r"\1", linked) == PAGE
 
 
+@pytest.mark.parametrize("opening", ['<h2 id="sources">Sources', '<div class="footnote">'])
+def test_words_of_cited_titles_lead_nowhere(opening):
+    linked = terms.link(f"<p>A text.</p>{opening}<em>On Tokens</em>", (terms.Term("t", ("token",)),), str)
+    assert "<a" not in linked
+
+
 def test_terms_are_read_with_their_own_words_where_they_have_some():
     entries = terms.read(
         '**a b (c), d**, $x$ { #one }\n\n**height** { #two data-words="" }\n\n**e** { #three data-words="f" }\n'

@@ -87,8 +87,8 @@ def test_rollout_lights_up_the_patch_that_is_looked_at(grid):
         assert heat.min() == pytest.approx(0, abs=1e-12)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles[:2] == [
-        f"what the model sees, {photo.shape[0]} x {photo.shape[1]} pixels",
-        f"rollout of the class token, {grid[0]} x {grid[1]} patches",
+        f"what the model sees, {photo.shape[0]} × {photo.shape[1]} pixels",
+        f"rollout of the class token, {grid[0]} × {grid[1]} patches",
     ]
     assert [text.get_text() for text in figure.texts] == ["Attention rollout, blocks: 3, heads: 2"]
 
@@ -155,7 +155,7 @@ def test_maps_show_each_head_in_its_row_and_each_layer_in_its_column(grid, backe
         assert [label.get_text() for label in axes.get_yticklabels()] == ["head 1", "head 2"]
         assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "3"]
         name = {"cls": "class", "dist": "distillation"}[token]
-        title = f"Attention of the {name} token to {grid[0]} x {grid[1]} patches"
+        title = f"Attention of the {name} token to {grid[0]} × {grid[1]} patches"
         assert [text.get_text() for text in figure.texts] == [title]
 
 
@@ -221,8 +221,8 @@ def test_relevance_lights_up_what_was_looked_at_and_speaks_for_the_class():
         assert brightest(heat)[1] // 12 == 3
         assert heat[0, 47] == pytest.approx(0.25)  # a share of 0.5, a gradient of 0.5
         assert heat[35, 0] == 0  # spoke against
-    assert [axes.get_title(loc="left") for axes in figure.axes][1] == "relevance of the class token, 3 x 4 patches"
-    assert [text.get_text() for text in figure.texts] == ["Gradient x attention for a cat, blocks: 1, heads: 1"]
+    assert [axes.get_title(loc="left") for axes in figure.axes][1] == "relevance of the class token, 3 × 4 patches"
+    assert [text.get_text() for text in figure.texts] == ["Gradient × attention for a cat, blocks: 1, heads: 1"]
     with pytest.raises(ValueError, match=r"dattentions must have a gradient for each.*2 of \(1, 1, 14, 14\) for 1 of"):
         plots.relevance_overlay(photo, attentions, [gradient] * 2, **options)
     with pytest.raises(ValueError, match="dattentions must have the shape"):
@@ -269,7 +269,7 @@ def test_reconstruction_panel_shows_original_hidden_and_guess():
         np.testing.assert_array_equal(got, expected)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == [
-        "original, 16 x 32 pixels",
+        "original, 16 × 32 pixels",
         "1 of 2 patches hidden",
         "the guess in their place",
         "the guess everywhere",

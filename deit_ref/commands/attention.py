@@ -17,7 +17,7 @@ EXAMPLES = """examples:
   deit-ref attention cat.jpg --out why.png --method relevance --class dog
 
 The picture shows, for the class token and in distilled models the distillation token: attention rollout, and a grid of
-the attention in each head (rows) and layer (columns), all over the photo as the model sees it.
+the attention in each head (rows) and block (columns), all over the photo as the model sees it.
 
 In the place of rollout, which is the same for every class, --method relevance follows attention as far as it speaks for
 a class (gradient x attention), and --method gradient shows how strongly each pixel pulls at the class's logit."""
@@ -27,8 +27,8 @@ METHODS = ("rollout", "relevance", "gradient")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_picture(parser)
-    for name in ("layer", "head"):
-        words = f"which {name} to show, counted from 0 (default: all)"
+    for name, shown in (("layer", "block"), ("head", "head")):
+        words = f"which {shown} to show, counted from 0 as in code: 0 is {shown} 1 of the picture (default: all)"
         parser.add_argument(f"--{name}", type=_number_or_all, metavar="N|all", help=words)
     parser.add_argument("--method", choices=METHODS, default=METHODS[0], help=f"(default: {METHODS[0]})")
     words = "of relevance and gradient, by its name or number (default: the model's first answer)"
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--class needs --method relevance or gradient: rollout is the same for every class.")
     weights, pixel_values, photo = prepared(args)
     config = weights.config
-    # Before the model runs: a layer or a class that does not exist is no reason to wait.
+    # Before the model runs: a block or a class that does not exist is no reason to wait.
     layers = _one_or_all("--layer", args.layer, config.num_hidden_layers)
     heads = _one_or_all("--head", args.head, config.num_attention_heads)
     label = None if args.method == "rollout" else _label(args, weights)

@@ -52,7 +52,7 @@ def center_crop(
 ) -> UInt8[Array, "new_height new_width channels"] | Float32[Array, "new_height new_width channels"]:
     r"""Cut out the middle; where the image is too small, zeros stand around it.
 
-    $$\text{out}[i, j] = \text{image}[\text{top} + i, \; \text{left} + j], \quad \text{or 0 outside the image}$$
+    $$\text{out}[i, j] = \text{image}[\text{top} + i, \; \text{left} + j], \qquad \text{or 0 outside the image}$$
 
     The zeros are bytes: `normalize` turns them into -mean / std, as any black pixel.
 

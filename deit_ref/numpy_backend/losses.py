@@ -156,9 +156,9 @@ def soft_distillation(
 ) -> Float[Number, ""]:
     r"""Learn the label with one token and the teacher's whole distribution with the other.
 
-    $$(1 - \alpha) \, \mathrm{CE}(o_\text{cls}, t)
-      + \alpha \, \frac{\tau^2}{B C} \sum_{i,k} p_{\text{teacher},ik} \,
-      (\log p_{\text{teacher},ik} - \log p_{\text{student},ik})$$
+    $$\begin{aligned} & (1 - \alpha) \, \mathrm{CE}(o_\text{cls}, t) \\
+      & + \alpha \, \frac{\tau^2}{B C} \sum_{i,k} p_{\text{teacher},ik} \,
+      (\log p_{\text{teacher},ik} - \log p_{\text{student},ik}) \end{aligned}$$
 
     $$p_\text{teacher} = \mathrm{softmax}(o_\text{teacher} / \tau), \qquad
       p_\text{student} = \mathrm{softmax}(o_\text{dist} / \tau)$$

@@ -25,8 +25,8 @@ def pixel_shuffle(
 ) -> Float[Array, "batch channels height width"]:
     r"""Lay out each token's features as a tile of pixels.
 
-    $$\text{out}[c, \; \text{row} \, P + i, \; \text{column} \, P + j]
-      = \text{in}[\text{row}, \; \text{column}, \; c P^2 + i P + j]$$
+    $$\begin{aligned} & \text{out}[c, \; \text{row} \, P + i, \; \text{column} \, P + j] \\
+      & = \text{in}[\text{row}, \; \text{column}, \; c P^2 + i P + j] \end{aligned}$$
 
     Args:
         x: channels * P * P features per token, channel first.

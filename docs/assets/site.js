@@ -51,8 +51,15 @@
     // A formula in a sentence that is wider than the column gets a line of its own, which scrolls.
     for (const formula of document.querySelectorAll("span.arithmatex")) {
       formula.classList.remove("deit-wide");
+      formula.style.fontSize = "";
       const block = formula.parentElement.closest("p, li, dd, td, th, div");
       formula.classList.toggle("deit-wide", formula.offsetWidth > block.clientWidth + 1 && block.clientWidth > 0);
+    }
+    // On a line of its own a formula shrinks, by a fifth at most, before it scrolls.
+    for (const formula of document.querySelectorAll("div.arithmatex, span.arithmatex.deit-wide")) {
+      formula.style.fontSize = "";
+      const fits = formula.clientWidth / formula.scrollWidth;
+      if (fits > 0 && fits < 1) formula.style.fontSize = `${Math.max(98 * fits, 80)}%`;
     }
     for (const box of document.querySelectorAll(scrolling)) {
       if (box.clientWidth > 0 && box.scrollWidth > box.clientWidth) box.tabIndex = 0;

@@ -34,8 +34,8 @@ def token_cosine(weights: Any) -> str:
     names = {0: "learned", len(values) - 1: "norm", **{i: str(i) for i in range(1, len(values) - 1)}}
     axes.ticks(names, {0.0: "0", 0.5: "0.5", 1.0: "1"}, "after block")
     points = [(axes.x(i), axes.y(value)) for i, value in enumerate(values)]
-    axes.parts.append(polyline(points, "var(--deit-dist)"))
-    axes.parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="var(--deit-dist)"/>' for x, y in points]
+    axes.parts.append(polyline(points, LINE))
+    axes.parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{LINE}"/>' for x, y in points]
     return graph(
         axes.parts,
         "The cosine of the two tokens from the learned ones over every block to the last norm",
@@ -48,8 +48,8 @@ def teaching(weights: Any) -> str:
     """Accuracies of the stored experiment: a mark for each seed, a line for their mean."""
     path = Path(__file__).parent.parent / "data" / "distillation.json"
     results = json.loads(path.read_text(encoding="utf-8"))["results"]
-    heads = {"class head": ("square", "var(--deit-cls)"), "distillation head": ("diamond", "var(--deit-dist)")}
-    heads["average"] = ("circle", LINE)
+    heads = {"class head": ("circle", "var(--deit-cls)"), "distillation head": ("diamond", "var(--deit-dist)")}
+    heads["average"] = ("triangle", LINE)
     found = [100 * run[head] for runs in results.values() for run in runs for head in heads]
     low, high = math.floor(min(found)), math.ceil(max(found))
     axes = Axes((-0.5, len(results) - 0.5), (low, high))
@@ -119,11 +119,11 @@ def hiding(weights: Any) -> str:
     axes = Axes((0, COUNTS[-1]), (low - 0.05, high + 0.35))
     axes.ticks({n: str(n) for n in COUNTS}, {n: f"{n:.0%}" for n in (0.0, 0.5, 1.0)}, f"patches hidden, of {patches}")
     styles = {
-        "relevance": ("circle", "var(--deit-cls)"),
+        "relevance": ("circle", LINE),
         "rollout": ("square", "var(--deit-image)"),
         "saliency": ("triangle", "var(--deit-weight)"),
         "by chance": ("cross", "var(--deit-mask)"),
-        "relevance, last first": ("diamond", "var(--deit-dist)"),
+        "relevance, last first": ("diamond", LINE),
     }
     for at, (way, (shape, color)) in enumerate(styles.items()):
         points = [(axes.x(n), axes.y(share)) for n, share in zip(COUNTS, left[way], strict=True)]

@@ -138,9 +138,9 @@ def speed_and_accuracy(weights: Any) -> str:
     )
     marks = {
         "EfficientNet": ("square", "var(--deit-mask)"),
-        "RegNetY": ("diamond", "var(--deit-image)"),
+        "RegNetY": ("triangle", "var(--deit-mask)"),
         "DeiT": ("circle", "var(--deit-cls)"),
-        "DeiT distilled": ("triangle", "var(--deit-dist)"),
+        "DeiT distilled": ("diamond", "var(--deit-dist)"),
         "ViT": ("cross", LINE),
     }
     for at, (family, (shape, color)) in enumerate(marks.items()):

@@ -40,11 +40,11 @@ SOURCES: dict[str, tuple[tuple[str, str], ...]] = {
     "image": (("processor", "DeiTImageProcessor"),),
     "patches": (("vit", "section 3.1, equation 1"),),
     "positions": (("deit", "section 3"), ("keys", "cubic convolution")),
-    "tokens": (("deit", "section 4, figure 2"), ("simmim", "section 3.2")),
+    "tokens": (("deit", "section 4, figure 2"),),
     "attention": (("transformer", "section 3.2, equation 1"), ("deit", "section 3")),
     "encoder": (("vit", "equations 2 to 4"),),
     "heads": (("deit", "section 4, table 3"),),
-    "simmim": (("simmim", "sections 3.3 and 3.4"),),
+    "simmim": (("simmim", "sections 3.2 to 3.4"),),
     "losses": (("deit", "section 4, equations 2 and 3"), ("simmim", "section 3.4")),
     "model": (("deit", "figure 2"),),
     "backward": (("backprop", "the chain rule, backward"), ("jax", "vjp")),
@@ -243,6 +243,20 @@ def with_bound_punctuation(html: str) -> str:
     )
 
 
+def with_parts_of_formulas(html: str) -> str:
+    """The page with formulas that share a line apart, so that on a phone each gets a line of its own."""
+
+    def parts(found: re.Match[str]) -> str:
+        if r"\begin" in found[1]:
+            return found[0]
+        formulas = " ".join(rf"\[{part.strip()}\]" for part in found[1].split(r"\qquad"))
+        return f'<div class="arithmatex deit-parts">{formulas}</div>'
+
+    return re.sub(
+        r'<div class="arithmatex">\s*\\\[((?:(?!\\\]).)*?\\qquad.*?)\\\]\s*</div>', parts, html, flags=re.DOTALL
+    )
+
+
 def with_whole_options(html: str) -> str:
     """The page with each option or name in a sentence's code on one line: broken at a hyphen, it reads as another."""
     return re.sub(
@@ -254,11 +268,23 @@ def with_whole_options(html: str) -> str:
     )
 
 
+def with_whole_numbers(html: str) -> str:
+    """The page with each number such as 1e-6 in its text on one line; in listings and formulas lines do not break."""
+    other = r"<(pre|script|svg)\b.*?</\2>|<[^>]*>|\\\(.*?\\\)|\\\[.*?\\\]"
+    return re.sub(
+        rf"({other})|(?<![\w.])\d[\d.]*e-\d+(?!\w)",
+        lambda found: found[1] or f'<span class="deit-bound">{found[0]}</span>',
+        html,
+        flags=re.DOTALL,
+    )
+
+
 def with_places_to_break(html: str) -> str:
     """The page with places in the names of its tables where a narrow column may break them."""
 
     def name(found: re.Match[str]) -> str:
-        return re.sub(r"(?<=[a-z][._])(?=[a-z])|(?<=[a-zT])(?=[A-Z][a-z])", "<wbr>", found[0])
+        places = r"(?<=[a-z][._])(?=[a-z])|(?<=[a-zT])(?=[A-Z][a-z])|(?<=\()(?=[^)\s])|(?<=[)\]])(?=\.)|(?<=\w=)(?=\w)"
+        return re.sub(places, "<wbr>", found[0])
 
     def cell(found: re.Match[str]) -> str:
         return re.sub(r"<code>[^<]*</code>", name, found[0])

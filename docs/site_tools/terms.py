@@ -13,6 +13,8 @@ _ENTRY = re.compile(r"^\*\*(.+?)\*\*.*?\{ #([\w-]+)(?: data-words=\"([^\"]*)\")?
 _TAG = re.compile(r"(<[^>]*>)")
 # Where a word is no plain word. A link in a link, a heading or a button would be no help.
 _ELSEWHERE = re.compile(r"<(a|code|pre|h[1-6]|th|summary|script|svg|[a-z]+(?= [^>]*class=\"arithmatex\"))[ >]")
+# Where a chapter's text ends: what follows names papers, and words in their titles are theirs.
+CITATIONS = re.compile(r'<h2 id="sources"|<div class="footnote"')
 
 
 class Term(NamedTuple):
@@ -57,7 +59,9 @@ def link(text: str, terms: tuple[Term, ...], address: Callable[[str], str]) -> s
             return match[0]
         return f'<a class="deit-term" href="{html.escape(address(anchor))}">{match[0]}</a>'
 
-    parts, inside, depth = _TAG.split(text), "", 0
+    cited = CITATIONS.search(text)
+    end = cited.start() if cited else len(text)
+    parts, inside, depth = _TAG.split(text[:end]), "", 0
     for i, part in enumerate(parts):
         if i % 2 == 0:
             parts[i] = part if inside else pattern.sub(linked, part)
@@ -68,4 +72,4 @@ def link(text: str, terms: tuple[Term, ...], address: Callable[[str], str]) -> s
             inside, depth = opened[1], 1
             by_hand = re.search(r'href="[^"]*glossary[^"]*#([\w-]+)"', part)
             left = {name: anchor for name, anchor in left.items() if not by_hand or anchor != by_hand[1]}
-    return "".join(parts)
+    return "".join([*parts, text[end:]])

@@ -31,17 +31,17 @@
 # ## Background
 #
 # An image (channels, height, width) is cut into squares of $P \times P$ pixels. Each square, written as one long row of
-# numbers $x_p$, goes through one linear map: $z_p = E x_p + b$. This is the only place where DeiT sees pixels.
+# numbers $x_n$, goes through one linear map: $z_n = x_n E^\top + b$. This is the only place where DeiT sees pixels.
 #
 # Two learned tokens come in front: the class token and DeiT's distillation token. Then each token gets the vector of
-# its place added, because attention does not know any order:
+# its place added, because attention does not know an order:
 #
-# $$z = [\text{cls}, \text{dist}, E x_1 + b, \dots, E x_N + b] + E_\text{pos}$$
+# $$z = [\, z_\text{cls}, \; z_\text{dist}, \; x_1 E^\top + b, \; \dots, \; x_N E^\top + b \,] + E_\text{pos}$$
 #
-# $E_\text{pos}$ was learned for one grid of patches, such as 14 x 14. For another grid it is interpolated: along the
+# $E_\text{pos}$ was learned for one grid of patches, such as 14 × 14. For another grid it is interpolated: along the
 # rows, then along the columns, with a cubic kernel, each by one matrix:
 #
-# $$P' = W_\text{rows} \, P \, W_\text{columns}^\top$$
+# $$G' = W_\text{rows} \, G \, W_\text{columns}^\top$$
 #
 # More in the chapters on [patches](../../docs/chapters/patches.md), [positions](../../docs/chapters/positions.md) and
 # [tokens](../../docs/chapters/tokens.md).
@@ -119,10 +119,10 @@
 #
 # Write `_bicubic_weights`: the matrix (new_size, size) that takes `size` values to `new_size` values along one axis.
 # New place $i$ lies at $r = s (i + \frac12) - \frac12$ with $s = \text{size} / \text{new\_size}$. Its value is a mix of
-# the four values at $\lfloor r \rfloor - 1, \dots, \lfloor r \rfloor + 2$, with weights by their distance $d$ and $a =
+# the four values at $\lfloor r \rfloor - 1, \dots, \lfloor r \rfloor + 2$, with weights by their distance $x$ and $a =
 # -0.75$:
 #
-# $$w(d) = (a+2) d^3 - (a+3) d^2 + 1 \; (d \le 1), \qquad a (d^3 - 5 d^2 + 8 d - 4) \; (1 < d < 2)$$
+# $$\kappa(x) = (a+2) x^3 - (a+3) x^2 + 1 \; (x \le 1), \qquad a (x^3 - 5 x^2 + 8 x - 4) \; (1 < x < 2)$$
 #
 # Three things follow torch's `interpolate`, with which DeiT was made: $a$ is $-\frac34$, where most programs that
 # resize photos take $-\frac12$; nothing is stretched when the grid shrinks; and beyond the border the last value is
@@ -277,7 +277,7 @@ Image.fromarray((mosaic * 255 + 0.5).astype(np.uint8))
 #    computes.
 # 2. The second model still reaches a fair accuracy on photos. Which information can it use, and which not? Give a pair
 #    of classes that it should tell apart easily and a pair that it should confuse.
-# 3. Why can positions for 14 x 14 patches be interpolated to 24 x 24 at all? What must be true of them, and when would
+# 3. Why can positions for 14 × 14 patches be interpolated to 24 × 24 at all? What must be true of them, and when would
 #    interpolation fail?
 #
 # Answer in 8 to 12 sentences.
@@ -286,7 +286,8 @@ Image.fromarray((mosaic * 255 + 0.5).astype(np.uint8))
 # ## Rubric (4 points)
 #
 # - **1 point**: without positions the class token's result does not change: softmax weighs a set, sums do not depend on
-#   the order, and the mlp works on each token alone. With positions it does, as each patch then meets another vector.
+#   the order, and the mlp works on each token alone. With positions it does, as each patch then meets a different
+#   vector.
 # - **1 point**: the model without positions still knows what is inside each patch (color, texture, edges of up to 16
 #   pixels) and how often, but not how patches are arranged; a sensible pair for each (zebra and tiger against, say, two
 #   objects made of the same parts).
@@ -304,9 +305,9 @@ Image.fromarray((mosaic * 255 + 0.5).astype(np.uint8))
 # The class token's result of the second model, without positions, does not change when the patches are shuffled. A
 # query weighs a set of keys, and the weighted sum of the values does not depend on the order in which they are added;
 # norms and mlp work on each token alone. The first model's result does change, because each patch is added to the
-# vector of the place where it lies now, so that the tokens themselves are others. The second model still knows what is
-# inside each patch, such as colors, textures and edges of up to 16 pixels, and how often each kind of patch occurs. It
-# does not know how the patches are arranged. So it should easily tell a zebra from a strawberry, and confuse a face
+# vector of the place where it lies now, so that the tokens themselves are different. The second model still knows what
+# is inside each patch, such as colors, textures and edges of up to 16 pixels, and how often each kind of patch occurs.
+# It does not know how the patches are arranged. So it should easily tell a zebra from a strawberry, and confuse a face
 # with a face whose parts have been exchanged, or a square with a row of four such tiles. Interpolation takes a mixture
 # of the vectors of neighboring places for the vector of a place between them. This makes sense only if the vectors
 # change smoothly from place to place, which training on photos brings about: neighboring patches look alike and play

@@ -166,12 +166,12 @@
 # %% [markdown]
 # ## Task 6: attention rollout (2 points)
 #
-# Write `attention_rollout`: how much each token of the last layer draws on each input token, followed through all
-# layers:
+# Write `attention_rollout`: how much each token after the last block draws on each input token, followed through all
+# blocks:
 #
 # $$R_l = \left(\rho I + (1 - \rho) \bar A_l\right) R_{l-1}, \qquad R_0 = I$$
 #
-# $\bar A_l$ is the mean over the heads of layer $l$, and $\rho$ (`residual`) is the share of the residual connection,
+# $\bar A_l$ is the mean over the heads of block $l$, and $\rho$ (`residual`) is the share of the residual connection,
 # which hands each token on beside the attention.
 #
 # ```
@@ -182,7 +182,7 @@
 #
 # <details><summary>Hint</summary>
 #
-# A loop over the layers, first layer first. A product of matrices is read from the right: where must the new layer
+# A loop over the blocks, first block first. A product of matrices is read from the right: where must the new block
 # stand?
 #
 # </details>
@@ -194,7 +194,7 @@
 # ## On a photo
 #
 # Your attention inside the real model: the model's own trace gives what goes into the first block's attention and what
-# comes out. Then your rollout, over all layers: which patches did the class token draw on? The brighter, the more.
+# comes out. Then your rollout, over all blocks: which patches did the class token draw on? The brighter, the more.
 
 # %%
 import numpy as np
@@ -229,7 +229,7 @@ Image.fromarray((255 * seen / seen.max()).astype(np.uint8)).resize((224, 224), I
 # %% [markdown] rubric="a2"
 # ## Rubric (4 points)
 #
-# - **1 point**: an entry says how much of an input token's content would reach a token of the last layer if each layer
+# - **1 point**: an entry says how much of an input token's content would reach a token of the last block if each block
 #   only mixed tokens by the mean of its heads and a fixed share of the residual connection.
 # - **1 point**: two things that are left out: the values and proj (a large share of a small value does nothing), the
 #   mlp, layer norms, differences between heads (the mean hides them), the classifier.
@@ -246,8 +246,8 @@ Image.fromarray((255 * seen / seen.max()).astype(np.uint8)).resize((224, 224), I
 # %% [markdown] answer="a2"
 # ## Model answer
 #
-# An entry of the rollout says how much of an input token's content would arrive in a token of the last layer, if each
-# layer did nothing but mix tokens, by the mean of its heads and with a fixed share for the residual connection. It
+# An entry of the rollout says how much of an input token's content would arrive in a token of the last block, if each
+# block did nothing but mix tokens, by the mean of its heads and with a fixed share for the residual connection. It
 # leaves out what is mixed: a large share of a value that is nearly 0, or that proj maps to nearly 0, does nothing. It
 # also leaves out the mlp and the norms, the differences between heads, which the mean hides, and the class that is
 # asked for. For the model in the second point, let all keys be equal, so that all scores of a query are equal and each

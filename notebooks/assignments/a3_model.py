@@ -32,7 +32,7 @@
 # ## Background
 #
 # A block has two branches. Both read a normalized copy of the tokens and *add* what they find, so that a straight path
-# leads from the first layer to the last ("pre-norm"):
+# leads from the first block to the last ("pre-norm"):
 #
 # $$z' = z + \mathrm{MHA}(\mathrm{LN}_1(z)), \qquad z'' = z' + \mathrm{MLP}(\mathrm{LN}_2(z'))$$
 #
@@ -275,11 +275,10 @@ output.top(3)
 # position with it, because positions were added before. Attention sums over a set of keys and does not see their order,
 # the norms and the mlp work on each token alone, and the heads read only the first two tokens, which stay in their
 # places. The next in the order is eps. A norm divides by $\sqrt{\sigma^2 + \epsilon}$, so going from 1e-6 to 1e-5
-# changes a normalized token by about $\Delta\epsilon / (2 \sigma^2)$ of its size. In the bundled model the variances of
-# tokens are some hundredths right after the embedding and above 1 later, so that this is between 1e-6 and 1e-4: the
-# logits change in the sixth digit, but they change. Then comes the class token's head alone. It was trained on labels
+# changes a normalized token by about $\Delta\epsilon / (2 \sigma^2)$ of its size. The variances of tokens are far
+# above 1e-5 in a trained model, some hundredths at least, so this is 1e-4 or less: the logits change in a late digit,
+# but they change. Then comes the class token's head alone. It was trained on labels
 # and the other head on a teacher's decisions, so the two agree on most photos but not in their numbers, and taking one
 # instead of the mean moves logits by a good part of their size. Most of all changes without the residual connections:
 # what the earlier blocks have collected reaches the later ones only as far as this block's attention and mlp pass it
-# on, and these were trained to add a correction, not to carry the whole. On the photo of the cat the four changes are
-# 0, 0.00004, 1.5 and 4.5, with logits of up to 4.7.
+# on, and these were trained to add a correction, not to carry the whole.

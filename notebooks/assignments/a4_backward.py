@@ -30,9 +30,9 @@
 # %% [markdown]
 # ## Background
 #
-# A loss $L$ is one number. For every other number in the model, training asks: if you grew a little, how much would $L$
-# grow? The answer is that number's gradient. We write $dx$ for the gradient of $L$ with respect to $x$,
-# $\partial L / \partial x$. It has the shape of $x$.
+# A loss $\mathcal L$ is one number. For every other number in the model, training asks: if you grew a little, how much
+# would $\mathcal L$ grow? The answer is that number's gradient. We write $dx$ for the gradient of $\mathcal L$ with
+# respect to $x$, $\partial \mathcal L / \partial x$. It has the shape of $x$.
 #
 # A layer $y = f(x)$ does not know the loss. It only has to answer: *if you are told $dy$, what is $dx$?* By the chain
 # rule
@@ -144,13 +144,15 @@
 # %% [markdown]
 # ## Task 4: layer norm (4 points)
 #
-# Write `layer_norm_vjp` for $y = n \odot \gamma + \beta$ with $n = (x - \mu) / s$ and $s = \sqrt{\sigma^2 + \epsilon}$.
-# With $dn = dy \odot \gamma$, and a bar for the mean over one token's features,
+# Write `layer_norm_vjp` for $y = \tilde x \odot \gamma + \beta$ with $\tilde x = (x - \mu) / \sigma$, where $\sigma$
+# is the root of the variance plus eps. With $d\tilde x = dy \odot \gamma$, and a bar for the mean over one token's
+# features,
 #
-# $$dx = \frac1s \left( dn - \overline{dn} - n \; \overline{dn \odot n} \right)$$
+# $$dx = \frac1\sigma \left( d\tilde x - \overline{d\tilde x}
+#   - \tilde x \; \overline{d\tilde x \odot \tilde x} \right)$$
 #
 # $\gamma$ and $\beta$ are used by every token; find their gradients by the two rules above. `back(dy)` returns
-# `LayerNorm(dgamma, dbeta)` and dx. $\epsilon$ is the argument `eps`.
+# `LayerNorm(dgamma, dbeta)` and dx.
 #
 # ```
 # >>> from deit_ref.weights import LayerNorm
@@ -164,7 +166,7 @@
 # <details><summary>Hint</summary>
 #
 # The three terms are three ways from x to y: straight, through the mean, through the variance. `layer_norm` with ones
-# and zeros for weights gives n. dx has mean 0, because adding the same number to all features changes nothing.
+# and zeros for weights gives $\tilde x$. dx has mean 0, because adding the same number to all features changes nothing.
 #
 # </details>
 
@@ -174,7 +176,7 @@
 # %% [markdown]
 # ## Task 5: attention (4 points)
 #
-# Write `scaled_dot_product_attention_vjp`: $P = \mathrm{softmax}(S)$ of $S = Q K^\top / \sqrt d$, and $Y = P V$.
+# Write `scaled_dot_product_attention_vjp`: $A = \mathrm{softmax}(S)$ of $S = Q K^\top / \sqrt d$, and $Y = A V$.
 # `back(dy)` returns dq, dk, dv and the gradient of `head_mask`, or None if there is no head_mask. `attention_mask` is
 # True where a token may be looked at; the scores of other tokens become minus infinity. `head_mask` has one factor for
 # each head, which multiplies its shares. `dropout_probability`, `generator` and `trace` are for training and onlookers:

@@ -27,25 +27,28 @@
 # %% [markdown]
 # ## Background
 #
-# DeiT has two heads. One reads the class token and learns the labels $y$. The other reads the distillation token and
+# DeiT has two heads. One reads the class token and learns the labels $t$. The other reads the distillation token and
 # learns what a teacher, a convolutional network, thinks of the same photo. *Hard* distillation takes the teacher's
 # decision as a second label:
 #
-# $$L = (1 - \alpha) \, \mathrm{CE}(z_\text{cls}, y) + \alpha \, \mathrm{CE}(z_\text{dist}, \arg\max z_\text{teacher})$$
+# $$\mathcal L = (1 - \alpha) \, \mathrm{CE}(o_\text{cls}, t)
+#   + \alpha \, \mathrm{CE}(o_\text{dist}, \arg\max o_\text{teacher})$$
 #
 # *Soft* distillation takes the teacher's whole distribution, made softer by a temperature $\tau$:
 #
-# $$L = (1 - \alpha) \, \mathrm{CE}(z_\text{cls}, y)
-#   + \alpha \, \frac{\tau^2}{B K} \sum_{b,k} p_t (\log p_t - \log p_s)$$
+# $$\mathcal L = (1 - \alpha) \, \mathrm{CE}(o_\text{cls}, t)
+#   + \alpha \, \frac{\tau^2}{B C} \sum_{i,k} p_{\text{teacher},ik} \,
+#   (\log p_{\text{teacher},ik} - \log p_{\text{student},ik})$$
 #
-# $$p_t = \mathrm{softmax}(z_\text{teacher} / \tau), \qquad p_s = \mathrm{softmax}(z_\text{dist} / \tau)$$
+# $$p_\text{teacher} = \mathrm{softmax}(o_\text{teacher} / \tau), \qquad
+#   p_\text{student} = \mathrm{softmax}(o_\text{dist} / \tau)$$
 #
-# $B$ is the number of photos and $K$ that of the classes. The paper's divergence would be divided by $B$ alone; its
+# $B$ is the number of photos and $C$ that of the classes. The paper's divergence would be divided by $B$ alone; its
 # code divides by both, and so do we. $\mathrm{CE}$ is the cross entropy, the mean surprise at the right answer:
 #
-# $$\mathrm{CE}(z, y) = -\frac1B \sum_b \log p_b[y_b], \qquad p_b = \mathrm{softmax}(z_b)$$
+# $$\mathrm{CE}(o, t) = -\frac1B \sum_i \log p_i[t_i], \qquad p_i = \mathrm{softmax}(o_i)$$
 #
-# Its gradient is as simple as it gets: $\partial \, \mathrm{CE} / \partial z = (p - y) / B$, probabilities minus
+# Its gradient is as simple as it gets: $\partial \, \mathrm{CE} / \partial o = (p - t) / B$, probabilities minus
 # targets.
 #
 # More in the chapters on [losses](../../docs/chapters/losses.md) and [heads](../../docs/chapters/heads.md).
@@ -53,7 +56,7 @@
 # %% [markdown]
 # ## Task 1: logarithms of shares (2 points)
 #
-# Write `log_softmax` along the last axis: $\log p_i = x_i - \log \sum_j e^{x_j}$. It must stay finite for scores in the
+# Write `log_softmax` along the last axis: $\log p_k = o_k - \log \sum_j e^{o_j}$. It must stay finite for scores in the
 # thousands, and for classes whose share is far too small for a number.
 #
 # ```
@@ -75,7 +78,7 @@
 #
 # Write `cross_entropy`. Labels are either class numbers, as integers; rows whose number is `ignore_index` are left out,
 # and the mean is taken over the others. Or they are shares of all classes, as floats; then
-# $-\frac1B \sum_b \sum_k y_{bk} \log p_{bk}$.
+# $-\frac1B \sum_i \sum_k t_{ik} \log p_{ik}$.
 #
 # ```
 # >>> logits = np.array([[0.0, np.log(3.0)], [7.0, 7.0]])  # 3/4 for class 1; the second row is left out
@@ -86,7 +89,7 @@
 # <details><summary>Hint</summary>
 #
 # `np.issubdtype(labels.dtype, np.floating)` tells the two kinds apart. An array of rows and an array of columns pick
-# one entry of each row: `x[rows, columns]`. Choose the rows first: -100 is no column.
+# one entry of each row: `x[rows, columns]`. Choose the rows first: -100 is not a column.
 #
 # </details>
 
@@ -128,7 +131,7 @@
 # <details><summary>Hint</summary>
 #
 # `log_softmax` of both sides, each divided by tau; `np.exp` of a logarithm gives the share. The mean over both axes
-# divides by $B K$.
+# divides by $B C$.
 #
 # </details>
 
@@ -160,8 +163,8 @@
 # %% [markdown]
 # ## Task 6: the gradient of the soft loss (2 points)
 #
-# Write `soft_gradients`. Only the distillation token's part is new: $\frac{\alpha \tau}{B K}
-# \left(\mathrm{softmax}(z_\text{dist} / \tau) - \mathrm{softmax}(z_\text{teacher} / \tau)\right)$.
+# Write `soft_gradients`. Only the distillation token's part is new: $\frac{\alpha \tau}{B C}
+# \left(\mathrm{softmax}(o_\text{dist} / \tau) - \mathrm{softmax}(o_\text{teacher} / \tau)\right)$.
 #
 # ```
 # >>> z, teacher = np.array([[0.0, 0.0]]), np.array([[0.0, 2 * np.log(3.0)]])
@@ -171,7 +174,7 @@
 #
 # <details><summary>Hint</summary>
 #
-# Where did one of the two $\tau$ go? The loss sees $z / \tau$, and the chain rule divides by $\tau$ once.
+# Where did one of the two $\tau$ go? The loss sees $o / \tau$, and the chain rule divides by $\tau$ once.
 #
 # </details>
 
@@ -214,8 +217,8 @@
 # the other 500.
 #
 # Without a teacher the second head stays at zero and always names the first class. With 500 photos, the standard error
-# of an accuracy of 85 % is $\sqrt{0.85 \cdot 0.15 / 500} = 1.6$ points: what differs by less is no result. Keep that in
-# mind for the fourth question.
+# of an accuracy of 85% is $\sqrt{0.85 \cdot 0.15 / 500} = 1.6$ points: what differs by less is not a result. Keep that
+# in mind for the fourth question.
 
 # %%
 import numpy as np
@@ -252,10 +255,10 @@ for way, options in ways.items():
 # %% [markdown] question="a5" points=4
 # ## Question: why does it help? (4 points)
 #
-# 1. A teacher is right on 95 % of the photos. Hard distillation throws away how sure it was. What can a student still
+# 1. A teacher is right on 95% of the photos. Hard distillation throws away how sure it was. What can a student still
 #    learn from its decisions that the labels do not say? Give an example with a photo after random cropping.
-# 2. What happens to $p_t$, and to the gradient of the soft loss, when $\tau$ goes to infinity, and when it goes to 0?
-#    Is the second case the hard loss? Argue with your formulas, and say what $\tau^2$ is for.
+# 2. What happens to $p_\text{teacher}$, and to the gradient of the soft loss, when $\tau$ goes to infinity, and when it
+#    goes to 0? Is the second case the hard loss? Argue with your formulas, and say what $\tau^2$ is for.
 # 3. Somebody divides the divergence by $B$ alone, with 1,000 classes and $\alpha = 0.5$, and leaves all else. By which
 #    factor does the teacher's part grow, and to which $\alpha$ of the original loss does that correspond, up to one
 #    factor in front of the whole loss?
@@ -287,13 +290,14 @@ for way, options in ways.items():
 # The teacher sees the photo as it was augmented, while the label was given to the whole photo. If random cropping
 # leaves only grass of a photo of a horse, the label still says "horse", and the teacher may decide "deer" or "frog",
 # which is what this crop looks like; its decision also corrects labels that are plainly wrong. When $\tau$ goes to
-# infinity both distributions become uniform and $p_t$ tends to $1/K$. Their difference shrinks like $1 / \tau$, so that
-# the gradient $\frac{\alpha \tau}{BK}(p_s - p_t)$ tends to $\frac{\alpha}{B K^2}$ times the difference of the centered
-# logits: that of a squared error. The factor $\tau^2$ in the loss is what keeps it from vanishing, since one $\tau$ is
-# used up by the chain rule and the other one by the shrinking difference. When $\tau$ goes to 0 both distributions
-# become one-hot. The gradient is then $\tau$ times a difference of two decisions: 0 where student and teacher agree,
-# and vanishing where they do not. The hard loss is something else: its target is one-hot, too, but the student keeps
-# its temperature of 1, and so it has a gradient until it is sure. Dividing by $B$ alone makes the teacher's part 1,000
-# times as large: with $\alpha = 0.5$ the parts stand as 0.5 to 500, which is the original loss with $\alpha = 1000/1001
-# \approx 0.999$, but for a factor in front. The experiment trains heads on features that are given, so it cannot show
-# what the encoder learns from a teacher, and that is where most of the benefit arises.
+# infinity both distributions become uniform and $p_\text{teacher}$ tends to $1/C$. Their difference shrinks like
+# $1 / \tau$, so that the gradient $\frac{\alpha \tau}{BC}(p_\text{student} - p_\text{teacher})$ tends to
+# $\frac{\alpha}{B C^2}$ times the difference of the centered logits: that of a squared error. The factor $\tau^2$ in
+# the loss is what keeps it from vanishing, since one $\tau$ is used up by the chain rule and the other one by the
+# shrinking difference. When $\tau$ goes to 0 both distributions become one-hot. The gradient is then $\tau$ times a
+# difference of two decisions: 0 where student and teacher agree, and vanishing where they do not. The hard loss is
+# something else: its target is one-hot, too, but the student keeps its temperature of 1, and so it has a gradient until
+# it is sure. Dividing by $B$ alone makes the teacher's part 1,000 times as large: with $\alpha = 0.5$ the parts stand
+# as 0.5 to 500, which is the original loss with $\alpha = 1000/1001 \approx 0.999$, but for a factor in front. The
+# experiment trains heads on features that are given, so it cannot show what the encoder learns from a teacher, and that
+# is where most of the benefit arises.

@@ -121,8 +121,8 @@
 # %% [markdown]
 # ## Task 4: draw (5 points)
 #
-# Write `reconstruct`: leave out the tokens that are no patches, send the others through `weights.decoder`, arrange them
-# as `grid` = (rows, columns) says, and lay out their pixels, `weights.config.stride_shape` for each.
+# Write `reconstruct`: leave out the tokens that are not patches, send the others through `weights.decoder`, arrange
+# them as `grid` = (rows, columns) says, and lay out their pixels, `weights.config.stride_shape` for each.
 #
 # How many tokens stand before the patches is `weights.config.num_prefix_tokens`: 2 in DeiT, 1 in a plain ViT.
 # transformers 4 forgot the second one: it took the tokens `[1:-1]`, so that the distillation token drew the first patch
@@ -191,7 +191,7 @@ picture.resize((672, 224), Image.Resampling.NEAREST)
 #
 # Four people train a model on the same photos, each with one change:
 #
-# 1. A hides 5 % of the patches instead of half, at random, one at a time.
+# 1. A hides 5% of the patches instead of half, at random, one at a time.
 # 2. B takes the loss of all pixels instead of the hidden ones.
 # 3. C forgets to add positions to the mask tokens: hidden patches are the mask token and nothing else.
 # 4. D uses patches of 2 x 2 pixels instead of 4 x 4 and hides half of them, one at a time.

@@ -17,7 +17,7 @@
 #
 # **You will learn**
 #
-# - how a photo gets another size: each new pixel is a weighted mean of old ones;
+# - how a photo gets a different size: each new pixel is a weighted mean of old ones;
 # - what antialiasing is, and why it is needed when an image shrinks;
 # - why bytes, rounding and the order of two steps decide whether two programs give the same numbers.
 #
@@ -85,7 +85,7 @@
 #    weights 0; they may begin earlier, so that `first + taps` never goes beyond the line.
 # 3. The weights, divided by their sum. At the border, where pixels are missing, the sum must be 1, too.
 #
-# A wider window than needed is no mistake, as long as weights are 0 there and all its pixels exist.
+# A wider window than needed is not a mistake, as long as weights are 0 there and all its pixels exist.
 #
 # ```
 # >>> first, weights = resample_coefficients(4, 2, resample="bilinear")
@@ -184,9 +184,9 @@
 # %% [markdown]
 # ## Task 6: resize (4 points)
 #
-# Write `resize`: an image (height, width, channels) of bytes gets another size, byte for byte as from Pillow. Two
+# Write `resize`: an image (height, width, channels) of bytes gets a different size, byte for byte as from Pillow. Two
 # passes of task 4, one along each axis, in the order of task 5; with `arithmetic="torchvision"` the widths are always
-# first. `resample="nearest"` is another way: it copies the pixels that `nearest_pixels` names for rows and columns.
+# first. `resample="nearest"` is a different way: it copies the pixels that `nearest_pixels` names for rows and columns.
 #
 # ```
 # >>> resize(np.array([[[0], [255]]], np.uint8), (1, 1)).tolist()

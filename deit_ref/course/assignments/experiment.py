@@ -46,10 +46,12 @@ def hard_gradients(
 ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch classes"]]:
     r"""How `hard_distillation` changes with each logit: probabilities minus targets, shared among the batch.
 
-    $$\frac{\partial L}{\partial z_\text{cls}} = \frac{1 - \alpha}{B} (\mathrm{softmax}(z_\text{cls}) - y), \qquad
-      \frac{\partial L}{\partial z_\text{dist}} = \frac{\alpha}{B} (\mathrm{softmax}(z_\text{dist}) - t)$$
+    $$\frac{\partial \mathcal L}{\partial o_\text{cls}}
+      = \frac{1 - \alpha}{B} (\mathrm{softmax}(o_\text{cls}) - t), \qquad
+      \frac{\partial \mathcal L}{\partial o_\text{dist}}
+      = \frac{\alpha}{B} (\mathrm{softmax}(o_\text{dist}) - p_\text{teacher})$$
 
-    with y and t the one-hot rows of the labels and of the teacher's decisions.
+    with $t$ and $p_\text{teacher}$ the one-hot rows of the labels and of the teacher's decisions.
 
     Args:
         cls_logits, distillation_logits: of the student's two heads.
@@ -77,9 +79,10 @@ def soft_gradients(
 ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch classes"]]:
     r"""How `soft_distillation` changes with each logit.
 
-    $$\frac{\partial L}{\partial z_\text{cls}} = \frac{1 - \alpha}{B} (\mathrm{softmax}(z_\text{cls}) - y), \qquad
-      \frac{\partial L}{\partial z_\text{dist}} = \frac{\alpha \tau}{B K}
-      (\mathrm{softmax}(z_\text{dist} / \tau) - \mathrm{softmax}(z_\text{teacher} / \tau))$$
+    $$\frac{\partial \mathcal L}{\partial o_\text{cls}}
+      = \frac{1 - \alpha}{B} (\mathrm{softmax}(o_\text{cls}) - t), \qquad
+      \frac{\partial \mathcal L}{\partial o_\text{dist}} = \frac{\alpha \tau}{B C}
+      (\mathrm{softmax}(o_\text{dist} / \tau) - \mathrm{softmax}(o_\text{teacher} / \tau))$$
 
     One of the two $\tau$ in front of the divergence is used up: the logits are divided by $\tau$ before softmax.
 

@@ -64,7 +64,8 @@ def layer_norm_vjp(
     r"""$y = \tilde x \odot \gamma + \beta$ with $\tilde x = (x - \mu) / \sigma$, eps in $\sigma$, and back:
 
     $$dx = \frac1\sigma \Big( \underbrace{d\tilde x}_\text{1} - \underbrace{\overline{d\tilde x}}_\text{2}
-      - \underbrace{\tilde x \; \overline{d\tilde x \odot \tilde x}}_\text{3} \Big), \; d\tilde x = dy \odot \gamma,$$
+      - \underbrace{\tilde x \; \overline{d\tilde x \odot \tilde x}}_\text{3} \Big), \qquad
+      d\tilde x = dy \odot \gamma,$$
 
     where the bar is the mean over one token's features. Term 1 is the way straight through, term 2 goes through the
     mean, term 3 through the variance. What shifts all features alike, or stretches them, changes nothing after the

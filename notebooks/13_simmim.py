@@ -70,8 +70,8 @@ plt.show()
 # 2. **Draw.** After the encoder one linear map, the decoder, gives each token $\text{channels} \cdot P^2$ numbers, and
 #     `pixel_shuffle` lays them out as a tile of $P \times P$ pixels:
 #
-#     $$\text{out}[c, \; \text{row} \, P + i, \; \text{column} \, P + j]
-#       = \text{in}[\text{row}, \; \text{column}, \; c P^2 + i P + j]$$
+#     $$\begin{aligned} & \text{out}[c, \; \text{row} \, P + i, \; \text{column} \, P + j] \\
+#       & = \text{in}[\text{row}, \; \text{column}, \; c P^2 + i P + j] \end{aligned}$$
 #
 # 3. **Compare.** The loss is the mean absolute error on hidden pixels, with $M$ enlarged from patches to pixels:
 #

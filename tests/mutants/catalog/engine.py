@@ -38,7 +38,7 @@ MUTANTS = [
         ("(1 - alpha) * (p - Number(k === label))", "p - Number(k === label)", "alpha above 0"),
     ),
     *_in_chapter(
-        "attention", "shares_with_masked_keys_and_the_sharpest_head",
+        "attended", "shares_with_masked_keys_and_the_sharpest_head",
         ("attention_mask.data[token] = 0", "attention_mask.data[head] = 0", "a masked key"),
         ("entropy < least", "entropy > least", "any"),
         ("(head * tokens + query) * tokens", "head * tokens * tokens", "a query other than the first"),

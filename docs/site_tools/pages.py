@@ -93,6 +93,7 @@ REFERENCE = {
         "What `import deit_ref` gives, in reading order.",
         (
             "api.forward",
+            "preparing.prepared",
             "api.gradients",
             "api.preprocess",
             "api.compare",

@@ -269,23 +269,42 @@ def test_rows_light_up_on_the_photo(page: Any, site_url: str) -> None:
     assert page.evaluate(lit) == [18]
     value = book("chelsea")[1]["blocks.0.output"][0, 20]
     said = page.locator(".inside-readout").text_content()
-    assert said.startswith("Row 20, patch in row 3, column 3; column ")
-    column = int(said.split("; column ")[1].split(":")[0])
-    assert float(said.rsplit(": ", 1)[1]) == pytest.approx(value[column], abs=2e-4)
+    counted = re.fullmatch(r"Patch in row 3, column 3, feature (\d+) \(index\): (\S+), at \[0, 20, \1\]", said)
+    assert counted, said
+    assert float(counted[2]) == pytest.approx(value[int(counted[1])], abs=2e-4)
     page.mouse.move(0, 0)
     assert page.evaluate(lit) == []
     rows.focus()
     for key in ("Home", "ArrowDown", "ArrowDown", "ArrowDown"):
         page.keyboard.press(key)
-    assert rows.get_attribute("aria-valuetext") == "row 3, patch in row 1, column 2"
+    assert rows.get_attribute("aria-valuetext") == "patch in row 1, column 2"
     assert page.evaluate(lit) == [1]
     page.get_by_role("gridcell", name="row 2, column 1").hover()
-    assert rows.get_attribute("aria-valuetext") == "row 10, patch in row 2, column 1"
+    assert rows.get_attribute("aria-valuetext") == "patch in row 2, column 1"
+    assert page.locator(".inside-readout").text_content() == "Patch in row 2, column 1: token 11 of 66"
     page.get_by_role("gridcell", name="row 2, column 1").click()  # kept on the way
     assert query(page)["token"] == "2-1"
     page.get_by_role("button", name="Next").click()
     page.mouse.move(0, 0)
     assert page.evaluate(lit) == [8]
+
+
+def test_pixels_and_patches_are_counted_alike(page: Any, site_url: str) -> None:
+    """From 1: who counts pixels from there is led to the patch that is named. Indices are said to be such."""
+    seen = book("chelsea")[1]["images.0.cropped"]
+    row, column = 13, 30  # indices
+    open_page(page, f"{site_url}steps/?photo=chelsea&step=images.0.cropped&cell={row}.{column}.1")
+    said = page.locator(".views-origin h2").text_content()
+    assert said == f"{seen[row, column, 1]} in Cropped: pixel in row 14, column 31, green"
+    picture = page.get_by_role("slider", name="The photo at").locator("canvas")
+    box = picture.bounding_box()
+    picture.hover(position={"x": box["width"] * (column + 0.5) / 32, "y": box["height"] * (row + 0.5) / 32})
+    said = page.locator(".inside-readout").text_content()
+    assert said.startswith("Patch in row 4, column 8: pixel in row 14, column 31: red ")
+    assert said.endswith(f"at [{row}, {column}]")
+    assert [(n - 1) // 4 + 1 for n in (14, 31)] == [4, 8]  # patches of 4 x 4 pixels
+    page.get_by_role("gridcell", name="row 4, column 4").hover()
+    assert page.locator(".inside-readout").text_content() == f"Patch in row 4, column 4: token {2 + 3 * 8 + 4} of 66"
 
 
 def test_scales_let_a_map_be_read(page: Any, site_url: str) -> None:

@@ -257,6 +257,11 @@ def test_steps_by_click_key_slider_and_map(page: Any, site_url: str) -> None:
     assert name.text_content() == "blocks.2.attention.probabilities"
     page.get_by_role("button", name="Next").click()  # folded: on to the output
     assert name.text_content() == "blocks.2.output"
+    slider = page.get_by_role("slider", name="step")  # of all steps, as the words beside it are
+    assert slider.input_value() == str(names.index("blocks.2.output"))
+    assert slider.get_attribute("max") == str(len(names) - 1)
+    slider.press("ArrowRight")  # to one that is folded
+    assert name.text_content() == "blocks.3.norm1"
 
 
 def test_rows_light_up_on_the_photo(page: Any, site_url: str) -> None:
@@ -357,6 +362,8 @@ def test_the_way_back_from_one_number(page: Any, site_url: str) -> None:
     shown = [number(text) for text in page.locator(".views-term .views-result").all_text_contents()]
     expected = [*products[order[:5]], products[order[5:]].sum(dtype=np.float64)]
     np.testing.assert_allclose(shown, expected, atol=2e-4)
+    columns = page.locator(".views-columns").evaluate_all("x => x.map(row => [...row.cells].map((c) => c.textContent))")
+    assert columns == [["made of", "inputs", "adds", ""], ["then", "input", "result so far", ""]]
 
     top = page.locator(CARD).bounding_box()["y"]
     page.evaluate(f"document.querySelector('{INPUTS}').click()")
@@ -583,8 +590,14 @@ def test_bad_addresses_show_the_default(page: Any, site_url: str) -> None:
     open_page(page, f"{site_url}viewer/?photo=nobody&layer=99&head=x&left=9-9&colors=-5&scale=odd")
     assert page.get_by_role("radio", name="Chelsea the cat").is_checked()
     assert page.locator(".inside-panel h2").first.text_content() == "Looking from: class token"
+    assert query(page)["photo"] == "chelsea"  # the address says what is shown
+    assert not re.search("=(nobody|99|x|9-9|-5|odd)(&|$)", page.url)
     open_page(page, f"{site_url}steps/?step=nothing&photo=own&token=0-0&scale=odd&cell=0.99.0&beside=q&range=no")
     assert page.locator(".views-said").text_content().startswith("Click a number")
     assert page.locator(".views-second:visible").count() == 0
     assert page.locator(NAME).first.text_content() == "images.0.image"
+    assert query(page) == {
+        **{"photo": "chelsea", "step": "images.0.image", "fold": "on"},
+        **{"scale": "linear", "range": "own"},
+    }
     assert "photo that stayed with its maker" in page.locator(".views-beside").text_content()

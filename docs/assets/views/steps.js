@@ -34,7 +34,7 @@ export async function start(root, signal) {
   let steps = [];
   let photo = null; // whose steps these are
 
-  const bar = stepbar({ root, move, slide: (place) => go(visible()[place]), signal });
+  const bar = stepbar({ root, move, slide: go, signal });
   const fold = el("input", { type: "checkbox", onchange: () => set({ folded: fold.checked }) });
   fold.checked = state.folded;
   const way = flow({ go, kinds, sizes });
@@ -166,7 +166,7 @@ export async function start(root, signal) {
       const other = photo !== null;
       [steps, photo] = [made, now];
       settle(state, steps);
-      if (other) keep();
+      if (other || location.search) keep(); // without what names nothing here
       wrong.hidden = true;
       about.textContent = credit();
       draw_photo();
@@ -190,7 +190,7 @@ export async function start(root, signal) {
     const [here, open] = [at(), visible()];
     const { group, kind } = steps[here];
     const where = `Step ${here + 1} of ${steps.length}: ${group_title(group)}, ${kinds[kind].title}`;
-    bar.draw(open.indexOf(here), open.length, where);
+    bar.draw({ step: here, of: steps.length, first: here === open[0], last: here === open.at(-1), where });
     way.draw(steps, here);
     view.draw(steps, here, photo.alt);
     point(null);

@@ -338,6 +338,12 @@ def number(text: str) -> float:
     return float(text.replace("−", "-"))
 
 
+def arrived(page: Any, step: str) -> None:
+    """The browser's way back takes a moment."""
+    page.wait_for_function(f"document.querySelector('{NAME}').textContent === '{step}'")
+    assert query(page)["step"] == step
+
+
 def said_total(page: Any) -> float:
     """What the page computed from the inputs; the first is the number's own."""
     return number(page.locator(".views-arithmetic .views-result").nth(-1).text_content())
@@ -380,10 +386,28 @@ def test_the_way_back_from_one_number(page: Any, site_url: str) -> None:
     assert way[2:5] in (["embeddings", "tokens", "patch_embed"], ["embeddings", "pos_embed"])
     assert page.evaluate("document.activeElement.tagName") == "H2"  # read aloud
     assert "nothing before it" in page.locator(".views-said").text_content()
-    for step in reversed(way[1:-1]):
+    middle = len(way) // 2
+    byte = page.url
+    for step in reversed(way[middle:-1]):  # by the browser
+        page.go_back()
+        arrived(page, step)
+    page.go_forward()
+    arrived(page, way[middle + 1])
+    heading = page.locator(".views-origin h2").text_content()
+    page.reload()  # holds
+    page.wait_for_selector(READY)
+    assert page.locator(".views-origin h2").text_content() == heading
+    page.go_back()
+    arrived(page, way[middle])
+    for _ in way[middle:-1]:
+        page.evaluate(f"document.querySelector('{INPUTS}').click()")
+    assert page.url == byte
+    for step in reversed(way[middle:-1]):  # by the page, which is the same
         page.keyboard.press("Backspace")
-        assert query(page)["step"] == step
-    page.get_by_role("button", name="back to the number before").click()
+        arrived(page, step)
+    for step in reversed(way[:middle]):
+        page.go_back()
+        arrived(page, step)
     assert query(page)["cell"] == "0.1.11.7"
     assert page.get_by_role("button", name="back to the number before").count() == 0
 
@@ -450,6 +474,14 @@ def test_a_walk_and_steps_that_play(page: Any, site_url: str) -> None:
         said.append(page.locator(".lab-walk p").text_content())
         card = page.locator(".lab-walk").bounding_box()
         assert card["y"] + card["height"] <= 900
+        if stop == 1:  # by the other Next, and back
+            left = page.get_by_text("You have left the walk at stop 2 of 10.")
+            page.locator(".inside-toolbar").get_by_role("button", name="Next").click()
+            assert left.is_visible()
+            page.get_by_role("button", name="Back to it").click()
+            arrived(page, "patches")
+            assert left.count() == 0
+            page.wait_for_selector(".lab-walk[data-step='1']")
         if stop < 9:
             page.locator(".lab-walk").get_by_role("button", name="Next").click()
     assert len(set(said)) == 10

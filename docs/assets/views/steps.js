@@ -69,6 +69,10 @@ export async function start(root, signal) {
     ),
   );
   session.subscribe(changed, signal);
+  const { pathname } = location;
+  const page = /** @type {any} */ (window); // asked by a script of the page, see steps.md
+  page.insideBack = (/** @type {PopStateEvent} */ event) => location.pathname === pathname && popped(event);
+  signal.addEventListener("abort", () => delete page.insideBack);
   await changed();
 
   // Moving
@@ -145,12 +149,22 @@ export async function start(root, signal) {
     show({ step: name, at: place });
   }
 
-  /** Where this number comes from; null: none. Its token comes along. */
-  function show(place, token = state.token) {
+  /** Where this number comes from; null: none. Its token comes along. `how`: "link" where the browser's Back shall return. */
+  function show(place, token = state.token, how = "") {
+    if (how === "link") history.pushState(history.state, "", location.href);
     const step = steps.find(({ name }) => name === place?.step);
     if (step) token = token_of(kinds[step.kind].picture, step.value.shape, place.at, sizes) ?? token;
     set(step ? { name: step.name, cell: place.at, token } : { cell: null, token });
     draw_photo();
+  }
+
+  /** The browser went back or forward, along a chain of numbers. */
+  function popped(event) {
+    const { name, cell, token } = from_address(fromAddress(), names);
+    const elsewhere = name !== state.name || key(cell ?? []) !== key(state.cell ?? []);
+    if (elsewhere) event.stopImmediatePropagation(); // for Material there is nothing to do
+    if (from.returned(cell && { step: name, at: cell }) || cell || !steps.some((step) => step.name === name)) return;
+    if (name !== state.name || state.cell) set({ name, cell, token });
   }
 
   // What is shown
@@ -193,6 +207,7 @@ export async function start(root, signal) {
     bar.draw({ step: here, of: steps.length, first: here === open[0], last: here === open.at(-1), where });
     way.draw(steps, here);
     view.draw(steps, here, photo.alt);
+    tour.moved(state.name);
     point(null);
   }
 }

@@ -110,9 +110,9 @@ export async function start(root, signal) {
     keepInAddress(to_address(session.state.photo, state, names));
   }
 
-  /** At a stop of the walk. */
-  function arrive({ name, token = state.token, cell = null, beside = "off" }) {
-    set({ name, token, cell, beside });
+  /** At a stop of the walk. @param {import("./tour.js").There} there */
+  function arrive({ name, token, cell, beside }) {
+    set({ name, token: token ?? state.token, cell: cell ?? null, beside: beside ?? "off" });
     draw_photo();
     view.reveal();
   }
@@ -187,7 +187,7 @@ export async function start(root, signal) {
       draw();
       if (other) tour.again();
     } catch (error) {
-      wrong.textContent = `The model could not be asked: ${error.message}`;
+      wrong.textContent = `The model could not be asked: ${/** @type {Error} */ (error).message}`;
       wrong.hidden = false;
     } finally {
       root.removeAttribute("aria-busy");

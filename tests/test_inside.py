@@ -263,6 +263,7 @@ def test_the_walk_says_what_is_so(pass_of_the_page: Any) -> None:
     assert f"{spread.max():.4f}" in stops[1]
     assert f"{spread.mean():.4f}" in stops[1]
     token = 2 + patch
+    assert f"number {token + 1} of 66" in stops[2]  # the first is number 1
     for name in ("tokens", "pos_embed"):
         assert f"{np.abs(trace[name][0, token]).mean(dtype=np.float64):.4f}" in stops[2]
     shares = trace["blocks.0.attention.probabilities"][0, :, token]

@@ -257,6 +257,11 @@ def test_steps_by_click_key_slider_and_map(page: Any, site_url: str) -> None:
     assert name.text_content() == "blocks.2.attention.probabilities"
     page.get_by_role("button", name="Next").click()  # folded: on to the output
     assert name.text_content() == "blocks.2.output"
+    slider = page.get_by_role("slider", name="step")  # of all steps, as the words beside it are
+    assert slider.input_value() == str(names.index("blocks.2.output"))
+    assert slider.get_attribute("max") == str(len(names) - 1)
+    slider.press("ArrowRight")  # to one that is folded
+    assert name.text_content() == "blocks.3.norm1"
 
 
 def test_rows_light_up_on_the_photo(page: Any, site_url: str) -> None:
@@ -269,23 +274,42 @@ def test_rows_light_up_on_the_photo(page: Any, site_url: str) -> None:
     assert page.evaluate(lit) == [18]
     value = book("chelsea")[1]["blocks.0.output"][0, 20]
     said = page.locator(".inside-readout").text_content()
-    assert said.startswith("Row 20, patch in row 3, column 3; column ")
-    column = int(said.split("; column ")[1].split(":")[0])
-    assert float(said.rsplit(": ", 1)[1]) == pytest.approx(value[column], abs=2e-4)
+    counted = re.fullmatch(r"Patch in row 3, column 3, feature (\d+) \(index\): (\S+), at \[0, 20, \1\]", said)
+    assert counted, said
+    assert float(counted[2]) == pytest.approx(value[int(counted[1])], abs=2e-4)
     page.mouse.move(0, 0)
     assert page.evaluate(lit) == []
     rows.focus()
     for key in ("Home", "ArrowDown", "ArrowDown", "ArrowDown"):
         page.keyboard.press(key)
-    assert rows.get_attribute("aria-valuetext") == "row 3, patch in row 1, column 2"
+    assert rows.get_attribute("aria-valuetext") == "patch in row 1, column 2"
     assert page.evaluate(lit) == [1]
     page.get_by_role("gridcell", name="row 2, column 1").hover()
-    assert rows.get_attribute("aria-valuetext") == "row 10, patch in row 2, column 1"
+    assert rows.get_attribute("aria-valuetext") == "patch in row 2, column 1"
+    assert page.locator(".inside-readout").text_content() == "Patch in row 2, column 1: token 11 of 66"
     page.get_by_role("gridcell", name="row 2, column 1").click()  # kept on the way
     assert query(page)["token"] == "2-1"
     page.get_by_role("button", name="Next").click()
     page.mouse.move(0, 0)
     assert page.evaluate(lit) == [8]
+
+
+def test_pixels_and_patches_are_counted_alike(page: Any, site_url: str) -> None:
+    """From 1: who counts pixels from there is led to the patch that is named. Indices are said to be such."""
+    seen = book("chelsea")[1]["images.0.cropped"]
+    row, column = 13, 30  # indices
+    open_page(page, f"{site_url}steps/?photo=chelsea&step=images.0.cropped&cell={row}.{column}.1")
+    said = page.locator(".views-origin h2").text_content()
+    assert said == f"{seen[row, column, 1]} in Cropped: pixel in row 14, column 31, green"
+    picture = page.get_by_role("slider", name="The photo at").locator("canvas")
+    box = picture.bounding_box()
+    picture.hover(position={"x": box["width"] * (column + 0.5) / 32, "y": box["height"] * (row + 0.5) / 32})
+    said = page.locator(".inside-readout").text_content()
+    assert said.startswith("Patch in row 4, column 8: pixel in row 14, column 31: red ")
+    assert said.endswith(f"at [{row}, {column}]")
+    assert [(n - 1) // 4 + 1 for n in (14, 31)] == [4, 8]  # patches of 4 x 4 pixels
+    page.get_by_role("gridcell", name="row 4, column 4").hover()
+    assert page.locator(".inside-readout").text_content() == f"Patch in row 4, column 4: token {2 + 3 * 8 + 4} of 66"
 
 
 def test_scales_let_a_map_be_read(page: Any, site_url: str) -> None:
@@ -314,6 +338,12 @@ def number(text: str) -> float:
     return float(text.replace("−", "-"))
 
 
+def arrived(page: Any, step: str) -> None:
+    """The browser's way back takes a moment."""
+    page.wait_for_function(f"document.querySelector('{NAME}').textContent === '{step}'")
+    assert query(page)["step"] == step
+
+
 def said_total(page: Any) -> float:
     """What the page computed from the inputs; the first is the number's own."""
     return number(page.locator(".views-arithmetic .views-result").nth(-1).text_content())
@@ -338,6 +368,8 @@ def test_the_way_back_from_one_number(page: Any, site_url: str) -> None:
     shown = [number(text) for text in page.locator(".views-term .views-result").all_text_contents()]
     expected = [*products[order[:5]], products[order[5:]].sum(dtype=np.float64)]
     np.testing.assert_allclose(shown, expected, atol=2e-4)
+    columns = page.locator(".views-columns").evaluate_all("x => x.map(row => [...row.cells].map((c) => c.textContent))")
+    assert columns == [["made of", "inputs", "adds", ""], ["then", "input", "result so far", ""]]
 
     top = page.locator(CARD).bounding_box()["y"]
     page.evaluate(f"document.querySelector('{INPUTS}').click()")
@@ -354,10 +386,28 @@ def test_the_way_back_from_one_number(page: Any, site_url: str) -> None:
     assert way[2:5] in (["embeddings", "tokens", "patch_embed"], ["embeddings", "pos_embed"])
     assert page.evaluate("document.activeElement.tagName") == "H2"  # read aloud
     assert "nothing before it" in page.locator(".views-said").text_content()
-    for step in reversed(way[1:-1]):
+    middle = len(way) // 2
+    byte = page.url
+    for step in reversed(way[middle:-1]):  # by the browser
+        page.go_back()
+        arrived(page, step)
+    page.go_forward()
+    arrived(page, way[middle + 1])
+    heading = page.locator(".views-origin h2").text_content()
+    page.reload()  # holds
+    page.wait_for_selector(READY)
+    assert page.locator(".views-origin h2").text_content() == heading
+    page.go_back()
+    arrived(page, way[middle])
+    for _ in way[middle:-1]:
+        page.evaluate(f"document.querySelector('{INPUTS}').click()")
+    assert page.url == byte
+    for step in reversed(way[middle:-1]):  # by the page, which is the same
         page.keyboard.press("Backspace")
-        assert query(page)["step"] == step
-    page.get_by_role("button", name="back to the number before").click()
+        arrived(page, step)
+    for step in reversed(way[:middle]):
+        page.go_back()
+        arrived(page, step)
     assert query(page)["cell"] == "0.1.11.7"
     assert page.get_by_role("button", name="back to the number before").count() == 0
 
@@ -424,6 +474,14 @@ def test_a_walk_and_steps_that_play(page: Any, site_url: str) -> None:
         said.append(page.locator(".lab-walk p").text_content())
         card = page.locator(".lab-walk").bounding_box()
         assert card["y"] + card["height"] <= 900
+        if stop == 1:  # by the other Next, and back
+            left = page.get_by_text("You have left the walk at stop 2 of 10.")
+            page.locator(".inside-toolbar").get_by_role("button", name="Next").click()
+            assert left.is_visible()
+            page.get_by_role("button", name="Back to it").click()
+            arrived(page, "patches")
+            assert left.count() == 0
+            page.wait_for_selector(".lab-walk[data-step='1']")
         if stop < 9:
             page.locator(".lab-walk").get_by_role("button", name="Next").click()
     assert len(set(said)) == 10
@@ -564,8 +622,14 @@ def test_bad_addresses_show_the_default(page: Any, site_url: str) -> None:
     open_page(page, f"{site_url}viewer/?photo=nobody&layer=99&head=x&left=9-9&colors=-5&scale=odd")
     assert page.get_by_role("radio", name="Chelsea the cat").is_checked()
     assert page.locator(".inside-panel h2").first.text_content() == "Looking from: class token"
+    assert query(page)["photo"] == "chelsea"  # the address says what is shown
+    assert not re.search("=(nobody|99|x|9-9|-5|odd)(&|$)", page.url)
     open_page(page, f"{site_url}steps/?step=nothing&photo=own&token=0-0&scale=odd&cell=0.99.0&beside=q&range=no")
     assert page.locator(".views-said").text_content().startswith("Click a number")
     assert page.locator(".views-second:visible").count() == 0
     assert page.locator(NAME).first.text_content() == "images.0.image"
+    assert query(page) == {
+        **{"photo": "chelsea", "step": "images.0.image", "fold": "on"},
+        **{"scale": "linear", "range": "own"},
+    }
     assert "photo that stayed with its maker" in page.locator(".views-beside").text_content()

@@ -39,23 +39,32 @@ const within = (/** @type {number} */ x) => (x < 0 ? `(${signed(x)})` : signed(x
 export function table({ terms, sum, operations, total, curve, after }, options) {
   const rows = added_up(terms, options);
   const many = terms.length > 1;
-  if (many && operations.length) rows.push(row("views-sum", `sum of ${terms.length}`, [], signed(sum)));
+  const SO_FAR = "result so far";
+  if (many && operations.length) rows.push(row("views-sum", `sum of ${terms.length}`, [], signed(sum)), heads("then", "input", SO_FAR));
   for (const { op, text, value, from, parts, total: now } of operations) {
     if (parts) {
-      const what = "the powers: e to each score, less the largest";
-      rows.push(el("tr.views-parts-head", {}, el("th", { scope: "rowgroup", colspan: 4 }, what)));
-      rows.push(...added_up(parts, options));
+      rows.push(heads("the powers: e to each score, less the largest", "score", "power"), ...added_up(parts, options));
+      rows.push(heads("then", "input", SO_FAR));
     }
     const how = value === null ? [] : [number({ value, from }, options)];
     rows.push(row("views-op", `${"+−×÷".includes(op) ? op : "→"} ${text}`, how, signed(now)));
   }
   if (many || operations.length) rows.push(row("views-total", "result", [], signed(total)));
   const share = after ? [el("h3", {}, after.title), el("p", {}, in_one_line(after.worked)), ...table(after.worked, options)] : [];
+  const inputs = terms.some(({ factors }) => factors.length > 1) ? "inputs" : "input";
+  const first = many ? "adds" : operations.length ? SO_FAR : "result";
+  const head = el("thead", {}, heads("made of", inputs, first));
   return [
-    el("table.views-arithmetic", { "aria-label": "The arithmetic, line by line" }, el("tbody", {}, ...rows)),
+    el("table.views-arithmetic", { "aria-label": "The arithmetic, line by line" }, head, el("tbody", {}, ...rows)),
     ...(curve ? [plot(curve)] : []),
     ...share,
   ];
+}
+
+/** What the columns hold from here on. @param {string} what @param {string} how @param {string} result */
+function heads(what, how, result) {
+  const cells = [what, how, result].map((text) => el("th", { scope: "col" }, text));
+  return el("tr.views-columns", {}, ...cells, el("td"));
 }
 
 /** The largest terms, and the others as one. @param {Term[]} terms @param {any} options */

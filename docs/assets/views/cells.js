@@ -52,8 +52,18 @@ export function neighbor(picture, shape, at, [rows, columns, colors]) {
   return inside(shape, to) ? to : null;
 }
 
+/** A place along an axis that has no name of its own, as in Python: from 0, and said to be so.
+ * @param {string} what @param {number} i */
+export const indexed = (what, i) => `${what} ${i} (index)`;
+
+/** Where it stands in the array, in Python. @param {number[]} at */
+export const in_array = (at) => `at [${at.join(", ")}]`;
+
+/** As all that is counted in words, from 1. @param {number} row @param {number} column */
+export const pixel_in = (row, column) => `pixel in row ${row + 1}, column ${column + 1}`;
+
 /**
- * An entry in words. Heads, and rows and columns of patches, count from 1; features, which are columns of arrays, from 0.
+ * An entry in words. Heads, and rows and columns of patches and of pixels, count from 1; features are indices.
  * @param {string} picture how its step is drawn
  * @param {number[]} shape
  * @param {number[]} at
@@ -63,12 +73,12 @@ export function neighbor(picture, shape, at, [rows, columns, colors]) {
 export function called(picture, shape, at, { names, classes, sizes: { tokens, prefix } }) {
   const last = at[at.length - 1];
   const token = (/** @type {number} */ row) => names.name(row);
-  if (picture === "photo" || picture === "rgb") return `pixel in row ${at[0]}, column ${at[1]}, ${COLORS[at[2]]}`;
-  if (picture === "planes") return `${COLORS[at[1]]}, pixel in row ${at[2]}, column ${at[3]}`;
-  if (picture === "heads") return `head ${at[1] + 1}, ${token(at[2])}, feature ${last}`;
+  if (picture === "photo" || picture === "rgb") return `${pixel_in(at[0], at[1])}, ${COLORS[at[2]]}`;
+  if (picture === "planes") return `${COLORS[at[1]]}, ${pixel_in(at[2], at[3])}`;
+  if (picture === "heads") return `head ${at[1] + 1}, ${token(at[2])}, ${indexed("feature", last)}`;
   if (picture === "maps") return `head ${at[1] + 1}, ${token(at[2])} looks at ${token(last)}`;
   if (picture === "bars") return classes[last];
-  return `${token(at[1] + (shape[1] === tokens ? 0 : prefix))}, ${picture === "tiles" ? "value" : "feature"} ${last}`;
+  return `${token(at[1] + (shape[1] === tokens ? 0 : prefix))}, ${indexed(picture === "tiles" ? "value" : "feature", last)}`;
 }
 
 /** The token that an entry belongs to; null for none. @param {string} picture @param {number[]} shape @param {number[]} at

@@ -7,7 +7,7 @@ import { el, radios } from "../dom.js";
 /**
  * @typedef {object} Page what its parts are given
  * @property {import("../lab/state.js").Sizes} sizes
- * @property {ReturnType<import("./tokens.js").naming>} names
+ * @property {ReturnType<typeof import("./tokens.js").naming>} names
  * @property {(changes: Partial<import("./chosen.js").Chosen>) => void} set
  * @property {(place: number | null) => void} point
  */
@@ -68,7 +68,7 @@ export function controls({ sizes: { layers, heads, tokens }, set }) {
 
   /**
    * @param {import("./chosen.js").Chosen} chosen @param {import("./looks.js").View} view
-   * @param {ReturnType<import("./looks.js").sharpest>} sharpest
+   * @param {ReturnType<typeof import("./looks.js").sharpest>} sharpest
    */
   function update(chosen, view, sharpest) {
     now = { ...chosen, layer: view.layer, head: view.head };

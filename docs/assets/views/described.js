@@ -41,7 +41,7 @@ export function numbers({ name, value }, kind, opened) {
     const cells = row.map((x) => el("td", { title: String(x) }, digits(x)));
     return el("tr", {}, el("th", { scope: "row" }, String(i)), ...cells);
   };
-  const table = el("table", {}, el("caption", {}, `The first numbers of ${name}`), el("tbody", {}, ...rows.map(line)));
+  const table = el("table", {}, el("caption", {}, `The first numbers of ${name}, each row with its index`), el("tbody", {}, ...rows.map(line)));
   const python = el("p", {}, "In Python: ", el("code", {}, `trace["${name}"]${index}`));
   const scroll = { tabindex: 0, role: "region", "aria-label": "Some of the numbers" };
   return [

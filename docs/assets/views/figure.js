@@ -11,7 +11,7 @@ import { scale_of } from "./scales.js";
  * @typedef {object} Context
  * @property {import("../lab/state.js").Sizes} sizes
  * @property {string[]} classes
- * @property {ReturnType<import("./tokens.js").naming>} names
+ * @property {ReturnType<typeof import("./tokens.js").naming>} names
  * @property {string} alt of the photo
  * @property {string} scale "linear", "log" or "rank"
  * @property {string} range "own": each head has its scale; "shared"; "blocks": one for this step in all blocks
@@ -105,7 +105,7 @@ export function figure(drawn, { names, point, pin, pick }, add) {
 
   function told() {
     framed.setAttribute("aria-valuenow", String(row));
-    const text = column === null && rows ? `row ${row}, ${names.name(rows[row])}` : tell(row, column ?? 0).text;
+    const text = column === null && rows ? names.name(rows[row]) : tell(row, column ?? 0).text;
     framed.setAttribute("aria-valuetext", text);
   }
 

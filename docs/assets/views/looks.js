@@ -68,7 +68,7 @@ export function title({ show, layer, head }) {
 
 /**
  * @param {View} view @param {number} token @param {number[]} shares
- * @param {ReturnType<import("./tokens.js").naming>} names @param {number} prefix
+ * @param {ReturnType<typeof import("./tokens.js").naming>} names @param {number} prefix
  */
 export function summary(view, token, shares, names, prefix) {
   const patches = shares.slice(prefix);

@@ -6,7 +6,7 @@ import { SITE } from "../data.js";
 import { el } from "../dom.js";
 import { session } from "../lab/session.js";
 import { in_one_line, table } from "./card.js";
-import { COLORS, axes, called, flat, inside, neighbor } from "./cells.js";
+import { COLORS, axes, called, flat, inside, key, neighbor } from "./cells.js";
 import { formula } from "./formula.js";
 import { facts, signed } from "./numbers.js";
 import { title_of } from "./pass.js";
@@ -23,13 +23,16 @@ const PARTS = ["blocks", "patch_embed", "cls_token", "dist_token"];
  * @param {object} options
  * @param {any} options.kinds of steps.json
  * @param {any} options.context sizes, classes and names
- * @param {(place: Place | null) => void} options.show another number, or none
+ * @param {(place: Place | null, token?: number | null, how?: string) => void} options.show another number, or none; how:
+ *   "link" where the browser's Back shall return to the one before
  * @param {() => void} options.leave the focus goes back to the picture
  */
 export function origin({ kinds, context, show, leave }) {
   const { classes, names } = context;
-  /** @type {Place[]} */
+  /** @type {(Place & {linked?: boolean})[]} linked: the browser's Back leads there, too */
   let trail = [];
+  let ahead = /** @type {Place[]} */ ([]); // where the browser's Forward leads
+  let returning = /** @type {number | null} */ (null); // where of the trail the browser is on its way
   let values = /** @type {Record<string, any>} */ ({});
   let weights = /** @type {any} */ (null);
   let here = /** @type {Place | null} */ (null);
@@ -72,26 +75,54 @@ export function origin({ kinds, context, show, leave }) {
   const words = ({ step, at }) => called(kind_of(step).picture, values[step].shape, at, context);
   const name = (/** @type {Place} */ place) => `${title(place.step)}: ${words(place)}`;
 
-  /** Onto the way that Back leads. @param {Place} place */
+  /** @param {Place} one @param {Place | null} other */
+  const same = (one, other) => one.step === other?.step && key(one.at) === key(other.at);
+
+  /** Onto the way that Back leads. @param {Place & {linked?: boolean}} place */
   const remember = (place) => (trail = [...trail, place].slice(-DEEP));
 
   /** @param {number} i of the trail */
   function back_to(i) {
+    const linked = trail.slice(i).filter((place) => place.linked).length;
+    if (linked) {
+      returning = i;
+      return history.go(-linked); // so that Back in the page and in the browser are the same; returned() follows
+    }
     const place = trail[i];
     trail = trail.slice(0, i);
     move(place);
   }
 
-  /** @param {Place} place */
-  function follow(place) {
-    if (here) remember(here);
-    move(place);
+  /** The browser went back or forward to a number. @param {Place | null} place @returns {boolean} whether it is shown now */
+  function returned(place) {
+    const to = returning === null ? place : trail[returning];
+    if (!to || !there(to)) return false;
+    const i = returning ?? trail.findLastIndex((one) => same(one, to));
+    returning = null;
+    if (here && same(to, here)) return true; // only the part of the page was another
+    const j = ahead.findIndex((one) => same(one, to));
+    const now = here ? [here] : [];
+    if (i >= 0) [trail, ahead] = [trail.slice(0, i), [...trail.slice(i + 1), ...now, ...ahead]];
+    else if (j < 0) [trail, ahead] = [[], []]; // from before the page was loaded
+    else {
+      for (const one of [...now, ...ahead.slice(0, j)]) remember({ ...one, linked: true });
+      ahead = ahead.slice(j + 1);
+    }
+    move(to);
+    return true;
   }
 
-  /** Without anything moving under the pointer. @param {Place} place */
-  function move(place) {
+  /** @param {Place} place */
+  function follow(place) {
+    if (here) remember({ ...here, linked: true });
+    ahead = [];
+    move(place, "link");
+  }
+
+  /** Without anything moving under the pointer. @param {Place} place @param {string} [how] */
+  function move(place, how) {
     const top = element.getBoundingClientRect().top;
-    show(place);
+    show(place, undefined, how);
     scrollBy(0, element.getBoundingClientRect().top - top);
     heading.focus({ preventScroll: true });
   }
@@ -194,6 +225,7 @@ export function origin({ kinds, context, show, leave }) {
     draw,
     load,
     remember,
+    returned,
     /** What is drawn next comes onto the screen. @param {boolean} by_key whether it gets the focus */
     reveal: (by_key) => (wanted = by_key ? "by key" : "by pointer"),
   };

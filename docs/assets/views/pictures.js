@@ -4,10 +4,11 @@
  */
 
 import { el } from "../dom.js";
-import { flat, index_of } from "./cells.js";
+import { called, flat, in_array, index_of } from "./cells.js";
 import { colors, figure, legend } from "./figure.js";
 import { digits, facts } from "./numbers.js";
 import { photo, planes, rgb, squares } from "./pixels.js";
+import { capital } from "./tokens.js";
 
 /** @typedef {import("./pass.js").Step} Step */
 /** @typedef {import("./figure.js").Context} Context */
@@ -37,15 +38,22 @@ export const ranged = (/** @type {string} */ kind, /** @type {Step} */ { group }
 const whole = (step, { range, all_blocks }) => (range === "blocks" ? all_blocks(step) : step.value.data);
 
 /** @param {Step} step @param {Context} context @param {Add} add */
-const tiles = (step, context, add) => [squares(step, context, add), ...matrix(step, context, add, "22rem")];
+const tiles = (step, context, add) => [squares(step, context, add), ...matrix(step, "tiles", context, add, "22rem")];
 
 /** @param {Step} step @param {Context} context @param {Add} add */
-const tokens = (step, context, add) => matrix(step, context, add, "100%");
+const tokens = (step, context, add) => matrix(step, "tokens", context, add, "100%");
 
-/** @param {Step} step @param {Context} context @param {Add} add @param {string} basis */
-function matrix(step, context, add, basis) {
+/** What is said of the number at i of the data. @param {Step} step @param {string} kind how it is drawn @param {number} i
+ * @param {Context} context */
+function entry({ value: { data, shape } }, kind, i, context) {
+  const at = index_of(shape, i);
+  return `${capital(called(kind, shape, at, context))}: ${digits(data[i])}, ${in_array(at)}`;
+}
+
+/** @param {Step} step @param {string} kind @param {Context} context @param {Add} add @param {string} basis */
+function matrix(step, kind, context, add, basis) {
   const { data, shape } = step.value;
-  const { sizes: { tokens: all, prefix }, names } = context;
+  const { sizes: { tokens: all, prefix } } = context;
   const width = /** @type {number} */ (shape.at(-1));
   const height = data.length / width;
   const before = height === all ? 0 : prefix; // patches only: the first row is a patch
@@ -54,9 +62,7 @@ function matrix(step, context, add, basis) {
   const where = (/** @type {number} */ i) => [Math.floor(i / width), i % width];
   const color = (/** @type {number} */ row, /** @type {number} */ column) => scale.of(data[index(row, column)]);
   const tell = (/** @type {number} */ row, /** @type {number} */ column) => {
-    const value = digits(data[index(row, column)]);
-    const text = `Row ${row}, ${names.name(row + before)}; column ${column}: ${value}`;
-    return { tokens: [row + before], text };
+    return { tokens: [row + before], text: entry(step, kind, index(row, column), context) };
   };
   const area = (/** @type {number} */ token) => (token < before ? null : [token - before, 0, 1, width]);
   const rows = Array.from({ length: height }, (_, row) => row + before);
@@ -76,7 +82,7 @@ function matrix(step, context, add, basis) {
 function heads(step, context, add) {
   const [, , height, width] = step.value.shape;
   const caption = `In each head ${height} rows, one per token, and ${width} columns.`;
-  return each_head(step, context, add, caption, () => []);
+  return each_head(step, "heads", context, add, caption);
 }
 
 /** @param {Step} step @param {Context} context @param {Add} add */
@@ -84,15 +90,15 @@ function maps(step, context, add) {
   const caption =
     "Row: the token that looks. Column: the token that it looks at. The first two are the class and the distillation " +
     "token.";
-  return each_head(step, context, add, caption, (column) => [column]);
+  return each_head(step, "maps", context, add, caption);
 }
 
-/** @param {Step} step @param {Context} context @param {Add} add @param {string} caption
- * @param {(column: number) => number[]} looked_at the tokens of a column */
-function each_head(step, context, add, caption, looked_at) {
+/** @param {Step} step @param {"heads" | "maps"} kind maps: columns are tokens, too @param {Context} context @param {Add} add
+ * @param {string} caption */
+function each_head(step, kind, context, add, caption) {
   const { data, shape } = step.value;
   const [, heads, height, width] = shape;
-  const { names, range } = context;
+  const { range } = context;
   const shared = colors(step, whole(step, context), context);
   const figures = Array.from({ length: heads }, (_, head) => {
     const values = data.subarray(head * height * width, (head + 1) * height * width);
@@ -101,10 +107,8 @@ function each_head(step, context, add, caption, looked_at) {
     const where = (/** @type {number} */ i) => (index_of(shape, i)[1] === head ? index_of(shape, i).slice(2) : null);
     const color = (/** @type {number} */ row, /** @type {number} */ column) => scale.of(data[index(row, column)]);
     const tell = (/** @type {number} */ row, /** @type {number} */ column) => {
-      const others = looked_at(column);
-      const looks = others.length ? ` looks at ${names.name(column)}` : `; column ${column}`;
-      const text = `Head ${head + 1}, row ${row}, ${names.name(row)}${looks}: ${digits(data[index(row, column)])}`;
-      return { tokens: [row, ...others], text };
+      const tokens = kind === "maps" ? [row, column] : [row];
+      return { tokens, text: entry(step, kind, index(row, column), context) };
     };
     const area = (/** @type {number} */ token) => [token, 0, 1, width];
     const rows = Array.from({ length: height }, (__, row) => row);

@@ -2,7 +2,7 @@
  * Pictures of steps before the encoder: arrays of pixels, as pixels.
  */
 
-import { COLORS, flat, index_of } from "./cells.js";
+import { COLORS, flat, in_array, index_of, pixel_in } from "./cells.js";
 import { colors, figure, legend } from "./figure.js";
 import { facts } from "./numbers.js";
 import { capital } from "./tokens.js";
@@ -14,9 +14,9 @@ import { capital } from "./tokens.js";
 function patches({ sizes: { grid, patch_shape, prefix }, names }, [height, width]) {
   const read = height === grid[0] * patch_shape[0] && width === grid[1] * patch_shape[1];
   return {
-    /** @param {number} row @param {number} column @param {string} values */
-    told(row, column, values) {
-      const pixel = `pixel in row ${row}, column ${column}: ${values}`;
+    /** @param {number} row @param {number} column @param {string} values @param {number[]} at */
+    told(row, column, values, at) {
+      const pixel = `${pixel_in(row, column)}: ${values}, ${in_array(at)}`;
       if (!read) return { tokens: [], text: capital(pixel) };
       const token = prefix + Math.floor(row / patch_shape[0]) * grid[1] + Math.floor(column / patch_shape[1]);
       return { tokens: [token], text: `${capital(names.name(token))}: ${pixel}` };
@@ -43,7 +43,7 @@ function of_pixels({ value: { data, shape } }, context, every = 1) {
     start,
     area,
     tell: (/** @type {number} */ row, /** @type {number} */ column) =>
-      told(row * every, column * every, values(row, column)),
+      told(row * every, column * every, values(row, column), [row * every, column * every]),
     index: start, // its first color
     where: (/** @type {number} */ i) => index_of(shape, i).slice(0, 2).map((x) => Math.floor(x / every)),
   };
@@ -81,7 +81,7 @@ export function rgb(step, context, add) {
 export function planes(step, context, add) {
   const { data, shape } = step.value;
   const [, channels, height, width] = shape;
-  const names = channels === 3 ? COLORS : Array.from({ length: channels }, (_, i) => `channel ${i}`);
+  const names = channels === 3 ? COLORS : Array.from({ length: channels }, (_, i) => `channel ${i + 1}`);
   const scale = colors(step, data, context);
   const { told, area } = patches(context, [height, width]);
   const figures = names.map((caption, c) => {
@@ -90,7 +90,7 @@ export function planes(step, context, add) {
     const value = (/** @type {number} */ row, /** @type {number} */ column) => data[index(row, column)];
     const color = (/** @type {number} */ row, /** @type {number} */ column) => scale.of(value(row, column));
     const tell = (/** @type {number} */ row, /** @type {number} */ column) =>
-      told(row, column, `${caption} ${value(row, column).toFixed(4)}`);
+      told(row, column, `${caption} ${value(row, column).toFixed(4)}`, [0, c, row, column]);
     const label = `The ${caption} channel of the normalized photo`;
     const drawn = { step, height, width, color, label, caption, basis: "12rem", tell, area, index, where };
     return figure(drawn, context, add);
@@ -126,7 +126,8 @@ export function squares(step, context, add) {
   };
   const tell = (/** @type {number} */ row, /** @type {number} */ column) => {
     const place = place_of(row, column);
-    return { tokens: [prefix + place], text: `${capital(names.name(prefix + place))}: row ${place} of the array` };
+    const number = `number ${place + 1} of ${rows * columns}, ${in_array([0, place])}`;
+    return { tokens: [prefix + place], text: `${capital(names.name(prefix + place))}: ${number}` };
   };
   const area = (/** @type {number} */ token) => {
     const [row, column] = [Math.floor((token - prefix) / columns), (token - prefix) % columns];

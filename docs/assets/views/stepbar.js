@@ -10,7 +10,7 @@ const BEAT = 1500; // milliseconds that a step stays while they play
  * @param {object} options
  * @param {HTMLElement} options.root of the stepper
  * @param {(to: "first" | "back" | "next" | "last") => boolean} options.move whether there was a step to go to
- * @param {(place: number) => void} options.slide to that place among the steps that are not folded
+ * @param {(step: number) => void} options.slide to that one of all steps, folded or not
  * @param {AbortSignal} options.signal
  */
 export function stepbar({ root, move, slide, signal }) {
@@ -59,15 +59,16 @@ export function stepbar({ root, move, slide, signal }) {
   // Arrow keys also work when nothing on the page has the focus.
   document.addEventListener("keydown", (event) => pressed(event, event.target === document.body), { signal });
 
-  /** @param {number} place among `count` steps @param {number} count @param {string} where */
-  function draw(place, count, where) {
+  /** @param {{step: number, of: number, first: boolean, last: boolean, where: string}} here which of all steps it is, and
+   * whether it is the first or the last of those that are not folded */
+  function draw(here) {
     // A button that is switched off would lose the focus, and the arrow keys with it.
-    for (const control of [first, back]) control.setAttribute("aria-disabled", String(place === 0));
-    for (const control of [next, last, play]) control.setAttribute("aria-disabled", String(place === count - 1));
-    slider.max = String(count - 1);
-    slider.value = String(place);
-    slider.setAttribute("aria-valuetext", where);
-    said.textContent = where;
+    for (const control of [first, back]) control.setAttribute("aria-disabled", String(here.first));
+    for (const control of [next, last, play]) control.setAttribute("aria-disabled", String(here.last));
+    slider.max = String(here.of - 1);
+    slider.value = String(here.step);
+    slider.setAttribute("aria-valuetext", here.where);
+    said.textContent = here.where;
   }
   return { element, draw };
 }

@@ -34,7 +34,7 @@ export async function start(root, signal) {
   let steps = [];
   let photo = null; // whose steps these are
 
-  const bar = stepbar({ root, move, slide: (place) => go(visible()[place]), signal });
+  const bar = stepbar({ root, move, slide: go, signal });
   const fold = el("input", { type: "checkbox", onchange: () => set({ folded: fold.checked }) });
   fold.checked = state.folded;
   const way = flow({ go, kinds, sizes });
@@ -69,6 +69,10 @@ export async function start(root, signal) {
     ),
   );
   session.subscribe(changed, signal);
+  const { pathname } = location;
+  const page = /** @type {any} */ (window); // asked by a script of the page, see steps.md
+  page.insideBack = (/** @type {PopStateEvent} */ event) => location.pathname === pathname && popped(event);
+  signal.addEventListener("abort", () => delete page.insideBack);
   await changed();
 
   // Moving
@@ -106,9 +110,9 @@ export async function start(root, signal) {
     keepInAddress(to_address(session.state.photo, state, names));
   }
 
-  /** At a stop of the walk. */
-  function arrive({ name, token = state.token, cell = null, beside = "off" }) {
-    set({ name, token, cell, beside });
+  /** At a stop of the walk. @param {import("./tour.js").There} there */
+  function arrive({ name, token, cell, beside }) {
+    set({ name, token: token ?? state.token, cell: cell ?? null, beside: beside ?? "off" });
     draw_photo();
     view.reveal();
   }
@@ -145,12 +149,22 @@ export async function start(root, signal) {
     show({ step: name, at: place });
   }
 
-  /** Where this number comes from; null: none. Its token comes along. */
-  function show(place, token = state.token) {
+  /** Where this number comes from; null: none. Its token comes along. `how`: "link" where the browser's Back shall return. */
+  function show(place, token = state.token, how = "") {
+    if (how === "link") history.pushState(history.state, "", location.href);
     const step = steps.find(({ name }) => name === place?.step);
     if (step) token = token_of(kinds[step.kind].picture, step.value.shape, place.at, sizes) ?? token;
     set(step ? { name: step.name, cell: place.at, token } : { cell: null, token });
     draw_photo();
+  }
+
+  /** The browser went back or forward, along a chain of numbers. */
+  function popped(event) {
+    const { name, cell, token } = from_address(fromAddress(), names);
+    const elsewhere = name !== state.name || key(cell ?? []) !== key(state.cell ?? []);
+    if (elsewhere) event.stopImmediatePropagation(); // for Material there is nothing to do
+    if (from.returned(cell && { step: name, at: cell }) || cell || !steps.some((step) => step.name === name)) return;
+    if (name !== state.name || state.cell) set({ name, cell, token });
   }
 
   // What is shown
@@ -166,14 +180,14 @@ export async function start(root, signal) {
       const other = photo !== null;
       [steps, photo] = [made, now];
       settle(state, steps);
-      if (other) keep();
+      if (other || location.search) keep(); // without what names nothing here
       wrong.hidden = true;
       about.textContent = credit();
       draw_photo();
       draw();
       if (other) tour.again();
     } catch (error) {
-      wrong.textContent = `The model could not be asked: ${error.message}`;
+      wrong.textContent = `The model could not be asked: ${/** @type {Error} */ (error).message}`;
       wrong.hidden = false;
     } finally {
       root.removeAttribute("aria-busy");
@@ -190,9 +204,10 @@ export async function start(root, signal) {
     const [here, open] = [at(), visible()];
     const { group, kind } = steps[here];
     const where = `Step ${here + 1} of ${steps.length}: ${group_title(group)}, ${kinds[kind].title}`;
-    bar.draw(open.indexOf(here), open.length, where);
+    bar.draw({ step: here, of: steps.length, first: here === open[0], last: here === open.at(-1), where });
     way.draw(steps, here);
     view.draw(steps, here, photo.alt);
+    tour.moved(state.name);
     point(null);
   }
 }

@@ -16,8 +16,8 @@ import { picture, ranged, scaled } from "./pictures.js";
  * @param {any} options.state of the stepper
  * @param {(changes: object) => void} options.set
  * @param {any} options.context what all pictures are given, see `figure.js`
- * @param {ReturnType<import("./beside.js").beside>} options.second
- * @param {ReturnType<import("./origin.js").origin>} options.from
+ * @param {ReturnType<typeof import("./beside.js").beside>} options.second
+ * @param {ReturnType<typeof import("./origin.js").origin>} options.from
  */
 export function stepview({ kinds, state, set, context, second, from }) {
   const pills = ["linear", "log", "rank"].map((scale) => [scale, scale]);

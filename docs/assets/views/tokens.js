@@ -1,5 +1,5 @@
 /**
- * Tokens by their numbers, as pages name them: rows and columns of patches are counted from 1.
+ * Tokens by their numbers, as pages name them: they, and rows and columns of patches, are counted from 1.
  */
 
 export const SPECIAL = ["class token", "distillation token"];
@@ -21,6 +21,8 @@ export function naming({ prefix, grid: [rows, columns], tokens }) {
       const [row, column] = at(token);
       return token < prefix ? SPECIAL[token] : `patch in row ${row}, column ${column}`;
     },
+    /** @param {number} token */
+    number: (token) => `token ${token + 1} of ${tokens}`,
     /** As an address has it. @param {number} token */
     key: (token) => (token < prefix ? ["class", "distillation"][token] : at(token).join("-")),
     /** @template T @param {string | undefined} key @param {T} otherwise @returns {number | T} */
@@ -39,7 +41,7 @@ export function naming({ prefix, grid: [rows, columns], tokens }) {
 
 /** What is said of a token, as pictures tell it. @param {ReturnType<typeof naming>} names @param {number} token */
 export function told(names, token, more = "") {
-  return { tokens: [token], text: `${capital(names.name(token))}: token ${token}${more}` };
+  return { tokens: [token], text: `${capital(names.name(token))}: ${names.number(token)}${more}` };
 }
 
 export const capital = (/** @type {string} */ text) => text[0].toUpperCase() + text.slice(1);

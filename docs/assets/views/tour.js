@@ -80,7 +80,7 @@ const STOPS = [
     return {
       state: { name: "embeddings", token, beside: "before" },
       text:
-        `The patch is a row of ${values.tokens.shape[2]} numbers now, number ${token} of ${sizes.tokens}: two learned tokens ` +
+        `The patch is a row of ${values.tokens.shape[2]} numbers now, number ${token + 1} of ${sizes.tokens}: two learned tokens ` +
         `stand in front. Its position was added. In the mean its numbers had the size ${signed(what)}, those of the ` +
         `position ${signed(where)}: ${louder[1]} is ${times(/** @type {number} */ (louder[0]))} times as large as ${louder[2]}.`,
     };

@@ -79,7 +79,9 @@ export async function start(root, signal) {
     draw();
   }
 
-  const keep = () => keepInAddress(to_address(session.state.photo, chosen, sizes));
+  function keep() {
+    keepInAddress(to_address(session.state.photo, chosen, sizes));
+  }
 
   /** What is shown, with the sharpest look in the place of nothing chosen. */
   function seen() {
@@ -104,7 +106,7 @@ export async function start(root, signal) {
       const { attentions } = result.output;
       const other = pass !== null;
       pass = { photo, look: looks(attentions), sharp: sharpest(attentions), shares: shares_of(result.output) };
-      if (other) keep();
+      if (other || location.search) keep(); // without what names nothing here
       wrong.hidden = true;
       draw();
     } catch (error) {

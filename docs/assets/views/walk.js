@@ -19,6 +19,10 @@ export function walk({ signal, sizes, classes, steps, arrive }) {
   const start = el("button.inside-button", { type: "button", onclick }, "A walk through the pass");
   const list = el("div.views-walks", {}, el("div.lab-walks", {}, el("span", {}, "Show me:"), start));
   let guided = /** @type {any} */ (null);
+  let stop = ""; // the step where the last one is
+  const said = el("span", { role: "status" });
+  const back = el("button.views-link", { type: "button", onclick: () => guided.again() }, "Back to it");
+  const left = el("div.views-left.views-away", {}, said, " ", back); // its place is kept
 
   async function begin() {
     start.setAttribute("aria-disabled", "true");
@@ -30,8 +34,13 @@ export function walk({ signal, sizes, classes, steps, arrive }) {
       },
       ...{ sizes, classes, names: naming(sizes) },
     };
-    const session = { set: arrive, compare_with() {} };
+    const set = (/** @type {import("./tour.js").There} */ there) => {
+      stop = there.name;
+      arrive(there);
+    };
+    const session = { set, compare_with() {} };
     guided = guide({ session, questions, signal, shown() {}, walks: [TOUR] });
+    guided.card.querySelector(".lab-buttons").before(left);
     list.replaceChildren(guided.list);
     card.replaceChildren(guided.card);
     guided.list.querySelector("button").click();
@@ -39,5 +48,13 @@ export function walk({ signal, sizes, classes, steps, arrive }) {
 
   /** With another photo, the same stop says something else. */
   const again = () => guided?.again();
-  return { list, card, again };
+
+  /** What the card says belongs to a stop; whoever goes elsewhere by other ways is told. @param {string} name of the step */
+  function moved(name) {
+    if (!guided) return;
+    const away = name !== stop;
+    left.classList.toggle("views-away", !away);
+    said.textContent = away ? `You have left the walk at stop ${guided.card.querySelector(".lab-count").textContent}.` : "";
+  }
+  return { list, card, again, moved };
 }

@@ -5,7 +5,7 @@
 
 import { activate } from "../engine/activations.js";
 import { copy, entry, term, worked_out } from "./arithmetic.js";
-import { flat } from "./cells.js";
+import { flat, indexed } from "./cells.js";
 import { PIXELS } from "./worked_pixels.js";
 
 /**
@@ -31,7 +31,7 @@ function linear(pass, formula, { weight, bias }, out, step, at) {
   const what = step === "patches" ? "value" : "feature";
   const terms = Array.from({ length: width }, (_, i) => {
     const w = weight.data[out * width + i];
-    return term(`${what} ${i}`, entry(pass, step, [...at, i]), { value: w, text: "weight" });
+    return term(indexed(what, i), entry(pass, step, [...at, i]), { value: w, text: "weight" });
   });
   const shift = bias ? [{ op: "+", text: "the bias", value: bias.data[out] }] : [];
   return worked_out(formula, largest_first(terms), shift);
@@ -116,7 +116,7 @@ const KINDS = {
     const d = pass.values[`${stem}attention.q`].shape[3];
     const terms = Array.from({ length: d }, (_, i) =>
       term(
-        `feature ${i}`,
+        indexed("feature", i),
         entry(pass, `${stem}attention.q`, [image, head, query, i]),
         entry(pass, `${stem}attention.k`, [image, head, key, i]),
       ),
@@ -139,7 +139,9 @@ const KINDS = {
         entry(pass, `${stem}attention.v`, [image, head, j, i]),
       ),
     );
-    return worked_out("Y = A V", largest_first(terms), [], { note: `Feature ${column} is feature ${i} of head ${head + 1}.` });
+    return worked_out("Y = A V", largest_first(terms), [], {
+      note: `${indexed("Feature", column)} is ${indexed("feature", i)} of head ${head + 1}.`,
+    });
   },
   proj(pass, [image, token, column], name) {
     const { stem, attn } = block(pass, name);

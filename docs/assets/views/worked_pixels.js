@@ -43,7 +43,7 @@ function resized(pass, [row, column, color]) {
   const terms = Array.from({ length: taps }, (_, tap) => {
     const [y, x] = pixel(first[place] + tap, center);
     const value = done.data[tap * new_length + other];
-    const label = `${widths_last ? "column" : "row"} ${first[place] + tap} of the photo`;
+    const label = `${widths_last ? "column" : "row"} ${first[place] + tap + 1} of the photo`;
     return term(label, { value, near: from(y, x).from }, { value: weights[place * taps + tap], text: "weight" });
   }).sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
   const note =

@@ -341,6 +341,14 @@ def test_own_photo_stays_here_and_what_is_none_is_refused(
     assert_close(shown(lab)["mean"], softmax(output.logits)[0], "float32")
     lab.reload()
     assert_close(shown(lab)["mean"], softmax(output.logits)[0], "float32")
+    Image.new("RGB", (70, 40), "red").save(tmp_path / "red.png")
+    for name in ("red.png", "mine.png", "red.png"):  # one after another: the name in the state stays "own"
+        chooser.set_input_files(tmp_path / name)
+        lab.wait_for_function("document.querySelector('input[type=file]').value === ''")
+        output = deit_ref.forward(deit_ref.load_weights(), tmp_path / name)
+        found = shown(lab)
+        for head, logits in HEADS.items():
+            assert_close(found[head], softmax(getattr(output, logits))[0], "float32", f"{name}: {head}")
     lab.get_by_role("button", name="Forget my photo").click()
     lab.wait_for_function("!location.search.includes('own')")
     lab.wait_for_load_state("networkidle")

@@ -74,7 +74,7 @@ export async function start(root, signal) {
     sizes,
     classes,
     parts,
-    questions: questions({ sizes, classes, ask }),
+    questions: questions({ sizes, classes, ask, key_of: (state) => session.key_of(state) }),
     signal,
     open,
     use: photo_board.use,

@@ -9,7 +9,6 @@ import { percent, points } from "../answer.js";
 import { look as row_of } from "../lens.js";
 import { why } from "../links.js";
 import { painted } from "../painted.js";
-import { doing } from "../state.js";
 import { watched } from "../watched.js";
 
 /** @typedef {import("../page.js").Page} Page */
@@ -89,7 +88,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
   let effects = /** @type {number[] | null} */ (null);
   let of = ""; // what was done when they were asked for
   const map = watched("Hide each patch in turn", said, signal, async (watch) => {
-    const asked = doing(state());
+    const asked = session.key_of(state());
     effects = [];
     of = asked;
     await questions.effects(state(), {
@@ -130,7 +129,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
   /** @param {any} output @param {import("../state.js").State} of_state */
   function over(output, of_state) {
     if (of_state.look === "effects") {
-      if (doing(of_state) !== of || !effects) return {};
+      if (session.key_of(of_state) !== of || !effects) return {};
       const shares = Array.from({ length: sizes.patches }, (_, i) => -(effects[i] ?? 0));
       const number = (/** @type {number} */ i) => (i in effects ? points(-shares[i]) : "–"); // not tried yet
       return { shares, signed: true, most: Math.max(...shares.map(Math.abs)), number };
@@ -160,7 +159,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
       if (shown.all) element.dataset.value = String(shown.all[token]);
     });
     if (hides) {
-      if (of !== doing(state()) && state().how !== "mask") map.run();
+      if (of !== session.key_of(state()) && state().how !== "mask") map.run();
       return;
     }
     map.stop();

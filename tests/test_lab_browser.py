@@ -458,6 +458,9 @@ def test_accessible_and_no_wider_than_the_screen(
         serious = [(v["id"], v["nodes"][0]["html"]) for v in violations if v["impact"] in ("serious", "critical")]
         assert serious == [], tab
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    for between in (1000, 1190) if width == 1280 else ():  # three columns, and no navigation beside them
+        page.set_viewport_size({"width": between, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), between
     if width == 390:  # the answer stays in view
         page.get_by_role("tab", name="Hide").click()
         page.wait_for_selector(REST)

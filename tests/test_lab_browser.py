@@ -349,6 +349,18 @@ def test_own_photo_stays_here_and_what_is_none_is_refused(
         found = shown(lab)
         for head, logits in HEADS.items():
             assert_close(found[head], softmax(getattr(output, logits))[0], "float32", f"{name}: {head}")
+    drop = """([place, names]) => {
+      const data = new DataTransfer();
+      for (const name of names) {
+        const type = name.endsWith("txt") ? "text/plain" : "image/png";
+        data.items.add(new File(["no photo"], name, { type }));
+      }
+      const event = (kind) => new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+      return ["dragover", "drop"].map((kind) => !document.querySelector(place).dispatchEvent(event(kind)));
+    }"""
+    for place, names, told in (("h1", ["a.txt"], "a.txt is no photo"), ("body", ["b.txt", "c.png"], "c.png is no photo")):
+        assert lab.evaluate(drop, [place, names]) == [True, True]  # the browser does not open the file instead
+        lab.wait_for_function("x => document.querySelector('.lab-picker .lab-said').textContent.includes(x)", arg=told)
     lab.get_by_role("button", name="Forget my photo").click()
     lab.wait_for_function("!location.search.includes('own')")
     lab.wait_for_load_state("networkidle")

@@ -137,6 +137,21 @@ def test_mouse_brush_rectangle_undo_and_the_answer(lab: Any) -> None:
     lab.get_by_role("radio", name="brush").check()
 
 
+def test_an_answer_to_an_earlier_question_looks_like_one(lab: Any) -> None:
+    pale = """(input) => {
+      document.querySelector(input).click();
+      const root = document.querySelector("[data-inside=lab]");
+      const headline = root.querySelector(".lab-headline");
+      headline.style.transition = "none";
+      return [root.dataset.busy, getComputedStyle(headline).opacity];
+    }"""
+    for change in (".lab-photos [value=rocket]", ".lab-panel [type=checkbox]"):
+        assert lab.evaluate(pale, change) == ["true", "0.35"], change
+        lab.wait_for_selector(REST)
+        assert lab.locator(".lab-answer .lab-headline").evaluate("e => getComputedStyle(e).opacity") == "1"
+        assert lab.locator(".lab-answer .lab-headline").evaluate("e => e.style.transition = ''") == ""
+
+
 def test_gray_pixels_and_the_distillation_token(lab: Any) -> None:
     lab.get_by_role("radio", name="gray pixels").check()
     cell(lab, 5).click()

@@ -36,7 +36,7 @@ import { toolbar } from "./toolbar.js";
  * @property {AbortSignal} signal
  * @property {(tab: string) => void} open
  * @property {(tool: import("./board.js").Tool) => void} use
- * @property {() => void} redraw
+ * @property {() => void} redraw soon, once for all that ask until then
  * @property {(state: import("./state.js").State) => void} shown a walk has set this state
  */
 
@@ -57,6 +57,7 @@ export async function start(root, signal) {
   const [current, before] = [asked("lab"), asked()];
   let writing = 0; // the address, soon
   signal.addEventListener("abort", () => clearTimeout(writing));
+  let frame = 0; // in which all is drawn anew
   let before_photo = /** @type {import("./photo.js").Photo | null} */ (null);
   const ask = async (state) => (await session.answer({ state, options: { output_attentions: true } })).output;
   const photo_board = board({
@@ -78,7 +79,10 @@ export async function start(root, signal) {
     signal,
     open,
     use: photo_board.use,
-    redraw: draw,
+    redraw: () => (frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      draw();
+    })),
     shown: (state) => (tab = fitting(state, of_walk(state))),
   };
   const made = {
@@ -133,12 +137,12 @@ export async function start(root, signal) {
 
   async function changed() {
     const { state, photo } = session;
+    root.dataset.busy = "true"; // what stands there is of another state until it is answered
     if (photo?.name !== state.photo) return; // another change follows when it is there
     const start = performance.now();
     tab = fitting(state, tab);
     if (root.dataset.tab !== tab) photo_board.use(made[tab].tool());
     root.dataset.tab = tab;
-    root.dataset.busy = "true";
     clearTimeout(writing);
     writing = setTimeout(write_address, 300); // browsers refuse an address that changes with every patch
     draw();
@@ -153,6 +157,7 @@ export async function start(root, signal) {
       root.dataset.busy = "false";
       root.dataset.took = (performance.now() - start).toFixed(1);
     } catch (error) {
+      root.dataset.busy = "failed";
       tools.status.textContent = `The model could not be asked: ${error.message}`;
     }
   }

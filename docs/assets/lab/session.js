@@ -103,6 +103,7 @@ class Session extends Supply {
       },
       () => this.begin(), // it is gone
     );
+    this.tell(); // that it was chosen, while it is on its way
   }
 
   /** The reader's own photo, from a file or a camera; an Error in a line if it is none. @param {Blob} blob */

@@ -330,7 +330,7 @@ def test_compare_link_and_walk(lab: Any) -> None:
     assert "hidden" in other.locator(".lab-before canvas").get_attribute("aria-label")
     other.close()
     lab.get_by_role("button", name="Compare with the photo as it was").click()
-    lab.get_by_role("button", name="The answer to nothing").click()
+    lab.get_by_role("button", name="What if it sees nothing?").click()
     for step in range(3):
         lab.wait_for_selector(f".lab-walk[data-step='{step}']")
         lab.get_by_role("button", name="Next").click()

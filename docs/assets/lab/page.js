@@ -94,7 +94,7 @@ export async function start(root, signal) {
     masked: masked(page),
   };
   const beside = side(page);
-  const walks = guide(page);
+  const walks = guide({ ...page, reached: () => together(walks.card) });
   const pick = await picker({ signal, target: root, classes });
   const tools = toolbar({ root, write_address });
   const tabs = tablist(open);
@@ -109,11 +109,10 @@ export async function start(root, signal) {
   root.replaceChildren(
     pick.element,
     walks.list,
-    walks.card,
     el(
       "div.lab-main",
       {},
-      el("div.lab-controls", {}, tabs.element, ...panels),
+      el("div.lab-controls", {}, walks.card, tabs.element, ...panels),
       el("div.lab-photo", {}, photo_board.element, readout, tools.element, tools.status, credit),
       beside.element,
     ),
@@ -128,10 +127,19 @@ export async function start(root, signal) {
     session.set(opened(session.state, name), { continues: true });
   }
 
+  /** A walk's card and the photo on the screen, if they are not. @param {HTMLElement} card */
+  function together(card) {
+    const boxes = [card, photo_board.element].map((element) => element.getBoundingClientRect());
+    const covered = beside.element.querySelector("section:not([hidden])").getBoundingClientRect();
+    const top = covered.left < boxes[0].right ? covered.bottom : 48; // on a phone the answer stays above
+    if (boxes.every((box) => box.top >= top - 1 && box.bottom <= innerHeight)) return;
+    root.querySelector(".lab-main").scrollIntoView({ block: "start" });
+  }
+
   /** What is at a place, for the line under the photo. */
   function told(place) {
     const cell = photo_board.grid.querySelector(`[data-place="${place}"]`);
-    const exact = cell.dataset.value ? ` (exactly ${cell.dataset.value})` : "";
+    const exact = cell.dataset.exact ? ` (exactly ${cell.dataset.exact})` : "";
     return `${cell.getAttribute("aria-label")}${exact}`.replace(/^r/, "R");
   }
 

@@ -13,6 +13,7 @@ import { watched } from "../watched.js";
 
 /** @typedef {import("../page.js").Page} Page */
 
+const WAYS = { attention: "nobody may look there", gray: "the patch turns gray" };
 const PREFIX = ["class token", "distillation token"];
 
 /**
@@ -69,7 +70,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
   all.addEventListener("keydown", (event) => roving(thumbs, event));
   const [low, high] = [el("span"), el("span")];
   const bar = el("span.inside-gradient", { "aria-hidden": "true" });
-  const scale = el("div.inside-scale", {}, low, bar, high);
+  const scale = el("div.inside-scale.lab-scale", {}, low, bar, high);
   const said = el("p.lab-said", { role: "status" });
   const attended = el(
     "div",
@@ -101,14 +102,15 @@ export function look({ session, sizes, signal, questions, redraw }) {
       },
     });
   });
+  const way = el("span.lab-way");
   const hiding = el(
     "div",
     {},
     el(
       "p.inside-note",
       {},
-      "Red: without this patch the answer loses, so it speaks for it. Teal: without it the answer gains. As the state " +
-        "says, patches turn gray, or nobody may look there. ",
+      "Red: without this patch the answer loses, so it speaks for it. Teal: without it the answer gains. ",
+      way,
       why("relevance#the-test-hide-it", "what a decision rests on"),
     ),
     el("div.lab-buttons", {}, ...map.elements),
@@ -132,12 +134,15 @@ export function look({ session, sizes, signal, questions, redraw }) {
       if (session.key_of(of_state) !== of || !effects) return {};
       const shares = Array.from({ length: sizes.patches }, (_, i) => -(effects[i] ?? 0));
       const number = (/** @type {number} */ i) => (i in effects ? points(-shares[i]) : "–"); // not tried yet
-      return { shares, signed: true, most: Math.max(...shares.map(Math.abs)), number };
+      const exact = (/** @type {number} */ i) => (i in effects ? `${signed(100 * effects[i])} points` : "");
+      return { shares, signed: true, most: Math.max(...shares.map(Math.abs)), number, exact };
     }
     if (!output?.attentions) return {};
     const shares = shares_over(of_state, output.attentions, layers);
     const patches = shares.slice(prefix);
-    return { shares: patches, most: Math.max(...patches), number: (i) => (100 * patches[i]).toFixed(1), all: shares };
+    const number = (/** @type {number} */ i) => (100 * patches[i]).toFixed(1);
+    const exact = (/** @type {number} */ i) => `${100 * patches[i]}%`;
+    return { shares: patches, most: Math.max(...patches), number, exact, all: shares };
   }
 
   function update(now) {
@@ -146,6 +151,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
     const hides = state().look === "effects";
     attended.hidden = hides;
     hiding.hidden = !hides;
+    way.textContent = `Hidden means: ${WAYS[state().how] ?? ""}; the tab Hide has the other way. `;
     rollout.hidden = state().look !== "rollout";
     head.element.disabled = state().look === "rollout";
     scale.hidden = shown.most === undefined;
@@ -178,12 +184,14 @@ export function look({ session, sizes, signal, questions, redraw }) {
     needs: { options: { output_attentions: true } },
     tool: () => "pick",
     get note() {
-      return state().look === "effects" ? "" : "Click a patch to look from it.";
+      return state().look === "effects" ? "" : "Click a patch to look from it: to see what its token takes from each.";
     },
     update,
     over,
   };
 }
+
+const signed = (/** @type {number} */ value) => `${value < 0 ? "−" : "+"}${Math.abs(value)}`;
 
 /** A map without its photo. */
 function small(canvas, shares, sizes) {

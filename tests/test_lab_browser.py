@@ -244,6 +244,30 @@ def test_looks_and_rollout(lab: Any) -> None:
     assert_close(np.array(float(special)), attention_rollout(output.attentions[:3])[0, 46, 0], "float32")
 
 
+def test_the_effect_map_says_how_it_hides_and_gives_one_number(lab: Any) -> None:
+    lab.get_by_role("radio", name="gray pixels").check()
+    lab.get_by_role("tab", name="Look").click()
+    lab.get_by_role("radio", name="what hiding each does").check()
+    lab.wait_for_function(
+        """document.querySelector(".lab-board [data-place='63']").dataset.exact?.endsWith(" points")"""
+    )
+    assert "the patch turns gray" in lab.locator(".lab-way").text_content()
+    for place in (0, 35, 63):
+        shown_number, exact = (
+            text.replace("−", "-")
+            for text in (cell(lab, place).text_content(), cell(lab, place).get_attribute("data-exact").split()[0])
+        )
+        assert float(shown_number) == pytest.approx(float(exact), abs=0.051)
+    exact_values = lab.locator(".lab-board [data-exact]").evaluate_all("x => x.map((c) => c.dataset.exact)")
+    effects = np.array([float(text.split()[0].replace("−", "-")) for text in exact_values])
+    output: Any = deit_ref.forward(deit_ref.load_weights(), bundled_photo(), output_attentions=True)
+    attended = output.attentions[-1][0, :, 0, 2:].mean(0)
+    ranks = [np.argsort(np.argsort(values)) for values in (np.abs(effects), attended)]
+    lab.wait_for_function("document.querySelector('.lab-agreement').textContent")
+    told = lab.locator(".lab-agreement").text_content().replace("−", "-")
+    assert float(re.search(r"block: (\S+)", told)[1]) == pytest.approx(np.corrcoef(ranks)[0, 1], abs=0.0051)
+
+
 def lens_of(output: Any, label: int) -> list[float]:
     """The class head's share of a class before the first block and after each."""
     weights = deit_ref.load_weights()
@@ -331,7 +355,12 @@ def test_compare_link_and_walk(lab: Any) -> None:
     other.close()
     lab.get_by_role("button", name="Compare with the photo as it was").click()
     lab.get_by_role("button", name="What if it sees nothing?").click()
-    for step in range(3):
+    lab.wait_for_selector(".lab-walk[data-step='0']")
+    count = lab.get_by_role("button", name="Next").evaluate(
+        "next => (next.click(), next.click(), document.querySelector('.lab-count').textContent)"
+    )
+    assert count.startswith("2 of ")  # while a step is computed, Next waits
+    for step in range(1, 3):
         lab.wait_for_selector(f".lab-walk[data-step='{step}']")
         lab.get_by_role("button", name="Next").click()
     lab.wait_for_selector(".lab-walk[data-step='3']")
@@ -373,7 +402,10 @@ def test_own_photo_stays_here_and_what_is_none_is_refused(
       const event = (kind) => new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
       return ["dragover", "drop"].map((kind) => !document.querySelector(place).dispatchEvent(event(kind)));
     }"""
-    for place, names, told in (("h1", ["a.txt"], "a.txt is no photo"), ("body", ["b.txt", "c.png"], "c.png is no photo")):
+    for place, names, told in (
+        ("h1", ["a.txt"], "a.txt is no photo"),
+        ("body", ["b.txt", "c.png"], "c.png is no photo"),
+    ):
         assert lab.evaluate(drop, [place, names]) == [True, True]  # the browser does not open the file instead
         lab.wait_for_function("x => document.querySelector('.lab-picker .lab-said').textContent.includes(x)", arg=told)
     lab.get_by_role("button", name="Forget my photo").click()

@@ -9,6 +9,7 @@ import { percent, points } from "../answer.js";
 import { look as row_of } from "../lens.js";
 import { why } from "../links.js";
 import { painted } from "../painted.js";
+import { rank_correlation } from "../ranks.js";
 import { watched } from "../watched.js";
 
 /** @typedef {import("../page.js").Page} Page */
@@ -103,6 +104,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
     });
   });
   const way = el("span.lab-way");
+  const agreement = el("p.lab-agreement");
   const hiding = el(
     "div",
     {},
@@ -115,6 +117,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
     ),
     el("div.lab-buttons", {}, ...map.elements),
     said,
+    agreement,
   );
   const rollout = el(
     "p.inside-note",
@@ -123,6 +126,17 @@ export function look({ session, sizes, signal, questions, redraw }) {
     why("attention#attention-rollout", "rollout"),
   );
   const element = el("div", {}, view.element, rollout, scale, attended, hiding);
+
+  /** @param {any} output @param {number[]} all of the effects */
+  function agreeing({ attentions }, all) {
+    const attended = row_of(attentions, { layer: -1, head: -1, query: 0 }).slice(prefix);
+    const open = [...all.keys()].filter((place) => !state().hidden.includes(place));
+    const rank = rank_correlation(open.map((place) => attended[place]), open.map((place) => Math.abs(all[place])));
+    return Number.isNaN(rank)
+      ? ""
+      : `Rank correlation of the size of these effects and the attention of the class token in the last block: ${signed(rank, 2)} ` +
+          "(1: the same order; 0: no relation).";
+  }
 
   function last_as_number() {
     return String((state().layer + layers) % layers);
@@ -165,6 +179,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
       if (shown.all) element.dataset.value = String(shown.all[token]);
     });
     if (hides) {
+      agreement.textContent = effects?.length === sizes.patches && shown.shares && now ? agreeing(now.output, effects) : "";
       if (of !== session.key_of(state()) && state().how !== "mask") map.run();
       return;
     }
@@ -191,7 +206,8 @@ export function look({ session, sizes, signal, questions, redraw }) {
   };
 }
 
-const signed = (/** @type {number} */ value) => `${value < 0 ? "−" : "+"}${Math.abs(value)}`;
+/** @param {number} value @param {number} [digits] all of them, if not given */
+const signed = (value, digits) => `${value < 0 ? "−" : "+"}${digits === undefined ? Math.abs(value) : Math.abs(value).toFixed(digits)}`;
 
 /** A map without its photo. */
 function small(canvas, shares, sizes) {

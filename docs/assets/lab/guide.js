@@ -16,7 +16,9 @@ export function guide({ session, questions, signal, shown, reached, walks = WALK
   const text = el("p", { role: "status" });
   const count = el("span.lab-count");
   const back = button("← Back", () => go(at - 1));
-  const next = button("Next →", () => next.getAttribute("aria-disabled") !== "true" && (at + 1 < walk.steps.length ? go(at + 1) : leave()));
+  const next = button("Next →", () => {
+    if (next.getAttribute("aria-disabled") !== "true") return at + 1 < walk.steps.length ? go(at + 1) : leave();
+  });
   const card = el(
     "section.inside-card.lab-walk",
     { "aria-label": "A walk", hidden: true },

@@ -132,10 +132,11 @@ export function look({ session, sizes, signal, questions, redraw }) {
     const attended = row_of(attentions, { layer: -1, head: -1, query: 0 }).slice(prefix);
     const open = [...all.keys()].filter((place) => !state().hidden.includes(place));
     const rank = rank_correlation(open.map((place) => attended[place]), open.map((place) => Math.abs(all[place])));
-    return Number.isNaN(rank)
-      ? ""
-      : `Rank correlation of the size of these effects and the attention of the class token in the last block: ${signed(rank, 2)} ` +
-          "(1: the same order; 0: no relation).";
+    if (Number.isNaN(rank)) return "";
+    return (
+      "Rank correlation of the size of these effects and the attention of the class token in the last block: " +
+      `${signed(rank, 2)} (1: the same order; 0: no relation).`
+    );
   }
 
   function last_as_number() {
@@ -207,7 +208,10 @@ export function look({ session, sizes, signal, questions, redraw }) {
 }
 
 /** @param {number} value @param {number} [digits] all of them, if not given */
-const signed = (value, digits) => `${value < 0 ? "−" : "+"}${digits === undefined ? Math.abs(value) : Math.abs(value).toFixed(digits)}`;
+function signed(value, digits) {
+  const size = Math.abs(value);
+  return `${value < 0 ? "−" : "+"}${digits === undefined ? size : size.toFixed(digits)}`;
+}
 
 /** A map without its photo. */
 function small(canvas, shares, sizes) {

@@ -137,6 +137,21 @@ def test_mouse_brush_rectangle_undo_and_the_answer(lab: Any) -> None:
     lab.get_by_role("radio", name="brush").check()
 
 
+def test_an_answer_to_an_earlier_question_looks_like_one(lab: Any) -> None:
+    pale = """(input) => {
+      document.querySelector(input).click();
+      const root = document.querySelector("[data-inside=lab]");
+      const headline = root.querySelector(".lab-headline");
+      headline.style.transition = "none";
+      return [root.dataset.busy, getComputedStyle(headline).opacity];
+    }"""
+    for change in (".lab-photos [value=rocket]", ".lab-panel [type=checkbox]"):
+        assert lab.evaluate(pale, change) == ["true", "0.35"], change
+        lab.wait_for_selector(REST)
+        assert lab.locator(".lab-answer .lab-headline").evaluate("e => getComputedStyle(e).opacity") == "1"
+        assert lab.locator(".lab-answer .lab-headline").evaluate("e => e.style.transition = ''") == ""
+
+
 def test_gray_pixels_and_the_distillation_token(lab: Any) -> None:
     lab.get_by_role("radio", name="gray pixels").check()
     cell(lab, 5).click()
@@ -229,6 +244,30 @@ def test_looks_and_rollout(lab: Any) -> None:
     assert_close(np.array(float(special)), attention_rollout(output.attentions[:3])[0, 46, 0], "float32")
 
 
+def test_the_effect_map_says_how_it_hides_and_gives_one_number(lab: Any) -> None:
+    lab.get_by_role("radio", name="gray pixels").check()
+    lab.get_by_role("tab", name="Look").click()
+    lab.get_by_role("radio", name="what hiding each does").check()
+    lab.wait_for_function(
+        """document.querySelector(".lab-board [data-place='63']").dataset.exact?.endsWith(" points")"""
+    )
+    assert "the patch turns gray" in lab.locator(".lab-way").text_content()
+    for place in (0, 35, 63):
+        shown_number, exact = (
+            text.replace("−", "-")
+            for text in (cell(lab, place).text_content(), cell(lab, place).get_attribute("data-exact").split()[0])
+        )
+        assert float(shown_number) == pytest.approx(float(exact), abs=0.051)
+    exact_values = lab.locator(".lab-board [data-exact]").evaluate_all("x => x.map((c) => c.dataset.exact)")
+    effects = np.array([float(text.split()[0].replace("−", "-")) for text in exact_values])
+    output: Any = deit_ref.forward(deit_ref.load_weights(), bundled_photo(), output_attentions=True)
+    attended = output.attentions[-1][0, :, 0, 2:].mean(0)
+    ranks = [np.argsort(np.argsort(values)) for values in (np.abs(effects), attended)]
+    lab.wait_for_function("document.querySelector('.lab-agreement').textContent")
+    told = lab.locator(".lab-agreement").text_content().replace("−", "-")
+    assert float(re.search(r"block: (\S+)", told)[1]) == pytest.approx(np.corrcoef(ranks)[0, 1], abs=0.0051)
+
+
 def lens_of(output: Any, label: int) -> list[float]:
     """The class head's share of a class before the first block and after each."""
     weights = deit_ref.load_weights()
@@ -315,8 +354,13 @@ def test_compare_link_and_walk(lab: Any) -> None:
     assert "hidden" in other.locator(".lab-before canvas").get_attribute("aria-label")
     other.close()
     lab.get_by_role("button", name="Compare with the photo as it was").click()
-    lab.get_by_role("button", name="The answer to nothing").click()
-    for step in range(3):
+    lab.get_by_role("button", name="What if it sees nothing?").click()
+    lab.wait_for_selector(".lab-walk[data-step='0']")
+    count = lab.get_by_role("button", name="Next").evaluate(
+        "next => (next.click(), next.click(), document.querySelector('.lab-count').textContent)"
+    )
+    assert count.startswith("2 of ")  # while a step is computed, Next waits
+    for step in range(1, 3):
         lab.wait_for_selector(f".lab-walk[data-step='{step}']")
         lab.get_by_role("button", name="Next").click()
     lab.wait_for_selector(".lab-walk[data-step='3']")
@@ -341,6 +385,29 @@ def test_own_photo_stays_here_and_what_is_none_is_refused(
     assert_close(shown(lab)["mean"], softmax(output.logits)[0], "float32")
     lab.reload()
     assert_close(shown(lab)["mean"], softmax(output.logits)[0], "float32")
+    Image.new("RGB", (70, 40), "red").save(tmp_path / "red.png")
+    for name in ("red.png", "mine.png", "red.png"):  # one after another: the name in the state stays "own"
+        chooser.set_input_files(tmp_path / name)
+        lab.wait_for_function("document.querySelector('input[type=file]').value === ''")
+        output = deit_ref.forward(deit_ref.load_weights(), tmp_path / name)
+        found = shown(lab)
+        for head, logits in HEADS.items():
+            assert_close(found[head], softmax(getattr(output, logits))[0], "float32", f"{name}: {head}")
+    drop = """([place, names]) => {
+      const data = new DataTransfer();
+      for (const name of names) {
+        const type = name.endsWith("txt") ? "text/plain" : "image/png";
+        data.items.add(new File(["no photo"], name, { type }));
+      }
+      const event = (kind) => new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+      return ["dragover", "drop"].map((kind) => !document.querySelector(place).dispatchEvent(event(kind)));
+    }"""
+    for place, names, told in (
+        ("h1", ["a.txt"], "a.txt is no photo"),
+        ("body", ["b.txt", "c.png"], "c.png is no photo"),
+    ):
+        assert lab.evaluate(drop, [place, names]) == [True, True]  # the browser does not open the file instead
+        lab.wait_for_function("x => document.querySelector('.lab-picker .lab-said').textContent.includes(x)", arg=told)
     lab.get_by_role("button", name="Forget my photo").click()
     lab.wait_for_function("!location.search.includes('own')")
     lab.wait_for_load_state("networkidle")
@@ -450,6 +517,9 @@ def test_accessible_and_no_wider_than_the_screen(
         serious = [(v["id"], v["nodes"][0]["html"]) for v in violations if v["impact"] in ("serious", "critical")]
         assert serious == [], tab
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    for between in (1000, 1190) if width == 1280 else ():  # three columns, and no navigation beside them
+        page.set_viewport_size({"width": between, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), between
     if width == 390:  # the answer stays in view
         page.get_by_role("tab", name="Hide").click()
         page.wait_for_selector(REST)

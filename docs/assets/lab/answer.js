@@ -3,12 +3,17 @@
  */
 
 import { el } from "../dom.js";
+import { glossary } from "./links.js";
 import { best } from "./questions.js";
 
 export const HEADS = {
-  mean: { title: "mean", words: "the mean of both heads’ logits: the model’s answer" },
-  class: { title: "class head", words: "reads the class token" },
-  distillation: { title: "distillation head", words: "reads the distillation token" },
+  mean: { title: "mean", words: "the mean of both heads’ logits: the model’s answer", href: "" },
+  class: { title: "class head", words: "reads the class token", href: glossary("classifier-head") },
+  distillation: {
+    title: "distillation head",
+    words: "reads the distillation token",
+    href: glossary("distillation-token"),
+  },
 };
 
 export const percent = (/** @type {number} */ share, digits = 1) => `${(100 * share).toFixed(digits)}%`;
@@ -39,8 +44,8 @@ export function answer({ classes, signal }) {
   const legend = el(
     "p.lab-legend",
     {},
-    ...Object.entries(HEADS).map(([head, { title, words }]) =>
-      el("span", { title: words }, el(`i.lab-${head}`, { "aria-hidden": "true" }), title),
+    ...Object.entries(HEADS).map(([head, { title, words, href }]) =>
+      el("span", { title: words }, el(`i.lab-${head}`, { "aria-hidden": "true" }), href ? el("a", { href }, title) : title),
     ),
     el("span", {}, el("i.lab-before", { "aria-hidden": "true" }), "mean before"),
   );

@@ -3,7 +3,6 @@
  */
 
 import { session } from "./session.js";
-import { doing } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -16,7 +15,7 @@ import { doing } from "./state.js";
 export function asked(lane) {
   /** @type {{key: string, result: import("../engine/client.js").Result | null}} */
   let last = { key: "", result: null };
-  const key_of = (/** @type {State} */ state, /** @type {Needs} */ needs) => JSON.stringify([doing(state), needs]);
+  const key_of = (/** @type {State} */ state, /** @type {Needs} */ needs) => JSON.stringify([session.key_of(state), needs]);
 
   return {
     /** What was answered last, if it was to this. @param {State} state @param {Needs} needs */

@@ -161,15 +161,16 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
       element.dataset.tool = chosen;
     },
     /**
-     * @param {import("./painted.js").View & {number?: (place: number) => string, chosen?: number | null}} view number:
-     *   what stands in each patch; chosen: a patch with a frame, null for none, else those that are hidden count
+     * @param {import("./painted.js").View & {number?: (place: number) => string, exact?: (place: number) => string, chosen?: number | null}} view
+     *   number: what stands in each patch; exact: the same in full, with its unit; chosen: a patch with a frame, null for none, else those that are hidden count
      */
-    draw({ number, chosen, ...view }) {
+    draw({ number, exact, chosen, ...view }) {
       marked = new Set(view.hidden);
       painted(canvas, view, sizes);
       flat.forEach((cell, place) => {
         const text = number ? number(place) : "";
         cell.firstChild.textContent = text;
+        cell.dataset.exact = exact?.(place) ?? "";
         cell.dataset.value = view.shares ? String(view.shares[place]) : "";
         cell.setAttribute("aria-selected", String(chosen === undefined ? marked.has(place) : place === chosen));
         const moved = view.order && view.order[place] !== place ? `, holds the patch of ${name_of(view.order[place])}` : "";

@@ -6,8 +6,9 @@ import { el } from "../dom.js";
 import { button } from "./controls.js";
 import { WALKS } from "./walks.js";
 
-/** @param {import("./page.js").Page & {walks?: any[]}} page walks: those to choose from */
-export function guide({ session, questions, signal, shown, walks = WALKS }) {
+/** @param {import("./page.js").Page & {walks?: any[], reached?: () => void}} page walks: those to choose from; reached:
+ *   called with each step that can be read */
+export function guide({ session, questions, signal, shown, reached, walks = WALKS }) {
   let walk = /** @type {import("./walks/words.js").Walk | null} */ (null);
   let at = 0;
   let asked = 0;
@@ -15,7 +16,9 @@ export function guide({ session, questions, signal, shown, walks = WALKS }) {
   const text = el("p", { role: "status" });
   const count = el("span.lab-count");
   const back = button("← Back", () => go(at - 1));
-  const next = button("Next →", () => (at + 1 < walk.steps.length ? go(at + 1) : leave()));
+  const next = button("Next →", () => {
+    if (next.getAttribute("aria-disabled") !== "true") return at + 1 < walk.steps.length ? go(at + 1) : leave();
+  });
   const card = el(
     "section.inside-card.lab-walk",
     { "aria-label": "A walk", hidden: true },
@@ -35,7 +38,8 @@ export function guide({ session, questions, signal, shown, walks = WALKS }) {
     card.hidden = false;
     title.textContent = one.title;
     session.compare_with(null);
-    title.focus();
+    title.focus({ preventScroll: true });
+    reached?.();
     return go(0);
   }
 
@@ -61,9 +65,12 @@ export function guide({ session, questions, signal, shown, walks = WALKS }) {
     back.setAttribute("aria-disabled", String(to === 0));
     next.textContent = to + 1 < walk.steps.length ? "Next →" : "Done";
     count.textContent = `${to + 1} of ${walk.steps.length}`;
-    text.textContent = "Computing …";
+    next.setAttribute("aria-disabled", "true"); // a step that asks to decide first is not gone past
+    const passes = el("span", { "aria-hidden": "true" });
+    text.replaceChildren("Computing … ", passes);
+    const tell = (/** @type {number} */ done, /** @type {number} */ all) => (passes.textContent = `${done} of ${all} passes`);
     try {
-      const step = await walk.steps[to](questions);
+      const step = await walk.steps[to](counted(questions, tell));
       if (mine !== asked || signal.aborted) return;
       session.set(step.state);
       shown(step.state);
@@ -73,11 +80,21 @@ export function guide({ session, questions, signal, shown, walks = WALKS }) {
       if (mine !== asked) return;
       text.textContent = step.text + doubt;
       card.dataset.step = String(to);
+      reached?.();
     } catch (error) {
       if (mine === asked) text.textContent = `This step could not be computed: ${error.message}.`;
+    } finally {
+      if (mine === asked) next.setAttribute("aria-disabled", "false");
     }
   }
   /** The same step, where what it is told of has changed. */
   const again = () => walk && go(at);
   return { list, card, again };
+}
+
+/** The same questions, telling of each pass of those that take many. */
+function counted(/** @type {any} */ questions, /** @type {(done: number, all: number) => void} */ tell) {
+  const long = ["effects", "single", "dispensable"];
+  const told = long.map((name) => [name, (/** @type {any} */ state) => questions[name](state, { tell })]);
+  return Object.assign(Object.create(questions), Object.fromEntries(told));
 }

@@ -15,6 +15,9 @@ export function chapter(place, text) {
   return el("a", { href: new URL(`chapters/${page}/${part ? `#${part}` : ""}`, SITE).href }, text);
 }
 
+/** The address of a word's entry. @param {string} word what stands there after # */
+export const glossary = (word) => new URL(`glossary/#${word}`, SITE).href;
+
 /**
  * Where a panel is explained: a word for the eye, the chapter's subject for screen readers.
  * @param {string} place see `chapter`

@@ -36,7 +36,7 @@ import { toolbar } from "./toolbar.js";
  * @property {AbortSignal} signal
  * @property {(tab: string) => void} open
  * @property {(tool: import("./board.js").Tool) => void} use
- * @property {() => void} redraw
+ * @property {() => void} redraw soon, once for all that ask until then
  * @property {(state: import("./state.js").State) => void} shown a walk has set this state
  */
 
@@ -57,6 +57,7 @@ export async function start(root, signal) {
   const [current, before] = [asked("lab"), asked()];
   let writing = 0; // the address, soon
   signal.addEventListener("abort", () => clearTimeout(writing));
+  let frame = 0; // in which all is drawn anew
   let before_photo = /** @type {import("./photo.js").Photo | null} */ (null);
   const ask = async (state) => (await session.answer({ state, options: { output_attentions: true } })).output;
   const photo_board = board({
@@ -74,11 +75,14 @@ export async function start(root, signal) {
     sizes,
     classes,
     parts,
-    questions: questions({ sizes, classes, ask }),
+    questions: questions({ sizes, classes, ask, key_of: (state) => session.key_of(state) }),
     signal,
     open,
     use: photo_board.use,
-    redraw: draw,
+    redraw: () => (frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      draw();
+    })),
     shown: (state) => (tab = fitting(state, of_walk(state))),
   };
   const made = {
@@ -90,7 +94,7 @@ export async function start(root, signal) {
     masked: masked(page),
   };
   const beside = side(page);
-  const walks = guide(page);
+  const walks = guide({ ...page, reached: () => together(walks.card) });
   const pick = await picker({ signal, target: root, classes });
   const tools = toolbar({ root, write_address });
   const tabs = tablist(open);
@@ -105,11 +109,10 @@ export async function start(root, signal) {
   root.replaceChildren(
     pick.element,
     walks.list,
-    walks.card,
     el(
       "div.lab-main",
       {},
-      el("div.lab-controls", {}, tabs.element, ...panels),
+      el("div.lab-controls", {}, walks.card, tabs.element, ...panels),
       el("div.lab-photo", {}, photo_board.element, readout, tools.element, tools.status, credit),
       beside.element,
     ),
@@ -124,21 +127,30 @@ export async function start(root, signal) {
     session.set(opened(session.state, name), { continues: true });
   }
 
+  /** A walk's card and the photo on the screen, if they are not. @param {HTMLElement} card */
+  function together(card) {
+    const boxes = [card, photo_board.element].map((element) => element.getBoundingClientRect());
+    const covered = beside.element.querySelector("section:not([hidden])").getBoundingClientRect();
+    const top = covered.left < boxes[0].right ? covered.bottom : 48; // on a phone the answer stays above
+    if (boxes.every((box) => box.top >= top - 1 && box.bottom <= innerHeight)) return;
+    root.querySelector(".lab-main").scrollIntoView({ block: "start" });
+  }
+
   /** What is at a place, for the line under the photo. */
   function told(place) {
     const cell = photo_board.grid.querySelector(`[data-place="${place}"]`);
-    const exact = cell.dataset.value ? ` (exactly ${cell.dataset.value})` : "";
+    const exact = cell.dataset.exact ? ` (exactly ${cell.dataset.exact})` : "";
     return `${cell.getAttribute("aria-label")}${exact}`.replace(/^r/, "R");
   }
 
   async function changed() {
     const { state, photo } = session;
+    root.dataset.busy = "true"; // what stands there is of another state until it is answered
     if (photo?.name !== state.photo) return; // another change follows when it is there
     const start = performance.now();
     tab = fitting(state, tab);
     if (root.dataset.tab !== tab) photo_board.use(made[tab].tool());
     root.dataset.tab = tab;
-    root.dataset.busy = "true";
     clearTimeout(writing);
     writing = setTimeout(write_address, 300); // browsers refuse an address that changes with every patch
     draw();
@@ -153,6 +165,7 @@ export async function start(root, signal) {
       root.dataset.busy = "false";
       root.dataset.took = (performance.now() - start).toFixed(1);
     } catch (error) {
+      root.dataset.busy = "failed";
       tools.status.textContent = `The model could not be asked: ${error.message}`;
     }
   }

@@ -12,7 +12,7 @@ import { kept } from "./store.js";
 /**
  * @param {object} options
  * @param {AbortSignal} options.signal of the page
- * @param {HTMLElement} options.target where photos may be dropped
+ * @param {HTMLElement} options.target what gets a frame while a file is dragged over the page
  * @param {string[]} options.classes of the model
  */
 export async function picker({ signal, target, classes }) {
@@ -59,16 +59,18 @@ export async function picker({ signal, target, classes }) {
     own_picture.getContext("2d").drawImage(picture, 0, 0, own_picture.width, own_picture.height);
   }
 
-  /** @param {Blob | null | undefined} blob */
+  /** @param {Blob | null | undefined} blob @returns {Promise<boolean>} whether it is the photo now */
   async function bring(blob) {
-    if (!blob) return;
+    if (!blob) return false;
     said.textContent = "";
     target.setAttribute("aria-busy", "true");
     try {
       await session.bring(blob);
       await fill_own();
+      return true;
     } catch (error) {
       said.textContent = error.message;
+      return false;
     } finally {
       target.removeAttribute("aria-busy");
       file.value = ""; // the same file may be chosen again
@@ -101,19 +103,26 @@ export async function picker({ signal, target, classes }) {
     stage.hidden = false;
   }
 
-  target.addEventListener("dragover", (event) => {
+  // On the whole page: beside a target the browser would open the file, and the page be gone.
+  const on_page = (/** @type {string} */ kind, /** @type {(event: DragEvent) => void} */ then) =>
+    document.addEventListener(kind, /** @type {EventListener} */ (then), { signal });
+  on_page("dragover", (event) => {
     if (![...event.dataTransfer.items].some(({ kind }) => kind === "file")) return;
     event.preventDefault();
     target.classList.add("lab-dropping");
   });
-  target.addEventListener("dragleave", (event) => {
-    if (!target.contains(/** @type {Node | null} */ (event.relatedTarget))) target.classList.remove("lab-dropping");
+  on_page("dragleave", ({ relatedTarget }) => {
+    if (!relatedTarget) target.classList.remove("lab-dropping"); // it left the window
   });
-  target.addEventListener("drop", (event) => {
+  on_page("drop", async (event) => {
     target.classList.remove("lab-dropping");
-    if (!event.dataTransfer.files.length) return;
+    const files = [...event.dataTransfer.files];
+    if (!files.length) return;
     event.preventDefault();
-    bring(event.dataTransfer.files[0]);
+    const chosen = files.find(({ type }) => type.startsWith("image/")) ?? files[0];
+    const well = await bring(chosen);
+    if (well && files.length > 1) said.textContent = `One photo at a time: of the ${files.length} files, this is ${chosen.name}.`;
+    if (said.textContent) said.scrollIntoView({ block: "nearest" }); // it may have been dropped far below
   });
   document.addEventListener(
     "paste",

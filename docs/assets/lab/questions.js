@@ -45,15 +45,16 @@ export const best = (/** @type {number[]} */ values) => values.indexOf(Math.max(
  * @param {import("./state.js").Sizes} options.sizes
  * @param {string[]} options.classes
  * @param {(state: State) => Promise<any>} options.ask a pass of the classifier, with attentions; its output
+ * @param {(state: State) => string} [options.key_of] equal for states that give the same numbers
  * @returns {Lab & {forget: () => void}}
  */
-export function questions({ sizes, classes, ask }) {
+export function questions({ sizes, classes, ask, key_of = doing }) {
   /** @type {Map<string, Promise<Seen>>} */
   const known = new Map();
 
   /** @param {State} state @returns {Promise<Seen>} */
   function run(state) {
-    const key = doing(state.hidden.length ? state : { ...state, how: "attention" }); // nothing hidden is nothing hidden
+    const key = key_of(state.hidden.length ? state : { ...state, how: "attention" }); // nothing hidden is nothing hidden
     let seen = known.get(key);
     if (!seen) {
       seen = ask(state).then((output) => ({

@@ -11,7 +11,7 @@
  */
 
 import { request_of } from "./request.js";
-import { START, model_of } from "./state.js";
+import { START, doing, model_of } from "./state.js";
 import * as store from "./store.js";
 import { Supply } from "./supply.js";
 
@@ -33,6 +33,7 @@ class Session extends Supply {
     this.past = [];
     /** @type {State[]} */
     this.future = [];
+    this.brought = 0; // own photos so far
     /** @type {Set<() => void>} */
     this.listeners = new Set();
   }
@@ -102,12 +103,14 @@ class Session extends Supply {
       },
       () => this.begin(), // it is gone
     );
+    this.tell(); // that it was chosen, while it is on its way
   }
 
   /** The reader's own photo, from a file or a camera; an Error in a line if it is none. @param {Blob} blob */
   async bring(blob) {
     const own = await this.photo_from(blob);
     this.loaded.set("photo own", Promise.resolve(own));
+    this.brought += 1;
     await store.keep(blob);
     if (this.state.photo === "own") this.photo = own;
     this.set({ photo: "own" });
@@ -131,6 +134,12 @@ class Session extends Supply {
   }
 
   // What the model says
+
+  /** Equal for states that give the same numbers. Each own photo has the same name, but numbers of its own.
+   * @param {State} state */
+  key_of(state) {
+    return JSON.stringify([doing(state), state.photo === "own" && this.brought]);
+  }
 
   /**
    * One pass of a state over its photo; null if a newer one of the lane came first.

@@ -6,7 +6,8 @@ import { el } from "../dom.js";
 
 export const number = (/** @type {number} */ value, digits = 2) => {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-  const text = Math.abs(value).toFixed(digits);
+  const size = Math.abs(value);
+  const text = size < 1e6 ? size.toFixed(digits) : size.toExponential(digits).replace("+", "");
   return value < 0 && Number(text) !== 0 ? `−${text}` : text;
 };
 
@@ -14,7 +15,10 @@ export const vector = (/** @type {ArrayLike<number>} */ values, digits = 2) =>
   `(${Array.from(values, (value) => short(value, digits)).join(", ")})`;
 
 /** Without zeros at the end. */
-export const short = (/** @type {number} */ value, digits = 2) => number(value, digits).replace(/\.?0+$/, "");
+export const short = (/** @type {number} */ value, digits = 2) => {
+  const [text, ...power] = number(value, digits).split("e");
+  return [text.replace(/\.?0+$/, ""), ...power].join("e");
+};
 
 /** e to a power, as it is written. @param {string} power */
 export const e_to = (power) => el("span", {}, "e", el("sup", {}, power));

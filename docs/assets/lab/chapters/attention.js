@@ -9,7 +9,7 @@ import { board } from "../board.js";
 import { button } from "../controls.js";
 import { place_name } from "../places.js";
 import { session } from "../session.js";
-import { START, doing } from "../state.js";
+import { START } from "../state.js";
 import { e_to, number, table } from "../tables.js";
 import { attended, sharpest } from "./attended.js";
 import { dragged } from "./dragged.js";
@@ -143,7 +143,7 @@ export async function start(root, signal) {
     signal,
     async () => {
       const state = of_classifier(session.state);
-      if (done === doing(state)) return pass;
+      if (done === session.key_of(state)) return pass;
       const photo = await session.photo_of(state.photo);
       const trace = ["q", "k", "v"].map((name) => `blocks.*.attention.${name}`);
       const result = await session.answer({ state, lane: "attention", trace, options: { output_attentions: true } });
@@ -151,7 +151,7 @@ export async function start(root, signal) {
       const step = (i, name) => result.trace[`blocks.${i}.attention.${name}`];
       const found = Array.from({ length: layers }, (_, i) => ({ q: step(i, "q"), k: step(i, "k"), v: step(i, "v") }));
       masked.clear();
-      done = doing(state);
+      done = session.key_of(state);
       return { photo, layers: found, sharp: sharpest(result.output.attentions, prefix + FIRST) };
     },
     (found) => {

@@ -6,7 +6,7 @@ import { el, roving } from "../../dom.js";
 import { points } from "../answer.js";
 import { button, buttons } from "../controls.js";
 import { why } from "../links.js";
-import { doing, painted_over } from "../state.js";
+import { painted_over } from "../state.js";
 import { watched } from "../watched.js";
 
 /** @typedef {import("../page.js").Page} Page */
@@ -33,7 +33,7 @@ export function heads({ session, sizes, questions, signal }) {
   const each = watched("What does each do?", said, signal, async (watch) => {
     const state = session.state;
     effects = await questions.single(state, watch);
-    of = doing(state);
+    of = session.key_of(state);
     update();
   });
   const element = el(
@@ -58,7 +58,7 @@ export function heads({ session, sizes, questions, signal }) {
   function update() {
     const { silenced, how } = session.state;
     each.elements[0].disabled = how === "mask";
-    if (of && of !== doing(session.state)) {
+    if (of && of !== session.key_of(session.state)) {
       [effects, of] = [null, ""];
       said.textContent = "";
     }

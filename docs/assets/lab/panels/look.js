@@ -9,11 +9,12 @@ import { percent, points } from "../answer.js";
 import { look as row_of } from "../lens.js";
 import { why } from "../links.js";
 import { painted } from "../painted.js";
-import { doing } from "../state.js";
+import { rank_correlation } from "../ranks.js";
 import { watched } from "../watched.js";
 
 /** @typedef {import("../page.js").Page} Page */
 
+const WAYS = { attention: "nobody may look there", gray: "the patch turns gray" };
 const PREFIX = ["class token", "distillation token"];
 
 /**
@@ -70,7 +71,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
   all.addEventListener("keydown", (event) => roving(thumbs, event));
   const [low, high] = [el("span"), el("span")];
   const bar = el("span.inside-gradient", { "aria-hidden": "true" });
-  const scale = el("div.inside-scale", {}, low, bar, high);
+  const scale = el("div.inside-scale.lab-scale", {}, low, bar, high);
   const said = el("p.lab-said", { role: "status" });
   const attended = el(
     "div",
@@ -89,7 +90,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
   let effects = /** @type {number[] | null} */ (null);
   let of = ""; // what was done when they were asked for
   const map = watched("Hide each patch in turn", said, signal, async (watch) => {
-    const asked = doing(state());
+    const asked = session.key_of(state());
     effects = [];
     of = asked;
     await questions.effects(state(), {
@@ -102,18 +103,21 @@ export function look({ session, sizes, signal, questions, redraw }) {
       },
     });
   });
+  const way = el("span.lab-way");
+  const agreement = el("p.lab-agreement");
   const hiding = el(
     "div",
     {},
     el(
       "p.inside-note",
       {},
-      "Red: without this patch the answer loses, so it speaks for it. Teal: without it the answer gains. As the state " +
-        "says, patches turn gray, or nobody may look there. ",
+      "Red: without this patch the answer loses, so it speaks for it. Teal: without it the answer gains. ",
+      way,
       why("relevance#the-test-hide-it", "what a decision rests on"),
     ),
     el("div.lab-buttons", {}, ...map.elements),
     said,
+    agreement,
   );
   const rollout = el(
     "p.inside-note",
@@ -123,6 +127,18 @@ export function look({ session, sizes, signal, questions, redraw }) {
   );
   const element = el("div", {}, view.element, rollout, scale, attended, hiding);
 
+  /** @param {any} output @param {number[]} all of the effects */
+  function agreeing({ attentions }, all) {
+    const attended = row_of(attentions, { layer: -1, head: -1, query: 0 }).slice(prefix);
+    const open = [...all.keys()].filter((place) => !state().hidden.includes(place));
+    const rank = rank_correlation(open.map((place) => attended[place]), open.map((place) => Math.abs(all[place])));
+    if (Number.isNaN(rank)) return "";
+    return (
+      "Rank correlation of the size of these effects and the attention of the class token in the last block: " +
+      `${signed(rank, 2)} (1: the same order; 0: no relation).`
+    );
+  }
+
   function last_as_number() {
     return String((state().layer + layers) % layers);
   }
@@ -130,15 +146,18 @@ export function look({ session, sizes, signal, questions, redraw }) {
   /** @param {any} output @param {import("../state.js").State} of_state */
   function over(output, of_state) {
     if (of_state.look === "effects") {
-      if (doing(of_state) !== of || !effects) return {};
+      if (session.key_of(of_state) !== of || !effects) return {};
       const shares = Array.from({ length: sizes.patches }, (_, i) => -(effects[i] ?? 0));
       const number = (/** @type {number} */ i) => (i in effects ? points(-shares[i]) : "–"); // not tried yet
-      return { shares, signed: true, most: Math.max(...shares.map(Math.abs)), number };
+      const exact = (/** @type {number} */ i) => (i in effects ? `${signed(100 * effects[i])} points` : "");
+      return { shares, signed: true, most: Math.max(...shares.map(Math.abs)), number, exact };
     }
     if (!output?.attentions) return {};
     const shares = shares_over(of_state, output.attentions, layers);
     const patches = shares.slice(prefix);
-    return { shares: patches, most: Math.max(...patches), number: (i) => (100 * patches[i]).toFixed(1), all: shares };
+    const number = (/** @type {number} */ i) => (100 * patches[i]).toFixed(1);
+    const exact = (/** @type {number} */ i) => `${100 * patches[i]}%`;
+    return { shares: patches, most: Math.max(...patches), number, exact, all: shares };
   }
 
   function update(now) {
@@ -147,6 +166,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
     const hides = state().look === "effects";
     attended.hidden = hides;
     hiding.hidden = !hides;
+    way.textContent = `Hidden means: ${WAYS[state().how] ?? ""}; the tab Hide has the other way. `;
     rollout.hidden = state().look !== "rollout";
     head.element.disabled = state().look === "rollout";
     scale.hidden = shown.most === undefined;
@@ -160,7 +180,8 @@ export function look({ session, sizes, signal, questions, redraw }) {
       if (shown.all) element.dataset.value = String(shown.all[token]);
     });
     if (hides) {
-      if (of !== doing(state()) && state().how !== "mask") map.run();
+      agreement.textContent = effects?.length === sizes.patches && shown.shares && now ? agreeing(now.output, effects) : "";
+      if (of !== session.key_of(state()) && state().how !== "mask") map.run();
       return;
     }
     map.stop();
@@ -179,11 +200,17 @@ export function look({ session, sizes, signal, questions, redraw }) {
     needs: { options: { output_attentions: true } },
     tool: () => "pick",
     get note() {
-      return state().look === "effects" ? "" : "Click a patch to look from it.";
+      return state().look === "effects" ? "" : "Click a patch to look from it: to see what its token takes from each.";
     },
     update,
     over,
   };
+}
+
+/** @param {number} value @param {number} [digits] all of them, if not given */
+function signed(value, digits) {
+  const size = Math.abs(value);
+  return `${value < 0 ? "−" : "+"}${digits === undefined ? size : size.toFixed(digits)}`;
 }
 
 /** A map without its photo. */

@@ -32,7 +32,7 @@ const head_of = ({ sizes }, i) => `head ${(i % sizes.heads) + 1} of block ${Math
 /** @type {Walk} */
 export const heads = {
   name: "heads",
-  title: "One head against the others",
+  title: "Does every head count?",
   steps: [
     async (lab) => ({
       state: of(CUP),

@@ -21,7 +21,7 @@ async function looked_at(lab) {
 /** @type {Walk} */
 export const importance = {
   name: "importance",
-  title: "Attention is not importance",
+  title: "Does attention show what matters?",
   steps: [
     async (lab) => ({
       state: of(CAT),

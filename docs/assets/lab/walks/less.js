@@ -32,7 +32,7 @@ async function few(lab) {
 /** @type {Walk} */
 export const less = {
   name: "less",
-  title: "Less photo, surer answer",
+  title: "Can less of the photo say more?",
   steps: [
     async (lab) => ({
       state: of(CAT),

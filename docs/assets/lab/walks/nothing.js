@@ -24,7 +24,7 @@ async function nothing(lab) {
 /** @type {Walk} */
 export const no_photo = {
   name: "nothing",
-  title: "The answer to nothing",
+  title: "What if it sees nothing?",
   steps: [
     async (lab) => ({
       state: of(CAT),

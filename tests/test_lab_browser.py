@@ -438,7 +438,7 @@ def test_with_a_finger_on_a_phone(browser: Any, site_url: str) -> None:
     assert box(page.locator(".lab-guess"))["height"] < 190  # the photo is not below it
     drag(cell(page, 17), cell(page, 20))
     assert hidden(page) == [17, 18, 19, 20]
-    page.get_by_role("tab", name="Shuffle").tap()
+    page.get_by_role("tab", name="Shuffle").press("Enter")  # as below
     page.wait_for_selector("[data-inside=lab][data-tab=shuffle][data-busy=false]")
     to_the_middle(page.locator(".lab-board"))
     drag(cell(page, 16), cell(page, 36))

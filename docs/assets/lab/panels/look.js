@@ -123,7 +123,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
     "p.inside-note",
     {},
     "Rollout multiplies the attention of all blocks up to this one, the way past each included. ",
-    why("attention#attention-rollout", "rollout"),
+    why("relevance#attention-rollout", "rollout"),
   );
   const element = el("div", {}, view.element, rollout, scale, attended, hiding);
 

@@ -48,7 +48,7 @@ def merge_heads(x: Float[Array, "batch heads tokens head_dim"]) -> Float[Array, 
 
 
 def scaled_dot_product_attention(
-    q: Float[Array, "batch heads queries head_dim"],
+    q: Float[Array, "batch heads tokens head_dim"],
     k: Float[Array, "batch heads tokens head_dim"],
     v: Float[Array, "batch heads tokens head_dim"],
     *,
@@ -57,13 +57,13 @@ def scaled_dot_product_attention(
     dropout_probability: float = 0.0,
     generator: np.random.Generator | None = None,
     trace: Trace | None = None,
-) -> Float[Array, "batch heads queries head_dim"]:
+) -> Float[Array, "batch heads tokens head_dim"]:
     r"""$$\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d}}\right) V$$
 
     d = head_dim: without the root, scores would grow with it and softmax would see only the largest.
 
     Args:
-        q, k, v: queries, of all tokens or of some, keys and values.
+        q, k, v: queries, keys and values.
         head_mask: each head's probabilities are multiplied by its number, 0 to silence it, 1 to leave it.
         attention_mask: False for tokens that nobody may look at; at least one True per image.
         dropout_probability: of single attention probabilities.
@@ -79,16 +79,16 @@ def scaled_dot_product_attention(
     default attention adds it to the scores, where it does nothing, and transformers 5 ignores it.
     """
     # Scaling the queries is scaling the scores, on a shorter array.
-    scores = (q * q.shape[-1] ** -0.5) @ k.swapaxes(-1, -2)  # (batch, heads, queries, tokens)
+    scores = (q * q.shape[-1] ** -0.5) @ k.swapaxes(-1, -2)  # (batch, heads, tokens, tokens)
     if attention_mask is not None:
         scores = np.where(attention_mask[:, None, None, :], scores, -np.inf)
     record(trace, "scores", scores)
-    probabilities = softmax(scores)  # (batch, heads, queries, tokens)
+    probabilities = softmax(scores)  # (batch, heads, tokens, tokens)
     probabilities = dropout(probabilities, probability=dropout_probability, generator=generator)
     if head_mask is not None:
         probabilities *= head_mask[:, None, None]
     record(trace, "probabilities", probabilities)
-    return probabilities @ v  # (batch, heads, queries, head_dim)
+    return probabilities @ v  # (batch, heads, tokens, head_dim)
 
 
 def multi_head_attention(
@@ -117,25 +117,22 @@ def multi_head_attention(
     q, k, v = split_heads(linear(weights.qkv, x), num_heads=num_heads)
     for name, value in (("q", q), ("k", k), ("v", v)):
         record(trace, name, value)
-    # Some queries of one head after the other: their scores stay in the processor's cache. Who watches, or draws, gets
-    # all at once.
+    # One head after the other needs the memory of one head's scores. Who watches, or draws, gets all at once.
     watched = wants(trace, "scores") or wants(trace, "probabilities") or generator is not None
-    heads_at_once, queries_at_once = (num_heads, q.shape[2]) if watched else (1, 256)
+    together = num_heads if watched else 1
     context = np.empty_like(q)  # (batch, heads, tokens, head_dim)
-    for head in range(0, num_heads, heads_at_once):
-        heads = slice(head, head + heads_at_once)
-        for query in range(0, q.shape[2], queries_at_once):
-            queries = slice(query, query + queries_at_once)
-            context[:, heads, queries] = scaled_dot_product_attention(
-                q[:, heads, queries],
-                k[:, heads],
-                v[:, heads],
-                head_mask=None if head_mask is None else head_mask[heads],
-                attention_mask=attention_mask,
-                dropout_probability=dropout_probability,
-                generator=generator,
-                trace=trace,
-            )
+    for first in range(0, num_heads, together):
+        heads = slice(first, first + together)
+        context[:, heads] = scaled_dot_product_attention(
+            q[:, heads],
+            k[:, heads],
+            v[:, heads],
+            head_mask=None if head_mask is None else head_mask[heads],
+            attention_mask=attention_mask,
+            dropout_probability=dropout_probability,
+            generator=generator,
+            trace=trace,
+        )
     merged = record(trace, "context", merge_heads(context))  # (batch, tokens, dim)
     return record(trace, "proj", linear(weights.proj, merged))
 

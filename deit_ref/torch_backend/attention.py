@@ -34,7 +34,7 @@ def merge_heads(x: Float[Array, "batch heads tokens head_dim"]) -> Float[Array, 
 
 
 def scaled_dot_product_attention(
-    q: Float[Array, "batch heads queries head_dim"],
+    q: Float[Array, "batch heads tokens head_dim"],
     k: Float[Array, "batch heads tokens head_dim"],
     v: Float[Array, "batch heads tokens head_dim"],
     *,
@@ -43,7 +43,7 @@ def scaled_dot_product_attention(
     dropout_probability: float = 0.0,
     generator: torch.Generator | None = None,
     trace: Trace | None = None,
-) -> Float[Array, "batch heads queries head_dim"]:
+) -> Float[Array, "batch heads tokens head_dim"]:
     """Mirror of numpy_backend.attention.scaled_dot_product_attention.
 
     torch's fused kernel gives the result whenever it can. It can neither multiply probabilities by a head_mask nor
@@ -59,18 +59,18 @@ def scaled_dot_product_attention(
         fused = fused and not watched and not (q.dtype == torch.bfloat16 and q.device.type == "cpu")
     if fused and not watched:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (batch, heads, queries, tokens)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (batch, heads, tokens, tokens)
     if keep is not None:
         scores = scores.masked_fill(~keep, -torch.inf)
     record(trace, "scores", scores)
-    probabilities = softmax(scores)  # (batch, heads, queries, tokens)
+    probabilities = softmax(scores)  # (batch, heads, tokens, tokens)
     probabilities = dropout(probabilities, probability=dropout_probability, generator=generator)
     if head_mask is not None:
         probabilities = probabilities * head_mask[:, None, None]
     record(trace, "probabilities", probabilities)
     if fused:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
-    return probabilities @ v  # (batch, heads, queries, head_dim)
+    return probabilities @ v  # (batch, heads, tokens, head_dim)
 
 
 def multi_head_attention(

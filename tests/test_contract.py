@@ -7,6 +7,7 @@ argument takes, and give what its plain form gives. The usual run draws a part, 
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import io
 import os
@@ -185,15 +186,15 @@ def of_compare() -> list[Argument]:
 
 
 def of_prepared() -> list[Argument]:
-    def run(images: Any = None, pixel_values: Any = None, **options: Any) -> Any:
+    def prepared(**options: Any) -> Any:
         with patch("torch._inductor.compile", lambda graph, x, options: graph):  # which would take ten seconds
-            prepared = deit_ref.prepared(**options)
-        return prepared(images, pixel_values=pixel_values)
+            return deit_ref.prepared(**options)
 
-    by_pixels, takes = {"weights": WEIGHTS, "pixel_values": PIXELS[:1]}, {"weights": "weights", "batch_size": "int"}
+    once = functools.cache(lambda: prepared(weights=WEIGHTS))
+    takes = {"weights": "weights", "batch_size": "int", "dtype": "none torch-dtype"}
     return [
-        *tried("prepared", run, takes | {"dtype": "none torch-dtype"}, by_pixels),
-        *tried("prepared", run, {"images": "image"}, {"weights": WEIGHTS}, named=IMAGE["named"]),
+        *tried("prepared", lambda **options: prepared(**options)(pixel_values=PIXELS[:1]), takes, {"weights": WEIGHTS}),
+        *tried("prepared", lambda images: once()(images), {"images": "image"}, named=IMAGE["named"]),
     ]
 
 

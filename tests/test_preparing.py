@@ -16,6 +16,14 @@ from deit_ref.weights import map_weights
 MANY = 3
 
 
+@pytest.fixture(scope="module")
+def run():
+    """Prepared once, for those tests that change nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch._inductor, "compile", lambda graph, example_inputs, options: graph)
+        return deit_ref.prepared(new(), batch_size=MANY)
+
+
 @pytest.fixture
 def graphs(monkeypatch):
     """The recorded graphs run as they are, because to compile one takes ten seconds; the list holds how they came."""
@@ -110,8 +118,7 @@ def test_answers_have_no_gradient_whatever_the_weights_have(graphs):
     torch.testing.assert_close(again.logits, deit_ref.forward(weights, pixel_values=pixels(1), backend="torch").logits)
 
 
-def test_answers_are_the_callers_own(graphs):
-    run = deit_ref.prepared(new(), batch_size=2)
+def test_answers_are_the_callers_own(run):
     kept = run(pixel_values=pixels(2))
     before = kept.logits.clone()
     run(pixel_values=pixels(2, seed=1))
@@ -132,14 +139,12 @@ def test_answers_are_the_callers_own(graphs):
         ({"images": "cat.jpg", "pixel_values": torch.zeros(1, 3, 32, 32)}, "got both: give one"),
     ],
 )
-def test_what_it_was_not_prepared_for_is_refused(graphs, given, message):
-    run = deit_ref.prepared(new(), batch_size=MANY)
+def test_what_it_was_not_prepared_for_is_refused(run, given, message):
     with pytest.raises(ValueError, match=message):
         run(**given)
 
 
-def test_it_warns_as_forward_does(graphs):
-    run = deit_ref.prepared(new())
+def test_it_warns_as_forward_does(run):
     with pytest.warns(UserWarning, match="not finite: pixel_values contain NaN"):
         run(pixel_values=torch.full((1, 3, *TINY.image_shape), torch.nan))
     with pytest.warns(UserWarning, match="photos of 0..255 go to images=") as warned:

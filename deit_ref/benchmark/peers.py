@@ -44,8 +44,8 @@ def open_torch_compiled(folder: Path, pixel_values: np.ndarray[Any, Any], *, dev
     weights = deit_ref.load_weights(folder).to("torch", device=device, dtype=dtype)
     x = _tensor(pixel_values, device, dtype)
     if not device.startswith("cuda"):
-        run = deit_ref.prepared(weights, batch_size=len(x))
-        return lambda: run(pixel_values=x).logits  # type: ignore[union-attr]
+        run: Any = deit_ref.prepared(weights, batch_size=len(x))
+        return lambda: run(pixel_values=x).logits
     compiled = torch.compile(lambda x: classification_with_teacher(weights, x).logits, mode="reduce-overhead")
     return lambda: compiled(x)
 

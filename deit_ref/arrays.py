@@ -143,7 +143,7 @@ def real(name: str, values: Any) -> Any:
     """Numbers in any form as a NumPy array, or as the tensor that they are, in a dtype of their own.
 
     Raises:
-        ValueError: they are no real numbers, or not all of them are there; the message calls them `name`.
+        ValueError: they are not real numbers, or not all of them are there; the message calls them `name`.
     """
     expected = f"{name} must hold real numbers or booleans"
     if is_tensor(values):
@@ -171,7 +171,7 @@ def as_like(name: str, values: Any, like: Any) -> Any:
     """Numbers in any form as an array of the backend of `like`, on its device: booleans, int64 or floats of any width.
 
     Raises:
-        ValueError: they are no real numbers; the message calls them `name`.
+        ValueError: they are not real numbers; the message calls them `name`.
     """
     found = real(name, values)
     if dtype_name(found) == "uint64" and (as_numpy(found) > np.iinfo(np.int64).max).any():

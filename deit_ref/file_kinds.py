@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes, that is no photo and no archive that can be read; and what to do about it."""
+"""What a file is by its first bytes, if neither a photo nor an archive that can be read; and what to do about it."""
 
 START = 512  # bytes that are enough to tell
 
@@ -39,7 +39,7 @@ def what_else(start: bytes) -> tuple[str, str] | None:
 
 
 def as_text(start: bytes) -> str | None:
-    """The first line of a text, such as what a server says in the place of a file; None where it is no text."""
+    """The first line of a text, such as what a server says in the place of a file; None where it is not text."""
     try:
         text = start.decode("utf-8").strip()
     except UnicodeDecodeError as error:

@@ -1,7 +1,7 @@
 """Which files are photos, by their names: what is taken, what is passed over, and what is left out and counted.
 
 Nothing is opened here. What the system, a camera card or an editor left behind (`.DS_Store`, `._1.jpg`, `Thumbs.db`) is
-passed over in silence wherever photos are looked for; every other file that is no photo is counted.
+passed over in silence wherever photos are looked for; every other file that is not a photo is counted.
 """
 
 import glob

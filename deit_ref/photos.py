@@ -68,7 +68,7 @@ def load_image(
         keep_fractions: whether floats in 0..1 stay as they are, as float32, and are not made bytes; then 1 is white.
 
     Raises:
-        ValueError: the file is missing, not an image, broken or too large, or the array is no image.
+        ValueError: the file is missing, not an image, broken or too large, or the array is not an image.
 
     Source: convert_to_rgb and to_pil_image of transformers 5 (which takes the A of LAB for alpha; here LAB is a color
     space; and whose arrays of 0.0 and 1.0 only become bytes 0 and 1).

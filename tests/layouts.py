@@ -121,7 +121,7 @@ def in_folder(state: State, config: dict[str, Any], expected: torch.Tensor | Non
 
 
 def _bytes(name: str, content: bytes) -> Any:
-    """`Case.write` of a file that is no checkpoint."""
+    """`Case.write` of a file that is not a checkpoint."""
 
     def write(folder: Path) -> Any:
         (folder / name).write_bytes(content)

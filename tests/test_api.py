@@ -352,7 +352,7 @@ BAD_INPUT = [
     (
         WEIGHTS,
         {"pixel_values": PIXELS[..., :30], "interpolate_pos_encoding": True},
-        r"32x30 pixels are no multiple of 8x8",
+        r"32x30 pixels are not a multiple of 8x8",
     ),
     (
         WEIGHTS,

@@ -1,4 +1,4 @@
-"""A run is trained once, goes on where it was cut off, and a finished one of something else is no answer."""
+"""A run is trained once, goes on where it was cut off, and a finished one of something else is not an answer."""
 
 import json
 

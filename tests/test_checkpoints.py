@@ -255,7 +255,7 @@ def test_safetensors_win_over_pickles(folders, tmp_path):
     assert (load_weights(tmp_path).norm.bias != 7).all()
     (tmp_path / "pytorch_model.bin").unlink()
     with pytest.raises(
-        ValueError, match=r"pytorch_model-00001-of-00002.bin is no file of torch.save but an empty file"
+        ValueError, match=r"pytorch_model-00001-of-00002.bin is not a file of torch.save but an empty file"
     ):
         load_weights(tmp_path)
 
@@ -646,7 +646,7 @@ def test_files_that_do_not_fit(folders, tmp_path, config, tensors, message):
             b'{"image_processor_type": "CLIPImageProcessor"}',
             r"preprocessor_config.json: image_processor_type must be one of DeiTImageProcessor,",
         ),
-        (WEIGHTS, b"", r"model.safetensors is no safetensors file but an empty file: download it again"),
+        (WEIGHTS, b"", r"model.safetensors is not a safetensors file but an empty file: download it again"),
         (
             WEIGHTS,
             b"\x09" + bytes(7),
@@ -742,7 +742,7 @@ def test_sources_that_are_not_read(tmp_path):
     with pytest.raises(ValueError, match=r"holds none of model.safetensors, .*: pass the weight file itself if it has"):
         load_weights(tmp_path)
     (tmp_path / "old.h5").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"old.h5 is no weight file by its name; what is read is a folder"):
+    with pytest.raises(ValueError, match=r"old.h5 is not a weight file by its name; what is read is a folder"):
         load_weights(tmp_path / "old.h5")
     for revision in ("", 3):
         with pytest.raises(ValueError, match=r"revision must be text, got"):

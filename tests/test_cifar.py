@@ -136,7 +136,7 @@ def nest(depth):
         (b"cnumpy\nndarray\n)R.", "calls numpy.ndarray otherwise"),
         (b"\x82\x01.", "opcode EXT1"),
         (b"Pxyz\n.", "opcode PERSID"),
-        (b"}}b.", "BUILD on what is no array"),
+        (b"}}b.", "BUILD on what is not an array"),
         (pickle.dumps({"data": np.array([os], dtype=object).astype(str), "labels": []}, 2), "expected data"),
         (pickle.dumps(batch(1, **{"x": {1: 2}}), 2), "a key is int"),
     ],

@@ -251,7 +251,7 @@ def test_what_is_learned_is_not_written_among_the_photos(capsys, photos, tmp_pat
     for out in (photos / "mine", photos, photos / "mug" / ".." / "mine"):
         assert_one_line_error(run(capsys, *words, out), f"among the class folders of {photos}", "choose a folder")
     assert sorted(path.name for path in photos.iterdir()) == [*NAMES]
-    shutil.copytree(photos, tmp_path / "train")  # beside the split is no class
+    shutil.copytree(photos, tmp_path / "train")  # no class stands beside the split
     quick = ("--batch-size", 8, "--set", "warmup_epochs=0", "--val-split", 0)
     assert run(capsys, words[0], tmp_path, *words[2:], tmp_path / "mine", *quick)[0] == 0
 

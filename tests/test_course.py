@@ -166,7 +166,7 @@ def test_a_verdict_says_input_expected_got_and_the_mistake():
     assert unknown.mistake is None
     assert judge(task, case, Answer(problem="NotImplementedError: ...")).message.endswith("): not solved yet.")
     assert judge(task, case, Answer(problem="it raised: X")).message.endswith("): it raised: X")
-    assert "no array of numbers" in judge(task, case, Answer()).message
+    assert "not an array of numbers" in judge(task, case, Answer()).message
     other = Answer(arrays=(attention.merge_heads(x) + 1,))
     given = judge(task, case, Answer(arrays=(attention.merge_heads(x),)), expected=other)
     assert not given.right  # what is handed in as expected counts, not what the reference gives

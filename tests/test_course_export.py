@@ -276,7 +276,7 @@ def test_moodle_gets_who_it_is_and_a_column_for_each_assignment(tmp_path, capsys
     """By "Grade import" (docs.moodle.org 4.5) and the code of Moodle's CSV import, seen 2026-11-28.
 
     Users are found by id, username, ID number or email address, which form maps to columns; one user that is not
-    found stops all of the import. "-" is no grade. Feedback is imported beside the points, never without them.
+    found stops all of the import. "-" is not a grade. Feedback is imported beside the points, never without them.
     """
     out = tmp_path / "out.csv"
     class_ = put(tmp_path, "class.csv", MOODLE)
@@ -362,7 +362,7 @@ def test_numbers_stay_numbers_whatever_their_sign_and_nothing_else_is_a_formula(
         (["--to", "gradescope", "--out", "{}/o.zip", "--assignment", "a2", "--seed", "7"], "add --wheel."),
         (["--to", "gradescope", "--out", "{}/o.zip", "--assignment", "a2", "--wheel", "w"], "add --seed."),
         (["--to", "gradescope", "--out", "{}/o.zip", "--assignment", "a2", "--seed", "7", "--wheel", "{}/grades.csv"],
-         "is no wheel of deit_ref: make one with `pip wheel --no-deps .`"),
+         "is not a wheel of deit_ref: make one with `pip wheel --no-deps .`"),
         (["--to", "gradescope", "--out", "{}/o.zip", "--assignment", "a2", "--wheel", "w", "--seed", f"{PUBLIC_SEED}"],
          "is that of the tests that students see"),
     ],

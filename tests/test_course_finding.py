@@ -311,7 +311,7 @@ CORRECT = {
     "a declared encoding": ("student.py", f"# -*- coding: latin-1 -*-\n# \u00e9\n{SOLUTION}".encode("latin-1"), ()),
     "a mark of UTF-8 and another declaration": ("a.py", f"\ufeff# coding: cp1252\n# \u00e9\n{SOLUTION}".encode(), ()),
     "Latin-1 that nobody declared": ("student.py", f"{SOLUTION}\n# \u00e9\n".encode("latin-1"), ()),
-    "an experiment that is no Python": ("student.py", f"{SOLUTION}\ndef plot(:\n  pass\n\nprint 'done'\n".encode(), ()),
+    "an experiment, not Python": ("student.py", f"{SOLUTION}\ndef plot(:\n  pass\n\nprint 'done'\n".encode(), ()),
     "an experiment that never ends": ("student.py", f"{SOLUTION}\nwhile True:\n    losses = [softmax]\n".encode(), ()),
     "a cell that runs a file": ("a.ipynb", notebook("%run layers.py").encode(), in_a_helper(SOLUTION)[1]),
 }  # fmt: skip
@@ -335,7 +335,7 @@ def test_a_mistake_in_the_syntax_costs_only_its_function():
         result = grade_one(PLAN, Submission("ann", NAME, "student.py", SOLUTION.replace(old, new).encode()))
         assert {task["name"]: task["points"] for task in result["tasks"] if task["name"] in TASKS[:1] + TASKS[2:4]} == {
             task.name: task.points for task in ASSIGNMENT.tasks if task.name in TASKS[:1] + TASKS[2:4]}  # fmt: skip
-        assert result["notes"][0].startswith("split_heads in the file is no Python and was left out: ")
+        assert result["notes"][0].startswith("split_heads in the file is not Python and was left out: ")
 
 
 def test_pieces_of_a_file_stand_for_themselves():
@@ -371,7 +371,7 @@ def e(): return Y
 
 def test_line_numbers_of_what_is_no_python_are_those_of_the_file():
     _, problems, _ = module("x = 1\n\ndef f():\n    return 1\n\n\ndef g():\n    return 1 +\n")
-    assert problems == ["g in the file is no Python and was left out: invalid syntax (line 8)."]
+    assert problems == ["g in the file is not Python and was left out: invalid syntax (line 8)."]
 
 
 def test_what_fills_a_name_runs_only_if_a_wanted_function_uses_it():
@@ -419,7 +419,7 @@ def test_only_modules_that_are_imported_are_taken_along_and_none_hides_another()
         "long.py was left out: expected at most 1048576 letters of code, got 1048577.",
         "numpy.py was left out: numpy is the name of another module.",
         "random.py was left out: random is the name of another module.",
-        "tools/more.py: the file is no Python and was left out: invalid syntax (line 1).",
+        "tools/more.py: the file is not Python and was left out: invalid syntax (line 1).",
     ]
 
 

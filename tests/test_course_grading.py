@@ -191,12 +191,12 @@ def test_syntax_errors_cost_only_their_cell():
     found, names = code("def f(:\n    return", "def g():\n    return 1")
     assert names["g"]() == 1
     assert len(found.problems) == 1
-    assert found.problems[0].startswith("code cell 1 is no Python and was left out: ")
+    assert found.problems[0].startswith("code cell 1 is not Python and was left out: ")
     script = b"# %%\ndef f(:\n# %% [markdown]\n# words\n# %%\ndef g():\n    return 1\n"
     found = module("x.py", script)
     assert found.names == {"g"}
     found = module("student.py", b"def f(:\n")
-    assert found.problems[0].startswith("the file is no Python")
+    assert found.problems[0].startswith("the file is not Python")
 
 
 @pytest.mark.parametrize(
@@ -331,9 +331,9 @@ def test_links_that_leave_the_students_folder_are_not_followed(tmp_path):
     said = {name: one.problem and one.problem.removeprefix("it cannot be read: ") for name, one in found.items()}
     assert said == {
         "ann": "student.py is a link that leaves the student's folder.",
-        "bea": "a2_attention.py is no file.",
+        "bea": "a2_attention.py is not a file.",
         "cat": "cat is a link to another place, and links are not followed.",
-        "dan": "dan is no folder.",
+        "dan": "dan is not a folder.",
         "eve": None,
         "fay": "nothing was handed in.",
         "guy": "guy.zip is a link to another place, and links are not followed.",
@@ -344,7 +344,7 @@ def test_links_that_leave_the_students_folder_are_not_followed(tmp_path):
 def test_a_folder_without_students_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no students: expected a folder, or an archive, for each"):
         students(tmp_path)
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="is not a folder"):
         students(tmp_path / "nowhere")
 
 
@@ -749,7 +749,7 @@ def test_what_every_submission_could_read_is_refused(tmp_path, capsys, monkeypat
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("grade", "nowhere", "--out", "x.csv", "--assignment", "a2", "--seed", "1"), "nowhere is no folder"),
+        (("grade", "nowhere", "--out", "x.csv", "--assignment", "a2", "--seed", "1"), "nowhere is not a folder"),
         (("grade", ".", "--out", "x.csv", "--assignment", "a9"), "There is no assignment 'a9': expected one of a1_pat"),
         (("grade", ".", "--out", "x.csv", "--seed", str(PUBLIC_SEED)), "is that of the tests that students see"),
         (("build", "--out", "full", "--assignment", "a2"), "full is not an empty folder"),

@@ -450,7 +450,7 @@ def test_results_that_are_no_numbers_are_told_as_such():
     tasks = {task["name"]: task["wrong"] for task in graded(text)["tasks"]}
     for name, mistake in (("softmax", "no return"), ("attention_rollout", "no return"), ("merge_heads", None)):
         assert {one["mistake"] for one in tasks[name]} == {mistake}
-    assert all("no array of numbers" in one["message"] for one in tasks["merge_heads"])
+    assert all("not an array of numbers" in one["message"] for one in tasks["merge_heads"])
 
 
 def test_a_renamed_function_is_told_by_what_is_there_and_not_that_it_uses_others():

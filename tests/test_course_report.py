@@ -550,7 +550,7 @@ def test_more_points_than_there_are_count_and_are_named(tmp_path, capsys):
         ([["ada", NAME, "3", "x", "", "", ""]], "ada, split_heads: expected points, got 'x'."),
         ([["ada", NAME, "3", "1", "", "", ""]] * 2, "has two rows of ada for a2_attention: leave one."),
         ([["ada", NAME, "1", "1", "", "", "", "x"]], "expected 7 cells in each line, got 8 in that of 'ada'."),
-        ([], "is no table of points: expected columns such as student, assignment and total."),
+        ([], "is not a table of points: expected columns such as student, assignment and total."),
         ([["ada", "a9", "3", "1", "", "", ""]], "There is no assignment 'a9'"),
     ],
 )

@@ -406,9 +406,9 @@ def test_numbers_of_16_bits_become_float32_exactly(engine):
 DAMAGED = {
     "empty": (b"", "no header fits its 0 bytes"),
     "long header": ((2**40).to_bytes(8, "little") + b"{}", "no header fits its 10 bytes"),
-    "no JSON": (safetensors(b"{]"), "its header is no JSON object"),
-    "a list": (safetensors([1]), "its header is no JSON object"),
-    "no UTF-8": (safetensors(b'{"\xff": 1}'), "its header is no JSON object"),
+    "no JSON": (safetensors(b"{]"), "its header is not a JSON object"),
+    "a list": (safetensors([1]), "its header is not a JSON object"),
+    "no UTF-8": (safetensors(b'{"\xff": 1}'), "its header is not a JSON object"),
     "dtype": (safetensors({"a": entry("F64", [1], 0, 8)}, bytes(8)), 'a must be of dtype F16, BF16, F32; got "F64"'),
     "no dtype": (safetensors({"a": 3}), "a must be of dtype"),
     "inherited dtype": (safetensors({"a": entry("toString", [1], 0, 8)}, bytes(8)), "a must be of dtype"),

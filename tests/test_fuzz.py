@@ -85,7 +85,7 @@ def test_pipes_and_devices_are_no_files(tmp_path):
     (tmp_path / "zeros.json").symlink_to("/dev/zero")
     with pytest.raises(ValueError, match="is a pipe or a device"):
         load_image(tmp_path / "pipe.png")
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match="is not a file"):
         read_json(tmp_path / "zeros.json")
 
 

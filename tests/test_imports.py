@@ -28,7 +28,7 @@ def house():
 
 
 HOUSE = house()
-# In `commands`, what is no command; all commands may import it, and none of them another command.
+# In `commands`, what is not a command; all commands may import it, and none of them another command.
 FOR_COMMANDS = {
     "__init__": ["arguments", "process", "terminal"],
     "process": [],

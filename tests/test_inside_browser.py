@@ -486,6 +486,9 @@ def test_a_walk_and_steps_that_play(page: Any, site_url: str) -> None:
             page.locator(".lab-walk").get_by_role("button", name="Next").click()
     assert len(set(said)) == 10
     assert query(page)["step"] == "logits"
+    page.get_by_role("button", name="First", exact=True).click()
+    assert page.get_by_text("You go on by yourself now.").is_visible()  # the last stop sends the reader away
+    page.get_by_role("button", name="Back to it").click()
     page.get_by_role("radio", name="Coffee").check(force=True)  # the same stop of another photo
     page.wait_for_function(f"document.querySelector('.lab-walk p').textContent !== {json.dumps(said[9])}")
     page.get_by_role("button", name="Leave").click()

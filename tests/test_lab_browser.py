@@ -378,7 +378,7 @@ def test_own_photo_stays_here_and_what_is_none_is_refused(
     (tmp_path / "text.txt").write_text("no photo")
     chooser = lab.locator("input[type=file]")
     chooser.set_input_files(tmp_path / "text.txt")
-    lab.wait_for_function("document.querySelector('.lab-picker .lab-said').textContent.includes('is no photo')")
+    lab.wait_for_function("document.querySelector('.lab-picker .lab-said').textContent.includes('is not a photo')")
     chooser.set_input_files(tmp_path / "mine.png")
     lab.wait_for_function("location.search.includes('photo=own')")
     output: Any = deit_ref.forward(deit_ref.load_weights(), tmp_path / "mine.png")
@@ -386,9 +386,11 @@ def test_own_photo_stays_here_and_what_is_none_is_refused(
     lab.reload()
     assert_close(shown(lab)["mean"], softmax(output.logits)[0], "float32")
     Image.new("RGB", (70, 40), "red").save(tmp_path / "red.png")
+    cut = {"red.png": "43%, left and right, is cut away", "mine.png": "25%, above and below, is cut away"}
     for name in ("red.png", "mine.png", "red.png"):  # one after another: the name in the state stays "own"
         chooser.set_input_files(tmp_path / name)
         lab.wait_for_function("document.querySelector('input[type=file]').value === ''")
+        lab.wait_for_function("x => document.body.textContent.includes(x)", arg=cut[name])
         output = deit_ref.forward(deit_ref.load_weights(), tmp_path / name)
         found = shown(lab)
         for head, logits in HEADS.items():
@@ -403,8 +405,8 @@ def test_own_photo_stays_here_and_what_is_none_is_refused(
       return ["dragover", "drop"].map((kind) => !document.querySelector(place).dispatchEvent(event(kind)));
     }"""
     for place, names, told in (
-        ("h1", ["a.txt"], "a.txt is no photo"),
-        ("body", ["b.txt", "c.png"], "c.png is no photo"),
+        ("h1", ["a.txt"], "a.txt is not a photo"),
+        ("body", ["b.txt", "c.png"], "c.png is not a photo"),
     ):
         assert lab.evaluate(drop, [place, names]) == [True, True]  # the browser does not open the file instead
         lab.wait_for_function("x => document.querySelector('.lab-picker .lab-said').textContent.includes(x)", arg=told)

@@ -230,7 +230,7 @@ def test_timm_config_beside_a_file(tmp_path, caplog):
     assert not any("Guessed: num_attention_heads" in line or "hidden_act" in line[:9] for line in caplog.messages)
     squash = with_timm(tmp_path, pretrained_cfg=settings | {"crop_mode": "squash"})
     assert deit_ref.load_weights(squash).image_processing.size == {"height": 15, "width": 15}
-    # timm's defaults, and a crop that is no whole number of pixels.
+    # timm's defaults, and a crop that is not a whole number of pixels.
     steps = deit_ref.load_weights(with_timm(tmp_path, pretrained_cfg={"tag": "x"})).image_processing
     assert (steps.size, steps.resample) == ({"shortest_edge": 13}, "bilinear")
     steps = deit_ref.load_weights(with_timm(tmp_path, pretrained_cfg={"crop_pct": 0.95})).image_processing
@@ -280,7 +280,7 @@ def test_without_a_config_the_assumptions_are_said(tmp_path, caplog):
     assert "Guessed: hidden_act = gelu, pooler_act = tanh." in caplog.messages
 
 
-# What is no checkpoint
+# What is not a checkpoint
 
 
 @pytest.mark.parametrize(
@@ -289,12 +289,12 @@ def test_without_a_config_the_assumptions_are_said(tmp_path, caplog):
         (
             "a.safetensors",
             b"<html>\n",
-            r"is no safetensors file but a web page \(perhaps an error or a lo",
+            r"is not a safetensors file but a web page \(perhaps an error or a lo",
         ),
         (
             "a.bin",
             b"version https://git-lfs.github.com/spec/v1\noid",
-            r"is no file of torch.save but a git-lfs po",
+            r"is not a file of torch.save but a git-lfs po",
         ),
         ("a.pt", b"{}", r"but a JSON file: the weights are in another one"),
         ("a.tar", b"\x1f\x8b\x08", r"but compressed by gzip: unpack it"),
@@ -303,27 +303,27 @@ def test_without_a_config_the_assumptions_are_said(tmp_path, caplog):
         (
             "a.pth",
             b"Entry not found",
-            r"no file of torch.save but text that begins with 'Entry not found': download it ag",
+            r"not a file of torch.save but text that begins with 'Entry not found': download it ag",
         ),
         (
             "a.safetensors",
             b"Access\r\nto model is\trestricted",
             r"but text that begins with 'Access to model is restric",
         ),
-        ("config.md", b"# A model", r"config.md is no weight file by its name; what is read is a folder"),
+        ("config.md", b"# A model", r"config.md is not a weight file by its name; what is read is a folder"),
         ("a.ckpt", b"BZh91AY&SY", r"but compressed by bzip2: unpack it"),
         ("a.bin", b"<!-- a page --><html>", r"but a web page \("),
         (
             "a.pth",
             b"RIFF\x24\x00\x00\x00WEBPVP8 ",
-            r"no file of torch.save but a picture \(WebP\) or a sound: photos are",
+            r"not a file of torch.save but a picture \(WebP\) or a sound: photos are",
         ),
-        ("a.pth", b"II*\x00", r"no file of torch.save but a picture \(TIFF\)"),
-        ("a.pth", b"MM\x00*", r"no file of torch.save but a picture \(TIFF\)"),
-        ("a.onnx", b"\x08\x0a", r"a.onnx is no weight file by its name; what is read is a folder"),
-        ("a.gguf", b"GGUF\x03", r"a.gguf is no weight file by its name, but a GGUF file"),
-        ("a.tflite", bytes(4) + b"TFL3", r"a.tflite is no weight file by its name, but a TensorFlow Lite model"),
-        ("a", b"", r"a is no weight file by its name, but an empty file: download it again"),
+        ("a.pth", b"II*\x00", r"not a file of torch.save but a picture \(TIFF\)"),
+        ("a.pth", b"MM\x00*", r"not a file of torch.save but a picture \(TIFF\)"),
+        ("a.onnx", b"\x08\x0a", r"a.onnx is not a weight file by its name; what is read is a folder"),
+        ("a.gguf", b"GGUF\x03", r"a.gguf is not a weight file by its name, but a GGUF file"),
+        ("a.tflite", bytes(4) + b"TFL3", r"a.tflite is not a weight file by its name, but a TensorFlow Lite model"),
+        ("a", b"", r"a is not a weight file by its name, but an empty file: download it again"),
         ("a.pth", b"\x80\x02}.", r"this is a pickle that torch.save has not written; nothing of it was run"),
     ],
 )
@@ -339,7 +339,9 @@ def test_pointers_in_place_of_json(tmp_path, name):
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"x": "x.safetensors"}}')
     layouts.save_file(vit(), tmp_path / "x.safetensors")
     (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(ValueError, match=rf"{name} is no JSON but a git-lfs pointer, .* run git lfs pull in the clone"):
+    with pytest.raises(
+        ValueError, match=rf"{name} is not JSON but a git-lfs pointer, .* run git lfs pull in the clone"
+    ):
         deit_ref.load_weights(tmp_path)
 
 

@@ -174,7 +174,7 @@ def test_checkpoints_that_are_none(tmp_path):
             state.load_state(tmp_path, device=CPU)
     for other in ({"step": 1}, {"version": 0, "step": 1}, [1]):
         torch.save(other, file)
-        with pytest.raises(ValueError, match="no checkpoint of this version"):
+        with pytest.raises(ValueError, match="not a checkpoint of this version"):
             state.load_state(tmp_path, device=CPU)
     torch.save({"version": 1, "step": Touch(tmp_path / "touched")}, file)
     with pytest.raises(ValueError, match="is damaged"):

@@ -100,7 +100,7 @@ def test_the_metadata_tell_all(exported):
 
 
 def test_masked_images_without_a_mask(tmp_path):
-    """Nothing hidden is no mask at all; where the loss cannot be, as in forward, there is nothing to hide."""
+    """Nothing hidden is not a mask at all; where the loss cannot be, as in forward, there is nothing to hide."""
     weights = random_weights(SMALL, "masked-image-modeling")
     export_onnx(weights, tmp_path / "model.onnx")
     nothing = np.zeros((2, SMALL.num_patches), bool)

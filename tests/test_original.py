@@ -229,9 +229,9 @@ def test_a_layer_before_the_head(tmp_path, caplog):
         (lambda state: state.update({"pos_embed": torch.ones(18, 128)}), r"there is \(18, 128\): pass config="),
         (
             lambda state: state.update({"pos_embed": torch.ones(1, 17, 128)}),
-            r"The position embeddings are for 15 patches, which is no square: pass config=",
+            r"The position embeddings are for 15 patches, which is not a square: pass config=",
         ),
-        (lambda state: state.update({"pos_embed": torch.ones(1, 1, 128)}), r"for -1 patches, which is no square"),
+        (lambda state: state.update({"pos_embed": torch.ones(1, 1, 128)}), r"for -1 patches, which is not a square"),
         (
             lambda state: state.pop("patch_embed.proj.weight"),
             r"No tensor is called patch_embed.proj.weight or embeddings.patch_embeddings.projection.weight",
@@ -242,7 +242,7 @@ def test_a_layer_before_the_head(tmp_path, caplog):
         ),
         (
             lambda state: state.update({"patch_embed.proj.weight": torch.ones(100, 3, 8, 8)}),
-            r"hidden_size 100 is no mul",
+            r"hidden_size 100 is not a mul",
         ),
         (lambda state: state.update({"patch_embed.proj.weight": torch.ones(128, 3, 0, 8)}), r"image_size\[0\] must be"),
         (lambda state: state.update({"head.weight": torch.tensor(1.0)}), r"head.weight has shape \(\), expected"),
@@ -322,14 +322,14 @@ def test_sizes_that_are_not_square(tmp_path):
     assert weights.config.image_size == (16, 32)
     arrays = arrays_of(config, TEACHER)
     file = saved(tmp_path / "b.pth", state_of(arrays))
-    with pytest.raises(ValueError, match=r"for 12 patches, which is no square: pass config=deit_ref.DeiTConfig"):
+    with pytest.raises(ValueError, match=r"for 12 patches, which is not a square: pass config=deit_ref.DeiTConfig"):
         deit_ref.load_weights(file)
     assert deit_ref.load_weights(file, config=config).config == config
 
 
 def test_the_decoder_must_draw_squares(tmp_path):
     arrays = arrays_of(dataclasses.replace(CONFIG, encoder_stride=(2, 4)), "masked-image-modeling")
-    with pytest.raises(ValueError, match=r"The decoder draws 8 pixels per token, which is no square: pass config="):
+    with pytest.raises(ValueError, match=r"The decoder draws 8 pixels per token, which is not a square: pass config="):
         deit_ref.load_weights(saved(tmp_path / "a.pth", state_of(arrays)))
 
 

@@ -50,7 +50,7 @@ def test_patch_embed_is_a_strided_convolution(backend, sizes, dim):
 
 @both_backends
 def test_an_image_that_is_no_whole_number_of_patches_is_refused(backend):
-    with pytest.raises(ValueError, match=r"35x32 pixels are no multiple of 8x8. Resize or crop"):
+    with pytest.raises(ValueError, match=r"35x32 pixels are not a multiple of 8x8. Resize or crop"):
         chapter(backend, "patches").patchify(array(backend, np.zeros((1, 3, 35, 32))), patch_shape=(8, 8))
 
 
@@ -65,7 +65,7 @@ def test_a_wrong_number_of_channels_is_refused(backend):
 def test_each_side_and_the_channels_must_fit(backend):
     patches = chapter(backend, "patches")
     for height, width in ((9, 8), (8, 9)):
-        with pytest.raises(ValueError, match=f"{height}x{width} pixels are no multiple of 4x2"):
+        with pytest.raises(ValueError, match=f"{height}x{width} pixels are not a multiple of 4x2"):
             patches.patch_grid(height, width, patch_shape=(4, 2))
     weights = random_weights().to(backend)
     for channels in (1, 2, 4):

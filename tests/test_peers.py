@@ -341,7 +341,7 @@ def test_sizes_that_would_be_cropped_are_refused(peers, backend):
     x = pixels(35, 35)
     with torch.no_grad():
         assert peer(torch.from_numpy(x), interpolate_pos_encoding=True).last_hidden_state.shape[1] == 18
-    with pytest.raises(ValueError, match="35x35 pixels are no multiple of 8x8"):
+    with pytest.raises(ValueError, match="35x35 pixels are not a multiple of 8x8"):
         deit_ref.forward(weights, pixel_values=x, backend=backend, interpolate_pos_encoding=True)
 
 

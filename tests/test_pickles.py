@@ -207,7 +207,7 @@ def hostile_programs(path):
         "persistent id of a number": b"K\x05Q",
         "persistent id of another kind": b"(X\x06\x00\x00\x00modulectorch\nFloatStorage\nX\x01\x00\x00\x000NK\x01tQ",
         "persistent id of a function": b"(X\x07\x00\x00\x00storage" + system + b"X\x01\x00\x00\x000NK\x01tQ",
-        "a call of what is no function": b"K\x01)R",
+        "a call of what is not a function": b"K\x01)R",
         "a call of a storage class": b"ctorch\nFloatStorage\n)R",
         "a hidden call": b"ctorch._utils\n_rebuild_tensor_v2\n(" + system + argument + b"\x85RK\x00))\x89NtR",
         "nothing on the stack": b"R",
@@ -278,7 +278,7 @@ def test_hostile_programs_are_never_run(tmp_path, container, kind):
 def test_a_refused_name_is_named(tmp_path):
     file = saved(tmp_path / "a.pth", {"model": torch.nn.Linear(2, 2)})
     with pytest.raises(
-        ValueError, match=r"a.pth: it asks for torch.nn.modules.linear.Linear, which is no part of a state_dict; nothi"
+        ValueError, match=r"a.pth: it asks for torch.nn.modules.linear.Linear, which is not part of a state_dict; nothi"
     ):
         read_program(file)
     (tmp_path / "b.pth").write_bytes(zipped(raw(b"(iposix\nsystem\n")))
@@ -367,7 +367,7 @@ def repacked(file, change, method=zipfile.ZIP_STORED):
         (lambda entries: entries.pop("a/data/0"), r"not a whole file of torch.save \(.*a/data/0"),
         (
             lambda entries: entries.pop("a/data.pkl"),
-            r"no file of torch.save but a zip archive without weights of torch.sa",
+            r"not a file of torch.save but a zip archive without weights of torch.sa",
         ),
         (lambda entries: entries.update({"b/data.pkl": b""}), r"this zip archive holds no data.pkl of torch.save"),
         (lambda entries: entries.update({"a/byteorder": b"middle"}), r"byteorder must be little or big, got b'middle'"),
@@ -447,15 +447,15 @@ def test_legacy_storages_that_lie(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"a.pth is no file of torch.save but an empty file: download it again"),
-        (b"\x01\x02", r"this is no file of torch.save; nothing of it was run"),
+        (b"", r"a.pth is not a file of torch.save but an empty file: download it again"),
+        (b"\x01\x02", r"this is not a file of torch.save; nothing of it was run"),
         (b"PK\x03\x04", r"not a whole file of torch.save \(File is not a zip file\): download it again"),
         (pickle.dumps({"model": 1}), r"this is a pickle that torch.save has not written; nothing of it was run"),
         (pickle.dumps(0x1950A86A20F9469CFC6C) + pickle.dumps(7), r"this version of the old format is not known"),
         (legacy(pickle.dumps({}))[:-1], r"a\.pth"),
         (
             b"\x89HDF\r\n\x1a\n",
-            r"a.pth is no file of torch.save but an HDF5 file, as Keras writes: load it in the libr",
+            r"a.pth is not a file of torch.save but an HDF5 file, as Keras writes: load it in the libr",
         ),
     ],
 )

@@ -147,13 +147,13 @@ def rewritten(folder, **changes):
         ("step", 2.5, "its 'step' is none"),
         ("seconds", float("nan"), "its 'seconds' is nan, expected a time"),
         ("epoch_seconds", -1.0, "its 'epoch_seconds' is -1"),
-        ("sums", torch.zeros(2, dtype=torch.float64), "its 'sums' is no tensor of torch.float64 and shape .3,."),
+        ("sums", torch.zeros(2, dtype=torch.float64), "its 'sums' is not a tensor of torch.float64 and shape .3,."),
         ("average", {"cls_token": torch.zeros(1)}, "its 'average' holds other names"),
         ("optimizers", [], "its 'optimizers' do not fit"),
         ("optimizers", [{"state": {}, "param_groups": []}], "its 'optimizers' do not fit"),
         ("recipe", [1], "its 'recipe' is none .expected dict, got list."),
         ("runs_on", {"photos": 3}, "its 'runs_on' cannot be read"),
-        ("version", 1, "no checkpoint of this version"),
+        ("version", 1, "not a checkpoint of this version"),
     ],
 )
 def test_a_damaged_field_is_named(folder, photos, field, value, match):

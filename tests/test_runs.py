@@ -236,6 +236,14 @@ def test_what_does_not_go_together(tmp_path, photos, teacher, distilled):
         run(photos, tmp_path / "b", more={"task": "classification"})
     with pytest.raises(ValueError, match="A teacher begins with random weights"):
         run(photos, tmp_path / "b", TEACHER, more={"start": load_weights(distilled)})
+    for more, message in (
+        ({"assess_every": 0}, "assess_every must be at least 1, got 0"),
+        ({"held_out": 1.0}, r"held_out must lie in \[0, 1\), got 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(photos, tmp_path / "b", more=more)
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
+        run(photos, tmp_path / "b", seed=-1)
     assert not (tmp_path / "b").exists()
 
 

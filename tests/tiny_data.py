@@ -171,7 +171,7 @@ def kill_at(monkeypatch, point):
 
 
 def break_batch(monkeypatch, rank):
-    """The third batch of one process holds a pixel that is no number."""
+    """The third batch of one process holds a pixel that is not a number."""
     from deit_ref.training.batches import Batches
 
     real = Batches.__call__

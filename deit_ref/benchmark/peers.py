@@ -104,7 +104,7 @@ def open_onnxruntime(folder: Path, pixel_values: np.ndarray[Any, Any], *, device
     if provider not in onnxruntime.get_available_providers():
         raise ValueError(f"this onnxruntime has no {provider}")
     file = folder / f"model-{len(pixel_values)}.onnx"
-    # In a process of its own: this one's memory is measured, and torch is no part of onnxruntime.
+    # In a process of its own: this one's memory is measured, and torch is not part of onnxruntime.
     code = "import sys; from deit_ref.benchmark import peers; peers.export_onnx(*sys.argv[1:])"
     words = [str(folder), str(file), *map(str, pixel_values.shape)]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)

@@ -24,7 +24,7 @@ _opened: dict[str, Any] = {}  # the peer's run, and its device
 def main() -> None:
     """Do what each line says, until there are no more."""
     with os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(2, 1)  # what libraries print is no answer
+        os.dup2(2, 1)  # what libraries print is not an answer
         for line in sys.stdin:
             command = json.loads(line)
             try:

@@ -33,7 +33,7 @@ def bundled(name: str) -> Path:
 
 
 def locate(source: str | os.PathLike[str]) -> Path:
-    """A source as a path: its own, or, for a name in `BUNDLED` that is no path here, that of the package's folder."""
+    """A source as a path: its own, or, for a name in `BUNDLED` that is not a path here, the package's folder."""
     path = Path(source)
     return bundled(str(source)) if str(source) in BUNDLED and not path.exists() else path
 
@@ -81,14 +81,14 @@ def read_json(path: Path) -> dict[str, Any]:
     import json
 
     if not os.path.isfile(path):  # a pipe may wait for ever, a device may never end
-        raise ValueError(f"{path} is no file: download or save it again.")
+        raise ValueError(f"{path} is not a file: download or save it again.")
     if (size := os.path.getsize(path)) > MAX_JSON:
         raise ValueError(f"{path} has {size} bytes, at most {MAX_JSON} can be right: download or save it again.")
     try:
         values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except (OSError, ValueError, RecursionError) as error:
         if what := what_it_is(path, expected=".json"):
-            raise ValueError(f"{path} is no JSON but {what}.") from error
+            raise ValueError(f"{path} is not JSON but {what}.") from error
         raise ValueError(f"{path} cannot be read as JSON ({error}): download or save it again.") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}: download or save it again.")

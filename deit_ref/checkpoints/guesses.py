@@ -62,8 +62,8 @@ def guessed_config(
                 sizes["num_labels"] = shapes[name][0] if shapes[name] else 0
     if "num_attention_heads" not in told and dim % HEAD_DIM:
         raise ValueError(
-            f"The number of heads stands in no tensor, and hidden_size {dim} is no multiple of {HEAD_DIM} to guess it "
-            "from: pass config=deit_ref.DeiTConfig(...)."
+            f"The number of heads stands in no tensor, and hidden_size {dim} is not a multiple of {HEAD_DIM} to guess "
+            "it from: pass config=deit_ref.DeiTConfig(...)."
         )
     eps, origin = layout.layer_norm_eps, "original" if layout is names.ORIGINAL else "transformers'"
     if layout is names.HUGGINGFACE and any(name.endswith(".layer_scale1.lambda1") for name in shapes):
@@ -108,5 +108,5 @@ def guessed_processing(config: DeiTConfig) -> ImageProcessing | None:
 def _square_root(number: int, what: str) -> int:
     side = math.isqrt(max(number, 0))
     if side < 1 or side * side != number:
-        raise ValueError(f"{what.format(number)}, which is no square: pass config=deit_ref.DeiTConfig(...).")
+        raise ValueError(f"{what.format(number)}, which is not a square: pass config=deit_ref.DeiTConfig(...).")
     return side

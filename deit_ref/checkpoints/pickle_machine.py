@@ -128,7 +128,7 @@ def interpret(stream: io.BytesIO, dialect: Dialect) -> Any:
         elif name in ("REDUCE", "NEWOBJ"):
             arguments, function = stack.pop(), stack.pop()
             if not isinstance(function, Global) or not isinstance(arguments, tuple):
-                raise ValueError("something is called that is no function: do not trust this file.")
+                raise ValueError("something is called that is not a function: do not trust this file.")
             items_left -= len(arguments) + sum(len(item) for item in arguments if isinstance(item, list))
             if items_left < 0:
                 raise ValueError("it gathers the same items again and again: do not trust this file.")
@@ -149,7 +149,7 @@ def interpret(stream: io.BytesIO, dialect: Dialect) -> Any:
 def set_items(target: Any, items: list[Any], dialect: Dialect) -> None:
     """Keys and values, in turn, into a dictionary."""
     if not isinstance(target, dict) or len(items) % 2:
-        raise ValueError("items are set on what is no dictionary: this pickle is damaged.")
+        raise ValueError("items are set on what is not a dictionary: this pickle is damaged.")
     for key, value in zip(items[::2], items[1::2], strict=True):
         target[dialect.key(key)] = value
 

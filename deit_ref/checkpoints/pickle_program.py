@@ -101,7 +101,7 @@ def interpret(stream: io.BytesIO, storages: dict[str, Storage]) -> Any:
         storages: those that the pickle names are entered here, by key.
 
     Raises:
-        ValueError: the pickle is damaged, or asks for what is no part of a state_dict.
+        ValueError: the pickle is damaged, or asks for what is not part of a state_dict.
         IndexError, KeyError: its stack or its memo holds less than it takes out.
     """
 
@@ -184,8 +184,8 @@ def _refuse(name: str) -> str:
         if name.startswith(starts):
             return f"{what}, which is not read here: save {instead} in its place."
     return (
-        "which is no part of a state_dict; nothing of the file was run. If you trust whoever made it, load it where it "
-        "was made and save model.state_dict()."
+        "which is not part of a state_dict; nothing of the file was run. If you trust whoever made it, load it where "
+        "it was made and save model.state_dict()."
     )
 
 

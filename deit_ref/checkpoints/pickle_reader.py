@@ -102,7 +102,7 @@ def _opened(file: Path) -> Iterator[tuple[Any, Callable[[Storage], bytes], str]]
                 yield _read_legacy(opened)
     except damages as error:
         if what := what_it_is(file, expected=".pth"):
-            raise ValueError(f"{file} is no file of torch.save but {what}.") from error
+            raise ValueError(f"{file} is not a file of torch.save but {what}.") from error
         if isinstance(error, ValueError):
             raise
         reason = repr(error) if isinstance(error, struct.error | LookupError) else error
@@ -117,7 +117,7 @@ def _read_zip(archive: "zipfile.ZipFile", file_size: int) -> tuple[Any, Callable
 
     def read(name: str, most: int) -> bytes:
         entry = archive.getinfo(name)
-        # torch.save never compresses; what would grow on reading is no checkpoint.
+        # torch.save never compresses; what would grow on reading is not a checkpoint.
         if entry.compress_type != ZIP_STORED or entry.file_size != entry.compress_size:
             raise ValueError(f"{name} is compressed, which torch.save never does: do not trust this checkpoint.")
         if entry.file_size > min(most, file_size):
@@ -176,7 +176,7 @@ def _read_legacy(opened: IO[bytes]) -> tuple[Any, Callable[[Storage], bytes], st
 def _not_torch(programs: io.BytesIO) -> ValueError:
     """The error for a file that is neither container; a bare pickle is told from noise."""
     programs.seek(0)
-    kind = "a pickle that torch.save has not written" if programs.read(1) == b"\x80" else "no file of torch.save"
+    kind = "a pickle that torch.save has not written" if programs.read(1) == b"\x80" else "not a file of torch.save"
     return ValueError(f"this is {kind}; nothing of it was run. Save model.state_dict() with torch.save.")
 
 

@@ -85,7 +85,7 @@ def check_relative(shapes: Mapping[str, tuple[int, ...]], layout: Layout) -> Non
     for name in shapes:
         for part, reason in _FOREIGN.items():
             if re.search(part, name):
-                raise ValueError(f"{name} is no part of a DeiT: {reason}.")
+                raise ValueError(f"{name} is not part of a DeiT: {reason}.")
     # timm gives the two halves of a gated mlp the name of the one linear map.
     first, second = (layout.stored_parts(f"blocks.0.mlp.{name}.weight", "features")[0] for name in ("fc1", "fc2"))
     if shapes.get(first, ())[:1] == tuple(2 * inputs for inputs in shapes.get(second, ())[1:2]) != ():

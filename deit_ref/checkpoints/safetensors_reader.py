@@ -54,7 +54,7 @@ def _opened(file: Path) -> Iterator[Any]:
             yield opened
     except (OSError, SafetensorError) as error:
         if what := what_it_is(file, expected=".safetensors"):
-            raise ValueError(f"{file} is no safetensors file but {what}.") from error
+            raise ValueError(f"{file} is not a safetensors file but {what}.") from error
         reason = checks.one_line(error)
         raise ValueError(f"{file} is not a whole safetensors file ({reason}): download or save it again.") from error
 

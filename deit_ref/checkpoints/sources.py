@@ -34,7 +34,7 @@ def located(
     if os.path.isfile(path):
         if path.suffix not in (".safetensors", *PICKLED):
             but = f", but {what}" if (what := what_it_is(path)) else ""
-            raise ValueError(f"{path} is no weight file by its name{but}; what is read is {READABLE}.")
+            raise ValueError(f"{path} is not a weight file by its name{but}; what is read is {READABLE}.")
         if path.suffix == ".safetensors":
             _refuse_revision(revision, source)
         return path.parent, {path: None}, revision

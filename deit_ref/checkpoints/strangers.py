@@ -1,4 +1,4 @@
-"""What a file is that is no checkpoint, told by its first bytes, and what to do about it.
+"""What a file is that is not a checkpoint, told by its first bytes, and what to do about it.
 
 Source: the magic numbers in each format's documentation; git-lfs, docs/spec.md.
 """

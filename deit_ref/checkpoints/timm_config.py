@@ -53,7 +53,7 @@ def told(values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of DeiTConfig that it tells and that shapes do not, or not always.
 
     Raises:
-        ValueError: the activation is one that is not known here, or a value is no number.
+        ValueError: the activation is one that is not known here, or a value is not a number.
     """
     arguments = _part(values, "model_args")
     act = arguments.get("act_layer", values.get("act_layer"))
@@ -131,7 +131,7 @@ def class_names(values: Mapping[str, Any], config: DeiTConfig) -> tuple[str, ...
     """What timm calls the classes, by their descriptions where there are any; None if it does not say.
 
     Raises:
-        ValueError: a name is no text.
+        ValueError: a name is not text.
     """
     settings = _part(values, "pretrained_cfg")
     labels = values.get("label_names", settings.get("label_names"))

@@ -133,7 +133,7 @@ def _grade(args: argparse.Namespace) -> int:
 
     refuse_to_replace(args.out, force=args.force)
     out = Path(args.out)
-    read_table(out)  # whatever is no table is refused now
+    read_table(out)  # whatever is not a table is refused now
     chosen = _chosen(args)
     isolated = not args.no_isolation
     if isolated and (problem := isolation_problem()) is not None:

@@ -25,7 +25,7 @@ def loaded_weights(args: argparse.Namespace) -> DeiTWeights:
 
 
 def chosen_weights(args: argparse.Namespace) -> DeiTWeights:
-    """The weights, converted before the first image: an unknown dtype or device is no image's fault."""
+    """The weights, converted before the first image: an unknown dtype or device is not an image's fault."""
     return loaded_weights(args).to(args.backend, device=args.device, dtype=args.dtype)
 
 

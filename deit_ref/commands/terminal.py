@@ -29,7 +29,7 @@ def error_in_words(error: Exception) -> str:
 
 
 def printable(text: str) -> str:
-    """File and class names may hold anything; what is no text, or would steer the terminal, is shown by its code."""
+    """File and class names may hold anything; what is not text, or would steer the terminal, is shown by its code."""
     return checks.one_line(text, most=100_000)
 
 

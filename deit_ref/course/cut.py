@@ -56,7 +56,7 @@ def solution(place: str) -> str:
 def stub(place: str, message: str) -> str:
     """Signature and docstring of a function, and a body that says what is to be done."""
     item = _item(place)
-    assert isinstance(item.node, ast.FunctionDef), f"{place} is no function"
+    assert isinstance(item.node, ast.FunctionDef), f"{place} is not a function"
     assert ast.get_docstring(item.node) is not None, f"{place} has no docstring"
     body = (item.node.end_lineno or 0) - (item.node.body[0].end_lineno or 0)
     head = item.text.splitlines()[:-body]

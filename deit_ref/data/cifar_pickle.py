@@ -42,7 +42,7 @@ def _call(function: Global, arguments: tuple[Any, ...]) -> Any:
 
 def _build(target: Any, state: Any) -> None:
     if not isinstance(target, Made):
-        raise ValueError("BUILD on what is no array")
+        raise ValueError("BUILD on what is not an array")
     target.state = state
 
 
@@ -60,7 +60,7 @@ def _key(key: Any) -> str:
 _DIALECT = Dialect(
     writer="CIFAR-10",
     names=frozenset({*_MADE, "numpy.ndarray", "_codecs.encode"}),
-    refuse=lambda _: "which is no part of arrays and dictionaries",
+    refuse=lambda _: "which is not part of arrays and dictionaries",
     call=_call,
     build=_build,
     storage=_storage,

@@ -61,7 +61,7 @@ class NamedBytes(io.BytesIO):
 
 
 def put(tree: Tree, parts: Parts, key: Any, size: int, reason: str | None = None) -> None:
-    """Add a file: as a photo, or to those left out, because its name is no photo's or for a reason of its own."""
+    """Add a file: as a photo, or to those left out, because its name is not a photo's or for a reason of its own."""
     reason = photo_names.why_left_out(parts[-1]) or reason
     if reason is None:
         tree.files[parts] = Entry(key, size)

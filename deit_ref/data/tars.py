@@ -51,7 +51,7 @@ def from_tar(path: Path) -> Source:
     """What lies in a tar.
 
     Raises:
-        ValueError: it is no tar, holds a name twice, or unpacks to more than `MAX_UNPACKED` bytes.
+        ValueError: it is not a tar, holds a name twice, or unpacks to more than `MAX_UNPACKED` bytes.
     """
     tree = Tree()
     with ExitStack() as closing:

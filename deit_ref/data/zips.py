@@ -18,7 +18,7 @@ def from_zip(path: Path) -> Source:
     """What lies in a zip, which stays open.
 
     Raises:
-        ValueError: it is no zip, or holds a name twice.
+        ValueError: it is not a zip, or holds a name twice.
     """
     try:
         archive = zipfile.ZipFile(path)

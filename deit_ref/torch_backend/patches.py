@@ -16,7 +16,7 @@ def patch_grid(height: int, width: int, *, patch_shape: tuple[int, int]) -> tupl
     """Mirror of numpy_backend.patches.patch_grid."""
     if height % patch_shape[0] or width % patch_shape[1]:
         raise ValueError(
-            f"An image must be a whole number of patches: {height}x{width} pixels are no multiple of "
+            f"An image must be a whole number of patches: {height}x{width} pixels are not a multiple of "
             f"{patch_shape[0]}x{patch_shape[1]}. Resize or crop it first."
         )
     return height // patch_shape[0], width // patch_shape[1]

@@ -79,10 +79,13 @@ def train(
         report: called in the first process with each line of metrics.jsonl.
 
     Raises:
-        ValueError: the arguments do not go together, photos or files cannot be read, the loss is no number, another run
-            is at work in `out`, or the one to resume ran on something else or is damaged.
+        ValueError: an argument is out of range, some do not go together, photos or files cannot be read, the loss is
+            not a number, another run is at work in `out`, or the one to resume ran on something else or is damaged.
     """
     out = Path(out)
+    checks.integer("seed", seed, minimum=0)
+    checks.integer("assess_every", assess_every)
+    checks.number("held_out", held_out, low=0, high=1)
     if task is not None:
         checks.choice("task", task, ("classification", "classification-with-teacher"))
     if task is not None and (start is None or (recipe.distillation != "none" and task == "classification")):

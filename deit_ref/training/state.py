@@ -144,7 +144,7 @@ def _problem(mine: Any, saved: Any) -> str | None:
         problems = (f"{name}: {problem}" for name in mine if (problem := _problem(mine[name], saved[name])))
         return next(problems, None)
     if not isinstance(saved, torch.Tensor) or (saved.shape, saved.dtype) != (mine.shape, mine.dtype):
-        return f"is no tensor of {mine.dtype} and shape {tuple(mine.shape)}"
+        return f"is not a tensor of {mine.dtype} and shape {tuple(mine.shape)}"
     return None
 
 
@@ -206,5 +206,5 @@ def load_state(folder: Path, *, device: torch.device) -> dict[str, Any]:
         reason = checks.one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise ValueError(f"{path} is damaged ({reason}): {REMEDY}.") from error
     if not isinstance(state, dict) or state.get("version") != _VERSION:
-        raise ValueError(f"{path} is no checkpoint of this version of deit_ref: {REMEDY}.")
+        raise ValueError(f"{path} is not a checkpoint of this version of deit_ref: {REMEDY}.")
     return state

@@ -132,7 +132,7 @@ def new_teacher(
 ) -> Teacher:
     """A teacher with seeded random weights: normal, of variance 1 / (3 inputs).
 
-    The first kernels of a convolution, as many as it has inputs, are no random ones: each hands on one channel.
+    The first kernels of a convolution, as many as it has inputs, are not random ones: each hands on one channel.
     """
     checks.integer("num_classes", num_classes, minimum=2)
     teacher = Teacher(num_classes, image_size=image_size, widths=widths, apply_exif=apply_exif)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 _ENTRY = re.compile(r"^\*\*(.+?)\*\*.*?\{ #([\w-]+)(?: data-words=\"([^\"]*)\")? \}$", re.MULTILINE)
 _TAG = re.compile(r"(<[^>]*>)")
-# Where a word is no plain word. A link in a link, a heading or a button would be no help.
+# Where a word is not a plain word. A link in a link, a heading or a button would be no help.
 _ELSEWHERE = re.compile(r"<(a|code|pre|h[1-6]|th|summary|script|svg|[a-z]+(?= [^>]*class=\"arithmatex\"))[ >]")
 # Where a chapter's text ends: what follows names papers, and words in their titles are theirs.
 CITATIONS = re.compile(r'<h2 id="sources"|<div class="footnote"')

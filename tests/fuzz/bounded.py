@@ -159,7 +159,7 @@ def _work(
 
     forbidden: list[str] = []
     sys.addaudithook(lambda event, args: forbidden.append(f"{event}{args!r:.200}") if event in FORBIDDEN else None)
-    # What C libraries print about broken files is no answer of ours.
+    # What C libraries print about broken files is not an answer of ours.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (_pages(0) + 3 * limits.memory, resource.RLIM_INFINITY))

@@ -211,7 +211,7 @@ def lie_hostile(draw: random.Random, data: bytes, sentinel: str) -> bytes:
 
 
 def _rezipped(data: bytes, change: Callable[[str, bytes], bytes], **options: Any) -> bytes:
-    """The same archive with changed contents and right check sums; data that is no archive stays."""
+    """The same archive with changed contents and right check sums; data that is not an archive stays."""
     stream = io.BytesIO()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(stream, "w", **options) as target:
@@ -326,7 +326,7 @@ def lie_safetensors(draw: random.Random, content: bytes) -> bytes:
 
 
 def lie_json(draw: random.Random, content: bytes) -> bytes:
-    """Another value of a field, another label map, or what is no JSON."""
+    """Another value of a field, another label map, or what is not JSON."""
     way = draw.random()
     if way < 0.15:
         return draw.choice(JSON_TEXTS)

@@ -270,7 +270,7 @@ def broken(draw: random.Random, files: list[tuple[str, bytes]]) -> tuple[str, by
 
 
 def special(draw: random.Random, path: Path) -> Path:
-    """What is no file at all, under this path."""
+    """What is not a file at all, under this path."""
     kind = draw.randrange(5)
     if kind == 0:
         os.mkfifo(path)

@@ -92,8 +92,8 @@ ASSIGNMENT = Assignment(
                     "no maximum subtracted",
                     "x - x.max(axis=-1, keepdims=True)",
                     "x * 1",
-                    "exp of scores in the thousands is infinite, and infinity over infinity is no number. Subtract the "
-                    "largest score of each row first.",
+                    "exp of scores in the thousands is infinite, and infinity over infinity is not a number. Subtract "
+                    "the largest score of each row first.",
                 ),
                 Mistake(
                     "the sum over all rows",

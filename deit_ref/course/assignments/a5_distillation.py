@@ -139,8 +139,8 @@ ASSIGNMENT = Assignment(
                     "    shifted = x - x.max(axis=-1, keepdims=True)\n"
                     "    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))",
                     "    return np.log(np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True))",
-                    "exp of scores in the thousands is infinite, and infinity over infinity is no number. Subtract the "
-                    "largest score of each row first.",
+                    "exp of scores in the thousands is infinite, and infinity over infinity is not a number. Subtract "
+                    "the largest score of each row first.",
                 ),
                 Mistake(
                     "the sum over all rows",

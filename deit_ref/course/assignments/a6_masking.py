@@ -269,7 +269,7 @@ ASSIGNMENT = Assignment(
                     "tokens left out at the end",
                     "else x[:, prefix:]",
                     "else x[:, :-prefix]",
-                    "the tokens that are no patches stand before the patches, not after them.",
+                    "the tokens that are not patches stand before the patches, not after them.",
                 ),
                 Mistake(
                     "grid the wrong way round",

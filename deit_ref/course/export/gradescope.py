@@ -73,10 +73,12 @@ def write_autograder(
         isolated: False grades without isolation, which stands in the results.
 
     Raises:
-        ValueError: the wheel is no wheel of deit_ref.
+        ValueError: the wheel is not a wheel of deit_ref.
     """
     if not (wheel.name.startswith("deit_ref-") and wheel.suffix == ".whl" and zipfile.is_zipfile(wheel)):
-        raise ValueError(f"{wheel} is no wheel of deit_ref: make one with `pip wheel --no-deps .` in its repository.")
+        raise ValueError(
+            f"{wheel} is not a wheel of deit_ref: make one with `pip wheel --no-deps .` in its repository."
+        )
     limits = "" if constraints is None else '-c "$root/source/constraints.txt" '
     setup = _SETUP.format(wheel=shlex.quote(wheel.name), constraints=limits)
     run = _RUN.format(

@@ -112,7 +112,7 @@ def _in_column(roster: Roster, wanted: Sequence[str], column: str) -> Matched:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", name.casefold())) or name  # accents are no letters then
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", name.casefold())) or name  # accents are not letters then
 
 
 def _meant(column: str, roster: Roster) -> str:

@@ -12,6 +12,6 @@ def cell(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Without what steers a terminal; file names that are no text by their codes."""
+    """Without what steers a terminal; file names that are not text by their codes."""
     shown = text.encode("utf-8", "backslashreplace").decode()
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "?", shown)

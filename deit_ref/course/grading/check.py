@@ -49,7 +49,7 @@ def judge(
     if answer.form == "nothing":
         return Verdict(False, f"{place}it returns None: is there a `return`, in every branch?", "no return")
     if answer.arrays is None:
-        return Verdict(False, f"{place}expected {shapes(right.arrays)}, got something that is no array of numbers.")
+        return Verdict(False, f"{place}expected {shapes(right.arrays)}, got something that is not an array of numbers.")
     try:
         got = known.seen(answer.arrays)
     except ValueError as error:

@@ -44,7 +44,7 @@ def module(
         text.
 
     Raises:
-        ValueError: the file is no notebook, no text, or too long.
+        ValueError: the file is not a notebook, not text, or too long.
     """
     own, problems = _kept(place, content, wanted)
     scripts, texts, asked = dict(beside), dict[str, str](), _imported(own)
@@ -86,14 +86,14 @@ def _kept(place: str, content: bytes, wanted: frozenset[str] | None) -> tuple[li
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             what = getattr(one.node, "name", "a statement")
             reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
-            problems.append(f"{what} in {one.where} is no Python and was left out: {reason}.")
+            problems.append(f"{what} in {one.where} is not Python and was left out: {reason}.")
     if wanted is None:
         wanted = frozenset(name for one in right for name in bound(one.node))
     return needed(right, wanted), problems
 
 
 def _compile(node: ast.stmt) -> None:
-    """Some of what has a syntax tree is no Python: a `return` outside of functions, two arguments of one name."""
+    """Some of what has a syntax tree is not Python: a `return` outside of functions, two arguments of one name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
         compile(ast.Module([node], []), "student", "exec", dont_inherit=True)

@@ -39,7 +39,7 @@ class _Candidate(NamedTuple):
 
 
 def is_junk(place: str) -> bool:
-    """Whether a system wrote it beside what people write; of iCloud's files a placeholder is no junk."""
+    """Whether a system wrote it beside what people write; of iCloud's files a placeholder is not junk."""
     parts = [part for part in _components(place) if part not in (".", "..")]
     hidden = [part for part in parts if part.startswith(".")]
     return any(part.casefold() in _JUNK for part in parts) or bool(hidden and not hidden[-1].endswith(".icloud"))

@@ -33,7 +33,7 @@ def read_rows(table: Path) -> list[Row]:
     counts as soon as one student has points in it. More points than there are may be a reward, so they count.
 
     Raises:
-        ValueError: it is no such table, a number in it is none, or a question's column does not say of what it is.
+        ValueError: it is not such a table, a number in it is none, or a question's column does not say of what it is.
     """
     rows = _read(table)
     questions = {name: match for name in rows[0] if (match := _QUESTION.fullmatch(name))}
@@ -66,7 +66,7 @@ def read_details(table: Path) -> list[dict[str, Any]]:
     """The details of all students and assignments in a table.
 
     Raises:
-        ValueError: it is no such table, or there are no details beside it.
+        ValueError: it is not such a table, or there are no details beside it.
     """
     wanted = [(row["student"], row["assignment"]) for row in _read(table)]
     found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -99,7 +99,7 @@ def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
             [part.strip() for part in line] for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator)
         ]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no CSV in UTF-8 ({error}): save it as such.") from error
+        raise ValueError(f"{path} is not a CSV in UTF-8 ({error}): save it as such.") from error
     lines = [line for line in lines if any(line)]
     if not lines:
         raise ValueError(f"{path} is empty: expected a line with the names of columns and lines below it.")
@@ -113,7 +113,7 @@ def _read(table: Path) -> list[dict[str, str]]:
     columns, rows = read_csv(table)
     rows = [row for row in rows if row.get("student")]
     if not rows or not {"student", "assignment", "total", "out of"} <= {*columns}:
-        raise ValueError(f"{table} is no table of points: expected columns such as student, assignment and total.")
+        raise ValueError(f"{table} is not a table of points: expected columns such as student, assignment and total.")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Takes a student's file apart into the statements at its top level; what is no Python costs only itself.
+"""Takes a student's file apart into the statements at its top level; what is not Python costs only itself.
 
 It runs in a process of its own; see `reading.py`. Nothing of the file is executed, and all takes time in proportion to
 its size, but for the parts that are Python's own.
@@ -45,7 +45,7 @@ def statements(place: str, content: bytes) -> tuple[list[Statement], list[str]]:
         content: its bytes.
 
     Raises:
-        ValueError: the file is no notebook, no text, or too long.
+        ValueError: the file is not a notebook, not text, or too long.
     """
     problems: list[str] = []
     if is_notebook(place):
@@ -133,10 +133,10 @@ def _of_cell(cell: str, where: str) -> tuple[list[Statement], list[str]]:
                 error.msg if isinstance(error, SyntaxError) else f"it cannot be taken apart, {type(error).__name__}"
             )
             at = line + (error.lineno or 1) - 1 if isinstance(error, SyntaxError) else line
-            first = first or f"{where} is no Python and was left out: {reason} (line {at})."
+            first = first or f"{where} is not Python and was left out: {reason} (line {at})."
             name = re.match(r"(?:@.*\n|async\s+)*(?:def|class)\s+(\w+)", piece)
             what = name[1] if name else f"what begins at line {line}"
-            problems.append(f"{what} in {where} is no Python and was left out: {reason} (line {at}).")
+            problems.append(f"{what} in {where} is not Python and was left out: {reason} (line {at}).")
     return found, problems if found else [first]
 
 
@@ -171,7 +171,7 @@ def _pieces(source: str) -> Iterator[tuple[int, str]]:
 
 
 def _lines(piece: str) -> Iterator[tuple[int, str]]:
-    """The same of a piece that is no Python: what begins at the left margin, strings of several lines left whole."""
+    """The same of a piece that is not Python: what begins at the left margin, strings of several lines left whole."""
     inside, lines = _inside_strings(piece), piece.split("\n")
     starts = [i for i, line in enumerate(lines) if i and i not in inside and not _GOES_ON.match(line)]
     decorators = {i for i, line in enumerate(lines) if line.startswith("@")}

@@ -37,14 +37,14 @@ def students(folder: Path, *, but: Collection[Path] = ()) -> Class:
 
     Args:
         folder: of a class.
-        but: what stands in it and is no student's, such as the table.
+        but: what stands in it and is not a student's, such as the table.
 
     Raises:
         ValueError: there is no such folder, or nobody in it.
     """
     if not folder.is_dir():
         raise ValueError(
-            f"{folder} is no folder: expected one with a folder, or an archive, for each student; unpack what a "
+            f"{folder} is not a folder: expected one with a folder, or an archive, for each student; unpack what a "
             "learning platform gave you."
         )
     found: dict[str, dict[str, list[Part]]] = defaultdict(lambda: defaultdict(list))  # name -> number -> parts

@@ -122,7 +122,7 @@ def code(
         isolated: see `sandbox.run`.
 
     Raises:
-        ValueError: the file is no notebook, no text, too long, or takes too much to be taken apart.
+        ValueError: the file is not a notebook, not text, too long, or takes too much to be taken apart.
     """
     asked = (submission.place, submission.content, wanted, before, submission.beside, RESERVED)
     (names, problems, beside), text = apart("module", *asked, isolated=isolated)
@@ -209,7 +209,7 @@ def _files(parts: Sequence[Part]) -> dict[str, _File]:
         elif part.path.suffix and not part.path.is_symlink():
             found.setdefault(part.place, partial(_content, part.path, part.place or part.path.name))
         else:
-            raise ValueError(f"{part.path.name} is no folder.")
+            raise ValueError(f"{part.path.name} is not a folder.")
     return found
 
 
@@ -246,7 +246,7 @@ def _within(inside: Path, place: str, most: int) -> bytes:
 
 def _content(path: Path, place: str, most: int) -> bytes:
     if not stat.S_ISREG(path.lstat().st_mode):
-        raise ValueError(f"{place} is no file.")
+        raise ValueError(f"{place} is not a file.")
     with open(path, "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

@@ -31,7 +31,7 @@ def read_table(path: Path) -> Table:
     """A table as it was written here or by a spreadsheet program; an empty one if there is none.
 
     Raises:
-        ValueError: it is no table of points.
+        ValueError: it is not a table of points.
     """
     if not path.exists():
         return Table()

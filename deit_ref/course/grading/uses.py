@@ -67,5 +67,5 @@ def _is_allowed(module: str) -> bool:
         spec = find_spec(top)
     except (ImportError, ValueError):  # made by hand, as `__main__` is
         return True
-    # A student's own files are no packages that somebody installed; of what is not there the import says so.
+    # A student's own files are not packages that somebody installed; of what is not there the import says so.
     return spec is None or not {"site-packages", "dist-packages"} & {*Path(spec.origin or "").parts}

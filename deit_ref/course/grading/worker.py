@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 if __name__ == "__main__":
-    # The submission and the parts of deit_ref that are no solution; in the prison, NumPy and its like.
+    # The submission and the parts of deit_ref that are not a solution; in the prison, NumPy and its like.
     sys.path[:0] = sys.argv[2:]
 
 import numpy as np

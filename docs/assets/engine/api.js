@@ -146,7 +146,7 @@ function token_mask(values, weights, pixels) {
   for (let start = 0; start < mask.data.length; start += tokens) {
     if (!mask.data.subarray(start, start + tokens).includes(1)) {
       throw new Error(
-        "attention_mask must leave at least one token of every image: softmax over nothing is no number.",
+        "attention_mask must leave at least one token of every image: softmax over nothing is not a number.",
       );
     }
   }

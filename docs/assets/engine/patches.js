@@ -13,7 +13,7 @@ import { record } from "./trace.js";
 /** @typedef {import("./trace.js").Trace} Trace */
 
 /**
- * [rows, columns] of patches in an image; an Error if it is no whole number of patches.
+ * [rows, columns] of patches in an image; an Error if it is not a whole number of patches.
  * @param {number} height
  * @param {number} width
  * @param {{patch_shape: [number, number]}} options [height, width] of a patch in pixels
@@ -22,7 +22,7 @@ import { record } from "./trace.js";
 export function patch_grid(height, width, { patch_shape }) {
   if (height % patch_shape[0] || width % patch_shape[1]) {
     throw new Error(
-      `An image must be a whole number of patches: ${height}x${width} pixels are no multiple of ` +
+      `An image must be a whole number of patches: ${height}x${width} pixels are not a multiple of ` +
         `${patch_shape[0]}x${patch_shape[1]}. Resize or crop it first.`,
     );
   }

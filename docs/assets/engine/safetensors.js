@@ -39,7 +39,7 @@ function read_header(buffer) {
   const view = new DataView(buffer);
   const length = buffer.byteLength < 8 ? -1 : Number(view.getBigUint64(0, true));
   if (length < 2 || length > MAX_HEADER || 8 + length > buffer.byteLength) {
-    throw new Error(`This is no safetensors file: no header fits its ${buffer.byteLength} bytes; ${whole}.`);
+    throw new Error(`This is not a safetensors file: no header fits its ${buffer.byteLength} bytes; ${whole}.`);
   }
   try {
     const header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(buffer, 8, length)));
@@ -47,7 +47,7 @@ function read_header(buffer) {
     return [header, 8 + length];
   } catch (error) {
     const reason = brief(/** @type {Error} */ (error).message);
-    throw new Error(`This is no safetensors file: its header is no JSON object (${reason}); ${whole}.`);
+    throw new Error(`This is not a safetensors file: its header is not a JSON object (${reason}); ${whole}.`);
   }
 }
 

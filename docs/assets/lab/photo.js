@@ -16,7 +16,7 @@ const MAX_PIXELS = 16e6; // more than that some browsers have no canvas for
  * @property {string | null} label its class, where it lies within the classes; null where not, or unknown
  * @property {boolean} own whether the reader brought it
  * @property {string} credit a line; empty for the reader's own
- * @property {string} note what was done to it before the model's own steps; empty as a rule
+ * @property {string} note what was done to a reader's own before it is resized, and what is cut away; may be empty
  * @property {Blob} blob the file
  * @property {HTMLCanvasElement} picture the part that the model sees, in the photo's own pixels, not too many
  * @property {import("../engine/arrays.js").Bytes} seen the pixels that the model sees (height, width, 3)
@@ -38,7 +38,7 @@ export async function decoded(blob) {
     bitmap = await createImageBitmap(blob, { imageOrientation: "from-image", colorSpaceConversion: "default" });
   } catch {
     throw new Error(
-      `${name} is no photo that this browser can read${blob.type ? ` (${blob.type})` : ""}: take a JPEG, PNG or WebP.`,
+      `${name} is not a photo that this browser can read${blob.type ? ` (${blob.type})` : ""}: take a JPEG, PNG or WebP.`,
     );
   }
   const { width, height } = bitmap;
@@ -89,6 +89,18 @@ export function seen_part(processing, width, height) {
   const left = crop_start(new_width, size.width, { rounding: processing.crop_rule });
   const [x, y] = [width / new_width, height / new_height];
   return [left * x, top * y, size.width * x, size.height * y];
+}
+
+/**
+ * What the model never sees of a photo, in a sentence; empty if it sees all of it.
+ * @param {[number, number, number, number] | null} part as `seen_part` gives it
+ * @param {number} width of the photo
+ * @param {number} height
+ */
+export function cut_away(part, width, height) {
+  const lost = part === null ? 0 : Math.round(100 * (1 - (part[2] * part[3]) / (width * height)));
+  const sides = width > height ? "left and right" : "above and below";
+  return lost > 0 ? `The model sees the middle of it: ${lost}%, ${sides}, is cut away.` : "";
 }
 
 /**

@@ -99,9 +99,12 @@ export class Supply {
   /** @param {Blob} blob @returns {Promise<Photo>} */
   async photo_from(blob) {
     const { parts } = await this.model();
-    const { pixels, note } = await photo.decoded(blob);
+    const { pixels, note: smaller } = await photo.decoded(blob);
     const prepared = await this.prepared(pixels);
-    const picture = await photo.cut(pixels, photo.seen_part(parts.image_processing, pixels.width, pixels.height));
+    const { width, height } = pixels;
+    const part = photo.seen_part(parts.image_processing, width, height);
+    const picture = await photo.cut(pixels, part);
+    const note = [smaller, photo.cut_away(part, width, height)].filter(Boolean).join(" ");
     const [title, alt] = ["Your photo", "your own photo"];
     return { name: "own", title, alt, label: null, own: true, credit: "", note, blob, picture, ...prepared };
   }

@@ -20,7 +20,7 @@ import { flat } from "./cells.js";
  */
 
 /** @typedef {{value: number, from?: Place, near?: Place, text?: string}} Factor
- *   from: the entry that it is; near: one that it was made of; text: what it is, where it is no entry */
+ *   from: the entry that it is; near: one that it was made of; text: what it is, where it is not an entry */
 /** @typedef {{label: string, factors: Factor[], value: number}} Term value: the product of its factors; in a sum of
  *   powers, e to the power of what is left when the largest is subtracted */
 /** @typedef {{op: string, text: string, value: number | null, from?: Place, parts?: Term[], total: number}} Operation

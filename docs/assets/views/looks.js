@@ -92,7 +92,7 @@ export function in_python({ show, layer, head }, token, { prefix, grid: [rows, c
   return `output.attentions[${layer - 1}][0].mean(axis=0)[${token}, ${reshaped}`;
 }
 
-/** Where the stepper tells how a share was made; null where it is no entry of an array: a mean of heads, rollout.
+/** Where the stepper tells how a share was made; null where it is not an entry of an array: a mean of heads, rollout.
  * @param {View} view @param {number} token @param {number} other that it looks at */
 export function in_stepper({ show, layer, head }, token, other) {
   if (show === "rollout" || !head) return null;

@@ -54,7 +54,10 @@ export function walk({ signal, sizes, classes, steps, arrive }) {
     if (!guided) return;
     const away = name !== stop;
     left.classList.toggle("views-away", !away);
-    said.textContent = away ? `You have left the walk at stop ${guided.card.querySelector(".lab-count").textContent}.` : "";
+    const count = guided.card.querySelector(".lab-count").textContent;
+    const [now, all] = count.split(" of ");
+    const where = now === all ? "You go on by yourself now." : `You have left the walk at stop ${count}.`; // the last sends away
+    said.textContent = away ? where : "";
   }
   return { list, card, again, moved };
 }

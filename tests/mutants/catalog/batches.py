@@ -109,7 +109,7 @@ MUTANTS = [
     *planted(
         "training/masking.py",
         "test_masking",
-        ("np.ceil(ratio * (down * across))", "np.floor(ratio * (down * across))", "a share that is no whole number"),
+        ("np.ceil(ratio * (down * across))", "np.floor(ratio * (down * across))", "a share that is not a whole number"),
         (".argsort(axis=1)", ".argsort(axis=0)", "any batch"),
         ("generator.random((batch, down * across))", "generator.random((1, down * across)).repeat(batch, 0)", "two photos"),
         ("squares[:, :rows, :columns]", "squares[:, -rows:, -columns:]", "squares that do not fit"),

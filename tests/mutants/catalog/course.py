@@ -124,7 +124,7 @@ MUTANTS = [
     *planted(
         "course/grading/modules.py", SUBMISSION,
         ("parts = [\"from __future__ import annotations\", _SPARED, before,", "parts = [_SPARED, before,", "a name that is missing in an annotation"),
-        ("problems[PROBLEMS:] =", "problems[PROBLEMS + 1 :] =", "eleven cells that are no Python"),
+        ("problems[PROBLEMS:] =", "problems[PROBLEMS + 1 :] =", "eleven cells that are not Python"),
     ),
     *planted(
         "course/grading/process.py", "test_sandbox::test_without_isolation_the_next_run_removes_what_a_killed_one_left",

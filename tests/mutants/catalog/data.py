@@ -8,9 +8,9 @@ MUTANTS = [
     *planted(
         "data/strangers.py",
         "test_measures",
-        ("side = max(height, width)", "side = height + width", "a picture that is no square"),
-        ("(side - height) // 2, (side - width) // 2", "0, 0", "a picture that is no square"),
-        ("(side, side, channels), 255", "(side, side, channels), 0", "a picture that is no square"),
+        ("side = max(height, width)", "side = height + width", "a picture that is not a square"),
+        ("(side - height) // 2, (side - width) // 2", "0, 0", "a picture that is not a square"),
+        ("(side, side, channels), 255", "(side, side, channels), 0", "a picture that is not a square"),
     ),
     *planted(
         "data/images.py", "test_data",
@@ -25,7 +25,7 @@ MUTANTS = [
     ),
     *planted(
         "data/held_out.py", "test_held_out",
-        ("round(share * len(groups))", "int(share * len(groups))", "a share that is no whole number"),
+        ("round(share * len(groups))", "int(share * len(groups))", "a share that is not a whole number"),
         ("max(round(share * len(groups)), 1)", "round(share * len(groups))", "few photos of a class"),
         (", len(groups) - 1)", ", len(groups))", "a large share of few photos"),
         ("default_rng([seed, int(label)])", "default_rng([seed])", "two classes of as many photos"),

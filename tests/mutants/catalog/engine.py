@@ -127,7 +127,7 @@ MUTANTS = [
     *_planted(
         "product", DRAWN,
         ("bq += xb * wq;", "bq += xb * wp;", "4 rows and more"),
-        ("Math.min(right, columns) - 4", "right - 4", "columns that are no multiple of 4"),
+        ("Math.min(right, columns) - 4", "right - 4", "columns that are not a multiple of 4"),
         ("below < rows + 4", "below < rows", "4 rows and more"),
     ),
     *_planted(

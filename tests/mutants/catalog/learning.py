@@ -67,7 +67,7 @@ MUTANTS = [
         "training/muon.py",
         "test_optimization",
         ("MOMENTUM = 0.95", "MOMENTUM = 0.9", "two steps of Muon"),
-        ("0.2 * max(shape) ** 0.5", "0.2 * min(shape) ** 0.5", "a matrix that is no square"),
+        ("0.2 * max(shape) ** 0.5", "0.2 * min(shape) ** 0.5", "a matrix that is not a square"),
         ("matrices.mT if is_tall else matrices", "matrices.mT", "a wide matrix"),
         ("x.norm(dim=(1, 2), keepdim=True)", "x.norm()", "two matrices of one shape"),
         ("lerp_(gradient, 1 - MOMENTUM), MOMENTUM)", "lerp_(gradient, 1 - MOMENTUM), 1.0)", "two steps of Muon"),

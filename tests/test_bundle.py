@@ -1,5 +1,7 @@
 """From a run to a bundled checkpoint with its card."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from tiny_data import PLAIN, metrics, write_photos
 import deit_ref
 from deit_ref.data.opening import open_images
 from deit_ref.training import bundle
+from deit_ref.training.card import card
 from deit_ref.training.recipe import RECIPES, Recipe
 from deit_ref.training.run import train
 from deit_ref.training.state import load_state
@@ -42,34 +45,34 @@ def test_a_run_becomes_half_precision_files_and_a_card_of_what_they_reach(kind, 
     assert bundle.main([str(runs / kind), str(target), "--data", str(photos), "--hardware", "an abacus"]) == 0
     assert "photos" in capsys.readouterr().out
     assert "F16" in str((target / "model.safetensors").read_bytes()[:400])
-    card = (target / "README.md").read_text(encoding="utf-8")
-    assert card.startswith(f"# tiny-{kind}\n")
+    told = (target / "README.md").read_text(encoding="utf-8")
+    assert told.startswith(f"# tiny-{kind}\n")
     seconds = load_state(runs / kind, device=torch.device("cpu"))["seconds"]
-    assert f"Seed 5, 4 steps, {seconds / 60:.0f} minutes on an abacus." in card
-    assert "| epochs | 2 |" in card
-    assert ("| mask_block | 2 |" in card) == (kind == "masked")
-    for told in (
+    assert f"Trained with seed 5: 4 steps, {seconds / 60:.0f} minutes on an abacus." in told
+    assert "| epochs | 2 |" in told
+    assert ("| mask_block | 2 |" in told) == (kind == "masked")
+    for words in (
         "expected calibration error, of 3 test photos",
         "saved again as JPEG of quality 75",
         "logits divided by",
     ):
-        assert (told in card) == (kind != "masked")
-    assert ("| alpha | 0.5 |" in card) == (kind == "student")
+        assert (words in told) == (kind != "masked")
+    assert ("| alpha | 0.5 |" in told) == (kind == "student")
     if kind == "teacher":
         teacher, names = load_teacher(target)
         assert names == ("blue", "green", "red")
-        assert f"{sum(p.numel() for p in teacher.parameters()):,} parameters" in card
+        assert f"{sum(p.numel() for p in teacher.parameters()):,} parameters" in told
         return
     before, after = (dict(named_arrays(deit_ref.load_weights(folder))) for folder in (runs / kind, target))
     for name, array in before.items():
         np.testing.assert_array_equal(after[name], array.astype(np.float16).astype(np.float32))
     if kind == "student":
         reached = metrics(runs / kind)[-1]["test"]["top1"]
-        assert f"| top-1, 6 test photos | {reached:.2%} |" in card
-        assert "--teacher cifar10-teacher" in card
+        assert f"| top-1, 6 test photos | {reached:.2%} |" in told
+        assert "--teacher cifar10-teacher" in told
     else:
-        assert "guessing the mean color" in card
-        assert "%" not in card.split("## Recipe")[0]
+        assert "guessing the mean color" in told
+        assert "%" not in told.split("## Recipe")[0]
 
 
 def test_a_card_tells_of_strangers_and_the_codes_commit(runs, photos, tmp_path):
@@ -80,10 +83,16 @@ def test_a_card_tells_of_strangers_and_the_codes_commit(runs, photos, tmp_path):
     assert "`, at commit 0c90ac0\n" in told
 
 
-def test_the_command_on_a_card_names_the_closest_recipe_and_every_change(runs):
+def state(recipe, **changes):
+    return {"recipe": dataclasses.asdict(recipe), "seed": 0, "step": 1, "seconds": 600, **changes}
+
+
+FOUND = {"masked_l1": 1.0, "photos": 2, "mean_color": 1.0, "neighbors": 1.0}
+
+
+def test_the_command_on_a_card_names_the_closest_recipe_and_every_change():
     recipe = RECIPES["cifar10-distilled"].with_changes(epochs=7, erasing=0.0)
-    text = bundle.card("x", recipe, {"seed": 0, "step": 1, "seconds": 600}, {"masked_l1": 1.0, "photos": 2,
-                       "mean_color": 1.0, "neighbors": 1.0}, count=3, hardware="h")  # fmt: skip
+    text = card("x", state(recipe), FOUND, count=3, hardware="h")
     assert "--recipe cifar10-distilled --data cifar10 --out x --seed 0 --teacher cifar10-teacher" in text
     assert "--set epochs=7 --set erasing=0.0" in text
     assert "10 minutes on h" in text
@@ -94,3 +103,30 @@ def test_the_command_on_a_card_names_the_closest_recipe_and_every_change(runs):
         "| padding | 4 |  |",
     ):
         assert row in text.splitlines()
+
+
+def test_a_card_of_a_run_that_began_with_anothers_weights_tells_of_both():
+    first, second = (RECIPES["cifar10-distilled"].with_changes(epochs=epochs) for epochs in (7, 9))
+    states = state(first), state(second, seed=1, step=5, seconds=1200)
+    text = card("x", states[1], FOUND, count=3, hardware="h", first=states[0])
+    teacher = "--teacher cifar10-teacher --set epochs"
+    assert (
+        f"- Command: `deit-ref train --recipe cifar10-distilled --data cifar10 --out first --seed 0 {teacher}=7`, then "
+        "`deit-ref finetune --weights first --recipe cifar10-distilled --data cifar10 --out x --seed 1 "
+        f"{teacher}=9`\n"
+    ) in text
+    assert "- Trained with seed 0: 1 steps, 10 minutes, then with seed 1: 5 steps, 20 minutes on h.\n" in text
+    assert "Of the second command; the first has epochs 7.\n" in text
+    assert "| epochs | 9 | 300 |" in text.splitlines()
+
+
+def test_a_card_names_the_run_whose_weights_were_begun_with_and_no_other(runs, photos, tmp_path):
+    start, recipe = deit_ref.load_weights(runs / "student"), Recipe(**KINDS["student"])
+    same = {"teacher": runs / "teacher", "task": start.task, "bfloat16": False, "device": "cpu"}
+    train(recipe, photos, tmp_path / "second", start=start, seed=6, **same)
+    with pytest.raises(ValueError, match="began with weights: give the run that they are of as begun_from"):
+        bundle.bundle(tmp_path / "second", tmp_path / "x", photos, hardware="h")
+    with pytest.raises(ValueError, match=r"did not begin with the weights of \S*masked: give the run it began with"):
+        bundle.bundle(tmp_path / "second", tmp_path / "x", photos, hardware="h", begun_from=runs / "masked")
+    bundle.bundle(tmp_path / "second", tmp_path / "x", photos, hardware="h", begun_from=runs / "student")
+    assert "deit-ref finetune --weights first " in (tmp_path / "x" / "README.md").read_text(encoding="utf-8")

@@ -25,4 +25,5 @@ Files, in reading order:
     processes      one program in several processes, and what ends them
     run            from a recipe and a folder of photos to a checkpoint
     bundle         from a finished run to a folder that ships with the package
+    card           its card: what was measured, and how it was trained
 """

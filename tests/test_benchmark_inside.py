@@ -135,7 +135,8 @@ def test_the_program_writes_tables_and_figures(tmp_path, capsys):
         assert all(len(row) == len(table["columns"]) for row in table["rows"])
         assert table["notes"][0] == "On 6 test photos."
     assert len(found["cosine"]["rows"]) == 5
-    assert found["silenced"]["rows"][1][0] == "1"
+    assert [row[0] for row in found["silenced"]["rows"]] == ["block 1", "block 2"]
+    assert found["lens"]["rows"][-1][0] == "after block 2"
     images = open_images(photos, "test")
     pixel_values, labels = inside.seen(images, load_weights(tmp_path / "weights").image_processing)
     assert pixel_values.shape == (9, 3, 16, 16)

@@ -126,7 +126,7 @@ def _figures(question: str, results: Results) -> dict[str, Any]:
         paths = {way: [token_path(run["cosines"]) for run in runs if "cosines" in run] for way, runs in results.items()}
         paths = {way: rows for way, rows in paths.items() if rows}
         if paths:
-            places = [str(i) for i in range(len(next(iter(paths.values()))[0]) - 2)]
+            places = [str(i + 1) for i in range(len(next(iter(paths.values()))[0]) - 2)]
             found["cosine"] = plots.by_block(paths, ["input", *places, "end"], title=COSINE)
     return found
 

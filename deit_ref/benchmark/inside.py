@@ -169,9 +169,9 @@ def _traces(weights: DeiTWeights, pixel_values: Array, *patterns: str) -> Iterat
 def tables(
     weights: DeiTWeights, pixel_values: Float[Array, "batch channels height width"], labels: Integer[Array, "batch"]
 ) -> dict[str, dict[str, Any]]:
-    """ "cosine", "lens", "distance" and "silenced": the columns, rows and numbers of each."""
+    """ "cosine", "lens", "distance" and "silenced": the columns, rows and numbers of each, blocks counted from 1."""
     cosines, lens = token_cosines(weights, pixel_values), logit_lens(weights, pixel_values, labels)
-    places = ["before the first block", *(f"after block {i}" for i in range(len(weights.blocks)))]
+    places = ["before the first block", *(f"after block {i + 1}" for i in range(len(weights.blocks)))]
     steps = [("learned", cosines["learned"]), ("with positions", cosines["with positions"])]
     steps += [*zip(places[1:], cosines["blocks"], strict=True), ("after the last norm", cosines["end"])]
     grids = {
@@ -198,8 +198,8 @@ def tables(
     for name, grid in grids.items():
         form = ".2%" if name == "silenced" else ".2f"
         found[name] = {
-            "columns": ["layer", *(f"head {head}" for head in range(grid.shape[1]))],
-            "rows": [[str(layer), *(format(value, form) for value in row)] for layer, row in enumerate(grid)],
+            "columns": ["", *(f"head {head + 1}" for head in range(grid.shape[1]))],
+            "rows": [[f"block {i + 1}", *(format(value, form) for value in row)] for i, row in enumerate(grid)],
             "results": grid.tolist(),
             "notes": [notes[name]],
         }
@@ -209,7 +209,7 @@ def tables(
 def figures(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """A figure for each of the `tables`."""
     results = {name: table["results"] for name, table in found.items()}
-    places = [str(i) for i in range(len(results["cosine"]["blocks"]))]
+    places = [str(i + 1) for i in range(len(results["cosine"]["blocks"]))]
     return {
         "cosine": plots.by_block({"": [token_path(results["cosine"])]}, ["input", *places, "end"], title=COSINE),
         "lens": plots.by_block(
@@ -218,7 +218,7 @@ def figures(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             title="Accuracy of the heads, were they to read a token after a block",
             percent=True,
         ),
-        "distance": plots.by_head(results["distance"], title="How far the heads of each layer look, in patches"),
+        "distance": plots.by_head(results["distance"], title="How far the heads of each block look, in patches"),
         "silenced": plots.by_head(results["silenced"], title="Accuracy with one head silenced", percent=True),
     }
 

@@ -89,7 +89,15 @@ export function guide({ session, questions, signal, shown, reached, walks = WALK
   }
   /** The same step, where what it is told of has changed. */
   const again = () => walk && go(at);
-  return { list, card, again };
+  return {
+    list,
+    card,
+    again,
+    /** How many steps are done before the one on the card, and of how many. */
+    get place() {
+      return { at, of: walk?.steps.length ?? 0 };
+    },
+  };
 }
 
 /** The same questions, telling of each pass of those that take many. */

@@ -54,9 +54,8 @@ export function walk({ signal, sizes, classes, steps, arrive }) {
     if (!guided) return;
     const away = name !== stop;
     left.classList.toggle("views-away", !away);
-    const count = guided.card.querySelector(".lab-count").textContent;
-    const [now, all] = count.split(" of ");
-    const where = now === all ? "You go on by yourself now." : `You have left the walk at stop ${count}.`; // the last sends away
+    const { at, of } = guided.place;
+    const where = at + 1 < of ? `You have left the walk at stop ${at + 1} of ${of}.` : "You go on by yourself now."; // the last sends away
     said.textContent = away ? where : "";
   }
   return { list, card, again, moved };

@@ -3,9 +3,9 @@
 Input -> output: the gradient of the last tokens (batch, tokens, dim) -> of the blocks and the norm, and of the first.
 
 A block computes x + branch(x). Back, the gradient takes both ways: unchanged along the residual path, and through the
-branch; where the ways meet again, the two are added. The path without a branch leads from the loss to the first layer
-without a single product, so that gradients neither fade nor grow on it, however many blocks there are. That is why
-deep transformers can be trained.
+branch; where the ways meet again, the two are added. The path without a branch leads from the last block's end to the
+first block without a single product, so that gradients neither fade nor grow on it, however many blocks there are.
+That is why deep transformers can be trained.
 
 Source: see `numpy_backend.encoder`; He et al. 2016 for the residual path.
 """

@@ -38,8 +38,8 @@ def attention_relevance(
 ) -> Float[Array, "batch tokens tokens"]:
     r"""How much each token of the last layer owes to each input token, as far as it speaks for the class.
 
-    $$R_l = R_{l-1} + \bar A_l \, R_{l-1}, \qquad \bar A_l = \mathrm{mean}_\text{heads} \big( (dA_l \odot A_l)^+ \big),
-      \qquad R_0 = I$$
+    $$R_l = R_{l-1} + \bar A_l^+ \, R_{l-1}, \qquad
+      \bar A_l^+ = \mathrm{mean}_\text{heads} \big( (dA_l \odot A_l)^+ \big), \qquad R_0 = I$$
 
     Rollout follows every share of attention alike. Here a share counts by what the logit gains from it, its gradient;
     what speaks against the class counts nothing ($^+$). So the same photo gives another map for another class.

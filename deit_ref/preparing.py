@@ -16,7 +16,7 @@ MOST = 4096  # photos; larger batches make nothing faster, and fill the memory
 def prepared(weights: DeiTWeights, *, batch_size: int = 1, dtype: Any = None) -> Callable[..., Output]:
     """A forward pass for many calls: compiled now, which takes up to a minute, and faster in every call.
 
-    How much it gains depends on the processor and the model; the site's page on performance has what was measured.
+    How much it gains depends on the processor and the model: `deit-ref benchmark` measures it as torch-compiled.
     `forward` does everything else: photos of another size, masks, traces, gradients, GPUs.
 
     Args:

@@ -13,13 +13,13 @@ import transformers
 from both import BACKENDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import random_mask
-from tolerances import assert_close, distance
+from strategies import draw_parameters, random_mask
+from tolerances import BOUNDS, assert_close, distance
 from transformers.activations import ACT2FN
 
 import deit_ref
 from deit_ref.arrays import as_numpy
-from deit_ref.weights import map_weights
+from deit_ref.weights import named_arrays, weights_from_arrays
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)
 
@@ -45,15 +45,12 @@ SIZES = {
 }
 
 
-def make_peer(name, folder, *, seed=0, std=0.06, **sizes):
-    """A transformers model with normal weights everywhere, its folder, and our weights read from it."""
+def make_peer(name, folder, *, seed=0, gain=1.4, **sizes):
+    """A transformers model with the weights of `draw_parameters`, its folder, and our weights read from it."""
     config_class, options = CLASSES[name]
     config = getattr(transformers, config_class)(**{**SIZES, **sizes})
     peer = getattr(transformers, name.split()[0])(config, **options).eval()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in peer.parameters():
-            parameter.normal_(0, std, generator=generator)
+    draw_parameters(peer, seed=seed, gain=gain)
     peer.set_attn_implementation("eager")  # the one that can return attentions
     peer.save_pretrained(folder)
     return peer, deit_ref.load_weights(folder)
@@ -183,7 +180,7 @@ def test_int32_labels_which_transformers_refuses(peers, backend):
 
 @pytest.mark.parametrize("name", sorted(set(ACT2FN) - {"prelu", "xielu"}))
 def test_activations(name, tmp_path):
-    peer, weights = make_peer("DeiTModel", tmp_path / "model", hidden_act=name, pooler_act=name, std=0.1)
+    peer, weights = make_peer("DeiTModel", tmp_path / "model", hidden_act=name, pooler_act=name)
     assert weights.config.hidden_act == name
     assert_same_output(peer, weights, pixels())
 
@@ -213,33 +210,54 @@ def test_configs(name, sizes, tmp_path):
 
 @settings(max_examples=8)
 @given(
-    seed=st.integers(0, 10**6), std=st.floats(0.02, 0.06), batch=st.integers(1, 4), name=st.sampled_from(list(CLASSES))
+    seed=st.integers(0, 10**6), gain=st.floats(0.2, 1.6), batch=st.integers(1, 4), name=st.sampled_from(list(CLASSES))
 )
-def test_drawn_weights(tmp_path_factory, seed, std, batch, name):
-    peer, weights = make_peer(name, tmp_path_factory.mktemp("drawn") / "model", seed=seed, std=std)
+def test_drawn_weights(tmp_path_factory, seed, gain, batch, name):
+    peer, weights = make_peer(name, tmp_path_factory.mktemp("drawn") / "model", seed=seed, gain=gain)
     assert_same_output(peer, weights, pixels(batch=batch, seed=seed))
 
 
-@pytest.mark.parametrize(
-    ("name", "std"), [("DeiTForImageClassificationWithTeacher", 0.02), ("DeiTForImageClassificationWithTeacher", 0.06)]
-)
-def test_the_published_size(name, std, tmp_path):
+@pytest.mark.parametrize("gain", [0.3, 1.4])
+def test_the_published_size(gain, tmp_path):
     """DeiT-Ti at 224 pixels, 198 tokens, 12 layers: the shapes of facebook/deit-tiny-distilled-patch16-224."""
     config = deit_ref.VARIANTS["deit-tiny-distilled-patch16-224"]
     sizes = {name: getattr(config, name) for name in [*SIZES, "layer_norm_eps"]}
-    peer, weights = make_peer(name, tmp_path / "model", std=std, **sizes)
+    peer, weights = make_peer("DeiTForImageClassificationWithTeacher", tmp_path / "model", gain=gain, **sizes)
     assert weights.config == config
     assert weights.num_parameters == 5_910_800
     assert_same_output(peer, weights, pixels(224, 224, batch=1))
 
 
-def test_a_wrong_eps_would_be_seen(peers):
-    """1e-6 for 1e-12 (trap 1): the bound is tight enough to tell, on the embeddings of small weights."""
-    _, weights = peers["DeiTModel"]
-    small = map_weights(lambda array: array * np.float32(0.3), weights)
-    wrong = dataclasses.replace(small, config=dataclasses.replace(small.config, layer_norm_eps=1e-6))
-    right, other = (deit_ref.forward(w, pixel_values=pixels()).last_hidden_state for w in (small, wrong))
-    assert distance(other, right) > 1e-5
+def stretched_queries(weights):
+    """As if scores were divided by a number that is 5% too small."""
+    arrays, dim = dict(named_arrays(weights)), weights.config.hidden_size
+    for name in arrays:
+        if ".attn.qkv." in name:
+            factors = np.where(np.arange(3 * dim) < dim, 1.05, 1).astype(np.float32)
+            arrays[name] = arrays[name] * factors.reshape(-1, *[1] * (arrays[name].ndim - 1))
+    return weights_from_arrays(arrays, weights.config, weights.task, image_processing=weights.image_processing)
+
+
+MISTAKES = {
+    "eps of 1e-6": lambda weights: with_config(weights, layer_norm_eps=1e-6),  # timm's
+    "GELU's tanh form": lambda weights: with_config(weights, hidden_act="gelu_pytorch_tanh"),
+    "another scale of scores": stretched_queries,
+}
+
+
+def with_config(weights, **changes):
+    return dataclasses.replace(weights, config=dataclasses.replace(weights.config, **changes))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_would_be_seen(pair, mistake):
+    """The weights that all of this is compared on show it, five times above the bound."""
+    _, weights = pair
+    right, wrong = (
+        next(iter(vars(deit_ref.forward(one, pixel_values=pixels())).values()))
+        for one in (weights, MISTAKES[mistake](weights))
+    )
+    assert distance(wrong, right) > 5 * BOUNDS["transformers"]
 
 
 # Where transformers refuses or is wrong.

@@ -13,7 +13,7 @@ def test_the_papers_recipe():
     recipe = RECIPES["deit-300"]
     assert recipe == Recipe()
     assert dataclasses.asdict(recipe) == {
-        "task": "classification", "model": "deit-small-distilled-patch16-224", "image_size": 224, "apply_exif": None,
+        "task": "classification", "model": "deit-small-patch16-224", "image_size": 224, "apply_exif": None,
         "epochs": 300, "batch_size": 1024,
         "optimizer": "adamw", "learning_rate": 5e-4, "learning_rate_batch": 512,
         "warmup_epochs": 5, "warmup_learning_rate": 1e-6, "min_learning_rate": 1e-5, "schedule": "cosine",
@@ -39,7 +39,10 @@ def test_fine_tuning_at_384_pixels():
 
 def test_named_recipes():
     assert {"deit-300", "deit-300-distilled", "deit-384-finetune", "cifar10-teacher", "cifar10-distilled"} < {*RECIPES}
-    assert RECIPES["deit-300-distilled"] == Recipe(distillation="hard")
+    assert RECIPES["deit-300-distilled"] == Recipe(model="deit-small-distilled-patch16-224", distillation="hard")
+    for name in ("deit-300", "deit-300-distilled"):  # a second token where there is a teacher to listen to
+        recipe = RECIPES[name]
+        assert MODELS[recipe.model].distilled == (recipe.distillation != "none")
     for name, recipe in RECIPES.items():
         assert name == "deit-300" or recipe != Recipe()
         assert MODELS[recipe.model].image_shape == (recipe.image_size,) * 2 or recipe.task == "teacher"

@@ -85,7 +85,7 @@ class Recipe:
     """
 
     task: str = "classification"
-    model: str = "deit-small-distilled-patch16-224"
+    model: str = "deit-small-patch16-224"
     image_size: int = 224
     apply_exif: bool | None = None
     epochs: int = 300
@@ -259,7 +259,7 @@ _CIFAR10 = Recipe(
 
 RECIPES: Mapping[str, Recipe] = {
     "deit-300": Recipe(),
-    "deit-300-distilled": Recipe(distillation="hard"),
+    "deit-300-distilled": Recipe(model="deit-small-distilled-patch16-224", distillation="hard"),
     "deit-384-finetune": Recipe(
         model="deit-base-distilled-patch16-384",
         image_size=384,

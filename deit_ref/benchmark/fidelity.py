@@ -217,7 +217,9 @@ def main(argv: list[str] | None = None) -> None:
             print(f"| {' | '.join(row)} |", flush=True)
             rows.append(list(row))
     if args.json is not None:
-        packages = {name: version(name) for name in ("numpy", "pillow", "torch", "transformers", "timm") if _there(name)}
+        packages = {
+            name: version(name) for name in ("numpy", "pillow", "torch", "transformers", "timm") if _there(name)
+        }
         record = {
             "columns": columns,
             "rows": rows,

@@ -108,7 +108,7 @@ def test_the_command_on_a_card_names_the_closest_recipe_and_every_change():
 def test_a_card_of_a_run_that_began_with_anothers_weights_tells_of_both():
     first, second = (RECIPES["cifar10-distilled"].with_changes(epochs=epochs) for epochs in (7, 9))
     states = state(first), state(second, seed=1, step=5, seconds=1200)
-    text = card("x", states[1], FOUND, count=3, hardware="h", first=states[0])
+    text = card("x", states[1], FOUND, count=3, hardware="h", before=states[:1])
     teacher = "--teacher cifar10-teacher --set epochs"
     assert (
         f"- Command: `deit-ref train --recipe cifar10-distilled --data cifar10 --out first --seed 0 {teacher}=7`, then "
@@ -116,17 +116,22 @@ def test_a_card_of_a_run_that_began_with_anothers_weights_tells_of_both():
         f"{teacher}=9`\n"
     ) in text
     assert "- Trained with seed 0: 1 steps, 10 minutes, then with seed 1: 5 steps, 20 minutes on h.\n" in text
-    assert "Of the second command; the first has epochs 7.\n" in text
+    assert "Of the last command; the first has epochs 7.\n" in text
     assert "| epochs | 9 | 300 |" in text.splitlines()
+    text = card("x", state(first), FOUND, count=3, hardware="h", before=states)
+    assert f"--out second --seed 1 {teacher}=9`, then `deit-ref finetune --weights second " in text
+    assert "Of the last command; the first has nothing else; the second has epochs 9.\n" in text
 
 
 def test_a_card_names_the_run_whose_weights_were_begun_with_and_no_other(runs, photos, tmp_path):
     start, recipe = deit_ref.load_weights(runs / "student"), Recipe(**KINDS["student"])
     same = {"teacher": runs / "teacher", "task": start.task, "bfloat16": False, "device": "cpu"}
     train(recipe, photos, tmp_path / "second", start=start, seed=6, **same)
-    with pytest.raises(ValueError, match="began with weights: give the run that they are of as begun_from"):
+    with pytest.raises(
+        ValueError, match="second did not begin with new weights: give all runs before it as begun_from"
+    ):
         bundle.bundle(tmp_path / "second", tmp_path / "x", photos, hardware="h")
-    with pytest.raises(ValueError, match=r"did not begin with the weights of \S*masked: give the run it began with"):
-        bundle.bundle(tmp_path / "second", tmp_path / "x", photos, hardware="h", begun_from=runs / "masked")
-    bundle.bundle(tmp_path / "second", tmp_path / "x", photos, hardware="h", begun_from=runs / "student")
+    with pytest.raises(ValueError, match=r"second did not begin with those of \S*masked: give all runs before it"):
+        bundle.bundle(tmp_path / "second", tmp_path / "x", photos, hardware="h", begun_from=[runs / "masked"])
+    bundle.bundle(tmp_path / "second", tmp_path / "x", photos, hardware="h", begun_from=[runs / "student"])
     assert "deit-ref finetune --weights first " in (tmp_path / "x" / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@
 import argparse
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -38,7 +38,7 @@ def bundle(
     data: Path,
     *,
     hardware: str,
-    begun_from: Path | None = None,
+    begun_from: Sequence[Path] = (),
     commit: str | None = None,
     strangers: Mapping[str, ImageSet] = MappingProxyType({}),
 ) -> dict[str, Any]:
@@ -49,22 +49,21 @@ def bundle(
         target: the new folder.
         data: photos with a test part.
         hardware: what the run was made on, in words.
-        begun_from: the run whose weights this one began with, if it began with any.
+        begun_from: if it began with another run's weights, that run; before it the one that that began with, and so on.
         commit: of the code that made it, for the card.
         strangers: other pictures by which what classifies is judged; see `measures.measured`.
 
     Raises:
-        ValueError: the run began with other weights than those of `begun_from`.
+        ValueError: a run began with other weights than those of the run before it.
     """
     state = load_state(run, device=torch.device("cpu"))
     recipe = Recipe(**state["recipe"])
-    first = None
-    if begun_from is not None:
-        first = load_state(begun_from, device=torch.device("cpu"))
-        if digest_of_arrays(named_arrays(load_weights(begun_from))) != state["runs_on"]["start"]:
-            raise ValueError(f"{run} did not begin with the weights of {begun_from}: give the run it began with.")
-    elif state["runs_on"]["start"] is not None:
-        raise ValueError(f"{run} began with weights: give the run that they are of as begun_from, for the card.")
+    before = [load_state(folder, device=torch.device("cpu")) for folder in begun_from]
+    for folder, one, its in zip([None, *begun_from], [*before, state], [*begun_from, run], strict=True):
+        start = None if folder is None else digest_of_arrays(named_arrays(load_weights(folder)))
+        if one["runs_on"]["start"] != start:
+            what = "with new weights" if folder is None else f"with those of {folder}"
+            raise ValueError(f"{its} did not begin {what}: give all runs before it as begun_from, the first one first.")
     images = open_images(data, "test", recipe.image_processing)
     if is_teacher(run):
         teacher, class_names = load_teacher(run)
@@ -80,7 +79,7 @@ def bundle(
         asked = classifier(target)
         found = measured(asked, images, strangers=strangers)
         count = asked.parameters
-    text = card(target.name, state, found, count=count, hardware=hardware, first=first, commit=commit)
+    text = card(target.name, state, found, count=count, hardware=hardware, before=before, commit=commit)
     write(target / "README.md", text.encode())
     return found
 
@@ -93,8 +92,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos with a test part")
     parser.add_argument("--stamps", type=Path, metavar="DIR", help="of Debian's tuxpaint-stamps-default, for the card")
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="of Debian's gcompris-qt-data, for the card")
-    words = "the run whose weights this one began with"
-    parser.add_argument("--begun-from", type=Path, metavar="RUN", help=words)
+    words = "if it began with another run's weights, that run; before it the one that that began with, and so on"
+    parser.add_argument("--begun-from", nargs="+", default=[], type=Path, metavar="RUN", help=words)
     parser.add_argument("--commit", metavar="HASH", help="of the code that made the run, for the card")
     parser.add_argument("--hardware", required=True, help="what the run was made on, for the card")
     args = parser.parse_args(argv)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deit_ref.training.recipe import RECIPES, Recipe
@@ -20,6 +20,7 @@ _LIMITS = {
     ),
     "masked-image-modeling": "Draws colors and coarse shapes, no detail. It has no classes: fine-tune it for that.",
 }
+_ORDINALS = ("first", "second", "third", "fourth")
 
 
 def card(
@@ -29,15 +30,16 @@ def card(
     *,
     count: int,
     hardware: str,
-    first: Mapping[str, Any] | None = None,
+    before: Sequence[Mapping[str, Any]] = (),
     commit: str | None = None,
 ) -> str:
-    """The model card, in Markdown, of a run's state and, if it began with another's weights, of that one's."""
+    """The model card, in Markdown, of a run's state and of those before it, each begun with the last one's weights."""
     recipe = Recipe(**state["recipe"])
-    commands = [f"`{_command(state, name, weights=None if first is None else 'first')}`"]
-    steps = [_steps(state)]
-    if first is not None:
-        commands, steps = [f"`{_command(first, 'first')}`", *commands], [_steps(first), *steps]
+    runs = [*before, state]
+    names = [*(_ORDINALS[i] for i in range(len(before))), name]
+    commands = [
+        f"`{_command(one, out, weights=start)}`" for one, out, start in zip(runs, names, [None, *names], strict=False)
+    ]
     unused = [] if recipe.task == "masked-image-modeling" else ["mask_ratio", "mask_block"]
     unused += [] if recipe.distillation != "none" else ["alpha", "tau"]
     papers = dataclasses.asdict(Recipe())
@@ -46,8 +48,10 @@ def card(
         for key, value in dataclasses.asdict(recipe).items()
         if key not in unused
     ]
-    other = {} if first is None else {k: v for k, v in first["recipe"].items() if v != state["recipe"][k]}
-    before = "; ".join(f"{key} {value}" for key, value in other.items())
+    others = [
+        f"the {ordinal} has {_differences(one['recipe'], state['recipe'])}"
+        for ordinal, one in zip(_ORDINALS, before, strict=False)
+    ]
     return "\n".join(
         [
             f"# {name}",
@@ -62,18 +66,22 @@ def card(
             "",
             "- Data: CIFAR-10 (Krizhevsky 2009), 50,000 photos for training and 10,000 for the test, as JPEG files.",
             f"- Command: {', then '.join(commands)}{'' if commit is None else f', at commit {commit}'}",
-            f"- Trained with {', then with '.join(steps)} on {hardware}.",
+            f"- Trained with {', then with '.join(map(_steps, runs))} on {hardware}.",
             f"- Limits: {_LIMITS[recipe.task]}",
             "",
             "## Recipe",
             "",
-            *([f"Of the second command; the first has {before}.", ""] if before else []),
+            *([f"Of the last command; {'; '.join(others)}.", ""] if others else []),
             "| field | value | the paper's, for ImageNet, where it differs |",
             "|---|---|---|",
             *rows,
             "",
         ]
     )
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in one.items() if value != other[key]) or "nothing else"
 
 
 def _command(state: Mapping[str, Any], out: str, *, weights: str | None = None) -> str:

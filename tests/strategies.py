@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import torch
 from hypothesis import strategies as st
 
 from deit_ref.config import ACTIVATION_NAMES, TASKS, DeiTConfig
@@ -40,21 +39,6 @@ def random_weights(
         values = generator.standard_normal(shape) * std
         arrays[name] = (values + 1 if "norm" in name and name.endswith("weight") else values).astype(dtype)
     return weights_from_arrays(arrays, config, task, image_processing=default_image_processing(config))
-
-
-def draw_parameters(module: torch.nn.Module, *, seed: int, gain: float) -> None:
-    """Weights of somebody else's model on which mistakes show: no number is 0 or 1, and no branch is faint.
-
-    Norms multiply by about 1, and a matrix hands on `gain` times what it gets, so that softmax has decided something
-    and GELU is used where its forms differ. Tokens before the first block are short, so that its norm's eps counts.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            embeds = "embed" in name or "token" in name
-            fan_in = parameter[0].numel() if parameter.ndim > 1 and "pos" not in name and "token" not in name else 1
-            std = (0.02 if embeds else gain if parameter.ndim > 1 else 0.2) / fan_in**0.5
-            parameter.normal_(1 if "norm" in name and name.endswith("weight") else 0, std, generator=generator)
 
 
 def sharpened(weights: DeiTWeights, by: float = 20) -> DeiTWeights:

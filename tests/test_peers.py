@@ -13,12 +13,13 @@ import transformers
 from both import BACKENDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import draw_parameters, random_mask
+from strategies import random_mask
 from tolerances import BOUNDS, assert_close, distance
 from transformers.activations import ACT2FN
 
 import deit_ref
 from deit_ref.arrays import as_numpy
+from deit_ref.benchmark.fidelity import draw
 from deit_ref.weights import named_arrays, weights_from_arrays
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)
@@ -46,11 +47,11 @@ SIZES = {
 
 
 def make_peer(name, folder, *, seed=0, gain=1.4, **sizes):
-    """A transformers model with the weights of `draw_parameters`, its folder, and our weights read from it."""
+    """A transformers model with the weights of `fidelity.draw`, its folder, and our weights read from it."""
     config_class, options = CLASSES[name]
     config = getattr(transformers, config_class)(**{**SIZES, **sizes})
     peer = getattr(transformers, name.split()[0])(config, **options).eval()
-    draw_parameters(peer, seed=seed, gain=gain)
+    draw(peer, seed=seed, gain=gain)
     peer.set_attn_implementation("eager")  # the one that can return attentions
     peer.save_pretrained(folder)
     return peer, deit_ref.load_weights(folder)

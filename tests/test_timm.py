@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from both import BACKENDS
-from strategies import draw_parameters
 from tolerances import assert_close
 
 import deit_ref
+from deit_ref.benchmark.fidelity import draw
 
 try:
     import timm
@@ -21,7 +21,7 @@ except Exception as error:  # torchvision fails in several ways when it does not
 @pytest.mark.parametrize("name", ["deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"])
 def test_logits_of_timm_at_the_published_size(name, tmp_path):
     model = timm.create_model(name).eval()
-    draw_parameters(model, seed=0, gain=1.4)
+    draw(model)
     with torch.no_grad():
         pixels = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
         expected = model(pixels)

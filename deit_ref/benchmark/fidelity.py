@@ -48,19 +48,19 @@ def first(output: Any) -> Any:
     return next(iter(vars(output).values()))
 
 
-def draw(module: Any) -> None:
-    """Weights for somebody else's model, none of them 0 or 1, with which no branch is faint.
+def draw(module: Any, *, seed: int = 0, gain: float = 1.4) -> None:
+    """Weights for somebody else's model on which mistakes show: none is 0 or 1, and no branch is faint.
 
-    Norms multiply by about 1, and a matrix hands on 1.4 times what it gets, so that softmax has decided something and
-    GELU is used where its forms differ. Tokens before the first block are short, so that its norm's eps counts.
+    Norms multiply by about 1, and a matrix hands on `gain` times what it gets, so that softmax has decided something
+    and GELU is used where its forms differ. Tokens before the first block are short, so that its norm's eps counts.
     """
     import torch
 
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             alone = parameter.ndim == 1 or "pos" in name or "token" in name
-            std = 0.02 if "embed" in name or "token" in name else 0.2 if alone else 1.4
+            std = 0.02 if "embed" in name or "token" in name else 0.2 if alone else gain
             mean = 1 if "norm" in name and name.endswith("weight") else 0
             parameter.normal_(mean, std if alone else std / parameter[0].numel() ** 0.5, generator=generator)
 

@@ -1,6 +1,7 @@
-"""Measured figures that README quotes are those of the stored benchmarks."""
+"""Measured figures that README and chapters quote are those of the stored benchmarks."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,51 @@ def test_the_readme_quotes_the_ratios_at_512_pixels():
     found = {who: ratio for case, who, _, ratio in one_thread["rows"] if case == "base, 512 px, batch 1"}
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"at 512 pixels takes {found['torch']} and {found['numpy']} times as long" in text
+
+
+def read(name):
+    return json.loads((ROOT / "docs" / "data" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def stored(name):
+    return read(f"inside_{name}")["results"]
+
+
+def chapter(name):
+    return " ".join((ROOT / "docs" / "chapters" / f"{name}.md").read_text(encoding="utf-8").split())
+
+
+def test_chapter_5_says_how_far_heads_look():
+    """Which blocks look nearest and farthest."""
+    blocks = stored("distance")
+    even = float(re.search(r"gives (\S+)\.", json.dumps(read("inside_distance")["notes"])).group(1))
+    assert min(min(heads) for heads in blocks[-2:]) > 0.9 * even
+    assert "in the last two blocks every head looks nearly as far as one that gives all patches the same" in chapter(
+        "attention"
+    )
+    assert max(min(heads) for heads in blocks[1:3]) < min(blocks[0])
+    assert "Near looks are found in blocks 2 and 3 more than in block 1." in chapter("attention")
+
+
+def test_chapter_7_says_where_the_answer_is_made():
+    heads = stored("lens")
+    for values in heads.values():
+        assert values[4] - values[2] > (values[6] - values[0]) / 2
+    assert "More than half of the way is made in blocks 3 and 4." in chapter("heads")
+    ahead = [b - a for a, b in zip(heads["class head"], heads["distillation head"], strict=True)][1:]
+    assert all(0 < points < 0.02 for points in ahead)
+    assert "ahead of the class head after every block, but never by as much as two points" in chapter("heads")
+
+
+def test_chapter_14_says_what_a_silent_head_costs():
+    whole = float(re.search(r"([\d.]+)%", " ".join(read("inside_silenced")["notes"])).group(1)) / 100
+    cost = [whole - accuracy for heads in stored("silenced") for accuracy in heads]
+    assert f"{sum(c < 0.01 for c in cost)} of the {len(cost)} heads cost less than one point" in chapter("relevance")
+    assert max(cost) < 0.03
+
+
+def test_chapter_12_says_how_alike_the_tokens_are():
+    found = stored("cosine")
+    blocks = f"{min(found['blocks']):.2f} to {max(found['blocks']):.2f} after the blocks"
+    text = f"{found['with positions']:.2f} at the input, {blocks}, and {found['end']:.2f} at the end"
+    assert text in chapter("distillation")

@@ -249,7 +249,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, table in found.items():
         print(records.markdown(table["columns"], table["rows"]), *table.get("notes", ()), "", sep="\n")
         if args.json is not None:
-            table["notes"] = [f"On {len(labels)} test photos.", *table.get("notes", ())]
+            table["notes"] = [f"On {len(labels):,} test photos.", *table.get("notes", ())]
             write(args.json / f"inside_{name}.json", json_bytes(records.record(command, **table)))
     for name, figure in figures(found).items() if args.png is not None else ():
         write_png(args.png / f"inside_{name}.png", plots.rendered(figure))

@@ -109,7 +109,7 @@ def table(found: Mapping[str, Mapping[str, float]]) -> tuple[list[str], Sequence
 
 def _record(args: argparse.Namespace, found: Mapping[str, Any], photos: int) -> dict[str, Any]:
     command = f"resolution --data {args.data.name} --weights {Path(args.weights).name} --epochs {args.epochs}"
-    notes = [f"On {photos} test photos, the mean of both heads. Fine-tuning: {args.epochs} epochs at the new size."]
+    notes = [f"On {photos:,} test photos, the mean of both heads. Fine-tuning: {args.epochs} epochs at the new size."]
     return records.record(command, *table(found), notes=notes, results=found)
 
 

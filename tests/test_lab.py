@@ -22,7 +22,6 @@ from deit_ref.photos import bundled_photo
 DOCS = Path(__file__).parents[1] / "docs"
 PRETRAINED = bundled_photo().parent
 MODELS = ("cifar10-distilled", "cifar10-simmim")
-PHOTOS = ("chelsea", "coffee", "rocket")
 ORDER = np.random.default_rng(5).permutation(64).tolist()
 
 # What is done, and what is asked: each way to change the model alone, and some together.
@@ -52,11 +51,19 @@ ASKS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.fixture(scope="module")
-def lab() -> dict[str, Any]:
+def lab_data() -> Any:
+    sys.path.insert(0, str(DOCS))
+    import lab_data
+
+    return lab_data
+
+
+@pytest.fixture(scope="module")
+def lab(lab_data: Any) -> dict[str, Any]:
     """All answers of one process of Node."""
     processing = deit_ref.load_weights(MODELS[0]).image_processing
     assert processing is not None
-    pixels = {name: deit_ref.preprocess(bundled_photo(name), processing) for name in PHOTOS}
+    pixels = {photo["name"]: deit_ref.preprocess(photo["file"], processing) for photo in lab_data.photos()}
     question = {
         "folders": {model: str(PRETRAINED / model) for model in MODELS},
         "photos": {name: {"data": value.ravel().tolist(), "shape": value.shape} for name, value in pixels.items()},
@@ -86,7 +93,7 @@ def drawn_states() -> list[dict[str, Any]]:
     some = lambda below: sorted(random.choice(below, random.integers(below), replace=False).tolist())  # noqa: E731
     return [
         {
-            "photo": str(random.choice(PHOTOS)),
+            "photo": str(random.choice(["chelsea", "coffee", "rocket"])),
             "hidden": some(64),
             "how": str(random.choice(["attention", "gray", "mask"])),
             "order": random.permutation(64).tolist() if random.random() < 0.5 else None,
@@ -196,14 +203,6 @@ def test_what_each_block_adds_sums_to_the_logit(photo: str) -> None:
 
 
 # What the build puts beside the page.
-
-
-@pytest.fixture(scope="module")
-def lab_data() -> Any:
-    sys.path.insert(0, str(DOCS))
-    import lab_data
-
-    return lab_data
 
 
 def test_the_site_carries_the_models_as_they_are_and_what_they_see(lab_data: Any) -> None:

@@ -1,5 +1,5 @@
 /**
- * Most heads can go, and one cannot.
+ * Most heads can go, and one counts more than most of them together.
  */
 
 import { abs, best, of, order_of, points, rising, said, up_or_down } from "./words.js";
@@ -7,13 +7,13 @@ import { abs, best, of, order_of, points, rising, said, up_or_down } from "./wor
 /** @typedef {import("./words.js").Walk} Walk */
 /** @typedef {import("../questions.js").Lab} Lab */
 
-const CUP = "coffee";
+const MOOSE = "moose";
 
 /** @param {Lab} lab */
 async function spared(lab) {
-  const whole = await lab.run(of(CUP));
-  const single = await lab.single(of(CUP));
-  const dispensable = rising(await lab.dispensable(of(CUP)));
+  const whole = await lab.run(of(MOOSE));
+  const single = await lab.single(of(MOOSE));
+  const dispensable = rising(await lab.dispensable(of(MOOSE)));
   const strongest = order_of(abs(single))[0];
   return {
     whole,
@@ -21,8 +21,8 @@ async function spared(lab) {
     dispensable,
     strongest,
     answer: best(whole.shares.mean),
-    without: await lab.run(of(CUP, { silenced: dispensable })),
-    alone: await lab.run(of(CUP, { silenced: [strongest] })),
+    without: await lab.run(of(MOOSE, { silenced: dispensable })),
+    alone: await lab.run(of(MOOSE, { silenced: [strongest] })),
   };
 }
 
@@ -35,16 +35,16 @@ export const heads = {
   title: "Does every head count?",
   steps: [
     async (lab) => ({
-      state: of(CUP),
+      state: of(MOOSE),
       text:
-        `A cup of coffee, which is none of the model’s classes. It answers ${said(lab, await lab.run(of(CUP)))}, and ` +
+        `A moose, the largest of the deer. The model answers ${said(lab, await lab.run(of(MOOSE)))}, and ` +
         `${lab.sizes.layers * lab.sizes.heads} heads had a part in it. How much does one of them count?`,
     }),
     async (lab) => {
       const { single } = await spared(lab);
       const small = single.filter((effect) => Math.abs(effect) < 0.05).length;
       return {
-        state: of(CUP, { silenced: [order_of(abs(single)).at(-1) ?? 0] }),
+        state: of(MOOSE, { silenced: [order_of(abs(single)).at(-1) ?? 0] }),
         text:
           "Each head was silenced once by itself: its output times zero. Of the " +
           `${single.length} heads, ${small} change the answer by less than 5 points; the one that is silent now changes ` +
@@ -54,7 +54,7 @@ export const heads = {
     async (lab) => {
       const { strongest, alone, whole, answer } = await spared(lab);
       return {
-        state: of(CUP, { silenced: [strongest] }),
+        state: of(MOOSE, { silenced: [strongest] }),
         text:
           `But without ${head_of(lab, strongest)} the model says ${said(lab, alone)}: ${lab.classes[answer]} ` +
           `${up_or_down(alone.shares.mean[answer] - whole.shares.mean[answer])}.`,
@@ -63,7 +63,7 @@ export const heads = {
     async (lab) => {
       const { dispensable } = await spared(lab);
       return {
-        state: of(CUP, { silenced: dispensable.slice(0, Math.ceil(dispensable.length / 2)) }),
+        state: of(MOOSE, { silenced: dispensable.slice(0, Math.ceil(dispensable.length / 2)) }),
         text:
           "Let us go the other way, and silence head after head, those with the smallest effect first, as long as the " +
           "answer stays the same class. Here half of them are silent. How many can go?",
@@ -72,7 +72,7 @@ export const heads = {
     async (lab) => {
       const { dispensable, single, without } = await spared(lab);
       return {
-        state: of(CUP, { silenced: dispensable }),
+        state: of(MOOSE, { silenced: dispensable }),
         text: `${dispensable.length} of ${single.length}. What is left says ${said(lab, without)}.`,
       };
     },
@@ -83,7 +83,7 @@ export const heads = {
         : ", and the head that counted most alone is one of those";
       const left = lab.sizes.layers * lab.sizes.heads - dispensable.length;
       return {
-        state: of(CUP, { silenced: dispensable }),
+        state: of(MOOSE, { silenced: dispensable }),
         text:
           `${left} heads are left${also}. What one head is worth depends on the others. “This head does that” is ` +
           "a claim about all of them. Silence others under “Heads”.",

@@ -2,21 +2,22 @@
  * A few patches make the model surer than all of them.
  */
 
-import { CAT, all_but, best, of, order_of, percent, place_of, said, up_or_down } from "./words.js";
+import { all_but, best, of, order_of, percent, place_of, said, up_or_down } from "./words.js";
 
 /** @typedef {import("./words.js").Walk} Walk */
 /** @typedef {import("../questions.js").Lab} Lab */
 /** @typedef {import("../questions.js").Seen} Seen */
 
+const OWL = "owl";
 const MOST = 4; // patches that are left over
 
 /** @param {Lab} lab */
 async function few(lab) {
-  const whole = await lab.run(of(CAT));
-  const effects = await lab.effects(of(CAT));
+  const whole = await lab.run(of(OWL));
+  const effects = await lab.effects(of(OWL));
   const speaking = order_of(effects.map((effect) => -effect)).slice(0, MOST);
   const attended = order_of(whole.attended).slice(0, MOST);
-  const left = (/** @type {number[]} */ kept) => of(CAT, { hidden: all_but(lab, kept) });
+  const left = (/** @type {number[]} */ kept) => of(OWL, { hidden: all_but(lab, kept) });
   return {
     answer: best(whole.shares.mean),
     whole,
@@ -35,20 +36,22 @@ export const less = {
   title: "Can less of the photo say more?",
   steps: [
     async (lab) => ({
-      state: of(CAT),
-      text: `The whole photo: ${said(lab, await lab.run(of(CAT)))}. Can a part of it be worth more than all of it?`,
+      state: of(OWL),
+      text:
+        `An owl. The model answers ${said(lab, await lab.run(of(OWL)))}. Can a part of the photo be worth more than all ` +
+        "of it?",
     }),
     async (lab) => {
       const { against, effects, answer } = await few(lab);
       return {
-        state: of(CAT, { hidden: [against] }),
+        state: of(OWL, { hidden: [against] }),
         text:
           `Hide the patch in ${place_of(lab, against)}: nobody may look there. ${lab.classes[answer]} ` +
           `${up_or_down(effects[against])}. This patch spoke against the answer.`,
       };
     },
     async (lab) => ({
-      state: of(CAT, { look: "effects" }),
+      state: of(OWL, { look: "effects" }),
       text:
         `All ${lab.sizes.patches} patches have been hidden in turn. Without a red patch the answer loses, without a ` +
         `teal one it gains. We now keep only the ${MOST} that are most red.`,
@@ -63,7 +66,7 @@ export const less = {
       };
     },
     async () => ({
-      state: of(CAT, { look: "attention" }),
+      state: of(OWL, { look: "attention" }),
       text: `Let us choose another ${MOST}: those that the class token attends to most. What will they be worth?`,
     }),
     async (lab) => {

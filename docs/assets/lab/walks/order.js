@@ -3,12 +3,13 @@
  */
 
 import { shuffled } from "../state.js";
-import { CAT, apart, best, generator, of, percent, said, same } from "./words.js";
+import { apart, best, generator, of, percent, said, same } from "./words.js";
 
 /** @typedef {import("./words.js").Walk} Walk */
 /** @typedef {import("../questions.js").Lab} Lab */
 /** @typedef {import("../state.js").State} State */
 
+const MOOSE = "moose";
 const SHUFFLE = 3; // its seed
 
 /** @param {Lab} lab */
@@ -16,11 +17,11 @@ async function orders(lab) {
   const order = shuffled(lab.sizes.patches, generator(SHUFFLE));
   const [plain, mixed, moved, none, none_mixed] = await Promise.all(
     [
-      of(CAT),
-      of(CAT, { order }),
-      of(CAT, { order, positions: "moved" }),
-      of(CAT, { positions: "none" }),
-      of(CAT, { order, positions: "none" }),
+      of(MOOSE),
+      of(MOOSE, { order }),
+      of(MOOSE, { order, positions: "moved" }),
+      of(MOOSE, { positions: "none" }),
+      of(MOOSE, { order, positions: "none" }),
     ].map((state) => lab.run(/** @type {State} */ (state))),
   );
   return { order, plain, mixed, moved, none, none_mixed };
@@ -32,21 +33,21 @@ export const order = {
   title: "Who knows where a patch was?",
   steps: [
     async (lab) => ({
-      state: of(CAT),
-      text: `A cat: ${said(lab, await lab.run(of(CAT)))}. We are about to shuffle its patches. What will be left?`,
+      state: of(MOOSE),
+      text: `A moose: ${said(lab, await lab.run(of(MOOSE)))}. We are about to shuffle its patches. What will be left?`,
     }),
     async (lab) => {
       const { order, mixed, plain } = await orders(lab);
       const answer = best(plain.shares.mean);
       return {
-        state: of(CAT, { order }),
+        state: of(MOOSE, { order }),
         text:
           `You would not know it; the model answers ${said(lab, mixed)}. ${lab.classes[answer]} went from ` +
           `${percent(plain.shares.mean[answer])} to ${percent(mixed.shares.mean[answer])}, so it does notice.`,
       };
     },
     async () => ({
-      state: of(CAT, { order: null }),
+      state: of(MOOSE, { order: null }),
       text:
         "How does the model know where a patch is? Nothing in attention says so: each token compares itself with all " +
         "others, in no order. It knows from a vector that is added to every patch, the learned position of its place.",
@@ -54,7 +55,7 @@ export const order = {
     async (lab) => {
       const { order, moved, plain } = await orders(lab);
       return {
-        state: of(CAT, { order, positions: "moved" }),
+        state: of(MOOSE, { order, positions: "moved" }),
         text:
           "The same shuffle, but every patch takes the position of its old place along. The answer: " +
           `${said(lab, moved)}. That is the unshuffled one: no class differs by more than ` +
@@ -64,7 +65,7 @@ export const order = {
     async (lab) => {
       const { none } = await orders(lab);
       return {
-        state: of(CAT, { positions: "none" }),
+        state: of(MOOSE, { positions: "none" }),
         text:
           "And now without positions: all are zero, the patches back in order. The model was not trained for this. " +
           `${said(lab, none)}.`,
@@ -73,7 +74,7 @@ export const order = {
     async (lab) => {
       const { order, none_mixed, none } = await orders(lab);
       return {
-        state: of(CAT, { order, positions: "none" }),
+        state: of(MOOSE, { order, positions: "none" }),
         text:
           `Shuffled, still without positions: ${said(lab, none_mixed)}. It is the same answer (largest difference ` +
           `${(100 * apart(none, none_mixed)).toFixed(4)}%). To a transformer without positions, a photo and its ` +
@@ -81,10 +82,10 @@ export const order = {
       };
     },
     async () => ({
-      state: of(CAT),
+      state: of(MOOSE),
       text:
-        "So the order of the tokens is worth nothing, and the position vectors are worth everything. Swap single " +
-        "patches yourself under “Shuffle”, with and without positions.",
+        "So the order of the tokens says nothing by itself: all that the model knows of places is in the position " +
+        "vectors. Swap single patches yourself under “Shuffle”, with and without positions.",
     }),
   ],
   async holds(lab) {

@@ -334,7 +334,7 @@ assert comparison.agrees
 #    with the lengths in the picture above.
 # 2. In the reverse order the answers are worthless: the shapes fit, but each block reads a stream that it has never
 #    seen. Each block twice is kinder, because a second pass adds nearly the same once more to a stream that is still of
-#    the right kind; some answers survive.
+#    the right kind; the cat survives.
 # 3. Two branches: those of the first block, which is never left out. All ten others must be dropped: $(0.1 \cdot 0.2
 #    \cdot 0.3 \cdot 0.4 \cdot 0.5)^2 = 1.44 \cdot 10^{-6}$.
 #

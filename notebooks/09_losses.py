@@ -41,7 +41,7 @@ from deit_ref.torch_backend import losses as torch_losses
 backend = "numpy"
 
 photo = load_image(bundled_photo("chelsea"))  # (height, width, channels)
-crops = [photo[:, 75:375], photo[60:180, 130:250], photo[180:300, 330:450], photo[0:100, 0:100]]
+crops = [photo[:, 75:375], photo[75:175, 75:175], photo[25:125, 50:150], photo[0:100, 0:100]]
 figure, panels = plt.subplots(1, 4, figsize=(7.5, 1.9), layout="constrained")
 for axes, crop in zip(panels, crops, strict=True):
     axes.imshow(crop)

@@ -298,9 +298,9 @@ for size in (32, 224):
 # 1. `dataclasses.replace(processing, size=(32, 32), do_center_crop=False)` changes two fields and keeps the others. The
 #    answer usually stays, with a different probability: a narrower cat is still a cat, and its ears are in the picture
 #    now.
-# 2. Without it all numbers lie between 0 and 1, so the photo is bright and of low contrast for the model, and several
-#    answers are wrong. With 0.5 and 0.5 the contrast is about half of what the model is used to: wrong answers too, and
-#    no error message. This is why mean and deviation belong to the checkpoint.
+# 2. Without it all numbers lie between 0 and 1, so the photo is bright and of low contrast for the model. With 0.5 and
+#    0.5 the contrast is about half of what the model is used to. In both cases the logits are different, the answers to
+#    some photos change, and there is no error message. This is why mean and deviation belong to the checkpoint.
 # 3. 255 times the mean: 124 in red, 116 in green, 104 in blue.
 #
 # </details>

@@ -173,7 +173,7 @@ def test_shares_with_masked_keys_and_the_sharpest_head(run):
     plain, some, *sharp = ask(
         ("attended", "attended", layer, {"head": 1, "query": 30, "masked": []}),
         ("attended", "attended", layer, {"head": 1, "query": 30, "masked": [0, 5, 33]}),
-        *(("attended", "sharpest", attentions, query) for query in queries),
+        *(("../../views/looks", "sharpest", attentions, 2, query) for query in queries),
     )
     assert_near(plain["scores"], trace["blocks.2.attention.scores"][0, 1, 30])
     assert_near(plain["shares"], trace["blocks.2.attention.probabilities"][0, 1, 30])
@@ -182,10 +182,11 @@ def test_shares_with_masked_keys_and_the_sharpest_head(run):
     assert_near(some["shares"][7] / plain["shares"][7], 1 / (1 - gone))
     assert_near(np.divide(some["powers"], sum(some["powers"])), some["shares"])
     shares = np.concatenate(attentions)[:, :, queries].astype(np.float64)
-    entropy = -(shares * np.log(shares)).sum(axis=-1)  # (blocks, heads, queries)
-    expected = [list(np.unravel_index(one.argmin(), one.shape)) for one in np.moveaxis(entropy, -1, 0)]
-    assert sharp == expected
-    assert len({tuple(place) for place in sharp}) > 1  # the query matters
+    most = shares[..., 2:].max(axis=-1)  # (blocks, heads, queries)
+    for found, of_query in zip(sharp, np.moveaxis(most, -1, 0), strict=True):
+        assert (found["layer"] - 1, found["head"] - 1) == np.unravel_index(of_query.argmax(), of_query.shape)
+        assert_near(found["share"], of_query.max())
+    assert len({(found["layer"], found["head"]) for found in sharp}) > 1  # the query matters
 
 
 def test_what_follows_from_the_sizes_of_a_model():

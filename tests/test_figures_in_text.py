@@ -56,11 +56,12 @@ def test_chapter_5_says_how_far_heads_look():
     blocks = stored("distance")
     even = float(re.search(r"gives (\S+)\.", json.dumps(read("inside_distance")["notes"])).group(1))
     assert min(min(heads) for heads in blocks[-2:]) > 0.9 * even
-    assert "in the last two blocks every head looks nearly as far as one that gives all patches the same" in chapter(
+    assert "in the last two blocks every head looks nearly as far as one that gives all patches the same share" in chapter(
         "attention"
     )
-    assert max(min(heads) for heads in blocks[1:3]) < min(blocks[0])
-    assert "Near looks are found in blocks 2 and 3 more than in block 1." in chapter("attention")
+    order = sorted((look, block) for block, heads in enumerate(blocks, 1) for look in heads)
+    assert {block for _, block in order[:4]} == {2, 3}
+    assert "The heads that look nearest are in blocks 2 and 3, not in block 1." in chapter("attention")
 
 
 def test_chapter_7_says_where_the_answer_is_made():
@@ -83,5 +84,6 @@ def test_chapter_14_says_what_a_silent_head_costs():
 def test_chapter_12_says_how_alike_the_tokens_are():
     found = stored("cosine")
     blocks = f"{min(found['blocks']):.2f} to {max(found['blocks']):.2f} after the blocks"
-    text = f"{found['with positions']:.2f} at the input, {blocks}, and {found['end']:.2f} at the end"
-    assert text in chapter("distillation")
+    assert f"{blocks}, and {found['end']:.2f} at the end" in chapter("distillation")
+    start = f"{found['learned']:.2f} as learned, {found['with positions']:.2f} with the positions"
+    assert start in chapter("distillation")

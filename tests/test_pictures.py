@@ -67,6 +67,12 @@ def spreads(trace, token):
     return np.exp(-(shares * np.log(shares)).sum(axis=-1))
 
 
+def sharpest(trace, token):
+    """(block, head, share): where a token gives a single patch most."""
+    most = np.concatenate(trace.matching("blocks.*.attention.probabilities"))[:, :, token, 2:].max(axis=-1)
+    return *np.unravel_index(most.argmax(), most.shape), most.max()
+
+
 # What every picture has.
 
 
@@ -139,20 +145,18 @@ def test_both_heads_say_what_they_say(made, computed, weights):
 def test_the_sharpest_and_the_evenest_head_are_the_ones_named(made, computed):
     text = words(made["attention"])
     spread = spreads(computed[1], 0)
-    for extreme, verb in (
-        (spread.argmin(), "spreads the class token’s attention least, over"),
-        (spread.argmax(), "most, over"),
-    ):
-        block, head = np.unravel_index(extreme, spread.shape)
-        assert f"head {head + 1} of block {block + 1} {verb} {spread[block, head]:.1f}" in text
-    eye = spreads(computed[1], 2 + 8 * EYE[0] + EYE[1])
-    block, head = np.unravel_index(eye.argmin(), eye.shape)
-    assert f"least, head {head + 1} of block {block + 1}." in text
-    assert f"spread over {eye.min():.1f} tokens" in text
+    block, head = np.unravel_index(spread.argmax(), spread.shape)
+    assert f"head {head + 1} of block {block + 1} spreads its attention most, over {spread.max():.1f}" in text
+    block, head, share = sharpest(computed[1], 0)
+    assert f"head {head + 1} of block {block + 1} gives the class token most from a single patch, {share:.1%}" in text
+    block, head, share = sharpest(computed[1], 2 + 8 * EYE[0] + EYE[1])
+    assert f"most from a single patch, head {head + 1} of block {block + 1}." in text
+    assert f"brightest {share:.1%}" in text
+    assert f"spends {sharpest(computed[1], 0)[2]:.1%} of its attention on a single patch" in words(made["hero"])
 
 
 def test_links_lead_to_the_head_that_is_shown(made, computed):
-    block, head = np.unravel_index(spreads(computed[1], 0).argmin(), (6, 4))
+    block, head, _ = sharpest(computed[1], 0)
     address = f"viewer.md?photo={PHOTO}&layer={block + 1}&head={head + 1}&left=class&right=distillation"
     for name in ("hero", "attention"):
         assert address in html.unescape(made[name])
@@ -223,7 +227,7 @@ def test_pixels_are_the_photos(made, computed):
 
 def test_the_look_glows_where_the_share_is_largest(made, computed):
     _, sharp, *_ = images(made["attention"])
-    block, head = np.unravel_index(spreads(computed[1], 0).argmin(), (6, 4))
+    block, head, _ = sharpest(computed[1], 0)
     shares = computed[1][f"blocks.{block}.attention.probabilities"][0, head, 0, 2:]
     orange = (sharp[:, :, 0].astype(int) - sharp[:, :, 2]).reshape(8, 4, 8, 4).mean(axis=(1, 3)).ravel()
     assert orange.argmax() == shares.argmax()

@@ -185,4 +185,4 @@ def test_cards_state_what_the_files_reach(name):
     text = (bundled(name) / "README.md").read_text(encoding="utf-8")
     stated = float(re.search(r"\| top-1, 10,000 test photos \| ([\d.]+)% \|", text)[1])
     assert abs(100 * found["top1"] - stated) <= 0.02  # two photos, where rounding differs among machines
-    assert stated >= {"cifar10-distilled": 84, "cifar10-teacher": 90}[name]
+    assert stated >= {"cifar10-distilled": 87, "cifar10-teacher": 90}[name]

@@ -78,11 +78,11 @@ def attention(weights: Any) -> str:
             shown("Class token, even", 0, even, "cls", TOKENS["cls"]),
             shown("The outlined patch", eye, patch, "image", "the outlined patch"),
         ],
-        f"Where tokens look in the bundled model. Of its {spread.size} heads, {_where(sharp)} spreads the class "
-        f"token’s attention least, over {spread[sharp]:.1f} of {r.stream.shape[1]} tokens, and {_where(even)} most, "
-        f"over {spread[even]:.1f}. (Equal shares for ten tokens and none for the "
-        f"others are a spread of 10.) The last picture is where the outlined patch looks, in the "
-        f"head that spreads its attention least, {_where(patch)}. Each picture has a scale of its own.",
+        f"Where tokens look in the bundled model. Of its {spread.size} heads, {_where(sharp)} gives the class token "
+        f"most from a single patch, {percent(r.look(sharp[0], 0, sharp[1]).max())}, and {_where(even)} spreads its "
+        f"attention most, over {spread[even]:.1f} of {r.stream.shape[1]} tokens. (Equal shares for ten tokens and none "
+        f"for the others are a spread of 10.) The last picture is where the outlined patch looks, in the head that "
+        f"gives it most from a single patch, {_where(patch)}. Each picture has a scale of its own.",
         links={
             "the sharp head": viewer(*sharp),
             "the even one": viewer(*even),

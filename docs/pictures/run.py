@@ -53,8 +53,9 @@ class Run:
         return np.exp(-(shares * np.log(np.maximum(shares, 1e-30))).sum(axis=-1))
 
     def sharpest(self, token: int) -> tuple[int, int]:
-        """(block, head) in which the token's look is spread least."""
-        return _place(self.spread(token).argmin(), self.attentions.shape[1])
+        """(block, head) in which the token gives a single patch the largest share."""
+        patches = self.attentions[:, :, token, self.weights.config.num_prefix_tokens :]
+        return _place(patches.max(axis=-1).argmax(), self.attentions.shape[1])
 
     def evenest(self, token: int) -> tuple[int, int]:
         return _place(self.spread(token).argmax(), self.attentions.shape[1])

@@ -59,7 +59,7 @@ def filters(weights: Any) -> str:
                 f"Their first {shown} components",
                 picture(
                     _squares(components[:shown], kernels.shape, 8),
-                    "Small squares: the first plain, then soft edges and blobs, then ever finer stripes and checks",
+                    "Small squares: first stripes and edges, then blobs, at the end checks of many colors",
                 ),
                 wide=True,
             ),

@@ -13,7 +13,7 @@ import { el, radios } from "../dom.js";
  */
 
 /** @param {Page} page */
-export function controls({ sizes: { layers, heads, tokens }, set }) {
+export function controls({ sizes: { layers, heads }, set }) {
   /** @type {import("./chosen.js").Chosen & {layer: number, head: number}} */
   let now;
   const numbers = (/** @type {number} */ n) => Array.from({ length: n }, (_, i) => [String(i + 1), String(i + 1)]);
@@ -76,8 +76,8 @@ export function controls({ sizes: { layers, heads, tokens }, set }) {
     head.element.disabled = view.show === "rollout"; // it takes the mean of all heads
     sharp.setAttribute("aria-pressed", String(chosen.layer === null));
     about.textContent =
-      `The class token spreads its shares least in block ${sharpest.layer}, head ${sharpest.head}: over ` +
-      `${sharpest.over.toFixed(1)} of ${tokens} tokens (e to the entropy).`;
+      `In block ${sharpest.layer}, head ${sharpest.head}, the class token gives a single patch more than in any other ` +
+      `head: ${(100 * sharpest.share).toFixed(1)}%.`;
     pixels.box.value = chosen.pixels;
     scale.box.value = chosen.scale;
     strength.value = String(chosen.colors);

@@ -20,24 +20,18 @@ export const percent = (/** @type {number} */ share) => (100 * share).toFixed(2)
 export const exact = (share) => String(Number(share.toPrecision(9)));
 
 /**
- * Over how many tokens a row of shares is spread, from 1 to all of them: e to the entropy.
- * @param {number[]} shares
- */
-export const spread = (shares) =>
-  Math.exp(-shares.reduce((sum, share) => sum + share * Math.log(Math.max(share, 1e-30)), 0));
-
-/**
- * The head in which a token spreads its shares least.
+ * The head in which a token gives a single patch the largest share.
  * @param {NDArray[]} attentions (1, heads, tokens, tokens) each
+ * @param {number} prefix tokens before the patches
  * @param {number} [query]
- * @returns {{layer: number, head: number, over: number}} counted from 1; over how many tokens
+ * @returns {{layer: number, head: number, share: number}} counted from 1
  */
-export function sharpest(attentions, query = 0) {
-  let found = { layer: 0, head: 0, over: Infinity };
+export function sharpest(attentions, prefix, query = 0) {
+  let found = { layer: 0, head: 0, share: 0 };
   attentions.forEach(({ shape }, layer) => {
     for (let head = 0; head < shape[1]; head++) {
-      const over = spread(look(attentions, { layer, head, query }));
-      if (over < found.over) found = { layer: layer + 1, head: head + 1, over };
+      const share = Math.max(...look(attentions, { layer, head, query }).slice(prefix));
+      if (share > found.share) found = { layer: layer + 1, head: head + 1, share };
     }
   });
   return found;

@@ -105,7 +105,7 @@ export async function start(root, signal) {
       if (!result || signal.aborted || photo !== session.photo) return;
       const { attentions } = result.output;
       const other = pass !== null;
-      pass = { photo, look: looks(attentions), sharp: sharpest(attentions), shares: shares_of(result.output) };
+      pass = { photo, look: looks(attentions), sharp: sharpest(attentions, prefix), shares: shares_of(result.output) };
       if (other || location.search) keep(); // without what names nothing here
       wrong.hidden = true;
       draw();

@@ -27,16 +27,3 @@ export function attended({ q, k, v }, { head, query, masked }) {
   const largest = Math.max(...scores);
   return { scores, powers: scores.map((score) => Math.exp(score - largest)), shares: row("probabilities") };
 }
-
-/** [layer, head] in which a query's look is spread least. @param {NDArray[]} attentions @param {number} query */
-export function sharpest(attentions, query) {
-  let [best, least] = [[0, 0], Infinity];
-  attentions.forEach(({ data, shape: [, heads, tokens] }, layer) => {
-    for (let head = 0; head < heads; head++) {
-      const start = (head * tokens + query) * tokens;
-      const entropy = data.subarray(start, start + tokens).reduce((sum, p) => (p > 0 ? sum - p * Math.log(p) : sum), 0);
-      if (entropy < least) [best, least] = [[layer, head], entropy];
-    }
-  });
-  return best;
-}

@@ -11,7 +11,8 @@ import { place_name } from "../places.js";
 import { session } from "../session.js";
 import { START } from "../state.js";
 import { e_to, number, table } from "../tables.js";
-import { attended, sharpest } from "./attended.js";
+import { sharpest } from "../../views/looks.js";
+import { attended } from "./attended.js";
 import { dragged } from "./dragged.js";
 import { chooser, follow, frame, of_classifier } from "./parts.js";
 
@@ -69,8 +70,7 @@ export async function start(root, signal) {
     const { layer, head, query: token } = session.state;
     const query = begun ? token : prefix + FIRST;
     if (head >= 0 || !pass) return { layer: (layer + layers) % layers, head: Math.max(head, 0), query };
-    const [sharp_layer, sharp_head] = pass.sharp;
-    return { layer: sharp_layer, head: sharp_head, query };
+    return { layer: pass.sharp.layer - 1, head: pass.sharp.head - 1, query };
   }
 
   function ask_from(place, continues = false) {
@@ -152,7 +152,7 @@ export async function start(root, signal) {
       const found = Array.from({ length: layers }, (_, i) => ({ q: step(i, "q"), k: step(i, "k"), v: step(i, "v") }));
       masked.clear();
       done = session.key_of(state);
-      return { photo, layers: found, sharp: sharpest(result.output.attentions, prefix + FIRST) };
+      return { photo, layers: found, sharp: sharpest(result.output.attentions, prefix, prefix + FIRST) };
     },
     (found) => {
       pass = found;

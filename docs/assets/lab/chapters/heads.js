@@ -21,6 +21,19 @@ import { brushed, chooser, follow, frame, of_classifier } from "./parts.js";
 export const mixed = (cls, dist, share) =>
   [...softmax(as_array([Array.from(cls, (logit, k) => (1 - share) * logit + share * dist[k])])).data];
 
+/** What to hide: nothing, then each half of a photo. @param {import("../state.js").Sizes} sizes */
+export function halves({ patches, grid: [rows, columns] }) {
+  const where = (/** @type {(row: number, column: number) => boolean} */ hides) =>
+    Array.from({ length: patches }, (_, i) => i).filter((i) => hides(Math.floor(i / columns), i % columns));
+  return {
+    "": where(() => false),
+    left: where((_, column) => column < columns / 2),
+    right: where((_, column) => column >= columns / 2),
+    upper: where((row) => row < rows / 2),
+    lower: where((row) => row >= rows / 2),
+  };
+}
+
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 export async function start(root, signal) {
   const { sizes, classes } = await session.model();
@@ -63,17 +76,20 @@ export async function start(root, signal) {
     await chooser(signal),
   );
 
-  /** Over all photos of the site, untouched. */
+  /** Over all photos of the site, first untouched, then with a half hidden. */
   async function search() {
     searched.textContent = "";
-    for (const { name, title } of await session.photos()) {
-      const result = await session.answer({ state: { ...START, photo: name } });
-      if (signal.aborted) return;
-      const { cls_logits, distillation_logits } = result.output;
-      if (best([...cls_logits.data]) === best([...distillation_logits.data])) continue;
-      session.set({ ...START, photo: name });
-      searched.textContent = `${title}.`;
-      return;
+    const photos = await session.photos();
+    for (const [part, hidden] of Object.entries(halves(sizes))) {
+      for (const { name, title } of photos) {
+        const result = await session.answer({ state: { ...START, photo: name, hidden } });
+        if (signal.aborted) return;
+        const { cls_logits, distillation_logits } = result.output;
+        if (best([...cls_logits.data]) === best([...distillation_logits.data])) continue;
+        session.set({ ...START, photo: name, hidden });
+        searched.textContent = part ? `${title}, without its ${part} half.` : `${title}.`;
+        return;
+      }
     }
     searched.textContent = "They agree on every photo here: hide patches.";
   }

@@ -37,7 +37,7 @@ export const heads = {
     async (lab) => ({
       state: of(MOOSE),
       text:
-        `A moose, the largest of the deer. The model answers ${said(lab, await lab.run(of(MOOSE)))}, and ` +
+        `A moose, the largest kind of deer. The model answers ${said(lab, await lab.run(of(MOOSE)))}, and ` +
         `${lab.sizes.layers * lab.sizes.heads} heads had a part in it. How much does one of them count?`,
     }),
     async (lab) => {
@@ -65,8 +65,8 @@ export const heads = {
       return {
         state: of(MOOSE, { silenced: dispensable.slice(0, Math.ceil(dispensable.length / 2)) }),
         text:
-          "Let us go the other way, and silence head after head, those with the smallest effect first, as long as the " +
-          "answer stays the same class. Here half of them are silent. How many can go?",
+          "Let us go the other way, and silence head after head, those with the smallest effect first. A head without " +
+          "which the answer would be a different class stays. Here half of those that go are silent. How many can go?",
       };
     },
     async (lab) => {

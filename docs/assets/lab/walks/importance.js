@@ -1,5 +1,5 @@
 /**
- * What is looked at most matters little, and what matters most is looked at little.
+ * What is looked at most may matter little.
  */
 
 import { abs, best, of, order_of, percent, place_of, points, said, up_or_down } from "./words.js";
@@ -7,12 +7,12 @@ import { abs, best, of, order_of, percent, place_of, points, said, up_or_down } 
 /** @typedef {import("./words.js").Walk} Walk */
 /** @typedef {import("../questions.js").Lab} Lab */
 
-const KITTEN = "kitten";
+const OWL = "owl";
 
 /** @param {Lab} lab */
 async function looked_at(lab) {
-  const whole = await lab.run(of(KITTEN));
-  const effects = await lab.effects(of(KITTEN, { how: "gray" }));
+  const whole = await lab.run(of(OWL));
+  const effects = await lab.effects(of(OWL, { how: "gray" }));
   const answer = best(whole.shares.mean);
   const [attended] = order_of(whole.attended);
   const [matters] = order_of(abs(effects));
@@ -26,11 +26,11 @@ export const importance = {
   title: "Does attention show what matters?",
   steps: [
     async (lab) => ({
-      state: of(KITTEN),
-      text: `A kitten. The model answers ${said(lab, await lab.run(of(KITTEN)))}. What does this answer rest on?`,
+      state: of(OWL),
+      text: `An owl. The model answers ${said(lab, await lab.run(of(OWL)))}. What does this answer rest on?`,
     }),
     async () => ({
-      state: of(KITTEN, { look: "attention" }),
+      state: of(OWL, { look: "attention" }),
       text:
         "Attention looks like a reply: these are the shares that the class token takes from each patch in the last " +
         "layer, the mean of the heads. Bright patches get most.",
@@ -38,7 +38,7 @@ export const importance = {
     async (lab) => {
       const { whole, attended } = await looked_at(lab);
       return {
-        state: of(KITTEN, { look: "attention" }),
+        state: of(OWL, { look: "attention" }),
         text:
           `The brightest is in ${place_of(lab, attended)}: ${percent(whole.attended[attended])}, where an even share ` +
           `would be ${percent(1 / lab.sizes.tokens)}. What will happen if it turns gray? Decide before you go on.`,
@@ -47,14 +47,14 @@ export const importance = {
     async (lab) => {
       const { attended, effects, answer } = await looked_at(lab);
       return {
-        state: of(KITTEN, { how: "gray", hidden: [attended] }),
+        state: of(OWL, { how: "gray", hidden: [attended] }),
         text: `It is gray now, and ${lab.classes[answer]} ${up_or_down(effects[attended])}. That is all.`,
       };
     },
     async (lab) => {
       const { effects } = await looked_at(lab);
       return {
-        state: of(KITTEN, { look: "effects", how: "gray" }),
+        state: of(OWL, { look: "effects", how: "gray" }),
         text:
           "Another way to ask: turn each patch gray, one at a time, and see what it does to the answer " +
           `(${lab.sizes.patches} passes). Red patches speak for the answer, teal ones against it; the largest ` +
@@ -64,21 +64,21 @@ export const importance = {
     async (lab) => {
       const { matters, effects, answer, rank } = await looked_at(lab);
       return {
-        state: of(KITTEN, { how: "gray", hidden: [matters] }),
+        state: of(OWL, { how: "gray", hidden: [matters] }),
         text:
           `The patch that matters most is in ${place_of(lab, matters)}. Without it ${lab.classes[answer]} ` +
           `${up_or_down(effects[matters])}. By attention it was number ${rank} of ${lab.sizes.patches}.`,
       };
     },
     async (lab) => {
-      const { attended, matters, effects } = await looked_at(lab);
-      const times = Math.abs(effects[matters] / effects[attended]);
+      const { attended, matters, effects, rank } = await looked_at(lab);
       return {
-        state: of(KITTEN, { look: "attention" }),
+        state: of(OWL, { look: "attention" }),
         text:
-          `One patch counts ${times.toFixed(0)} times as much as the one that is looked at most. Attention says with ` +
-          "which weights values are averaged, not what those values are, nor what becomes of them. To test a reason, " +
-          "change the photo. Now try another photo: does its brightest patch matter?",
+          `The patch that is looked at most moved the answer by ${points(effects[attended])}, number ${rank} moved it by ` +
+          `${points(effects[matters])}. Attention says with which weights values are averaged, not what those values ` +
+          "are, nor what becomes of them. To test a reason, change the photo. Now try a different photo: does its " +
+          "brightest patch matter?",
       };
     },
   ],

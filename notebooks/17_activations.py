@@ -229,7 +229,7 @@ for dtype, bound in ((np.float64, 1e-10), (np.float32, 1e-5)):
 #
 # 1. 1.6003 and 0.0694; the largest error is 2.7e-4 instead of 4.7e-4. The tanh form has the exact slope at 0 instead.
 # 2. At x = 0.75; up to there the slope grows from one half, and beyond it is above 1, up to 1.13 at the root of 2.
-# 3. Here it does; the answers to other photos change. ReLU and GELU differ by 0.17 at most, but between −2 and 2, where they differ, lie
-#    most of the numbers that the model has, and it was trained with the other curve.
+# 3. Here it does; the answers to other photos change. ReLU and GELU differ by 0.17 at most, but most of the numbers
+#    that the model has lie between −2 and 2, where they differ, and it was trained with the other curve.
 #
 # </details>

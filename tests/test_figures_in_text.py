@@ -56,12 +56,11 @@ def test_chapter_5_says_how_far_heads_look():
     blocks = stored("distance")
     even = float(re.search(r"gives (\S+)\.", json.dumps(read("inside_distance")["notes"])).group(1))
     assert min(min(heads) for heads in blocks[-2:]) > 0.9 * even
-    assert "in the last two blocks every head looks nearly as far as one that gives all patches the same share" in chapter(
-        "attention"
-    )
+    text = chapter("attention")
+    assert "the last two blocks every head looks nearly as far as one that gives all patches the same share" in text
     order = sorted((look, block) for block, heads in enumerate(blocks, 1) for look in heads)
     assert {block for _, block in order[:4]} == {2, 3}
-    assert "The heads that look nearest are in blocks 2 and 3, not in block 1." in chapter("attention")
+    assert "The heads that look nearest are in blocks 2 and 3, not in block 1." in text
 
 
 def test_chapter_7_says_where_the_answer_is_made():

@@ -170,9 +170,11 @@ def test_shares_with_masked_keys_and_the_sharpest_head(run):
     layer = {"q": q, "k": k, "v": v}
     attentions = trace.matching("blocks.*.attention.probabilities")
     queries = range(0, 66, 13)
-    plain, some, *sharp = ask(
+    special = [np.where(np.arange(66) == 1, 0.9, shares).astype(np.float32) for shares in attentions]
+    plain, some, of_patches, *sharp = ask(
         ("attended", "attended", layer, {"head": 1, "query": 30, "masked": []}),
         ("attended", "attended", layer, {"head": 1, "query": 30, "masked": [0, 5, 33]}),
+        ("../../views/looks", "sharpest", special, 2, queries[1]),
         *(("../../views/looks", "sharpest", attentions, 2, query) for query in queries),
     )
     assert_near(plain["scores"], trace["blocks.2.attention.scores"][0, 1, 30])
@@ -187,6 +189,7 @@ def test_shares_with_masked_keys_and_the_sharpest_head(run):
         assert (found["layer"] - 1, found["head"] - 1) == np.unravel_index(of_query.argmax(), of_query.shape)
         assert_near(found["share"], of_query.max())
     assert len({(found["layer"], found["head"]) for found in sharp}) > 1  # the query matters
+    assert of_patches == sharp[1]  # whatever the distillation token gets
 
 
 def test_what_follows_from_the_sizes_of_a_model():

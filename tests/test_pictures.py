@@ -152,14 +152,18 @@ def test_the_sharpest_and_the_evenest_head_are_the_ones_named(made, computed):
     block, head, share = sharpest(computed[1], 2 + 8 * EYE[0] + EYE[1])
     assert f"most from a single patch, head {head + 1} of block {block + 1}." in text
     assert f"brightest {share:.1%}" in text
-    assert f"spends {sharpest(computed[1], 0)[2]:.1%} of its attention on a single patch" in words(made["hero"])
+
+
+def test_the_hero_says_how_much_the_last_block_gives_a_patch(made, computed):
+    look = computed[1]["blocks.5.attention.probabilities"][0].mean(axis=0)[0, 2:]
+    assert f"spends {look.max():.1%} of its attention on a single patch" in words(made["hero"])
+    assert f"viewer.md?photo={PHOTO}&layer=6&head=mean&" in html.unescape(made["hero"])
 
 
 def test_links_lead_to_the_head_that_is_shown(made, computed):
     block, head, _ = sharpest(computed[1], 0)
     address = f"viewer.md?photo={PHOTO}&layer={block + 1}&head={head + 1}&left=class&right=distillation"
-    for name in ("hero", "attention"):
-        assert address in html.unescape(made[name])
+    assert address in html.unescape(made["attention"])
     names = set(computed[1])
     for figure in made.values():
         assert set(re.findall(r"steps\.md\?step=([\w.]+)", figure)) <= names

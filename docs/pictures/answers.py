@@ -15,21 +15,21 @@ from pictures.run import EYE, SHOWS, Run, cut, run, step, viewer
 def hero(weights: Any) -> str:
     """From a photo to an answer, in four pictures."""
     r = run(weights)
-    (block, head), top = r.sharpest(0), r.top(r.output.logits)
-    looks = r.look(block, 0, head)
+    last, top = len(r.attentions) - 1, r.top(r.output.logits)
+    looks = r.look(last, 0)
     (height, width), (rows, columns) = r.seen.shape[:2], r.grid
     return figure(
         [
             panel("A photo", picture(same_part(r.photo, r.seen, weights.image_processing), SHOWS, photo=True)),
             panel(f"{rows * columns} patches", cut(r)),
-            panel("Where one head looks", _glowing(r, looks, "cls", "one head")),
+            panel("Where it looks", _glowing(r, looks, "cls", TOKENS["cls"])),
             panel("The answer", bars(top, "line")),
         ],
-        f"The bundled model reads {height} × {width} pixels, cut into {rows * columns} patches. In the sharpest "
-        f"of its {r.spread(0).size} attention heads the class token, which stands for the whole photo, spends "
-        f"{percent(looks.max())} of its attention on a single patch, the bright one in the third picture. "
+        f"The bundled model reads {height} × {width} pixels, cut into {rows * columns} patches. In the last of its "
+        f"{last + 1} blocks the class token, which stands for the whole photo, spends {percent(looks.max())} of its "
+        f"attention on a single patch, the brightest in the third picture (mean of {r.attentions.shape[1]} heads). "
         f"The answer is {top[0][0]}, with {percent(top[0][1])}.",
-        links={"this look in the viewer": viewer(block, head), "every step": "steps.md"},
+        links={"this look in the viewer": viewer(last), "every step": "steps.md"},
     )
 
 

@@ -150,7 +150,7 @@ def _notes(results: Results) -> list[str]:
     return [
         f"In percent of the test photos, {seeds}.",
         f"{checks.amount(budget['runs'], 'run')} that saw {' or '.join(photos)} photos each, in "
-        f"{budget['seconds'] / 3600:.1f} hours, threads: {' or '.join(map(str, budget['threads']))}.",
+        f"{budget['seconds'] / 3600:.1f} hours, pauses included, threads: {' or '.join(map(str, budget['threads']))}.",
     ]
 
 

@@ -174,8 +174,8 @@ def test_shares_with_masked_keys_and_the_sharpest_head(run):
     plain, some, of_patches, *sharp = ask(
         ("attended", "attended", layer, {"head": 1, "query": 30, "masked": []}),
         ("attended", "attended", layer, {"head": 1, "query": 30, "masked": [0, 5, 33]}),
-        ("../../views/looks", "sharpest", special, 2, queries[1]),
-        *(("../../views/looks", "sharpest", attentions, 2, query) for query in queries),
+        ("../lens", "sharpest", special, 2, queries[1]),
+        *(("../lens", "sharpest", attentions, 2, query) for query in queries),
     )
     assert_near(plain["scores"], trace["blocks.2.attention.scores"][0, 1, 30])
     assert_near(plain["shares"], trace["blocks.2.attention.probabilities"][0, 1, 30])

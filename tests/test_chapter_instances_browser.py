@@ -169,3 +169,8 @@ def test_the_instances_of_all_chapters(page: Any, site: Path, site_url: str) -> 
     )
     root.get_by_role("button", name="Show all").click()
     page.wait_for_function("document.querySelector('.play').dataset.hidden === ''")
+
+    # 7 again: it changes the photo that all share
+    root = instance(page, site_url, "heads")
+    root.get_by_role("button", name="Find a photo on which they disagree").click()
+    root.locator(".play-result").get_by_text("They disagree").wait_for()

@@ -68,3 +68,21 @@ export function look(attentions, { layer, head, query }) {
   for (let h = 0; h < heads; h++) row(h).forEach((share, i) => (mean[i] += share / heads));
   return mean;
 }
+
+/**
+ * The head in which a token gives a single patch the largest share.
+ * @param {NDArray[]} attentions (1, heads, tokens, tokens) each
+ * @param {number} prefix tokens before the patches
+ * @param {number} [query]
+ * @returns {{layer: number, head: number, share: number}} counted from 1
+ */
+export function sharpest(attentions, prefix, query = 0) {
+  let found = { layer: 0, head: 0, share: 0 };
+  attentions.forEach(({ shape }, layer) => {
+    for (let head = 0; head < shape[1]; head++) {
+      const share = Math.max(...look(attentions, { layer, head, query }).slice(prefix));
+      if (share > found.share) found = { layer: layer + 1, head: head + 1, share };
+    }
+  });
+  return found;
+}

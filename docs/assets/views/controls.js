@@ -68,7 +68,7 @@ export function controls({ sizes: { layers, heads }, set }) {
 
   /**
    * @param {import("./chosen.js").Chosen} chosen @param {import("./looks.js").View} view
-   * @param {ReturnType<typeof import("./looks.js").sharpest>} sharpest
+   * @param {ReturnType<typeof import("../lab/lens.js").sharpest>} sharpest
    */
   function update(chosen, view, sharpest) {
     now = { ...chosen, layer: view.layer, head: view.head };

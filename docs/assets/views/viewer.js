@@ -5,13 +5,14 @@
 import { el, fromAddress, keepInAddress } from "../dom.js";
 import { answer } from "../lab/answer.js";
 import { board } from "../lab/board.js";
+import { sharpest } from "../lab/lens.js";
 import { canvas_of } from "../lab/photo.js";
 import { shares_of } from "../lab/questions.js";
 import { session } from "../lab/session.js";
 import { START } from "../lab/state.js";
 import { from_address, to_address } from "./chosen.js";
 import { controls } from "./controls.js";
-import { looks, percent, sharpest } from "./looks.js";
+import { looks, percent } from "./looks.js";
 import { map } from "./map.js";
 import { open } from "./open.js";
 import { overview } from "./overview.js";

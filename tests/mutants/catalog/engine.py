@@ -42,10 +42,10 @@ MUTANTS = [
         ("attention_mask.data[token] = 0", "attention_mask.data[head] = 0", "a masked key"),
     ),
     *_in_chapter(
-        "../../views/looks", "shares_with_masked_keys_and_the_sharpest_head",
+        "../lens", "shares_with_masked_keys_and_the_sharpest_head",
         ("share > found.share", "share < found.share", "any"),
         (".slice(prefix));", ".slice(0));", "a head that looks at a special token"),
-        ("{ layer, head, query }", "{ layer, head, query: 0 }", "a query other than the first"),
+        ("...look(attentions, { layer, head, query })", "...look(attentions, { layer, head, query: 0 })", "a query other than the first"),
     ),
     *_in_chapter("patches", "where_a_number_of_a_row_comes_from", ("Math.floor(n / width) % height", "Math.floor(n / height) % height", "patches that are not square")),
     *_in_chapter("positions", "cosines_of_positions", ("length(token) * length(i)", "length(i) * length(i)", "any")),

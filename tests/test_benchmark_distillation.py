@@ -12,9 +12,11 @@ from deit_ref.benchmark import distillation, tables
 from deit_ref.benchmark import runs as trainings
 from deit_ref.benchmark.distillation import main
 from deit_ref.benchmark.experiment import Experiment, first_pull, scores_of
+from deit_ref.benchmark.teachers import Asked
 from deit_ref.benchmark.ways import QUESTIONS, WAYS
 from deit_ref.checkpoints.load import load_weights
 from deit_ref.data.opening import open_splits
+from deit_ref.training.batches import Batches
 from deit_ref.training.lock import locked
 from deit_ref.training.recipe import MODELS, RECIPES, Recipe
 from deit_ref.training.teacher import new_teacher, save_teacher
@@ -121,8 +123,6 @@ def test_teachers_are_opened_once_and_remember_together_what_each_said_alone(pla
 
 
 def test_a_run_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(place, monkeypatch):
-    from deit_ref.training.batches import Batches
-
     whole = dataclasses.replace(opened(place), out=place / "whole")
     whole.run("hard", 0)
     real = Batches.__call__
@@ -236,6 +236,27 @@ def test_who_agrees_with_whom(place, monkeypatch):
         ["hard: distillation head", "37.50 ± 17.68", "37.50 ± 53.03", "25.00", "25.00 ± 35.36"],
         ["hard: both", "50.00 ± 0.00", "50.00 ± 35.36", "50.00", ""],
     ]
+
+
+def test_what_a_teacher_says_of_mixed_photos(place):
+    """A teacher that always says class 0, and photos that are mixed with those of the reversed batch."""
+    mixed = TINY.with_changes(mixup=0.8, cutmix=1.0, mix_probability=1.0)
+    whole = dataclasses.replace(opened(place), recipe=mixed)
+    whole._teachers["convnet"] = Asked(lambda photos: torch.eye(3)[[0] * len(photos)], "0")
+    batches = Batches(whole.splits["train"], mixed, mixed.image_processing, seed=0, device=torch.device("cpu"))
+    labels = np.concatenate([whole.splits["train"].labels[batches.indices(step)] for step in range(3)])
+    partners = np.concatenate([part[::-1] for part in np.split(labels, 3)])
+    larger = np.concatenate([batches(step).targets.numpy().argmax(axis=1) for step in range(3)])
+    found = whole.said_in_training("convnet")
+    inside = (labels == 0) | (partners == 0)
+    assert found == {
+        "the label": pytest.approx(1 / 3),
+        "mixed: the larger share": pytest.approx((larger == 0).mean()),
+        "mixed: the smaller": pytest.approx((inside & (larger != 0)).mean()),
+        "mixed: neither": pytest.approx((~inside).mean()),
+    }
+    assert min(found.values()) > 0
+    assert tables.in_training(whole)[1] == [["convnet", *(f"{100 * share:.2f}" for share in found.values())]]
 
 
 def test_every_way_is_a_recipe_and_answers_a_question():

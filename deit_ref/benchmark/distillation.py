@@ -25,7 +25,7 @@ from deit_ref import checks, plots
 from deit_ref.benchmark import records
 from deit_ref.benchmark.experiment import MEANS, Experiment
 from deit_ref.benchmark.inside import COSINE, token_path
-from deit_ref.benchmark.tables import TABLES, Results, agreement, heads
+from deit_ref.benchmark.tables import TABLES, Results, agreement, heads, in_training
 from deit_ref.benchmark.ways import CONVNET, QUESTIONS, WAYS
 from deit_ref.checkpoints.files import json_bytes, write
 from deit_ref.data.opening import open_splits
@@ -91,11 +91,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _tables(experiment: Experiment, question: str, seeds: int) -> dict[str, tuple[list[str], list[list[str]]]]:
-    """The table of a question, and with that of teachers a second one; none without a finished run."""
+    """The table of a question, and with that of teachers two more; none without a finished run."""
     results = experiment.results(QUESTIONS[question], seeds)
     found = {question: TABLES[question](results)} if results else {}
     if question == "teacher" and results:
-        found["agreement"] = agreement(experiment, results)
+        found |= {"agreement": agreement(experiment, results), "in_training": in_training(experiment)}
     return found
 
 

@@ -111,11 +111,37 @@ class Experiment:
 
     def answers_of(self, teacher: str) -> Array:
         """Which class a teacher gives each test photo."""
+        return self._asked(teacher, self.test[0]).numpy()
+
+    def said_in_training(self, teacher: str, *, batches: int = 60) -> dict[str, float]:
+        """How often a teacher names the label, as shares of photos.
+
+        Of all training photos as they are; and of those of the first batches of seed 0, which are cropped and mixed,
+        the class with the larger share of the label, the other one, and neither.
+        """
+        images = self.splits["train"]
+        pixel_values, labels = seen(images, self.recipe.image_processing)
+        batch_of = Batches(images, self.recipe, self.recipe.image_processing, seed=0, device=CPU)
+        every = [batch_of(step) for step in range(min(batches, batch_of.steps_per_epoch))]
+        targets = torch.cat([batch.targets for batch in every])  # (photos, classes)
+        given = torch.cat([self._asked(teacher, batch.pixel_values) for batch in every])
+        share = targets.gather(1, given[:, None])[:, 0]
+        first = share == targets.amax(dim=1)
+        # Smoothing gives every class the same small share; one that is in the photo has more.
+        inside = share > targets.amin(dim=1) + 1e-6
+        found = {
+            "the label": self._asked(teacher, pixel_values) == labels,
+            "mixed: the larger share": first,
+            "mixed: the smaller": inside & ~first,
+            "mixed: neither": ~inside,
+        }
+        return {name: float(yes.float().mean()) for name, yes in found.items()}
+
+    @torch.no_grad()
+    def _asked(self, teacher: str, pixel_values: torch.Tensor) -> torch.Tensor:
         mean, std = mean_and_std(self.recipe.image_processing, CPU)
         asked = self.teacher((teacher,))
-        with torch.no_grad():
-            parts = [asked(some * std + mean).argmax(dim=1) for some in torch.split(self.test[0], 250)]
-        return torch.cat(parts).numpy()
+        return torch.cat([asked(some * std + mean).argmax(dim=1) for some in torch.split(pixel_values, 250)])
 
     def _measured(
         self, folder: Path, recipe: Recipe, teacher: Asked | None, seed: int

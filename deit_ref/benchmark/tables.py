@@ -87,6 +87,13 @@ TABLES: Mapping[str, Callable[[Results], Table]] = {
 }
 
 
+def in_training(experiment: Experiment) -> Table:
+    """What each teacher says of training photos, in percent."""
+    said = {name: experiment.said_in_training(name) for name in experiment.sources}
+    columns = ["teacher", *next(iter(said.values()))]
+    return columns, [[name, *(spread([share]) for share in shares.values())] for name, shares in said.items()]
+
+
 def agreement(experiment: Experiment, results: Results) -> Table:
     """The share of test photos with different answers, in percent: of labels, teachers and students, as in table 4.
 

@@ -67,7 +67,13 @@ def test_runs_are_named_by_what_they_are_and_trained_once(place, capsys, monkeyp
     assert [row[0] for row in found["rows"]] == list(QUESTIONS["token"])
     assert {name: len(each) for name, each in found["results"].items()} == dict.fromkeys(QUESTIONS["token"], 1)
     assert all(len(row) == len(found["columns"]) for row in found["rows"])
-    assert found["rows"][0][2:] == [""] * 7  # of one head and one token there is no more to say
+    assert found["rows"][0][2:] == [""] * 3  # of one head there is no mean
+    alike = read(place, "cosine")
+    assert [row[0] for row in alike["rows"]] == [way for way in QUESTIONS["token"] if "one token" not in way]
+    assert all(len(row) == len(alike["columns"]) for row in alike["rows"])
+    assert alike["notes"][0] == "Mean of the test photos, of one seed."
+    assert [row[0] for row in read(place, "in_training")["rows"]] == ["convnet", "deit"]
+    assert len(read(place, "in_training")["notes"]) == 1  # no student, no seeds
     assert found["command"] == (
         "python -m deit_ref.benchmark.distillation token --data photos --seeds 1 --teacher convnet=teacher-0 "
         "--teacher deit=teacher-1"
@@ -186,15 +192,12 @@ def runs_of(*accuracies, **more):
 
 def test_tables_by_hand():
     results = {"no teacher": runs_of(0.5), "hard": runs_of(0.6, 0.7)}
-    assert tables.by_teaching(results)[1] == [
-        ["no teacher", *["50.00"] * 4, "1.00", "0.474"],
-        ["hard", *["65.00 ± 7.07"] * 4, "1.00 ± 0.00", "0.474 ± 0.000"],
-    ]
+    assert tables.by_heads(results)[1] == [["no teacher", *["50.00"] * 4], ["hard", *["65.00 ± 7.07"] * 4]]
+    assert tables.by_pull(results)[1] == [["no teacher", "0.474", "1.00"], ["hard", "0.474 ± 0.000", "1.00 ± 0.00"]]
     one = [{"seed": 0, "class head": 0.25}]
-    assert tables.by_token({"no teacher, one token": one, "hard": runs_of(0.6)})[1] == [
-        ["no teacher, one token", "25.00", *[""] * 7],
-        ["hard", *["60.00"] * 3, "0.100", "0.200", "0.300", "0.400", "0.500"],
-    ]
+    both = {"no teacher, one token": one, "hard": runs_of(0.6)}
+    assert tables.by_heads(both)[1] == [["no teacher, one token", "25.00", *[""] * 3], ["hard", *["60.00"] * 4]]
+    assert tables.by_cosine(both)[1] == [["hard", "0.100", "0.200", "0.300", "0.400", "0.500"]]
     parts = {"all augmentation": runs_of(0.5), "all but mixup": runs_of(0.46), "crop and flip alone": runs_of(0.52)}
     assert tables.by_augmentation(parts)[1] == [
         ["all augmentation", "50.00", "+0.00"],

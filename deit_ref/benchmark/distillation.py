@@ -25,7 +25,7 @@ from deit_ref import checks, plots
 from deit_ref.benchmark import records
 from deit_ref.benchmark.experiment import MEANS, Experiment
 from deit_ref.benchmark.inside import COSINE, token_path
-from deit_ref.benchmark.tables import TABLES, Results, agreement, heads, in_training
+from deit_ref.benchmark.tables import TABLES, UNITS, Results, agreement, heads, in_training
 from deit_ref.benchmark.ways import CONVNET, QUESTIONS, WAYS
 from deit_ref.checkpoints.files import json_bytes, write
 from deit_ref.data.opening import open_splits
@@ -91,10 +91,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _tables(experiment: Experiment, question: str, seeds: int) -> dict[str, tuple[list[str], list[list[str]]]]:
-    """The table of a question, and with that of teachers two more; none without a finished run."""
+    """The tables of a question; none without a finished run."""
     results = experiment.results(QUESTIONS[question], seeds)
-    found = {question: TABLES[question](results)} if results else {}
-    if question == "teacher" and results:
+    if not results:
+        return {}
+    found = {name: table(results) for name, table in TABLES[question].items()}
+    if question == "teacher":
         found |= {"agreement": agreement(experiment, results), "in_training": in_training(experiment)}
     return found
 
@@ -109,7 +111,7 @@ def _write(args: argparse.Namespace, experiment: Experiment) -> None:
                 f"distillation {shlex.join(_words(args, question))}",
                 columns,
                 rows,
-                notes=[*_notes(results), *_spread_elsewhere(experiment, question, args.seeds)],
+                notes=[*_notes(results, name), *_spread_elsewhere(experiment, question, args.seeds)],
                 budget=_budget(results),
                 recipe=dataclasses.asdict(experiment.recipe),
                 ways={way: dataclasses.asdict(WAYS[way]) for way in results},
@@ -141,14 +143,17 @@ def _budget(results: Results) -> dict[str, Any]:
     }
 
 
-def _notes(results: Results) -> list[str]:
+def _notes(results: Results, name: str) -> list[str]:
     """What stands below the table."""
+    unit = UNITS.get(name, "In percent of the test photos")
+    if name == "in_training":  # no student is in it
+        return [f"{unit}."]
     budget, counts = _budget(results), {len(runs) for runs in results.values()}
     several = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
     seeds = "of one seed" if counts == {1} else f"mean ± standard deviation of {several} seeds"
     photos = sorted({f"{run['photos']:,}" for runs in results.values() for run in runs})
     return [
-        f"In percent of the test photos, {seeds}.",
+        f"{unit}, {seeds}.",
         f"{checks.amount(budget['runs'], 'run')} that saw {' or '.join(photos)} photos each, in "
         f"{budget['seconds'] / 3600:.1f} hours, pauses included, threads: {' or '.join(map(str, budget['threads']))}.",
     ]

@@ -26,15 +26,16 @@ def _cell(runs: Sequence[Mapping[str, Any]], get: Callable[[Mapping[str, Any]], 
     return spread(found, **how) if found else ""
 
 
-def by_teaching(results: Results) -> Table:
-    """Columns and rows: the heads, both means, and how heavy the teacher is."""
-    columns = ["taught by", *HEADS, *MEANS, "answers in which the means differ", "pull at the first step"]
+def by_heads(results: Results) -> Table:
+    """Columns and rows: the accuracy of both heads, and of both ways to take their mean."""
+    return ["teaching", *HEADS, *MEANS], [[way, *heads(runs)] for way, runs in results.items()]
+
+
+def by_pull(results: Results) -> Table:
+    """Columns and rows: how heavy the teacher is, and how often the two ways to take a mean differ."""
+    columns = ["teaching", "pull at the first step", "answers in which the means differ"]
     rows = [
-        [
-            *(way, *heads(runs)),
-            _cell(runs, lambda run: run["differ"]),
-            _cell(runs, lambda run: run["pull"], form=".3f", scale=1.0),
-        ]
+        [way, _cell(runs, lambda run: run["pull"], form=".3f", scale=1.0), _cell(runs, lambda run: run["differ"])]
         for way, runs in results.items()
     ]
     return columns, rows
@@ -45,26 +46,21 @@ def heads(runs: Sequence[Mapping[str, Any]], names: Sequence[str] = (*HEADS, *ME
     return [spread([run[name] for run in runs]) if name in runs[0] else "" for name in names]
 
 
-def by_token(results: Results) -> Table:
-    """Columns and rows: the heads, and the cosine of the tokens."""
+def by_cosine(results: Results) -> Table:
+    """Columns and rows: the cosine of the two tokens of students who have two, from the input to the end."""
     steps: dict[str, Callable[[Mapping[str, Any]], float]] = {
-        "cosine as learned": lambda run: run["cosines"]["learned"],
+        "as learned": lambda run: run["cosines"]["learned"],
         "with positions": lambda run: run["cosines"]["with positions"],
         "after the first block": lambda run: run["cosines"]["blocks"][0],
         "after the last": lambda run: run["cosines"]["blocks"][-1],
         "at the end": lambda run: run["cosines"]["end"],
     }
-    names = (*HEADS, MEANS[0])
     rows = [
-        [way, *heads(runs, names), *(_cell(runs, get, form=".3f", scale=1.0) for get in steps.values())]
+        [way, *(_cell(runs, get, form=".3f", scale=1.0) for get in steps.values())]
         for way, runs in results.items()
+        if any("cosines" in run for run in runs)
     ]
-    return ["way", *names, *steps], rows
-
-
-def by_teacher(results: Results) -> Table:
-    """Columns and rows: the heads."""
-    return ["taught by", *HEADS, *MEANS], [[way, *heads(runs)] for way, runs in results.items()]
+    return ["teaching", *steps], rows
 
 
 def by_augmentation(results: Results) -> Table:
@@ -78,12 +74,22 @@ def by_augmentation(results: Results) -> Table:
     return ["augmentation", MEANS[0], "against all"], rows
 
 
-TABLES: Mapping[str, Callable[[Results], Table]] = {
-    "teaching": by_teaching,
-    "weight": by_teaching,
-    "token": by_token,
-    "teacher": by_teacher,
-    "augmentation": by_augmentation,
+# A question -> its tables by their names.
+TABLES: Mapping[str, Mapping[str, Callable[[Results], Table]]] = {
+    "teaching": {"teaching": by_heads, "pull": by_pull},
+    "weight": {"weight": by_heads, "pull_of_weights": by_pull},
+    "token": {"token": by_heads, "cosine": by_cosine},
+    "teacher": {"teacher": by_heads},
+    "augmentation": {"augmentation": by_augmentation},
+}
+
+
+# What the numbers of a table are, where they are no accuracies.
+UNITS: Mapping[str, str] = {
+    "pull": "Mean length of the gradient at an image's distillation logits before the first step, and percent of the "
+    "test photos",
+    "cosine": "Mean of the test photos",
+    "in_training": "In percent of the training photos: as they are, and as the first batches of seed 0 mix them",
 }
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 
 import deit_ref
+from deit_ref.benchmark.ways import WAYS
 from deit_ref.numpy_backend.attention import attention_rollout
 from deit_ref.numpy_backend.backward.relevance import attention_relevance, saliency
 from deit_ref.photos import BUNDLED_PHOTOS, bundled_photo
 from pictures.charts import marker
-from pictures.graphs import HEIGHT, LEFT, LINE, TOP, Axes, graph, polyline, text
+from pictures.graphs import LEFT, LINE, RIGHT, TOP, WIDTH, Axes, graph, polyline, text
 
 
 def token_cosine(weights: Any) -> str:
@@ -45,29 +47,45 @@ def token_cosine(weights: Any) -> str:
 
 
 def teaching(weights: Any) -> str:
-    """Accuracies of the stored experiment: a mark for each seed, a line for their mean."""
-    path = Path(__file__).parent.parent / "data" / "distillation.json"
-    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    """Accuracies of the stored experiments, a row for each way: a mark for each seed, a line for their mean."""
+    data = Path(__file__).parent.parent / "data"
+    stored = [json.loads((data / f"distillation_{name}.json").read_text("utf-8")) for name in ("teaching", "token")]
+    results = {way: runs for each in stored for way, runs in each["results"].items()}
+    results = {way: results[way] for way in sorted(results, key=list(WAYS).index)}
     heads = {"class head": ("circle", "var(--deit-cls)"), "distillation head": ("diamond", "var(--deit-dist)")}
-    heads["average"] = ("triangle", LINE)
-    found = [100 * run[head] for runs in results.values() for run in runs for head in heads]
-    low, high = math.floor(min(found)), math.ceil(max(found))
-    axes = Axes((-0.5, len(results) - 0.5), (low, high))
-    axes.ticks(dict(enumerate(results)), {at: f"{at}%" for at in range(low, high + 1)}, "taught by")
-    for i, runs in enumerate(results.values()):
-        for place, (head, (shape, color)) in zip((-0.25, 0, 0.25), heads.items(), strict=True):
-            values = [100 * run[head] for run in runs]
-            x, mean = axes.x(i + place), axes.y(float(np.mean(values)))
-            axes.parts.append(f'<path d="M{x - 9:.1f} {mean:.1f}h18" stroke="{color}" stroke-width="2"/>')
-            axes.parts += [marker(shape, x, axes.y(value), color) for value in values]
-    for place, (head, (shape, color)) in zip((70, 160, 292), heads.items(), strict=True):
-        axes.parts += [marker(shape, place, HEIGHT + 12, color), text(place + 9, HEIGHT + 16, head, "start")]
+    heads["mean of logits"] = ("triangle", LINE)
+    found = [100 * run[head] for runs in results.values() for run in runs for head in heads if head in run]
+    low, high, row, left, top = math.floor(min(found)), math.ceil(max(found)), 44, 118, 34
+    end, parts = top + row * len(results), list[str]()
+
+    def x(value: float) -> float:
+        return left + (value - low) / (high - low) * (WIDTH - RIGHT - left)
+
+    for at in range(low, high + 1):
+        parts.append(f'<path d="M{x(at):.1f} {top}V{end}" stroke="var(--deit-border)" stroke-width="1"/>')
+        parts.append(text(x(at), end + 16, f"{at}%"))
+    for i, (way, runs) in enumerate(results.items()):
+        middle = top + row * (i + 0.5)
+        parts.append(f'<path d="M0 {top + row * i}H{WIDTH - RIGHT}" stroke="var(--deit-border)" stroke-width="1"/>')
+        words = textwrap.wrap(way, 17)
+        parts += [
+            text(0, middle + 4.5 + 16 * (j - (len(words) - 1) / 2), word, "start") for j, word in enumerate(words)
+        ]
+        for place, (head, (shape, color)) in zip((-12, 0, 12), heads.items(), strict=True):
+            values = [100 * run[head] for run in runs if head in run]
+            if not values:
+                continue
+            mean, y = x(float(np.mean(values))), middle + place
+            parts.append(f'<path d="M{mean:.1f} {y - 7:.1f}v14" stroke="{color}" stroke-width="2"/>')
+            parts += [marker(shape, x(value), y, color) for value in values]
+    for place, (head, (shape, color)) in zip((8, 102, 244), heads.items(), strict=True):
+        parts += [marker(shape, place, 12, color), text(place + 9, 16, head, "start")]
     return graph(
-        axes.parts,
-        "Accuracy of students without a teacher and with soft and hard distillation, of three heads and three seeds",
-        "Named correctly of the 10,000 test photos. A mark is a seed, a line the mean of three. The scale does not "
-        f"begin at 0: it spans {high - low} points.",
-        height=HEIGHT + 24,
+        parts,
+        "Accuracy of small students, by how they were taught, of each head and each seed",
+        "Named correctly of the 10,000 test photos. A mark is a seed, a line the mean of three; a student with one "
+        f"token has one head. The scale does not begin at 0: it spans {high - low} points.",
+        height=end + 24,
     )
 
 

@@ -160,9 +160,7 @@ def rollout_overlay(photo: Array, attentions: Sequence[Any], *, grid: Size, num_
         ValueError: shapes do not fit each other, or there are no attentions.
     """
     arrays = _checked_attentions(photo, attentions, grid, num_prefix_tokens)
-    figure = _overlays(
-        photo, _maps_of_tokens("rollout", attention_rollout(arrays)[0], grid, num_prefix_tokens), in_percent=True
-    )
+    figure = _overlays(photo, _maps_of_tokens(attention_rollout(arrays)[0], grid, num_prefix_tokens), in_percent=True)
     heads = arrays[0].shape[1]
     _title(figure, f"Attention rollout, blocks: {len(arrays)}, heads: {heads}")
     return figure
@@ -199,7 +197,7 @@ def relevance_overlay(
             f"{others[0]} for {len(shapes)} of {shapes[0]}: take both from one model and photo."
         )
     relevance = attention_relevance(arrays, gradients)[0]  # (tokens, tokens)
-    figure = _overlays(photo, _maps_of_tokens("relevance", relevance, grid, num_prefix_tokens))
+    figure = _overlays(photo, _maps_of_tokens(relevance, grid, num_prefix_tokens))
     _title(figure, f"Gradient × attention{_for_class(class_name)}, blocks: {len(arrays)}, heads: {shapes[0][1]}")
     return figure
 
@@ -225,7 +223,7 @@ def saliency_overlay(photo: Array, dpixel_values: Any, *, class_name: str | None
         )
     if not np.isfinite(gradient).all():
         raise ValueError("dpixel_values hold NaN or infinity and cannot be drawn: `deit-ref inspect` shows the cause.")
-    figure = _overlays(photo, {"saliency, the largest of the channels": saliency(gradient.astype(np.float64))[0]})
+    figure = _overlays(photo, {"saliency,\nthe largest of the channels": saliency(gradient.astype(np.float64))[0]})
     _title(figure, f"Gradient of the logit{_for_class(class_name)} by the pixels")
     return figure
 
@@ -234,10 +232,10 @@ def _for_class(class_name: str | None) -> str:
     return "" if class_name is None else f" for {_drawable(class_name, instead='a class')}"
 
 
-def _maps_of_tokens(what: str, matrix: Array, grid: Size, num_prefix_tokens: int) -> dict[str, Array]:
+def _maps_of_tokens(matrix: Array, grid: Size, num_prefix_tokens: int) -> dict[str, Array]:
     """Rows of (tokens, tokens) as maps of the patches, by their titles."""
     return {
-        f"{what} of the {name}, {grid[0]} × {grid[1]} patches": matrix[row, num_prefix_tokens:].reshape(grid)
+        f"{name},\n{grid[0]} × {grid[1]} patches": matrix[row, num_prefix_tokens:].reshape(grid)
         for row, name in enumerate(list(TOKENS.values())[:num_prefix_tokens])
     }
 
@@ -245,18 +243,16 @@ def _maps_of_tokens(what: str, matrix: Array, grid: Size, num_prefix_tokens: int
 def _overlays(photo: Array, maps: Mapping[str, Array], *, in_percent: bool = False) -> "Figure":
     """The photo, and beside it each map over the gray photo, under its title and with its scale."""
     size = photo.shape[0], photo.shape[1]
-    figure, panels = _figure_of_photos(size, 1 + len(maps), gap=0.95, slot=3.6)
+    figure, panels = _figure_of_photos(size, 1 + len(maps), gap=1.3, slot=3.6, lines=2)
     panels[0].imshow(photo)
-    panels[0].set_title(f"what the model sees, {size[0]} × {size[1]} pixels", fontsize=9, loc="left")
-    ticker = _matplotlib("ticker")
+    panels[0].set_title(f"what the model sees,\n{size[0]} × {size[1]} pixels", fontsize=9, loc="left")
     for axes, (title, values) in zip(panels[1:], maps.items(), strict=True):
         axes.imshow(_gray(photo))
         image = axes.imshow(_enlarged(values, size), cmap=COLORS, vmin=values.min(), vmax=values.max(), alpha=0.5)
         axes.set_title(title, fontsize=9, loc="left")
         bar = _color_bar(figure, axes, image)
         bar.set_ticks(np.linspace(values.min(), values.max(), 5 if size[0] * 3 > size[1] else 2).tolist())
-        form = ticker.PercentFormatter(1) if in_percent else ticker.FuncFormatter(lambda value, _: f"{value:.2g}")
-        bar.ax.yaxis.set_major_formatter(form)
+        bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%" if in_percent else f"{value:.2g}")
     return figure
 
 
@@ -673,11 +669,13 @@ def _figure_of_pixels(shape: Size, *, left: float, right: float, top: float, bot
     return figure, axes
 
 
-def _figure_of_photos(size: Size, count: int, *, gap: float, slot: float) -> "tuple[Figure, list[Axes]]":
-    """Photos of one size side by side, `gap` inches between them, and at least `slot` inches for the title of each."""
+def _figure_of_photos(
+    size: Size, count: int, *, gap: float, slot: float, lines: int = 1
+) -> "tuple[Figure, list[Axes]]":
+    """Photos of one size side by side, `gap` inches apart, with titles of `lines`, `slot` inches wide at most."""
     panel_width = 3.4 * min(1, size[1] / size[0])
     panel_height = panel_width * size[0] / size[1]
-    margin, top, step = 0.2, 0.65, max(panel_width + gap, slot)
+    margin, top, step = 0.2, 0.25 + 0.4 * lines, max(panel_width + gap, slot)
     width, height = max(margin + count * step, 5), panel_height + top + margin
     figure = _matplotlib("figure").Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     panels = []

@@ -257,14 +257,14 @@ for name in names:
     print(f"{name:<10} {model.class_names[label]:<11} logit {logits[label]:.2f}")
 
 # %% alt="The share of the logit that is left against the number of hidden patches, by the order of hiding"
-figure, axes = plt.subplots(figsize=(6.5, 3.6), dpi=100, layout="constrained")
+figure, axes = plt.subplots(figsize=(7.2, 3.2), dpi=100, layout="constrained")
 styles = ((PIXELS, "o-"), (OTHER, "s-"), ("tab:cyan", "^-"), (PIXELS, "o--"), ("black", "k-"))
 for (way, values), (color, style) in zip(curves.items(), styles, strict=True):
     axes.plot(counts, np.mean(values, axis=0), style.replace("k", ""), color=color, label=way)
 axes.axhline(0, color="black", linewidth=0.8)
 axes.set_xlabel("patches hidden, of 64")
 axes.set_ylabel("share of the logit that is left")
-axes.legend(fontsize=9, loc="upper left")
+axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 print(f"{'hidden first':<22}", *(f"{count:>7}" for count in counts))
 for way, values in curves.items():

@@ -1,12 +1,13 @@
 """The judge of what a reader writes, the source that unfolds, and figures in the page's colors."""
 
+import itertools
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deit_ref import exercises
+from deit_ref import exercises, plots
 from deit_ref.numpy_backend import patches
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -70,6 +71,32 @@ def test_figures_have_the_colors_of_the_page():
     ):  # fmt: skip
         assert (color, figures.ON_DARK[color]) == (light[f"--deit-{name}"], dark[f"--deit-{name}"])
     assert figures.ON_DARK["#000000"] == dark["--deit-line"]
+
+
+def words_that_overlap(figure):
+    figure.canvas.draw()
+    words = [*figure.texts, *(text for axes in figure.axes for text in (axes.title, axes._left_title))]
+    words += [text for axes in figure.axes if axes.axison for text in axes.get_yticklabels()]
+    places = [(text.get_text(), text.get_window_extent()) for text in words if text.get_text()]
+    assert len(places) > 2
+    return [(a, b) for (a, here), (b, there) in itertools.combinations(places, 2) if here.overlaps(there)]
+
+
+@pytest.mark.parametrize("layers", [2, 6])
+def test_letters_as_large_as_the_page_wants_them_do_not_overlap(layers):
+    figures = pytest.importorskip("site_tools.notebook_figures")
+    canvas = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg
+    rng, photo = np.random.default_rng(0), np.zeros((32, 32, 3), np.uint8)
+    shares, shape = list(rng.dirichlet(np.ones(66), size=(layers, 1, 4, 66))), {"grid": (8, 8), "num_prefix_tokens": 2}
+    for figure in (
+        plots.rollout_overlay(photo, shares, **shape),
+        plots.relevance_overlay(photo, shares, shares, class_name="automobile", **shape),
+        plots.saliency_overlay(photo, rng.normal(size=(1, 3, 32, 32))),
+        plots.reconstruction_panel(photo, photo, np.arange(64) % 2, patch_shape=(4, 4), loss=0.1234),
+    ):
+        canvas(figure)
+        figures.picture(figure, dark=False)
+        assert words_that_overlap(figure) == []
 
 
 def test_a_figure_is_darkened_but_for_what_is_written_on_a_picture():

@@ -87,8 +87,8 @@ def test_rollout_lights_up_the_patch_that_is_looked_at(grid):
         assert heat.min() == pytest.approx(0, abs=1e-12)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles[:2] == [
-        f"what the model sees, {photo.shape[0]} × {photo.shape[1]} pixels",
-        f"rollout of the class token, {grid[0]} × {grid[1]} patches",
+        f"what the model sees,\n{photo.shape[0]} × {photo.shape[1]} pixels",
+        f"class token,\n{grid[0]} × {grid[1]} patches",
     ]
     assert [text.get_text() for text in figure.texts] == ["Attention rollout, blocks: 3, heads: 2"]
 
@@ -221,7 +221,7 @@ def test_relevance_lights_up_what_was_looked_at_and_speaks_for_the_class():
         assert brightest(heat)[1] // 12 == 3
         assert heat[0, 47] == pytest.approx(0.25)  # a share of 0.5, a gradient of 0.5
         assert heat[35, 0] == 0  # spoke against
-    assert [axes.get_title(loc="left") for axes in figure.axes][1] == "relevance of the class token, 3 × 4 patches"
+    assert [axes.get_title(loc="left") for axes in figure.axes][1] == "class token,\n3 × 4 patches"
     assert [text.get_text() for text in figure.texts] == ["Gradient × attention for a cat, blocks: 1, heads: 1"]
     with pytest.raises(ValueError, match=r"dattentions must have a gradient for each.*2 of \(1, 1, 14, 14\) for 1 of"):
         plots.relevance_overlay(photo, attentions, [gradient] * 2, **options)

@@ -57,7 +57,7 @@ plt.show()
 #
 # $$W_{ij} = \frac{\kappa((j + \frac12 - r_i) / \text{stretch})}
 #   {\sum_j \kappa((j + \frac12 - r_i) / \text{stretch})}, \qquad
-#   r_i = (i + \tfrac12) s, \quad s = \frac{\text{in\_size}}{\text{out\_size}}, \quad \text{stretch} = \max(s, 1)$$
+#   r_i = (i + \tfrac12) s, \quad s = \frac{\text{old size}}{\text{new size}}, \quad \text{stretch} = \max(s, 1)$$
 #
 # $r_i$ is the middle of the new pixel, measured in old pixels. $\kappa$ is a kernel: how much a pixel counts at a
 # distance. It is stretched when the image shrinks, so that no old pixel is skipped. This is antialiasing.

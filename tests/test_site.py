@@ -659,6 +659,14 @@ def test_links_in_notebooks_lead_to_pages():
     )
 
 
+def test_words_in_formulas_need_no_backslash():
+    r"""MathJax draws \text{in\_size} with its backslash."""
+    sources = [*PAGES, *(ROOT / "notebooks").rglob("*.py"), *(ROOT / "deit_ref").rglob("*.py")]
+    texts = {path: re.findall(r"\\text\{[^}]*\}", path.read_text(encoding="utf-8")) for path in sources}
+    assert sum(map(len, texts.values())) > 20
+    assert {path.name: found for path, found in texts.items() if "\\" in "".join(found).replace("\\text", "")} == {}
+
+
 def test_formulas_in_details_are_formulas():
     cell = "<details><summary>A hint</summary>\n\n$T = 4 D$\n\n</details>"
     text, _ = notebooks.convert("00_a", nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(cell)]))

@@ -67,7 +67,7 @@ def interpolate_pos_embed(
 def _bicubic_weights(size: int, new_size: int, dtype: DTypeLike) -> Float[Array, "new_size size"]:
     r"""The matrix that resamples a line of `size` values at `new_size` evenly spread places.
 
-    Place i lies at $r_i = s (i + \frac12) - \frac12$ with $s = \text{size} / \text{new\_size}$. Its value is a mix
+    Place i lies at $r_i = s (i + \frac12) - \frac12$ with $s = \text{old size} / \text{new size}$. Its value is a mix
     of the four values around it, by Keys' cubic with a = -0.75 (Pillow takes -0.5; so does torch with antialias):
 
     $$\kappa(x) = (a+2) x^3 - (a+3) x^2 + 1 \; (x \le 1), \qquad a (x^3 - 5 x^2 + 8 x - 4) \; (1 < x < 2)$$

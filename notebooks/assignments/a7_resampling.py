@@ -32,7 +32,7 @@
 # ## Background
 #
 # A line of `in_size` pixels becomes a line of `out_size` pixels. Pixel $j$ covers the stretch from $j$ to $j + 1$, so
-# its center is $j + \frac12$. With $s = \text{in\_size} / \text{out\_size}$, new pixel $i$ has its center, in units of
+# its center is $j + \frac12$. With $s = \text{old size} / \text{new size}$, new pixel $i$ has its center, in units of
 # old pixels, at $c_i = (i + \frac12) s$. The weight of old pixel $j$ follows from a kernel $f$ and the distance of the
 # centers:
 #

@@ -77,6 +77,8 @@ def test_the_program_measures_before_and_after_and_tunes_once(tmp_path, capsys, 
     lines = (tmp_path / "runs" / "12-bicubic" / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 3
     assert json.loads(lines[-1])["test"]["top1"] == pytest.approx(found["results"]["12 pixels, bicubic"]["after"])
+    assert found["command"].endswith("--data photos --weights weights --sizes 12 16 --epochs 3 --tuned bicubic")
+    assert found["notes"][1] == "Fine-tuning: 3 epochs at the new size."
     monkeypatch.setattr(runs, "train", None)  # nothing is trained again
     assert resolution.main(command) == 0
     assert json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))["results"] == found["results"]

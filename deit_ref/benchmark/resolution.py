@@ -8,6 +8,7 @@ Source: Touvron et al. 2019 ("Fixing the train-test resolution discrepancy"); To
 import argparse
 import dataclasses
 import logging
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from deit_ref import checks
 from deit_ref.benchmark import records
 from deit_ref.benchmark.inside import accuracy, head_logits, seen
 from deit_ref.benchmark.runs import trained_once
@@ -108,9 +110,13 @@ def table(found: Mapping[str, Mapping[str, float]]) -> tuple[list[str], Sequence
 
 
 def _record(args: argparse.Namespace, found: Mapping[str, Any], photos: int) -> dict[str, Any]:
-    command = f"resolution --data {args.data.name} --weights {Path(args.weights).name} --epochs {args.epochs}"
-    notes = [f"On {photos:,} test photos, the mean of both heads. Fine-tuning: {args.epochs} epochs at the new size."]
-    return records.record(command, *table(found), notes=notes, results=found)
+    words = ["resolution", "--data", args.data.name, "--weights", Path(args.weights).name]
+    words += [] if tuple(args.sizes) == SIZES else ["--sizes", *map(str, args.sizes)]
+    notes = [f"On {photos:,} test photos, the mean of both heads."]
+    if args.epochs:
+        words += ["--epochs", str(args.epochs), *(["--tuned", *args.tuned] if set(args.tuned) < set(WAYS) else [])]
+        notes.append(f"Fine-tuning: {checks.amount(args.epochs, 'epoch')} at the new size.")
+    return records.record(shlex.join(words), *table(found), notes=notes, results=found)
 
 
 if __name__ == "__main__":

@@ -114,15 +114,16 @@ class Experiment:
         return self._asked(teacher, self.test[0]).numpy()
 
     def said_in_training(self, teacher: str, *, batches: int = 60) -> dict[str, float]:
-        """How often a teacher names the label, as shares of photos.
+        """How often a teacher names the label, as shares of the photos in the first batches of seed 0.
 
-        Of all training photos as they are; and of those of the first batches of seed 0, which are cropped and mixed,
-        the class with the larger share of the label, the other one, and neither.
+        Of the photos as they are; and as the recipe crops and mixes them, the class with the larger share of the label,
+        the other one, and neither.
         """
-        images = self.splits["train"]
-        pixel_values, labels = seen(images, self.recipe.image_processing)
-        batch_of = Batches(images, self.recipe, self.recipe.image_processing, seed=0, device=CPU)
-        every = [batch_of(step) for step in range(min(batches, batch_of.steps_per_epoch))]
+        images, processing = self.splits["train"], self.recipe.image_processing
+        batch_of = Batches(images, self.recipe, processing, seed=0, device=CPU)
+        steps = range(min(batches, batch_of.steps_per_epoch))
+        pixel_values, labels = seen(subset(images, np.concatenate([*map(batch_of.indices, steps)])), processing)
+        every = [batch_of(step) for step in steps]
         targets = torch.cat([batch.targets for batch in every])  # (photos, classes)
         given = torch.cat([self._asked(teacher, batch.pixel_values) for batch in every])
         share = targets.gather(1, given[:, None])[:, 0]

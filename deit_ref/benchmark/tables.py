@@ -89,7 +89,7 @@ UNITS: Mapping[str, str] = {
     "pull": "Mean length of the gradient at an image's distillation logits before the first step, and percent of the "
     "test photos",
     "cosine": "Mean of the test photos",
-    "in_training": "In percent of the training photos: as they are, and as the first batches of seed 0 mix them",
+    "in_training": "In percent of the photos in the first batches of seed 0: as they are, and as training mixes them",
 }
 
 

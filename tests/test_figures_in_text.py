@@ -1,9 +1,11 @@
 """Measured figures that README and chapters quote are those of the stored benchmarks."""
 
+import itertools
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -86,3 +88,111 @@ def test_chapter_12_says_how_alike_the_tokens_are():
     assert f"{blocks}, and {found['end']:.2f} at the end" in chapter("distillation")
     start = f"{found['learned']:.2f} as learned, {found['with positions']:.2f} with the positions"
     assert start in chapter("distillation")
+
+
+def students(*questions):
+    return {way: runs for question in questions for way, runs in read(f"distillation_{question}")["results"].items()}
+
+
+def span(values, form=".1f"):
+    low, high = (format(value, form) for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def ahead(one, other, head="mean of logits", beside=None):
+    """By how many points of percent, seed by seed."""
+    assert [run["seed"] for run in one] == [run["seed"] for run in other] == [0, 1, 2]
+    return [100 * (a[head] - b[beside or head]) for a, b in zip(one, other, strict=True)]
+
+
+RELEASED, EQUATION, NINE = "soft, as released", "soft, equation 2", "soft, equation 2, weight 0.9"
+
+
+def test_chapter_12_says_which_teaching_is_ahead():
+    found, text = students("teaching"), chapter("distillation")
+    gains = {way: ahead(found[way], found["no teacher"]) for way in (RELEASED, "hard", EQUATION, NINE)}
+    assert min(map(min, gains.values())) > 0
+    assert (
+        "gains {} points with soft distillation as released, {} with hard distillation, {} with soft distillation as "
+        "in equation 2, and {} with that at nine tenths of the weight".format(*map(span, gains.values()))
+    ) in text
+    behind = ahead(found["hard"], found[RELEASED])
+    level, lead = (ahead(found[way], found["hard"]) for way in (EQUATION, NINE))
+    assert min(*behind, *lead) > 0
+    assert min(level) < 0 < max(level)
+    assert f"the soft one stays {span(behind)} points behind the hard one, with every seed" in text
+    assert f"is level with it ({span(level, '+.1f')} points, and the seeds lie closer together)" in text
+    apart = [np.std([run["mean of logits"] for run in found[way]]) for way in (EQUATION, "hard")]
+    assert apart[0] < apart[1] / 2
+    assert f"With nine tenths of the weight it is {span(lead)} points ahead with every seed" in text
+    pulls = [[run["pull"] for run in found[way]] for way in (RELEASED, EQUATION, NINE, "hard")]
+    assert all(max(less) < min(more) for less, more in itertools.pairwise(pulls))
+    assert (
+        f"({span(pulls[1], '.2f')} against {span(pulls[3], '.3f')}), $\\alpha = 0.9$ to {span(pulls[2], '.2f')}" in text
+    )
+
+
+def test_chapter_12_says_what_each_head_is_worth():
+    found, text = students("teaching"), chapter("distillation")
+    taught = [run for way, runs in found.items() if way != "no teacher" for run in runs]
+    gap = [100 * (run["distillation head"] - run["class head"]) for run in taught]
+    assert min(gap) > 0
+    assert f"The distillation head ends up {span(gap)} points ahead of the class head, with every teacher" in text
+    behind = sum(run["mean of logits"] < run["distillation head"] for run in taught)
+    assert f"in {behind} of {len(taught)} runs it is behind the distillation head alone" in text
+    differ = [100 * run["differ"] for run in taught]
+    moved = max(abs(run["mean of probabilities"] - run["mean of logits"]) for run in taught)
+    assert f"changes {span(differ)}% of the answers, and no accuracy by more than {100 * moved:.1f} points" in text
+    learned = [100 * run["train_accuracy"] for runs in students("teaching", "token").values() for run in runs]
+    assert f"on their mixed training photos they are right on {span(learned, '.0f')}%" in text
+
+
+def test_chapter_12_says_what_the_second_token_adds():
+    found, text = students("token"), chapter("distillation")
+    taught = ahead(found["hard, one token"], found["no teacher, one token"], "class head")
+    assert f"the gain is the teacher's, {span(taught)} points with one token" in text
+    both, alone = (
+        ahead(found["hard"], found["hard, one token"], head, "class head")
+        for head in ("mean of logits", "distillation head")
+    )
+    assert f"the mean of both heads has {span(both, '+.1f')} points, which is nothing" in text
+    assert f"and the distillation head alone {span(alone, '+.1f')}, more with every seed" in text
+    assert min(both) < 0 < min(alone)
+    paper = re.search(r"a hard teacher, one token \|(.*?)\| a hard.*?distillation head \|(.*?)\| both", text)
+    one, head = ([float(cell) for cell in cells.split("|") if cell.strip()] for cells in paper.groups())
+    assert f"is {span([b - a for a, b in zip(one, head, strict=True)])} points ahead of one token" in text
+    cosines = {way: [run["cosines"] for run in found[way]] for way in ("no teacher", "hard, two class tokens", "hard")}
+    blocks = [span([x for run in runs for x in run["blocks"]], ".3f") for runs in cosines.values()]
+    assert (
+        "copies, by labels alone ({} after the blocks) and with a hard teacher whom both hear ({}). With a target each "
+        "they come less close ({})".format(*blocks)
+    ) in text
+    apart = span([run["learned"] for run in cosines.pop("hard")], ".2f")
+    copies = span([run["learned"] for runs in cosines.values() for run in runs], ".2f")
+    assert f"begin farther apart ({apart} instead of {copies})" in text
+
+
+def test_chapter_12_says_how_often_the_teacher_names_the_label():
+    rows = {teacher: label for teacher, label, *_ in read("distillation_in_training")["rows"]}
+    assert f"the convnet names the label of {float(rows['convnet']):.1f}%" in chapter("distillation")
+
+
+def test_chapter_12_says_whom_the_heads_agree_with():
+    table, text = read("distillation_agreement"), chapter("distillation")
+    rows = {name: [float(cell.split()[0]) for cell in cells[:4] if cell] for name, *cells in table["rows"]}
+    assert table["columns"][1:5] == ["labels", "convnet", "deit", "no teacher"]
+    head, dist = rows["hard: class head"], rows["hard: distillation head"]
+    labels, convnet, deit, lone = (a - b for a, b in zip(head, dist, strict=True))
+    assert min(labels, convnet, deit) > 0 > lone
+    assert f"closer to the convnet that teaches than the class head is, {dist[1]:.1f} against {head[1]:.1f}" in text
+    assert f"closer to the labels as well, by {labels:.1f} points, and to the DeiT, by {deit:.1f}" in text
+    assert f"away from the student without a teacher, {dist[3]:.1f} against {head[3]:.1f}" in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
+def test_pages_quote_the_means_of_three_seeds(page):
+    found = students("teaching")
+    means = {way: f"{100 * sum(run['mean of logits'] for run in runs) / 3:.1f}%" for way, runs in found.items()}
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    places = [text.index(means[way], text.index("a teacher")) for way in ("no teacher", RELEASED, "hard", EQUATION)]
+    assert places == sorted(places)

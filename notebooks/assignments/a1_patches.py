@@ -118,9 +118,9 @@
 # ## Task 4: cubic weights for positions (4 points)
 #
 # Write `_bicubic_weights`: the matrix (new_size, size) that takes `size` values to `new_size` values along one axis.
-# New place $i$ lies at $r = s (i + \frac12) - \frac12$ with $s = \text{old size} / \text{new size}$. Its value is a mix of
-# the four values at $\lfloor r \rfloor - 1, \dots, \lfloor r \rfloor + 2$, with weights by their distance $x$ and $a =
-# -0.75$:
+# New place $i$ lies at $r = s (i + \frac12) - \frac12$ with $s = \text{old size} / \text{new size}$. Its value is a mix
+# of the four values at $\lfloor r \rfloor - 1, \dots, \lfloor r \rfloor + 2$, with weights by their distance $x$ and
+# $a = -0.75$:
 #
 # $$\kappa(x) = (a+2) x^3 - (a+3) x^2 + 1 \; (x \le 1), \qquad a (x^3 - 5 x^2 + 8 x - 4) \; (1 < x < 2)$$
 #

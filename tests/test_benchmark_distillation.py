@@ -193,7 +193,12 @@ def runs_of(*accuracies, **more):
 def test_tables_by_hand():
     results = {"no teacher": runs_of(0.5), "hard": runs_of(0.6, 0.7)}
     assert tables.by_heads(results)[1] == [["no teacher", *["50.00"] * 4], ["hard", *["65.00 ± 7.07"] * 4]]
-    assert tables.by_pull(results)[1] == [["no teacher", "0.474", "1.00"], ["hard", "0.474 ± 0.000", "1.00 ± 0.00"]]
+    assert tables.by_pull(results)[1] == [
+        ["no teacher", "0.474", "", "1.00"],
+        ["hard", "0.474 ± 0.000", "1.00", "1.00 ± 0.00"],  # of the seed that has a student without a teacher
+    ]
+    nine = {"no teacher": runs_of(0.5, pull=0.3), "soft, equation 2, weight 0.9": runs_of(0.5, pull=0.4)}
+    assert tables.by_pull(nine)[1][1][2] == "6.67"  # the label's is 0.3 at a weight of a half, 0.06 at a tenth
     one = [{"seed": 0, "class head": 0.25}]
     both = {"no teacher, one token": one, "hard": runs_of(0.6)}
     assert tables.by_heads(both)[1] == [["no teacher, one token", "25.00", *[""] * 3], ["hard", *["60.00"] * 4]]

@@ -32,12 +32,26 @@ def by_heads(results: Results) -> Table:
 
 
 def by_pull(results: Results) -> Table:
-    """Columns and rows: how heavy the teacher is, and how often the two ways to take a mean differ."""
-    columns = ["teaching", "pull at the first step", "answers in which the means differ"]
-    rows = [
-        [way, _cell(runs, lambda run: run["pull"], form=".3f", scale=1.0), _cell(runs, lambda run: run["differ"])]
-        for way, runs in results.items()
-    ]
+    """Columns and rows: how heavy the teacher is, by itself and beside the label, and how often the two means differ.
+
+    The label's pull is that of the student without a teacher, whose two heads share it evenly, times its weight.
+    """
+    columns = ["teaching", "pull at the first step", "times the label's", "answers in which the means differ"]
+    lone = {run["seed"]: run["pull"] for run in results.get("no teacher", ())}
+    rows = []
+    for way, runs in results.items():
+        label = 2 * (1 - WAYS[way].changes.get("alpha", 0.5))
+        beside = [
+            run["pull"] / (label * lone[run["seed"]]) for run in runs if WAYS[way].teachers and run["seed"] in lone
+        ]
+        rows.append(
+            [
+                way,
+                _cell(runs, lambda run: run["pull"], form=".3f", scale=1.0),
+                spread(beside, scale=1.0) if beside else "",
+                _cell(runs, lambda run: run["differ"]),
+            ]
+        )
     return columns, rows
 
 

@@ -72,6 +72,7 @@ def test_runs_are_named_by_what_they_are_and_trained_once(place, capsys, monkeyp
     assert [row[0] for row in alike["rows"]] == [way for way in QUESTIONS["token"] if "one token" not in way]
     assert all(len(row) == len(alike["columns"]) for row in alike["rows"])
     assert alike["notes"][0] == "Mean of the test photos, of one seed."
+    assert "results" not in alike  # they are beside the accuracies
     assert [row[0] for row in read(place, "in_training")["rows"]] == ["convnet", "deit"]
     assert len(read(place, "in_training")["notes"]) == 1  # no student, no seeds
     assert found["command"] == (

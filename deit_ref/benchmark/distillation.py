@@ -115,7 +115,7 @@ def _write(args: argparse.Namespace, experiment: Experiment) -> None:
                 budget=_budget(results),
                 recipe=dataclasses.asdict(experiment.recipe),
                 ways={way: dataclasses.asdict(WAYS[way]) for way in results},
-                results=results,
+                **({"results": results} if name == question else {}),  # once, beside the table that all others follow
             )
             write(args.json / f"distillation_{name}.json", json_bytes(values))
         for name, figure in _figures(question, results).items() if args.png is not None else ():

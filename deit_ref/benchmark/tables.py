@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from deit_ref.benchmark.experiment import MEANS, Experiment, differing
 from deit_ref.benchmark.inside import HEADS
 from deit_ref.benchmark.ways import WAYS
+from deit_ref.training.recipe import Recipe
 
 # A way -> its runs, as `experiment.Experiment.results` gives them.
 Results: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -40,7 +41,7 @@ def by_pull(results: Results) -> Table:
     lone = {run["seed"]: run["pull"] for run in results.get("no teacher", ())}
     rows = []
     for way, runs in results.items():
-        label = 2 * (1 - WAYS[way].changes.get("alpha", 0.5))
+        label = 2 * (1 - WAYS[way].changes.get("alpha", Recipe.alpha))
         beside = [
             run["pull"] / (label * lone[run["seed"]]) for run in runs if WAYS[way].teachers and run["seed"] in lone
         ]
@@ -100,8 +101,8 @@ TABLES: Mapping[str, Mapping[str, Callable[[Results], Table]]] = {
 
 # What the numbers of a table are, where they are no accuracies.
 UNITS: Mapping[str, str] = {
-    "pull": "Mean length of the gradient at an image's distillation logits before the first step, and percent of the "
-    "test photos",
+    "pull": "Mean length of the gradient at an image's distillation logits before the first step, how many times it is "
+    "that of the label at the class logits, and percent of the test photos",
     "cosine": "Mean of the test photos",
     "in_training": "In percent of the photos in the first batches of seed 0: as they are, and as training mixes them",
 }

@@ -77,6 +77,15 @@ def test_chapter_7_says_where_the_answer_is_made():
     assert "ahead of the class head after every block, but never by as much as two points" in chapter("heads")
 
 
+def test_chapter_7_draws_the_numbers_that_it_computes():
+    """Bars of Figure 7.1, from left to right, against the printed logits of the class and distillation token."""
+    drawing = (ROOT / "docs" / "figures" / "heads.svg").read_text(encoding="utf-8")
+    bars = re.findall(r'<rect x="(?:4|5|6)\d\d" y="[\d.]+" width="30" height="([\d.]+)"', drawing)
+    printed = re.findall(r"^\[\[(.*)\]\]$", (ROOT / "docs/chapters/heads.md").read_text(encoding="utf-8"), re.M)[:3]
+    mean, cls, dist = ([float(value) for value in row.split(",")] for row in printed)
+    assert [float(bar) / 28 for bar in bars] == pytest.approx([*cls, *dist, *mean])
+
+
 def test_chapter_14_says_what_a_silent_head_costs():
     whole = float(re.search(r"([\d.]+)%", " ".join(read("inside_silenced")["notes"])).group(1)) / 100
     cost = [whole - accuracy for heads in stored("silenced") for accuracy in heads]
@@ -145,6 +154,7 @@ def test_chapter_12_says_what_each_head_is_worth():
     behind = sum(run["mean of logits"] < run["distillation head"] for run in taught)
     assert f"in {behind} of {len(taught)} runs it is behind the distillation head alone" in text
     differ = [100 * run["differ"] for run in taught]
+    assert f"the two rules differ on {span(differ)}% of the photos" in chapter("heads")
     moved = max(abs(run["mean of probabilities"] - run["mean of logits"]) for run in taught)
     assert f"changes {span(differ)}% of the answers, and no accuracy by more than {100 * moved:.2f} points" in text
     assert min(run["mean of probabilities"] - run["mean of logits"] for run in found["hard"]) > 0

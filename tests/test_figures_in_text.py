@@ -117,15 +117,18 @@ def ahead(one, other, head="mean of logits", beside=None):
 
 
 RELEASED, EQUATION, NINE = "soft, as released", "soft, equation 2", "soft, equation 2, weight 0.9"
+HARD_NINE = "hard, weight 0.9"
 
 
 def test_chapter_12_says_which_teaching_is_ahead():
     found, text = students("teaching"), chapter("distillation")
-    gains = {way: ahead(found[way], found["no teacher"]) for way in (RELEASED, "hard", EQUATION, NINE)}
+    gains = {way: ahead(found[way], found["no teacher"]) for way in (RELEASED, "hard", EQUATION, HARD_NINE, NINE)}
     assert min(map(min, gains.values())) > 0
     assert (
         "gains {} points with soft distillation as released, {} with hard distillation, {} with soft distillation as "
-        "in equation 2, and {} with that at nine tenths of the weight".format(*map(span, gains.values()))
+        "in equation 2, and at nine tenths of the weight {} with hard and {} with soft distillation".format(
+            *map(span, gains.values())
+        )
     ) in text
     behind = ahead(found["hard"], found[RELEASED])
     level, lead = (ahead(found[way], found["hard"]) for way in (EQUATION, NINE))
@@ -134,10 +137,14 @@ def test_chapter_12_says_which_teaching_is_ahead():
     assert f"soft distillation stays {span(behind)} points behind hard distillation, with every seed" in text
     assert f"is level with it ({span(level, '+.1f')} points)" in text
     assert f"With nine tenths of the weight it is {span(lead)} points ahead with every seed" in text
-    pulls = [[run["pull"] for run in found[way]] for way in (RELEASED, EQUATION, NINE, "hard")]
+    itself, soft = (ahead(found[way], found[HARD_NINE]) for way in ("hard", NINE))
+    assert min(*itself, *soft) > 0
+    assert f"is {span(itself)} points behind hard distillation at one half with every seed, and {span(soft)} be" in text
+    pulls = [[run["pull"] for run in found[way]] for way in (RELEASED, EQUATION, NINE, "hard", HARD_NINE)]
     assert all(max(less) < min(more) for less, more in itertools.pairwise(pulls))
     lone = [run["pull"] for run in found["no teacher"]]  # the label's, at a weight of a half
-    loud, hard = ([a / b for a, b in zip(pull, lone, strict=True)] for pull in (pulls[2], pulls[3]))
+    loud, hard, loudest = ([a / b for a, b in zip(pull, lone, strict=True)] for pull in pulls[2:])
+    assert f"the loudest of all, with {span([times / 0.2 for times in loudest], '.0f')} times the label's pull" in text
     assert 5 < min(loud) / 0.2 < max(loud) / 0.2 < 6
     assert f"this teacher has more than five times the label's pull, and the hard one {span(hard)} times" in text
     assert (
@@ -234,6 +241,6 @@ def test_pages_quote_the_means_of_three_seeds(page):
     means = {way: f"{100 * sum(run['mean of logits'] for run in runs) / 3:.1f}%" for way, runs in found.items()}
     text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
     start = text.index(means["no teacher"])
-    places = [text.index(means[way], start) for way in ("no teacher", RELEASED, "hard", EQUATION, NINE)]
+    places = [text.index(means[way], start) for way in ("no teacher", RELEASED, "hard", EQUATION, NINE, HARD_NINE)]
     assert places == sorted(places)
     assert places[-1] - places[0] < 400

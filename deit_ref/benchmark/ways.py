@@ -57,14 +57,15 @@ WAYS: Mapping[str, Way] = {
 
 # Without a teacher, a model of two tokens is one of two class tokens with the same target: the labels.
 QUESTIONS: Mapping[str, tuple[str, ...]] = {
-    "teaching": ("no teacher", "soft, as released", "soft, equation 2", "soft, equation 2, weight 0.9", "hard"),
-    "weight": (
-        "soft, equation 2, weight 0.1",
+    "teaching": (
+        "no teacher",
+        "soft, as released",
         "soft, equation 2",
         "soft, equation 2, weight 0.9",
         "hard",
         "hard, weight 0.9",
     ),
+    "weight": ("soft, equation 2, weight 0.1", "soft, equation 2", "soft, equation 2, weight 0.9"),
     "token": ("no teacher, one token", "no teacher", "hard, one token", "hard, two class tokens", "hard"),
     "teacher": ("no teacher", "hard", "hard, from a DeiT", "hard, from both"),
     "augmentation": (*(way for way in WAYS if way.startswith("all ")), "crop and flip alone"),

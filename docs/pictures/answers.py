@@ -27,7 +27,8 @@ def hero(weights: Any) -> str:
         ],
         f"The bundled model reads {height} × {width} pixels, cut into {rows * columns} patches. In the last of its "
         f"{last + 1} blocks the class token, which stands for the whole photo, spends {percent(looks.max())} of its "
-        f"attention on a single patch, the brightest in the third picture (mean of its {r.attentions.shape[1]} attention heads). "
+        f"attention on a single patch, the brightest in the third picture (mean of its {r.attentions.shape[1]} "
+        "attention heads). "
         f"The answer is {top[0][0]}, with {percent(top[0][1])}.",
         links={"this look in the viewer": viewer(last), "every step": "steps.md"},
     )
@@ -41,7 +42,8 @@ def hide(weights: Any) -> str:
     answers = "".join(f"<p>{name}</p>{bars(r.top(logits), color)}" for color, (name, logits) in heads.items())
     return figure(
         [panel("The same photo", photo), panel("What both heads answer", answers)],
-        "The photo again, and what the model's two outputs answer, one for each of its two extra tokens. Where the page can run the model, a click on a patch "
+        "The photo again, and what the model's two outputs answer, one for each of its two extra tokens. Where the "
+        "page can run the model, a click on a patch "
         f"hides it, and the answers move; the model, {_megabytes():.1f} MB, is fetched then, and the photo is sent "
         "nowhere.",
         links={"the lab": "lab.md"},

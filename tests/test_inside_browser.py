@@ -435,7 +435,7 @@ def test_one_number_by_keyboard(page: Any, site_url: str) -> None:
     page.get_by_role("button", name="Close").click()
     assert "cell" not in query(page)
     page.get_by_role("button", name="From tokens to answers").click()
-    page.get_by_role("button", name="Logits", exact=True).click()
+    page.get_by_role("button", name="mean: Logits", exact=True).click()
     page.locator(".inside-bars .views-link").nth(3).click()
     answer = softmax(book("chelsea")[0].logits[0])[3]
     assert said_total(page) == pytest.approx(float(answer), abs=1e-4)  # what becomes of it

@@ -179,8 +179,8 @@ def test_keyboard(lab: Any) -> None:
     for key in ("Enter", "ArrowUp", "Enter"):
         lab.keyboard.press(key)
     assert "holds the patch of row 1, column 4" in cell(lab, 11).get_attribute("aria-label")
-    live = lab.locator(".lab-live")
-    lab.wait_for_function("document.querySelector('.lab-live').textContent.startsWith('The answer: ')")
+    live = lab.locator(".lab-answer .lab-live")
+    lab.wait_for_function("document.querySelector('.lab-answer .lab-live').textContent.startsWith('The answer: ')")
     assert live.get_attribute("role") == "status"
 
 
@@ -414,6 +414,136 @@ def test_own_photo_stays_here_and_what_is_none_is_refused(
     lab.wait_for_function("!location.search.includes('own')")
     lab.wait_for_load_state("networkidle")
     opened[1].clear()
+
+
+FAKE_CAMERA = """() => {
+  window.tracks = [];
+  window.asked = 0;
+  window.refuse = "";
+  window.wait = 0;
+  navigator.mediaDevices.getUserMedia = async () => {
+    window.asked += 1;
+    await new Promise((go) => setTimeout(go, window.wait));
+    if (window.refuse) throw new DOMException("Constraint.", window.refuse);
+    const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
+    const context = canvas.getContext("2d");
+    const timer = setInterval(() => {
+      context.fillStyle = `hsl(${(performance.now() / 10) % 360} 90% 50%)`;
+      context.fillRect(0, 0, 64, 64);
+    }, 20);
+    const stream = canvas.captureStream();
+    window.tracks.push(...stream.getTracks());
+    return stream;
+  };
+}"""
+
+
+def test_the_camera_is_asked_once_and_always_switched_off(lab: Any, opened: tuple[Any, list[str]]) -> None:
+    lab.evaluate(FAKE_CAMERA)
+    camera = lab.get_by_role("button", name="Camera")
+    said = lab.locator(".lab-picker .lab-said")
+    states = "window.tracks.map(({ readyState }) => readyState)"
+    for error, told in (("NotAllowedError", "may not be used here"), ("NotFoundError", "No camera was found")):
+        lab.evaluate("error => { window.refuse = error; }", error)
+        camera.click()
+        lab.wait_for_function("x => document.querySelector('.lab-picker .lab-said').textContent.includes(x)", arg=told)
+    lab.evaluate("window.refuse = ''; window.asked = 0; window.wait = 100")
+    camera.evaluate("button => { button.click(); button.click(); }")
+    lab.wait_for_selector(".lab-camera video")
+    camera.click()  # once more, while it is open
+    assert lab.evaluate("window.asked") == 1
+    assert said.text_content() == "The camera is on."
+    lab.get_by_role("button", name="Cancel").press("Escape")
+    assert lab.evaluate(states) == ["ended"]
+    assert camera.evaluate("button => button === document.activeElement")
+    camera.click()
+    lab.wait_for_function("document.querySelector('.lab-camera video')?.videoWidth > 0")
+    lab.get_by_role("button", name="Take the photo").click()
+    lab.wait_for_selector("[data-inside=lab][data-busy=false]:not(:has(.lab-camera video))")
+    lab.wait_for_function("location.search.includes('own')")
+    assert lab.evaluate(states) == ["ended", "ended"]
+    lab.get_by_role("button", name="Forget my photo").click()
+    lab.wait_for_function("!location.search.includes('own')")
+    assert lab.get_by_role("button", name="Your photo").evaluate("button => button === document.activeElement")
+    lab.wait_for_load_state("networkidle")
+    opened[1].clear()
+
+
+def test_a_camera_that_comes_too_late_is_switched_off(browser: Any, site_url: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{site_url}lab/")
+    page.wait_for_selector(REST)
+    page.evaluate(FAKE_CAMERA)
+    page.evaluate("window.wait = 1000; window.same = true")
+    page.get_by_role("button", name="Camera").click()
+    page.evaluate("document.querySelector('[data-inside=lab]').remove(); window.document$?.next(document)")
+    page.wait_for_function("window.tracks.length === 1 && window.tracks[0].readyState === 'ended'")
+    assert page.evaluate("window.same")  # the page was not loaded again, which would end it, too
+    page.close()
+
+
+HEARD = """() => {
+  const listen = () => {
+    for (const region of document.querySelectorAll("[data-inside=lab] [role=status]")) {
+      const copy = region.cloneNode(true);
+      for (const silent of copy.querySelectorAll("[aria-hidden=true]")) silent.remove();
+      const text = region.closest("[hidden]") ? "" : copy.textContent;
+      if (text && text !== region.heard) window.heard.push(text);
+      region.heard = text;
+    }
+  };
+  window.heard = [];
+  listen();
+  window.heard = []; // what stood there before
+  const lab = document.querySelector("[data-inside=lab]");
+  new MutationObserver(listen).observe(lab, { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def test_what_a_screen_reader_hears(lab: Any) -> None:
+    """A change is said once, where it is heard; what does not change is not said again."""
+    lab.wait_for_function(
+        "/^The answer: [^,]*, [^,]*$/.test(document.querySelector('.lab-answer .lab-live').textContent)"
+    )
+    lab.evaluate(HEARD)
+
+    def heard(until: str) -> list[str]:
+        lab.wait_for_function("x => window.heard.some((text) => text.includes(x))", arg=until)
+        found: list[str] = lab.evaluate("window.heard.splice(0)")
+        return found
+
+    cell(lab, 3).click()
+    assert len(heard(", before ")) == 1
+    lab.get_by_role("tab", name="Look").click()
+    lab.get_by_role("button", name="block 3, head 2").click()
+    told = heard("Block 3, head 2: the class token looks most at row ")
+    assert not any(text.startswith("The answer") for text in told)  # it is the same
+    assert cell(lab, 5).get_attribute("aria-label").endswith("%")
+    lab.get_by_role("radio", name="what hiding each does").check()
+    told = heard("Rank correlation")
+    assert [text for text in told if "passes" in text] == ["Done: 64 passes."]
+    lab.get_by_role("tab", name="Masked").click()
+    lab.get_by_role("button", name="Hide half at random").click()
+    assert heard("32 patches are hidden; the guess is off by ")
+    lab.get_by_role("tab", name="Inside").click()
+    lab.wait_for_selector("[data-block='6']")
+    lens = lab.get_by_role("table", name="after every block")
+    assert lens.get_by_role("columnheader").all_text_contents() == ["after", "class head", "distillation head"]
+    lab.get_by_role("tab", name="Shuffle").click()
+    cell(lab, 2).press("Enter")
+    assert cell(lab, 2).get_attribute("aria-label").endswith(", taken")
+    cell(lab, 2).press("Escape")
+    assert "taken" not in cell(lab, 2).get_attribute("aria-label")
+
+
+def test_nothing_moves_under_the_pointer_when_the_focus_leaves_the_photo(lab: Any) -> None:
+    undo = lab.get_by_role("button", name="Undo", exact=True)
+    cell(lab, 12).press(" ")
+    box = undo.bounding_box()
+    lab.mouse.move(box["x"] + 9, box["y"] + 3)
+    lab.mouse.down()
+    lab.mouse.up()
+    assert hidden(lab) == []
 
 
 def test_with_a_finger_on_a_phone(browser: Any, site_url: str) -> None:

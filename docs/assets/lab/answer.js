@@ -5,6 +5,7 @@
 import { el } from "../dom.js";
 import { glossary } from "./links.js";
 import { best } from "./questions.js";
+import { spoken } from "./spoken.js";
 
 export const HEADS = {
   mean: { title: "mean", words: "the mean of both heads’ logits: the model’s answer", href: "" },
@@ -31,7 +32,7 @@ export function points(change, digits = 1) {
  */
 export function answer({ classes, signal }) {
   const headline = el("p.lab-headline");
-  const live = el("p.lab-live.deit-hidden", { role: "status" });
+  const live = spoken(signal);
   const rows = classes.map((name) => {
     const bar = (kind) => el(`i.lab-${kind}`);
     const [mean, cls, dist, ghost] = ["mean", "class", "distillation", "before"].map(bar);
@@ -49,11 +50,10 @@ export function answer({ classes, signal }) {
     ),
     el("span", {}, el("i.lab-before", { "aria-hidden": "true" }), "mean before"),
   );
-  const element = el("section.lab-answer", { "aria-label": "The answer" }, headline, live);
+  const element = el("section.lab-answer", { "aria-label": "The answer" }, headline, live.element);
   const list = el("ol.lab-classes", {}, ...rows.map(({ row }) => row));
   const details = el("div.lab-all", {}, list, legend);
-  let speaking = 0;
-  signal.addEventListener("abort", () => clearTimeout(speaking));
+  let said = /** @type {number[]} */ ([]);
 
   /**
    * @param {Record<string, number[]>} now see `questions.shares_of`
@@ -82,16 +82,13 @@ export function answer({ classes, signal }) {
       return el(`span.inside-${head}`, { title: HEADS[head].words }, `${HEADS[head].title}: ${classes[own]} ${percent(now[head][own])}`);
     });
     headline.replaceChildren(el("strong", {}, `${classes[winner]} ${percent(now.mean[winner])}${change}`), ...others);
-    speak(`The answer: ${classes[winner]}, ${percent(now.mean[winner])}${before ? `, before ${spoken(before)}` : ""}.`);
+    if (now.mean.every((share, i) => share === said[i])) return; // something else was drawn
+    said = now.mean;
+    const [own, other] = [now, before ?? now].map(in_words);
+    live.say(`The answer: ${own}${other === own ? "" : `, before ${other}`}.`);
   }
 
-  const spoken = (/** @type {Record<string, number[]>} */ { mean }) => `${classes[best(mean)]}, ${percent(mean[best(mean)])}`;
+  const in_words = (/** @type {Record<string, number[]>} */ { mean }) => `${classes[best(mean)]}, ${percent(mean[best(mean)])}`;
 
-  /** Once things have come to rest, so that a brush does not make a screen reader stutter. */
-  function speak(text) {
-    clearTimeout(speaking);
-    speaking = setTimeout(() => (live.textContent = text), 350);
-  }
-
-  return { element, details, rows: rows.map(({ row }) => row), draw, speak };
+  return { element, details, rows: rows.map(({ row }) => row), draw };
 }

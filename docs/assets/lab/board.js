@@ -20,7 +20,7 @@ import { place_under, places } from "./places.js";
  */
 export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, onpoint }) {
   const [rows, columns] = sizes.grid;
-  const canvas = el("canvas", { width: 512, height: 512 });
+  const canvas = el("canvas", { width: 512, height: 512, "aria-hidden": "true" }); // the cells tell
   const cells = Array.from({ length: rows }, (_, row) =>
     Array.from({ length: columns }, (__, column) =>
       el("div.inside-cell", { role: "gridcell", tabindex: -1, "data-place": row * columns + column }, el("span")),
@@ -35,6 +35,7 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
   /** @type {{from: number, last: number, on: boolean, painted: boolean} | null} */
   let stroke = null;
   let held = /** @type {number | null} */ (null); // the first corner, or the patch that is to change places
+  const labels = flat.map(() => "");
 
   const { name_of, way, rectangle } = places(sizes);
   const place_of = (target) => {
@@ -45,7 +46,10 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
 
   function outline(marked_out) {
     const chosen = new Set(marked_out);
-    flat.forEach((cell, place) => cell.classList.toggle("lab-outlined", chosen.has(place)));
+    flat.forEach((cell, place) => {
+      cell.classList.toggle("lab-outlined", chosen.has(place));
+      cell.setAttribute("aria-label", `${labels[place]}${place === held ? ", taken" : ""}`);
+    });
   }
 
   // Pointers: coordinates, not targets, because a finger keeps the element on which it came down
@@ -159,12 +163,15 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
       held = null;
       outline([]);
       element.dataset.tool = chosen;
+      grid.setAttribute("aria-multiselectable", String(chosen === "brush" || chosen === "rectangle"));
     },
     /**
-     * @param {import("./painted.js").View & {number?: (place: number) => string, exact?: (place: number) => string, chosen?: number | null}} view
-     *   number: what stands in each patch; exact: the same in full, with its unit; chosen: a patch with a frame, null for none, else those that are hidden count
+     * @param {import("./painted.js").View & {number?: (place: number) => string, unit?: string,
+     *   exact?: (place: number) => string, chosen?: number | null}} view number: what stands in each patch; unit: of it,
+     *   for readers who hear it; exact: the same in full, with its unit; chosen: a patch with a frame, null for none,
+     *   else those that are hidden count
      */
-    draw({ number, exact, chosen, ...view }) {
+    draw({ number, unit = "", exact, chosen, ...view }) {
       marked = new Set(view.hidden);
       painted(canvas, view, sizes);
       flat.forEach((cell, place) => {
@@ -175,7 +182,8 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
         cell.setAttribute("aria-selected", String(chosen === undefined ? marked.has(place) : place === chosen));
         const moved = view.order && view.order[place] !== place ? `, holds the patch of ${name_of(view.order[place])}` : "";
         const hidden = marked.has(place) ? ", hidden" : "";
-        cell.setAttribute("aria-label", `${name_of(place)}${moved}${hidden}${text ? `: ${text}` : ""}`);
+        labels[place] = `${name_of(place)}${moved}${hidden}${text ? `: ${text}${unit}` : ""}`;
+        cell.setAttribute("aria-label", `${labels[place]}${place === held ? ", taken" : ""}`);
       });
     },
   };

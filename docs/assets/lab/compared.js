@@ -28,7 +28,7 @@ export function compared({ sizes, classes }) {
     "section.lab-before",
     { "aria-label": "Before" },
     picture,
-    el("div", {}, el("h3", {}, "Before"), said, keep, unkeep),
+    el("div", {}, el("h2", {}, "Before"), said, keep, unkeep),
   );
 
   /**

@@ -27,7 +27,7 @@ export function field(label, value, change) {
 export function slider({ label, min, max, value, step = "any", log = false, text, change }) {
   const [to, from] = log ? [Math.log, Math.exp] : [(x) => x, (x) => x];
   const input = el("input", { type: "range", min: to(min), max: to(max), step, "aria-label": label });
-  const shown = el("output");
+  const shown = el("output", { "aria-hidden": "true" }); // the slider says it
   const put = (now) => {
     input.value = String(to(now));
     shown.textContent = text(now);

@@ -24,7 +24,8 @@ export function guess({ sizes, parts }) {
   const check = el("label.inside-check", {}, only, el("span", {}, "the hidden patches only; the others are the photo’s"));
   const details = el("div.lab-all", {}, check, note);
 
-  /** @param {any} output @param {import("../engine/arrays.js").NDArray} pixels @param {number[]} hidden */
+  /** @param {any} output @param {import("../engine/arrays.js").NDArray} pixels @param {number[]} hidden
+   * @returns {string} what has come out, for readers who hear it */
   function draw(output, pixels, hidden) {
     last = [output, pixels, hidden];
     const mask = new Set(hidden);
@@ -35,13 +36,15 @@ export function guess({ sizes, parts }) {
     if (!hidden.length) {
       said.replaceChildren(el("strong", {}, "Nothing is hidden"));
       note.textContent = "Hide patches, and the model guesses them.";
-      return;
+      return "Nothing is hidden.";
     }
     const plain = mean_error(pixels, hidden, sizes);
-    said.replaceChildren(el("strong", {}, `Off by ${output.loss.toFixed(3)} on average`));
+    const error = output.loss.toFixed(3);
+    said.replaceChildren(el("strong", {}, `Off by ${error} on average`));
     note.textContent =
       "The mean absolute error of a hidden pixel’s color, in standard deviations. " +
       (plain === null ? "" : `The mean color of what is visible, painted there, would be off by ${plain.toFixed(3)}.`);
+    return `${hidden.length} patches are hidden; the guess is off by ${error}.`;
   }
 
   function put(canvas, values) {

@@ -27,6 +27,5 @@ export function why(place, subject) {
   const link = chapter(place, "chapter");
   link.className = "lab-why";
   link.setAttribute("aria-label", `chapter on ${subject}`);
-  link.title = `The chapter on ${subject}`;
   return link;
 }

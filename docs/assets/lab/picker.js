@@ -9,6 +9,14 @@ import { frame } from "./photo.js";
 import { session } from "./session.js";
 import { kept } from "./store.js";
 
+/** What a browser says of a camera that it does not have or may not use, in words. @type {Record<string, string>} */
+const NO_CAMERA = {
+  NotAllowedError: "The camera may not be used here: the browser’s settings for this page can allow it.",
+  NotFoundError: "No camera was found.",
+  OverconstrainedError: "No camera was found.",
+  NotReadableError: "The camera cannot be read: another program may be using it.",
+};
+
 /**
  * @param {object} options
  * @param {AbortSignal} options.signal of the page
@@ -28,7 +36,8 @@ export async function picker({ signal, target, classes }) {
   own.label.hidden = true;
   row.append(...[...boxes.values(), own].map(({ label }) => label));
   const file = el("input", { type: "file", accept: "image/*", hidden: true, onchange: () => bring(file.files[0]) });
-  const forget = button("Forget my photo", () => session.forget().then(fill_own));
+  const choose = button("Your photo …", () => file.click());
+  const forget = button("Forget my photo", () => session.forget().then(fill_own).then(() => choose.focus()));
   const camera = button("Camera", open_camera);
   camera.hidden = !navigator.mediaDevices?.getUserMedia;
   const stage = el("div.lab-camera", { hidden: true });
@@ -39,7 +48,7 @@ export async function picker({ signal, target, classes }) {
     el(
       "div",
       {},
-      buttons(button("Your photo …", () => file.click()), file, camera, forget),
+      buttons(choose, file, camera, forget),
       el("p.inside-note", {}, "Or drop a photo on this page, or paste one. It stays in this browser."),
     ),
     stage,
@@ -77,30 +86,42 @@ export async function picker({ signal, target, classes }) {
     }
   }
 
+  let asking = false; // for the camera
   async function open_camera() {
+    if (asking || !stage.hidden) return;
+    asking = true;
     said.textContent = "";
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     } catch (error) {
-      said.textContent = `No picture from the camera: ${error.message}.`;
+      said.textContent = NO_CAMERA[error.name] ?? `No picture from the camera: ${error.message}`;
       return;
+    } finally {
+      asking = false;
     }
+    const off = () => stream.getTracks().forEach((track) => track.stop());
+    if (signal.aborted) return off(); // the page was left before the browser had asked
     const video = el("video", { autoplay: true, muted: true, playsinline: true, "aria-label": "what the camera sees" });
     video.srcObject = stream;
     const close = () => {
-      stream.getTracks().forEach((track) => track.stop());
+      off();
+      said.textContent = "";
       stage.replaceChildren();
       stage.hidden = true;
       camera.focus();
     };
-    signal.addEventListener("abort", close);
+    signal.addEventListener("abort", off);
     const take = async () => {
-      if (video.videoWidth) await bring(await frame(video));
+      if (!video.videoWidth) return (said.textContent = "The camera shows nothing yet.");
+      const picture = await frame(video);
       close();
+      await bring(picture);
     };
+    stage.onkeydown = ({ key }) => key === "Escape" && close();
     stage.replaceChildren(video, buttons(button("Take the photo", take), button("Cancel", close)));
     stage.hidden = false;
+    said.textContent = "The camera is on.";
   }
 
   // On the whole page: beside a target the browser would open the file, and the page be gone.

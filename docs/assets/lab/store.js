@@ -25,11 +25,17 @@ async function asked(mode, ask) {
   }
 }
 
-/** @param {Blob} blob */
-export const keep = (blob) => asked("readwrite", (shelf) => shelf.put(blob, KEY));
+/** As bytes: Safari's private windows keep those, but no Blob. @param {Blob} blob */
+export async function keep(blob) {
+  const bytes = await blob.arrayBuffer();
+  return asked("readwrite", (shelf) => shelf.put({ bytes, type: blob.type }, KEY));
+}
 
 /** @returns {Promise<Blob | undefined>} */
-export const kept = () => asked("readonly", (shelf) => shelf.get(KEY));
+export async function kept() {
+  const found = await asked("readonly", (shelf) => shelf.get(KEY));
+  return found?.bytes ? new Blob([found.bytes], { type: found.type }) : found; // once it was a Blob
+}
 
 export const forget = () => asked("readwrite", (shelf) => shelf.delete(KEY));
 

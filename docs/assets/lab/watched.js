@@ -2,6 +2,7 @@
  * What takes many passes.
  */
 
+import { el } from "../dom.js";
 import { button } from "./controls.js";
 
 /**
@@ -22,12 +23,15 @@ export function watched(text, said, signal, work) {
     running?.abort();
     const mine = (running = new AbortController());
     stop.hidden = false;
+    const passes = el("span", { "aria-hidden": "true" }); // a screen reader would say every one
+    said.replaceChildren(passes);
+    let of = 0;
     try {
       await work({
         signal: mine.signal,
-        tell: (done, all) => (said.textContent = `${done} of ${all} passes`),
+        tell: (done, all) => (passes.textContent = `${done} of ${(of = all)} passes`),
       });
-      said.textContent = "";
+      said.textContent = `Done: ${of} passes.`;
     } catch (error) {
       if (mine === running) said.textContent = mine.signal.aborted ? "Stopped." : error.message;
     } finally {

@@ -136,9 +136,11 @@ export function flow({ go, kinds, sizes }) {
   /** @param {Step} step @param {number} i */
   function node(step, i) {
     const words = kinds[step.kind].title;
-    const options = { type: "button", title: words, "aria-label": words, onclick: () => go(i) };
+    const short = SHORT[step.kind] ?? step.kind;
+    const name = words.toLowerCase().includes(short.toLowerCase()) ? words : `${short}: ${words}`; // what one sees is in it
+    const options = { type: "button", title: words, "aria-label": name, onclick: () => go(i) };
     const canvas = el("canvas", { width: 1, height: 1, "aria-hidden": "true" });
-    const button = el("button.views-node", options, canvas, el("span", {}, SHORT[step.kind] ?? step.kind));
+    const button = el("button.views-node", options, canvas, el("span", {}, short));
     nodes.set(i, button);
     return button;
   }

@@ -72,15 +72,17 @@ export function map(side, { sizes, names, set, point }) {
    *   strength: number, numbers: boolean, alt: string, name: string}} look name: of the photo
    */
   function draw({ picture, view, token, shares, most, strength, numbers, alt, name }) {
+    const before = shown?.token;
     shown = { view, token, shares };
     heading.textContent = `Looking from: ${names.name(token)}`;
     const patches = shares.slice(prefix);
     const number = (/** @type {number} */ place) => percent(patches[place]);
     const chosen = token < prefix ? null : token - prefix;
-    photo.draw({ picture, shares: patches, most, strength, number, chosen });
+    photo.draw({ picture, shares: patches, most, strength, number, unit: "%", chosen });
     photo.grid.classList.toggle("inside-no-numbers", !numbers);
     photo.grid.title = "";
-    photo.element.firstChild.setAttribute("aria-label", `Photo: ${alt}`);
+    photo.grid.setAttribute("aria-description", `Photo: ${alt}`);
+    text.setAttribute("aria-live", side === "left" || token !== before ? "polite" : "off"); // a block changes both
     specials.forEach(({ button, number, bar, name }, i) => {
       number.textContent = `${percent(shares[i])}%`;
       bar.style.width = `${percent(shares[i])}%`;

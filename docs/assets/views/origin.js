@@ -152,7 +152,7 @@ export function origin({ kinds, context, show, leave }) {
     for (const one of [...moves, color, close, rule, heading]) one.hidden = !here;
     draw_trail();
     if (!here) {
-      said.textContent = HINT;
+      if (said.textContent !== HINT) said.textContent = HINT; // or it is said again
       body.replaceChildren();
       return null;
     }

@@ -9,6 +9,7 @@ import { board } from "../board.js";
 import { button } from "../controls.js";
 import { about } from "../picker.js";
 import { session } from "../session.js";
+import { spoken } from "../spoken.js";
 import { is_untouched, painted_over, untouched } from "../state.js";
 
 /** A state that the classifier answers: one made for the model that guesses pixels is not, and begins anew. */
@@ -24,16 +25,11 @@ export const of_classifier = (state) => (state.how === "mask" ? { ...untouched(s
  * @returns {(text: string) => void} says something once things have come to rest
  */
 export function frame(root, name, ask, signal, ...parts) {
-  const live = el("p.lab-live.deit-hidden", { role: "status" });
+  const { element, say } = spoken(signal);
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", name);
-  root.replaceChildren(el("p.play-ask", {}, el("b", {}, "Try it. "), ask), ...parts, live);
-  let speaking = 0;
-  signal.addEventListener("abort", () => clearTimeout(speaking));
-  return (text) => {
-    clearTimeout(speaking);
-    speaking = setTimeout(() => (live.textContent = text), 500);
-  };
+  root.replaceChildren(el("p.play-ask", {}, el("b", {}, "Try it. "), ask), ...parts, element);
+  return say;
 }
 
 /** Which photo: those of the site, or the reader's own. @param {AbortSignal} signal */

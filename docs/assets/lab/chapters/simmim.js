@@ -71,10 +71,9 @@ export async function start(root, signal) {
     },
     ({ output, of, shown }) => {
       photo.draw({ picture: shown.picture, hidden: of.hidden, how: of.how });
-      drawn.draw(output, shown.pixel_values, of.hidden);
+      say(drawn.draw(output, shown.pixel_values, of.hidden));
       root.dataset.hidden = of.hidden.join(".");
       root.dataset.loss = String(output.loss);
-      say(of.hidden.length ? `${of.hidden.length} patches are hidden; the guess is off by ${output.loss.toFixed(3)}.` : "Nothing is hidden.");
     },
   );
 }

@@ -36,10 +36,11 @@ export function hide({ session, sizes, open, use }) {
       button("Swap hidden and shown", invert),
     ),
     el(
-      "label.inside-check",
+      "div",
       {},
-      dist,
-      el("span", {}, "Nobody may look at the distillation token ", why("tokens", "the distillation token")),
+      el("label.inside-check", {}, dist, el("span", {}, "Nobody may look at the distillation token")),
+      " ",
+      why("tokens", "the distillation token"),
     ),
     el(
       "p.inside-note",

@@ -12,6 +12,8 @@ import { best } from "../questions.js";
 
 /** @typedef {import("../page.js").Page} Page */
 
+const COLUMNS = ["after", "class head", "distillation head"];
+
 /** @param {Page} page */
 export function inside(page) {
   const { sizes, classes, parts } = page;
@@ -43,6 +45,7 @@ export function inside(page) {
     const { output } = result;
     const said = lens(parts, output.hidden_states);
     table.replaceChildren(
+      el("div.deit-hidden", { role: "row" }, ...COLUMNS.map((name) => el("span", { role: "columnheader" }, name))),
       ...said.map((shares, i) =>
         el(
           "div",

@@ -9,7 +9,9 @@ import { percent, points } from "../answer.js";
 import { look as row_of } from "../lens.js";
 import { why } from "../links.js";
 import { painted } from "../painted.js";
+import { place_name } from "../places.js";
 import { rank_correlation } from "../ranks.js";
+import { spoken } from "../spoken.js";
 import { watched } from "../watched.js";
 
 /** @typedef {import("../page.js").Page} Page */
@@ -73,6 +75,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
   const bar = el("span.inside-gradient", { "aria-hidden": "true" });
   const scale = el("div.inside-scale.lab-scale", {}, low, bar, high);
   const said = el("p.lab-said", { role: "status" });
+  const live = spoken(signal);
   const attended = el(
     "div",
     {},
@@ -86,6 +89,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
       why("attention#where-real-heads-look", "attention"),
     ),
     all,
+    live.element,
   );
   let effects = /** @type {number[] | null} */ (null);
   let of = ""; // what was done when they were asked for
@@ -104,7 +108,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
     });
   });
   const way = el("span.lab-way");
-  const agreement = el("p.lab-agreement");
+  const agreement = el("p.lab-agreement", { role: "status" });
   const hiding = el(
     "div",
     {},
@@ -150,14 +154,14 @@ export function look({ session, sizes, signal, questions, redraw }) {
       const shares = Array.from({ length: sizes.patches }, (_, i) => -(effects[i] ?? 0));
       const number = (/** @type {number} */ i) => (i in effects ? points(-shares[i]) : "–"); // not tried yet
       const exact = (/** @type {number} */ i) => (i in effects ? `${signed(100 * effects[i])} points` : "");
-      return { shares, signed: true, most: Math.max(...shares.map(Math.abs)), number, exact };
+      return { shares, signed: true, most: Math.max(...shares.map(Math.abs)), number, unit: " points", exact };
     }
     if (!output?.attentions) return {};
     const shares = shares_over(of_state, output.attentions, layers);
     const patches = shares.slice(prefix);
     const number = (/** @type {number} */ i) => (100 * patches[i]).toFixed(1);
     const exact = (/** @type {number} */ i) => `${100 * patches[i]}%`;
-    return { shares: patches, most: Math.max(...patches), number, exact, all: shares };
+    return { shares: patches, most: Math.max(...patches), number, unit: "%", exact, all: shares };
   }
 
   function update(now) {
@@ -186,6 +190,13 @@ export function look({ session, sizes, signal, questions, redraw }) {
     }
     map.stop();
     if (!now) return;
+    const { query } = state();
+    const from = PREFIX[query] ?? `patch in ${place_name(query - prefix, sizes)}`;
+    const patches = shown.all.slice(prefix);
+    const most = patches.indexOf(Math.max(...patches));
+    const of_head = state().look === "rollout" || state().head < 0 ? "" : `, head ${state().head + 1}`;
+    const block = `${state().look === "rollout" ? "Rollout up to block" : "Block"} ${Number(last_as_number()) + 1}${of_head}`;
+    live.say(`${block}: the ${from} looks most at ${place_name(most, sizes)}, ${percent(patches[most])}.`);
     thumbs.forEach((line, i) =>
       line.forEach((thumb, k) => {
         const shares = row_of(now.output.attentions, { layer: i, head: k, query: state().query }).slice(prefix);

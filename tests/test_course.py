@@ -12,14 +12,14 @@ import pytest
 
 from deit_ref.__main__ import main
 from deit_ref.course import cut
-from deit_ref.course.assignments import assignments, find_assignment, find_task
+from deit_ref.course.assignments import assignments, find_assignment, find_task, later
 from deit_ref.course.assignments.a2_attention import ASSIGNMENT
 from deit_ref.course.grading import known
 from deit_ref.course.grading.check import PUBLIC_SEED, Verdict, assert_task, judge
 from deit_ref.course.grading.compare import difference
 from deit_ref.course.grading.sandbox import Answer
 from deit_ref.course.grading.worker import called, parts
-from deit_ref.course.release.build import build, given_away
+from deit_ref.course.release.build import build, given_away, nbgrader_files, student_files
 from deit_ref.course.release.links import relinked, setup_code
 from deit_ref.course.release.notebook import notebook
 from deit_ref.course.release.source import Cell, cells, checked, source
@@ -392,11 +392,27 @@ def test_the_first_cell_makes_what_is_given_and_leaves_what_is_there(tmp_path, m
         r"^( *)%pip.*$", r"\1raise AssertionError", setup_code(REPOSITORY, assignment="a4"), flags=re.MULTILINE
     )
     exec(code, {})
-    assert Path("given.py").read_text() == cut.release(messages(find_assignment("a4"))).given
+    assert Path("given.py").read_text() == cut.release(messages(find_assignment("a4")), later=later(find_assignment("a4"))).given
     Path("given.py").write_text("mine")
     exec(code, {})
     assert Path("given.py").read_text() == "mine"
     assert "given" not in setup_code(REPOSITORY)
+
+
+def test_what_is_given_holds_no_solution_that_a_later_assignment_asks_for():
+    for assignment in assignments():
+        found = list(source(assignment))
+        for files in (student_files(assignment, found), nbgrader_files(assignment, found)):
+            given = top_level(files["given.py"])
+            for place, _ in later(assignment):
+                if node := given.get(place.rpartition(".")[2]):
+                    assert isinstance(node.body[-1], ast.Raise), (assignment.name, place)
+    first = find_assignment("a1")
+    names = loaded(cut.release(messages(first), solved=True, later=later(first)))
+    with pytest.raises(NotImplementedError, match="assignment 6, task 1: mask_tokens"):
+        names["mask_tokens"](np.zeros((1, 1, 1)), np.zeros((1, 2, 1)), np.zeros((1, 2)))
+    assert given_away(first) == {}
+    assert set(given_away(find_assignment("a3"))) == {"a1_patches", "a2_attention"}
 
 
 def test_teachers_are_told_which_solutions_a_given_file_holds(tmp_path):

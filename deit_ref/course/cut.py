@@ -70,14 +70,17 @@ class Release(NamedTuple):
     student: str
 
 
-def release(tasks: Iterable[tuple[str, str]], *, solved: bool = False) -> Release:
+def release(
+    tasks: Iterable[tuple[str, str]], *, solved: bool = False, later: Iterable[tuple[str, str]] = ()
+) -> Release:
     """The modules of an assignment.
 
     Args:
         tasks: (place, message) of each function to write.
         solved: keep the bodies: the full solution.
+        later: the same of functions that are written later: where they are given, it is without their bodies.
     """
-    messages = dict(tasks)
+    messages, unsolved = dict(tasks), dict(later)
     needed = _without_copies(_closure(messages))
     own = {place for place in needed if place in messages or needs(place) & set(messages)}
     given = [place for place in needed if place not in own]
@@ -92,7 +95,8 @@ def release(tasks: Iterable[tuple[str, str]], *, solved: bool = False) -> Releas
     if names:
         head.append(f"from given import {', '.join(names)}")
     student = "\n".join(head) + "\n\n\n" + "\n\n\n".join(parts) + "\n"
-    text = "\n".join(_imports(given)) + "\n\n\n" + "\n\n\n".join(solution(place) for place in given) + "\n"
+    pieces = [stub(place, unsolved[place]) if place in unsolved else solution(place) for place in given]
+    text = "\n".join(_imports(given)) + "\n\n\n" + "\n\n\n".join(pieces) + "\n"
     return Release('"""What is given."""\n\n' + text, student)
 
 

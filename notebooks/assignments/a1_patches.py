@@ -21,9 +21,9 @@
 # - what `reshape` and `transpose` do to the order of numbers, which is the most common mistake of all;
 # - how a model that was trained on images of one size reads images of another.
 #
-# **You are given** `patch_grid`, `mask_tokens`, `linear`, `dropout`, the types of the weights, and the signatures and
-# descriptions of eight functions. Arguments called `trace` and `generator` are for onlookers and for training: your
-# functions may ignore them, but must accept them.
+# **You are given** `patch_grid`, `linear`, `dropout`, the types of the weights, and the signatures and descriptions of
+# eight functions. Arguments called `trace` and `generator` are for inspection and for training, and `bool_masked_pos`
+# hides patches, which comes later: your functions may ignore all three, but must accept them.
 #
 # **Your goal**: `embed`, all that comes before the encoder: from pixels to tokens that know their place.
 
@@ -212,9 +212,9 @@
 # %% [markdown]
 # ## Task 8: all together (2 points)
 #
-# Write `embed`: pixels to tokens, hidden patches replaced by the mask token (if `bool_masked_pos` is given), the tokens
-# in front, the positions added, interpolated if the image's grid is not the model's. `weights.config` knows
-# `patch_shape`, `grid` and `num_prefix_tokens`. Dropout does nothing here, as `generator` is None.
+# Write `embed`: pixels to tokens, the two tokens in front, the positions added, interpolated if the image's grid is not
+# the model's. `weights.config` knows `patch_shape`, `grid` and `num_prefix_tokens`. Dropout does nothing here, as
+# `generator` is None.
 #
 # ```
 # >>> from deit_ref import DeiTConfig, init_weights
@@ -228,8 +228,8 @@
 #
 # <details><summary>Hint</summary>
 #
-# Only calls of functions that you have: `patch_embed`, `mask_tokens`, `prepend_tokens`, `interpolate_pos_embed`,
-# `add_pos_embed`. The order matters: what would the model know of a hidden patch if positions were added first?
+# Only calls of functions that you have: `patch_embed`, `prepend_tokens`, `patch_grid`, `interpolate_pos_embed`,
+# `add_pos_embed`. The order matters: `pos_embed` has a vector for each token in front, too.
 #
 # </details>
 

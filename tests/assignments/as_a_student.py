@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from deit_ref.course import cut
+from deit_ref.course.assignments import later
 from deit_ref.course.release.source import source
 from deit_ref.course.task import Assignment, messages
 
 
 def namespace(assignment: Assignment, monkeypatch: pytest.MonkeyPatch, *, solved: bool) -> dict[str, Any]:
     """The names of a notebook after its tasks."""
-    release = cut.release(messages(assignment), solved=solved)
+    release = cut.release(messages(assignment), solved=solved, later=later(assignment))
     given = ModuleType("given")
     exec(release.given, given.__dict__)
     monkeypatch.setitem(sys.modules, "given", given)

@@ -17,7 +17,7 @@ import pytest
 from as_a_student import namespace, run_last_cell
 
 from deit_ref.course import cut
-from deit_ref.course.assignments import a1_patches, a7_resampling, assignments
+from deit_ref.course.assignments import a1_patches, a7_resampling, assignments, later
 from deit_ref.course.grading.check import Verdict, judge
 from deit_ref.course.grading.known import answered, answers, variant
 from deit_ref.course.grading.sandbox import Answer, Call, isolation_problem, run
@@ -212,7 +212,7 @@ def isolated() -> bool:
 @by_assignment
 def test_a_solved_release_gets_all_points_and_an_empty_one_none(assignment: Assignment) -> None:
     for solved in (True, False):
-        release = cut.release(messages(assignment), solved=solved)
+        release = cut.release(messages(assignment), solved=solved, later=later(assignment))
         jobs = [(task, case) for task in assignment.tasks for case in task.cases(seeded(7, task))]
         calls = [Call(task.name, *case[1:]) for task, case in jobs]
         modules = {"given": release.given, "student": release.student}

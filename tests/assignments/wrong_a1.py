@@ -78,12 +78,6 @@ WRONG = (
     ),
     spoiling("tokens.embed"),
     changed(
-        "tokens.embed",
-        "as many patches taken for the same grid",
-        "if grid != config.grid:",
-        "if grid[0] * grid[1] != config.grid[0] * config.grid[1]:",
-    ),
-    changed(
         "tokens.embed", "always two prefix tokens", "num_prefix_tokens=config.num_prefix_tokens", "num_prefix_tokens=2"
     ),
     changed("tokens.embed", "never interpolated", "if grid != config.grid:", "if False:"),

@@ -11,13 +11,18 @@ from deit_ref.course.assignments import (
     a6_masking,
     a7_resampling,
 )
-from deit_ref.course.task import Assignment, Task
+from deit_ref.course.task import Assignment, Task, messages
 
 
 def assignments() -> tuple[Assignment, ...]:
     """All seven, in order."""
     files = a1_patches, a2_attention, a3_model, a4_backward, a5_distillation, a6_masking, a7_resampling
     return tuple(file.ASSIGNMENT for file in files)
+
+
+def later(assignment: Assignment) -> list[tuple[str, str]]:
+    """The `messages` of all assignments after this one, whose solutions it must not give away."""
+    return [message for other in assignments() if other.number > assignment.number for message in messages(other)]
 
 
 def find_assignment(name: str) -> Assignment:

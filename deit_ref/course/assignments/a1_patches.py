@@ -105,9 +105,6 @@ def _embed(rng: np.random.Generator) -> Iterator[Case]:
     weights = _weights(rng, "classification-with-teacher")
     yield Case("images of the model's size", (weights, pixels(weights, 2, 3)))
     yield Case("larger images", (weights, pixels(weights, 5, 4)), {"interpolate_pos_encoding": True})
-    weights = _weights(rng, "masked-image-modeling")
-    hidden = np.arange(12).reshape(2, 6) % 3 == int(rng.integers(3))
-    yield Case("some patches are hidden", (weights, pixels(weights, 2, 3)), {"bool_masked_pos": hidden})
     options = {"interpolate_pos_encoding": True}
     yield Case("as many patches, in another grid", (weights, pixels(weights, 3, 2)), options)
     weights = _weights(rng, "classification", distilled=False)
@@ -452,19 +449,10 @@ ASSIGNMENT = Assignment(
                     "pos_embed holds a vector for the prefix tokens, too: add it after they are in front.",
                 ),
                 Mistake(
-                    "mask ignored",
-                    "if bool_masked_pos is not None:",
-                    "if False:",
-                    "where bool_masked_pos is True, mask_tokens puts the mask token in the place of the patch.",
-                ),
-                Mistake(
-                    "positions hidden, too",
-                    "x = add_pos_embed(pos_embed, x, trace=trace)",
-                    "x = add_pos_embed(pos_embed, x, trace=trace)\n"
-                    "    if bool_masked_pos is not None:\n"
-                    "        prefix, x = np.split(x, [config.num_prefix_tokens], axis=1)\n"
-                    "        x = np.concatenate([prefix, mask_tokens(weights.mask_token, x, bool_masked_pos)], axis=1)",
-                    "hide patches before the positions are added: the model must know where it has to guess.",
+                    "as many patches taken for the same grid",
+                    "if grid != config.grid:",
+                    "if grid[0] * grid[1] != config.grid[0] * config.grid[1]:",
+                    "compare the grids, not how many patches they have: 2 x 3 and 3 x 2 have other places.",
                 ),
                 Mistake(
                     "the new grid the wrong way round",

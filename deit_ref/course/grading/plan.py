@@ -7,6 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 from deit_ref.course import cut
+from deit_ref.course.assignments import later
 from deit_ref.course.grading.known import Known
 from deit_ref.course.grading.process import LIMITS, Limits
 from deit_ref.course.grading.sandbox import Others
@@ -30,7 +31,8 @@ class Plan(NamedTuple):
 def plan(assignment: Assignment, *, seed: int, isolated: bool = True, limits: Limits = LIMITS) -> Plan:
     """Draw the inputs of an assignment's hidden tests."""
     cases = tuple((task, tuple(task.cases(seeded(seed, task)))) for task in assignment.tasks)
-    release, names = cut.release(messages(assignment)), {task.name for task in assignment.tasks}
+    release = cut.release(messages(assignment), later=later(assignment))
+    names = {task.name for task in assignment.tasks}
     before, after = [], {}
     for node in ast.parse(release.student).body:
         if isinstance(node, ast.Assign | ast.AnnAssign):

@@ -10,7 +10,7 @@ import numpy as np
 
 import deit_ref
 from deit_ref.course import cut
-from deit_ref.course.assignments import assignments, find_assignment
+from deit_ref.course.assignments import assignments, find_assignment, later
 from deit_ref.course.grading.check import PUBLIC_SEED
 from deit_ref.course.grading.known import answered
 from deit_ref.course.release.links import relinked
@@ -151,7 +151,7 @@ def build(
 
 def student_files(assignment: Assignment, found: Sequence[Cell]) -> Files:
     """The text, the stubs, what is given, and tests that show no hidden number."""
-    release = cut.release(messages(assignment))
+    release = cut.release(messages(assignment), later=later(assignment))
     questions = [cell for cell in found if "question" in cell.values]
     answers_file = {"answers.md": _answers(assignment, questions)} if questions else {}
     number, title = assignment.number, assignment.title
@@ -169,11 +169,11 @@ def student_files(assignment: Assignment, found: Sequence[Cell]) -> Files:
 
 def teacher_files(assignment: Assignment, found: Sequence[Cell], *, seed: int) -> Files:
     """The solution, and all that students are not told."""
-    release = cut.release(messages(assignment), solved=True)
+    release = cut.release(messages(assignment), solved=True, later=later(assignment))
     lines = [f"# Assignment {assignment.number}, {assignment.title}: for teachers", ""]
     lines += [f"{assignment.points} points by tests. Hidden tests: seed {seed}."]
     if away := given_away(assignment):
-        lines += ["", "Its given.py holds solutions of other assignments, so hand it out when these are closed:", ""]
+        lines += ["", "Its given.py holds solutions of earlier assignments, so hand it out when these are closed:", ""]
         lines += [f"- {name}: {', '.join(tasks)}" for name, tasks in away.items()]
     for number, task in enumerate(assignment.tasks, start=1):
         notes = [case.note for case in task.cases(seeded(seed, task))]
@@ -196,7 +196,7 @@ def nbgrader_files(assignment: Assignment, found: Sequence[Cell], *, repository:
     made = notebook(assignment, found, repository=repository)
     return {
         f"{assignment.name}.ipynb": json.dumps(made, indent=1, ensure_ascii=False) + "\n",
-        "given.py": cut.release(messages(assignment)).given,
+        "given.py": cut.release(messages(assignment), later=later(assignment)).given,
     }
 
 
@@ -204,17 +204,18 @@ def write_given(name: str, folder: Path = Path()) -> None:
     """Make the given.py of an assignment, for a notebook that came without it; one that is there stays."""
     path = folder / "given.py"
     if not path.exists():
-        path.write_text(cut.release(messages(find_assignment(name))).given, encoding="utf-8")
+        assignment = find_assignment(name)
+        path.write_text(cut.release(messages(assignment), later=later(assignment)).given, encoding="utf-8")
 
 
 def given_away(assignment: Assignment) -> dict[str, list[str]]:
-    """The tasks of other assignments whose solutions stand in this one's given.py, by assignment."""
+    """The tasks of earlier assignments whose solutions stand in this one's given.py, by assignment."""
     own = {task.function for task in assignment.tasks}
     needed = {place for function in own for place in cut.needs(function)} - own
     found = {
         other.name: [task.name for task in other.tasks if task.function in needed]
         for other in assignments()
-        if other is not assignment
+        if other.number < assignment.number
     }
     return {name: tasks for name, tasks in found.items() if tasks}
 

@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from deit_ref.course import cut
-from deit_ref.course.assignments import find_assignment
+from deit_ref.course.assignments import find_assignment, later
 from deit_ref.course.grading.modules import module
 from deit_ref.course.task import Assignment, messages
 
@@ -83,7 +83,7 @@ def _read(assignment: Assignment, folder: Path) -> tuple[dict[str, Any], set[str
     except ValueError:
         return {}, set()
     given = ModuleType("given")
-    exec(cut.release(messages(assignment)).given, given.__dict__)
+    exec(cut.release(messages(assignment), later=later(assignment)).given, given.__dict__)
     space: dict[str, Any] = {"__name__": assignment.name}
     with patch.dict(sys.modules, {"given": given}), patch.object(sys, "path", [str(path.parent), *sys.path]):
         exec(compile(text, path.name, "exec"), space)

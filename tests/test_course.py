@@ -392,7 +392,8 @@ def test_the_first_cell_makes_what_is_given_and_leaves_what_is_there(tmp_path, m
         r"^( *)%pip.*$", r"\1raise AssertionError", setup_code(REPOSITORY, assignment="a4"), flags=re.MULTILINE
     )
     exec(code, {})
-    assert Path("given.py").read_text() == cut.release(messages(find_assignment("a4")), later=later(find_assignment("a4"))).given
+    a4 = find_assignment("a4")
+    assert Path("given.py").read_text() == cut.release(messages(a4), later=later(a4)).given
     Path("given.py").write_text("mine")
     exec(code, {})
     assert Path("given.py").read_text() == "mine"

@@ -779,7 +779,7 @@ def test_hidden_numbers_and_solutions_are_not_handed_out(course):
     folder = course / "student" / NAME
     names = sorted(path.name for path in folder.iterdir())
     assert [name for name in names if name != "answers.md"] == [
-        "README.md", "conftest.py", "expected.npz", "given.py", "student.py", "test_student.py",
+        "README.md", "conftest.py", "expected.npz", "given.py", "photo.py", "student.py", "test_student.py",
     ]  # fmt: skip
     texts = "".join(path.read_text() for path in folder.iterdir() if path.suffix != ".npz")
     assert "BEGIN SOLUTION" not in texts

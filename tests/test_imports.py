@@ -74,6 +74,7 @@ THIRD = {
     "course.assignments.experiment": ({"numpy", "jaxtyping"}, {"torch"}),
     "course.assignments.gradients": ({"numpy", "jaxtyping"}, set()),
     "course.report.similarity": ({"numpy"}, {"scipy"}),
+    "course.release.earlier": (set(), {"PIL"}),
     "course.release.visible": ({"numpy", "pytest"}, set()),
     "course.release.gradebook": (set(), {"nbgrader"}),
 }

@@ -216,7 +216,7 @@ Image.fromarray((255 * seen / seen.max()).astype(np.uint8)).resize((224, 224), I
 # %% [markdown] question="a2" points=4
 # ## Question: what does a map of attention show? (4 points)
 #
-# Somebody shows the rollout of the cell above and says: "The bright patches are why the model said cat."
+# Somebody shows the rollout from above and says: "The bright patches are why the model said cat."
 #
 # 1. What exactly does an entry of the rollout say? Name two things that happen in the model and that it leaves out.
 # 2. Two tokens have the same key and the same value. Their shares in every query are then equal. Construct from this,

@@ -23,7 +23,7 @@
 #
 # **You are given** what assignments 1 and 2 were about (`embed`, `multi_head_attention` and what they need), and
 # `linear`, `activate`, `classify` and `split_tokens`. You need the idea of attention, but not your own solution: only
-# the last cell uses it.
+# what follows the tasks uses it.
 #
 # Many functions take `generator`, `drop_path` or `trace`. They are for training and for looking inside, and the tests
 # leave them out: so may you.
@@ -215,7 +215,7 @@
 # All that you wrote in assignments 1 to 3, put together: your patches and positions make tokens of the photo, your
 # attention and your blocks work on them, and your heads name it. The files of the earlier assignments are looked for in
 # the folder above this one, in `a1_patches` and `a2_attention`; what is not found there, or not solved, is taken from
-# the reference, and the cell says so.
+# the reference, and is listed.
 
 # %%
 import numpy as np

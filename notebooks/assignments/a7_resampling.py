@@ -207,7 +207,7 @@
 # %% [markdown]
 # ## On a photo
 #
-# When all six are solved, your `resize` makes of a cat what Pillow makes of it. Until then this cell stops with a
+# When all six are solved, your `resize` makes of a cat what Pillow makes of it. Until then it stops with a
 # NotImplementedError. Then it prepares the photo for a model, and if `a1_patches`, `a2_attention` and `a3_model` stand
 # in the folder above this one, that model is yours as well: from the bytes of a file to a name, all of it is written by
 # you. What is not found or not solved is taken from the reference.

@@ -1,7 +1,10 @@
 """Functions of several assignments together: on a photo, in a whole model, and back."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +16,8 @@ from as_a_student import namespace, run_last_cell
 
 import deit_ref
 from deit_ref.course import cut
-from deit_ref.course.assignments import a3_model, a4_backward, a6_masking, a7_resampling, find_assignment
+from deit_ref.course.assignments import a3_model, a4_backward, a6_masking, a7_resampling, assignments, find_assignment
+from deit_ref.course.release.build import build
 from deit_ref.course.release.earlier import rebuilt, together
 from deit_ref.course.task import messages
 from deit_ref.numpy_backend.backward.layers import softmax_vjp
@@ -89,6 +93,30 @@ def test_what_is_missing_or_unsolved_is_the_references(
     assert theirs.startswith("the reference's: patchify, ")
     assert theirs.endswith("attention_rollout")
     assert same == "the same as the reference: True"
+
+
+THOROUGH = os.environ.get("DEIT_REF_HYPOTHESIS_PROFILE") == "thorough"
+
+
+@pytest.mark.parametrize("name", [one.name for one in assignments()] if THOROUGH else ["a2_attention", "a3_model"])
+def test_the_script_that_is_handed_out_calls_a_students_own_functions(name: str, tmp_path: Path) -> None:
+    build(tmp_path / "course", assignments()[: find_assignment(name).number])
+    students, teachers = tmp_path / "course" / "student", tmp_path / "course" / "teacher"
+    for folder in students.iterdir():
+        text = (teachers / folder.name / "solution.py").read_text(encoding="utf-8")
+        if folder.name == "a2_attention":
+            line = '    merged = record(trace, "context", '
+            assert text.count(line) == 1
+            text = text.replace(line, f'    print("my own")\n{line}')
+        folder.joinpath("student.py").write_text(text, encoding="utf-8")
+    assert "**Run `python photo.py` in this folder.**" in (students / name / "README.md").read_text(encoding="utf-8")
+    command = [sys.executable, "photo.py"]
+    found = subprocess.run(command, cwd=students / name, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("my own\n") == {"a2_attention": 1, "a3_model": 6, "a7_resampling": 6}.get(name, 0)
+    picture = students / name / "photo.png"
+    assert picture.is_file() == (name not in ("a3_model", "a5_distillation"))
+    assert found.stdout.endswith("a picture: photo.png\n") == picture.is_file()
 
 
 def test_functions_of_other_files_are_called_wherever_they_are_given(course: Path) -> None:

@@ -1,5 +1,6 @@
 """Builds what is handed out: folders for students and teachers, and the same for nbgrader."""
 
+import ast
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,13 @@ _CONFTEST = '''"""Writes points.json and report.md after the tests."""
 from deit_ref.course.release.visible import pytest_runtest_logreport, pytest_sessionfinish  # noqa: F401
 '''
 
+_PHOTO = '''"""Your functions at work: run `python photo.py` in this folder. A last picture is saved as photo.png."""
+
+from deit_ref.course.release.earlier import show
+from student import *  # noqa: F403
+
+'''
+
 _HOW_TO_WORK = """## How to work
 
 Install deit_ref {version} as your course says, and `pip install pytest`. Then run `python -m pytest` in this folder, as
@@ -62,7 +70,8 @@ under "Raises" are not asked for. If one of your functions is wrong, those that 
 |---|---|
 | `student.py` | your work: write the bodies, leave names and arguments |
 | `given.py` | what you need of earlier chapters; it is not handed in |
-| `test_student.py`, `expected.npz` | the tests, and the results they expect |"""
+| `test_student.py`, `expected.npz` | the tests, and the results they expect |
+| `photo.py` | shows your functions at work, once they are written |"""
 
 _NBGRADER_README = """# The course with nbgrader
 
@@ -162,6 +171,7 @@ def student_files(assignment: Assignment, found: Sequence[Cell]) -> Files:
         "given.py": release.given,
         "test_student.py": _TESTS.format(name=assignment.name),
         "conftest.py": _CONFTEST,
+        "photo.py": _photo([cell.text for cell in found if _shows(cell)]),
         "expected.npz": _expected(assignment),
         **answers_file,
     }
@@ -220,6 +230,20 @@ def given_away(assignment: Assignment) -> dict[str, list[str]]:
     return {name: tasks for name, tasks in found.items() if tasks}
 
 
+def _shows(cell: Cell) -> bool:
+    """Whether it is code that shows what the functions do."""
+    return cell.for_students and not cell.markdown and "task" not in cell.values
+
+
+def _photo(texts: Sequence[str]) -> str:
+    """The same code as a script, in which the last value, which a notebook shows, is shown, too."""
+    lines = "\n\n".join(texts).split("\n")
+    last = ast.parse("\n".join(lines)).body[-1]
+    if isinstance(last, ast.Expr):
+        lines[last.lineno - 1 :] = [f"show({ast.unparse(last)})"]
+    return _PHOTO + "\n".join(lines) + "\n"
+
+
 def _readme(assignment: Assignment, found: Sequence[Cell]) -> str:
     tasks = {task.function: (number, task) for number, task in enumerate(assignment.tasks, start=1)}
     parts = []
@@ -229,11 +253,15 @@ def _readme(assignment: Assignment, found: Sequence[Cell]) -> str:
         if "task" in cell.values:
             number, task = tasks[cell.values["task"]]
             parts.append(f"**Task {number}, {points(task)}: write `{task.name}` in `student.py`.**")
+        elif _shows(cell):
+            parts.append(
+                "**Run `python photo.py` in this folder.** If it ends with a picture, that is saved as `photo.png`."
+            )
         elif "question" in cell.values:
             parts.append(cell.text)
             parts.append(f"**Question {cell.values['question']}, {cell.values['points']} points: in `answers.md`.**")
         else:
-            parts.append(cell.text if cell.markdown else f"```python\n{cell.text}\n```")
+            parts.append(cell.text)
     parts.append(_HOW_TO_WORK.format(version=deit_ref.__version__, first=assignment.tasks[0].name))
     return "\n\n".join(parts) + "\n"
 

@@ -26,7 +26,8 @@ def together(
     What an earlier file defines is run here, in this process, its experiments are not.
 
     Args:
-        namespace: `globals()` of the notebook of this assignment. What is given in it is replaced, too.
+        namespace: `globals()` of the notebook of this assignment, or of a script that imports all of student.py. The
+            module of each function in it that is given or the student's has its names replaced, too.
         number: of this assignment.
         folder: where the earlier assignments stand, such as `a2_attention/a2_attention.ipynb` or
             `a2_attention/student.py`.
@@ -47,10 +48,19 @@ def together(
                 own[task.name] = space[task.name]
             else:
                 missing.append(task.name)
-    given = [value.__globals__ for space in spaces for value in space.values() if _is_given(value)]
-    for space in [*spaces, *given]:
+    modules = [value.__globals__ for space in spaces for value in space.values() if _is_of_the_course(value)]
+    for space in [*spaces, *modules]:
         space.update({name: function for name, function in own.items() if name in space})
     return own, missing
+
+
+def show(value: Any) -> None:
+    """What a notebook does with the last value of a cell, for a script: a picture becomes photo.png."""
+    from PIL.Image import Image
+
+    if isinstance(value, Image):
+        value.save("photo.png")
+    print("a picture: photo.png" if isinstance(value, Image) else value)
 
 
 def rebuilt(function: str, own: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
@@ -95,5 +105,5 @@ def _solved(node: ast.FunctionDef) -> bool:
     return bool(body) and not (isinstance(body[0], ast.Raise) and "NotImplementedError" in ast.unparse(body[0]))
 
 
-def _is_given(value: Any) -> bool:
-    return isinstance(value, FunctionType) and value.__module__ == "given"
+def _is_of_the_course(value: Any) -> bool:
+    return isinstance(value, FunctionType) and value.__module__ in ("given", "student")

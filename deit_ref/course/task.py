@@ -44,7 +44,8 @@ class Task:
         minutes: that it should take a student; the authors' guess.
         cases: inputs, drawn from the generator; shapes and values follow it, the notes do not.
         mistakes: each must change the result of at least one case.
-        bound: how far a result may be off, as a share of the largest expected value; 0 for bytes.
+        bound: how far a result may be off, as a share of the largest expected value; 0 for bytes. What is expected in
+            float32 may be off by what float32 leaves of it.
         view: what of a result is compared, where several results are right; by default all of it. It is called with
             the case and the arrays, the student's too, and raises ValueError, in words for the student, if they make
             no sense.

@@ -79,7 +79,8 @@
 #
 # Write `gelu` by its definition: $\mathrm{GELU}(x) = x \, \Phi(x)$ with
 # $\Phi(x) = \frac12 \left(1 + \mathrm{erf}(x / \sqrt 2)\right)$. `erf` comes from `scipy.special`. It must be right in
-# float64 and in float32. The solution takes a faster way for float32, `_gelu_float32`, which you may use, or not.
+# float64, to its last digits, and in float32. The solution takes a faster way for float32, `_gelu_float32`, which you
+# may use there, or not.
 #
 # ```
 # >>> gelu(np.array([-1.0, 0.0, 1.0, 10.0])).round(4).tolist()

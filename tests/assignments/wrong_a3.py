@@ -1,6 +1,9 @@
 """Wrong solutions of assignment 3."""
 
+import numpy as np
 from wrong import TYPE, changed, given, retyped, spoiling
+
+from deit_ref.numpy_backend.activations import _gelu_float32
 
 WRONG = (
     spoiling("layers.layer_norm"),
@@ -15,6 +18,10 @@ WRONG = (
     given("layers.layer_norm", "minus", lambda right, *args, **options: -right(*args, **options), "the sign"),
     spoiling("activations.gelu"),
     changed("activations.gelu", "only above 0", "0.5 * x *", "0.5 * np.abs(x) *"),
+    given(
+        "activations.gelu", "float32's digits in float64", lambda right, x: right(x.astype(np.float32)).astype(x.dtype)
+    ),
+    given("activations.gelu", "float32's way", lambda right, x: _gelu_float32(x), "float32's way in float64"),
     given("activations.gelu", "of halves", lambda right, x: 0.5 * right(x), "a constant factor"),
     spoiling("encoder.mlp"),
     changed(

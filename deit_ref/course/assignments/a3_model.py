@@ -207,8 +207,15 @@ ASSIGNMENT = Assignment(
             points=2,
             minutes=10,
             cases=_gelu,
-            bound=3e-6,
+            bound=1e-12,
             mistakes=(
+                Mistake(
+                    "float32's way in float64",
+                    "if x.dtype == np.float32:",
+                    "if True:",
+                    "_gelu_float32 has the digits of float32, about seven. float64 has sixteen: use erf, from "
+                    "scipy.special.",
+                ),
                 Mistake(
                     "the tanh approximation",
                     "    if x.dtype == np.float32:\n        return _gelu_float32(x)\n",

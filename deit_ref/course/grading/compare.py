@@ -7,6 +7,7 @@ import numpy as np
 
 from deit_ref.course.task import Arrays
 
+FLOAT32 = 3e-6  # as a share of the largest number, what float32 leaves of a right result, whatever a task asks for
 LARGEST = 100_000  # numbers in an array whose shape is told; no test has as many
 
 
@@ -40,6 +41,7 @@ def difference(expected: Arrays, got: Arrays, bound: float) -> str | None:
 
 def near(right: np.ndarray, array: np.ndarray, bound: float) -> np.ndarray:
     """Which numbers of an array of the same shape are right."""
+    bound = max(bound, FLOAT32) if right.dtype == np.float32 else bound
     wide, found = right.astype(np.complex128), array.astype(np.complex128)
     largest = np.abs(wide[np.isfinite(wide)]).max(initial=0)
     with np.errstate(invalid="ignore"):  # infinity less infinity

@@ -43,7 +43,8 @@
 # Several heads do this side by side, each with its own `head_dim = dim / heads` features. One matrix `qkv` makes the
 # queries, keys and values of all heads at once; one matrix `proj` mixes what they found.
 #
-# More in the chapter on [attention](../../docs/chapters/attention.md), with pictures of real heads.
+# More in the chapter on [attention](../../docs/chapters/attention.md), with pictures of real heads, and for task 6 in
+# the section on [rollout](../../docs/chapters/relevance.md#attention-rollout).
 
 # %% [markdown]
 # ## Task 1: softmax (3 points)
@@ -171,8 +172,9 @@
 #
 # $$R_l = \left(\rho I + (1 - \rho) \bar A_l\right) R_{l-1}, \qquad R_0 = I$$
 #
-# $\bar A_l$ is the mean over the heads of block $l$, and $\rho$ (`residual`) is the share of the residual connection,
-# which hands each token on beside the attention.
+# $\bar A_l$ is the mean over the heads of block $l$. In a block, what attention finds does not replace a token: it is
+# added to the token as it was, by what is called a residual connection. So part of each token comes straight from
+# itself. How large a part is not known; rollout assumes the share $\rho$ (`residual`) in every block.
 #
 # ```
 # >>> uniform = np.full((1, 2, 2, 2), 0.5)  # one image, 2 heads, 2 tokens
@@ -218,9 +220,10 @@ Image.fromarray((255 * seen / seen.max()).astype(np.uint8)).resize((224, 224), I
 #
 # Somebody shows the rollout from above and says: "The bright patches are why the model said cat."
 #
-# 1. What exactly does an entry of the rollout say? Name two things that happen in the model and that it leaves out.
-# 2. Two tokens have the same key and the same value. Their shares in every query are then equal. Construct from this,
-#    in words, a model whose attention is spread evenly over all patches although one patch decides the answer.
+# 1. What exactly does an entry of the rollout say? Choose two things that it leaves out, and say of each how it can
+#    make a bright patch matter little.
+# 2. Two tokens have the same key. Their shares in every query are then equal, whatever their values. Construct from
+#    this, in words, a model whose attention is spread evenly over all patches although one patch decides the answer.
 # 3. Propose an experiment that would support or refute the claim for a given patch, with `attention_mask` or by
 #    changing the photo, and say which result would convince you.
 #
@@ -231,8 +234,10 @@ Image.fromarray((255 * seen / seen.max()).astype(np.uint8)).resize((224, 224), I
 #
 # - **1 point**: an entry says how much of an input token's content would reach a token of the last block if each block
 #   only mixed tokens by the mean of its heads and a fixed share of the residual connection.
-# - **1 point**: two things that are left out: the values and proj (a large share of a small value does nothing), the
-#   mlp, layer norms, differences between heads (the mean hides them), the classifier.
+# - **1 point**: two things that are left out, each with what it can do: the values and proj (a large share of a small
+#   value does nothing), differences between heads (the mean hides that one looks elsewhere, or that the bright one's
+#   result is not used), the size of what attention adds beside the token itself. Full credit also for later weeks'
+#   answers: the mlp, layer norms, the classifier.
 # - **1 point**: a construction that works: equal keys (or queries of 0) make all shares equal; one patch has a value
 #   that is large or points where the classifier looks, all others have a value of 0.
 # - **1 point**: an experiment with a measure: hide the patch (`attention_mask`, gray or blurred pixels), compare the
@@ -249,8 +254,8 @@ Image.fromarray((255 * seen / seen.max()).astype(np.uint8)).resize((224, 224), I
 # An entry of the rollout says how much of an input token's content would arrive in a token of the last block, if each
 # block did nothing but mix tokens, by the mean of its heads and with a fixed share for the residual connection. It
 # leaves out what is mixed: a large share of a value that is nearly 0, or that proj maps to nearly 0, does nothing. It
-# also leaves out the mlp and the norms, the differences between heads, which the mean hides, and the class that is
-# asked for. For the model in the second point, let all keys be equal, so that all scores of a query are equal and each
+# also takes the mean of the heads, so that a patch is bright, too, if one head alone looks at it, whose result proj
+# hardly passes on. For the model in the second point, let all keys be equal, so that all scores of a query are equal and each
 # of N patches has the share 1/N. Let the value be 0 for every patch but those that show an eye, and for these a long
 # vector that points where the classifier looks for "cat". The result is then this vector divided by N, and one patch
 # decides, although the map is flat. To test the claim for a bright patch, I hide it with `attention_mask` and note how

@@ -423,6 +423,7 @@ def test_teachers_are_told_which_solutions_a_given_file_holds(tmp_path):
     notes = (tmp_path / "course/teacher/a4_backward/notes.md").read_text()
     assert "hand it out when these are closed:\n\n- a2_attention: softmax\n- a3_model: layer_norm, gelu\n" in notes
     assert "## Model answer" in notes
+    assert "## Help I used\n" in (tmp_path / "course/student/a4_backward/answers.md").read_text()
     handed_out = [*(tmp_path / "course/student").rglob("*.*")]
     assert not any("odel answer" in path.read_text() for path in handed_out if path.suffix != ".npz")
 

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Assignment 4: the way back
 #
-# 20 points for functions, 4 for the question at the end. Time: 3 hours.
+# 20 points for functions, 4 for the question at the end. Time: 3 to 4 hours.
 #
 # **You will learn**
 #

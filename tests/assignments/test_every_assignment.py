@@ -127,6 +127,8 @@ def test_windows_of_resampling_may_be_wider_but_must_exist() -> None:
 def test_the_text_has_every_task_in_order_with_its_points(assignment: Assignment) -> None:
     cells = source(assignment)
     assert cells[0].text.startswith(f"# Assignment {assignment.number}: {assignment.title.lower()}\n")
+    (hours,) = re.findall(r"Time: (\d) to (\d) hours", cells[0].text)
+    assert float(hours[0]) <= (sum(task.minutes for task in assignment.tasks) + 20) / 60 <= float(hours[1])
     for i, task in enumerate(assignment.tasks, start=1):
         place = [cell.values.get("task") for cell in cells].index(task.function)
         text = cells[place - 1].text

@@ -23,7 +23,7 @@ from deit_ref.course.release.build import build, given_away, nbgrader_files, stu
 from deit_ref.course.release.links import relinked, setup_code
 from deit_ref.course.release.notebook import notebook
 from deit_ref.course.release.source import Cell, cells, checked, source
-from deit_ref.course.task import Case, Mistake, Task, messages, points_of, reference, seeded
+from deit_ref.course.task import Case, Mistake, Task, Unsolved, messages, points_of, reference, seeded
 from deit_ref.numpy_backend import attention
 from deit_ref.numpy_backend.backward import layers as backward
 from deit_ref.weights import Linear
@@ -63,6 +63,25 @@ def test_a_stub_keeps_signature_and_docstring_and_says_what_is_to_do():
     assert ast.unparse(node.body[1]) == "raise NotImplementedError('assignment 2, task 2: split_heads')"
 
 
+def test_a_docstring_loses_what_gives_the_task_away(tmp_path):
+    task = Unsolved("layers.softmax", "write it", ("Subtracting the largest",))
+    (node,) = ast.parse(cut.stub(*task)).body
+    lines, whole = ast.get_docstring(node).split("\n\n"), ast.get_docstring(ast.parse(cut.solution(task[0])).body[0])
+    assert lines == [part for part in whole.split("\n\n") if not part.startswith("Subtracting")]
+    with pytest.raises(ValueError, match=r"layers\.softmax: expected one paragraph that begins with 'Nothing', got 0"):
+        cut.stub("layers.softmax", "", ["Nothing"])
+    build(tmp_path / "course", assignments())
+    for one in assignments():
+        texts = [path.read_text() for path in (tmp_path / "course/student" / one.name).glob("*.py")]
+        for words in [words for task in one.tasks for words in task.untold]:
+            assert not any(words in text for text in texts), words
+            made = (tmp_path / "course/nbgrader/source" / one.name / f"{one.name}.ipynb").read_text()
+            assert json.dumps(words)[1:-1] not in made
+            assert words in (tmp_path / "course/teacher" / one.name / "solution.py").read_text()
+    told = ast.get_docstring(top_level(cut.release(messages(find_assignment("a4"))).student)["softmax_vjp"])
+    assert told.strip() == r"$p = \mathrm{softmax}(x)$, and back."
+
+
 def test_what_is_released_holds_no_solution():
     release = cut.release(MESSAGES)
     functions = top_level(release.student)
@@ -88,15 +107,15 @@ def test_the_solved_release_computes_what_the_chapters_do():
 
 def test_a_helper_that_calls_a_students_function_stands_with_the_students():
     release = cut.release(
-        [("attention.scaled_dot_product_attention", "later"), ("attention.multi_head_attention", "x")]
+        [Unsolved("attention.scaled_dot_product_attention", ""), Unsolved("attention.multi_head_attention", "x")]
     )
     assert list(top_level(release.student)) == ["scaled_dot_product_attention", "multi_head_attention"]
     assert {"softmax", "split_heads", "merge_heads", "linear"} <= set(top_level(release.given))
-    release = cut.release([("layers.softmax", "now")])
+    release = cut.release([Unsolved("layers.softmax", "now")])
     assert list(top_level(release.student)) == ["softmax"]
     assert cut.needs("attention.merge_heads") == {"attention.Array"}
     assert "layers.softmax" in cut.needs("attention.multi_head_attention")
-    whole = cut.release([("attention.split_heads", "s"), ("encoder.encoder_block", "b")])
+    whole = cut.release([Unsolved("attention.split_heads", "s"), Unsolved("encoder.encoder_block", "b")])
     assert list(top_level(whole.student)) == ["split_heads", "multi_head_attention", "encoder_block"]
     assert isinstance(top_level(whole.student)["multi_head_attention"].body[-1], ast.Return)  # a helper, with its body
 
@@ -405,9 +424,9 @@ def test_what_is_given_holds_no_solution_that_a_later_assignment_asks_for():
         found = list(source(assignment))
         for files in (student_files(assignment, found), nbgrader_files(assignment, found)):
             given = top_level(files["given.py"])
-            for place, _ in later(assignment):
-                if node := given.get(place.rpartition(".")[2]):
-                    assert isinstance(node.body[-1], ast.Raise), (assignment.name, place)
+            for task in later(assignment):
+                if node := given.get(task.function.rpartition(".")[2]):
+                    assert isinstance(node.body[-1], ast.Raise), (assignment.name, task.function)
     first = find_assignment("a1")
     names = loaded(cut.release(messages(first), solved=True, later=later(first)))
     with pytest.raises(NotImplementedError, match="assignment 6, task 1: mask_tokens"):

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from deit_ref.course.task import module_of
+from deit_ref.course.task import Unsolved, module_of
 
 
 class Item(NamedTuple):
@@ -53,14 +53,35 @@ def solution(place: str) -> str:
     return _item(place).text
 
 
-def stub(place: str, message: str) -> str:
-    """Signature and docstring of a function, and a body that says what is to be done."""
+def stub(place: str, message: str, untold: Iterable[str] = ()) -> str:
+    """Signature and docstring of a function, and a body that says what is to be done.
+
+    Args:
+        place: of the function.
+        message: what it says.
+        untold: the first words of paragraphs that the docstring loses.
+
+    Raises:
+        ValueError: no paragraph, or more than one, begins with such words.
+    """
+    *head, end = halves(place)[0].split("\n")
+    paragraphs = "\n".join(head).split("\n\n")
+    for words in untold:
+        found = [paragraph for paragraph in paragraphs if paragraph.strip().startswith(words)]
+        if len(found) != 1:
+            raise ValueError(f"{place}: expected one paragraph that begins with {words!r}, got {len(found)}: name one.")
+        paragraphs.remove(found[0])
+    return "\n".join(["\n\n".join(paragraphs), end, f'    raise NotImplementedError("{message}")'])
+
+
+def halves(place: str) -> tuple[str, str]:
+    """A function's signature and docstring, and its body."""
     item = _item(place)
     assert isinstance(item.node, ast.FunctionDef), f"{place} is not a function"
     assert ast.get_docstring(item.node) is not None, f"{place} has no docstring"
     body = (item.node.end_lineno or 0) - (item.node.body[0].end_lineno or 0)
-    head = item.text.splitlines()[:-body]
-    return "\n".join([*head, f'    raise NotImplementedError("{message}")'])
+    lines = item.text.splitlines()
+    return "\n".join(lines[:-body]), "\n".join(lines[-body:])
 
 
 class Release(NamedTuple):
@@ -70,22 +91,20 @@ class Release(NamedTuple):
     student: str
 
 
-def release(
-    tasks: Iterable[tuple[str, str]], *, solved: bool = False, later: Iterable[tuple[str, str]] = ()
-) -> Release:
+def release(tasks: Iterable[Unsolved], *, solved: bool = False, later: Iterable[Unsolved] = ()) -> Release:
     """The modules of an assignment.
 
     Args:
-        tasks: (place, message) of each function to write.
+        tasks: each function to write.
         solved: keep the bodies: the full solution.
         later: the same of functions that are written later: where they are given, it is without their bodies.
     """
-    messages, unsolved = dict(tasks), dict(later)
+    messages, unsolved = {task.function: task for task in tasks}, {task.function: task for task in later}
     needed = _without_copies(_closure(messages))
     own = {place for place in needed if place in messages or needs(place) & set(messages)}
     given = [place for place in needed if place not in own]
     parts = [
-        stub(place, messages[place]) if place in messages and not solved else solution(place)
+        stub(*messages[place]) if place in messages and not solved else solution(place)
         for place in needed
         if place in own
     ]
@@ -95,7 +114,7 @@ def release(
     if names:
         head.append(f"from given import {', '.join(names)}")
     student = "\n".join(head) + "\n\n\n" + "\n\n\n".join(parts) + "\n"
-    pieces = [stub(place, unsolved[place]) if place in unsolved else solution(place) for place in given]
+    pieces = [stub(*unsolved[place]) if place in unsolved else solution(place) for place in given]
     text = "\n".join(_imports(given)) + "\n\n\n" + "\n\n\n".join(pieces) + "\n"
     return Release('"""What is given."""\n\n' + text, student)
 

@@ -44,6 +44,7 @@ class Task:
         minutes: that it should take a student; the authors' guess.
         cases: inputs, drawn from the generator; shapes and values follow it, the notes do not.
         mistakes: each must change the result of at least one case.
+        untold: the first words of the paragraphs of its docstring that give the task away: students do not get them.
         bound: how far a result may be off, as a share of the largest expected value; 0 for bytes. What is expected in
             float32 may be off by what float32 leaves of it.
         view: what of a result is compared, where several results are right; by default all of it. It is called with
@@ -56,6 +57,7 @@ class Task:
     minutes: int
     cases: Callable[[np.random.Generator], Iterator[Case]]
     mistakes: tuple[Mistake, ...]
+    untold: tuple[str, ...] = ()
     bound: float = 1e-6
     view: Callable[[Case, Arrays], Arrays] | None = None
 
@@ -92,11 +94,19 @@ class Assignment:
         return sum(task.points for task in self.tasks)
 
 
-def messages(assignment: Assignment) -> list[tuple[str, str]]:
-    """(function, what an unsolved one says) of each task, as `cut.release` takes them."""
-    number = assignment.number
+class Unsolved(NamedTuple):
+    """A function as students get it: which, what it says until it is written, and what its docstring leaves out."""
+
+    function: str
+    message: str
+    untold: tuple[str, ...] = ()
+
+
+def messages(assignment: Assignment) -> list[Unsolved]:
+    """Each task, as `cut.release` takes them."""
     return [
-        (task.function, f"assignment {number}, task {i}: {task.name}") for i, task in enumerate(assignment.tasks, 1)
+        Unsolved(task.function, f"assignment {assignment.number}, task {i}: {task.name}", task.untold)
+        for i, task in enumerate(assignment.tasks, 1)
     ]
 
 

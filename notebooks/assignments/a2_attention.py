@@ -255,10 +255,11 @@ Image.fromarray((255 * seen / seen.max()).astype(np.uint8)).resize((224, 224), I
 # block did nothing but mix tokens, by the mean of its heads and with a fixed share for the residual connection. It
 # leaves out what is mixed: a large share of a value that is nearly 0, or that proj maps to nearly 0, does nothing. It
 # also takes the mean of the heads, so that a patch is bright, too, if one head alone looks at it, whose result proj
-# hardly passes on. For the model in the second point, let all keys be equal, so that all scores of a query are equal and each
-# of N patches has the share 1/N. Let the value be 0 for every patch but those that show an eye, and for these a long
-# vector that points where the classifier looks for "cat". The result is then this vector divided by N, and one patch
-# decides, although the map is flat. To test the claim for a bright patch, I hide it with `attention_mask` and note how
-# far the logit of "cat" falls. I do the same with 20 other patches, drawn at random among those of similar brightness,
-# because a hidden patch is an unusual input by itself. If the bright patch lowers the logit more than 19 of the 20 do,
-# the claim is supported for this patch. If its fall lies in the middle of theirs, the claim is refuted for it.
+# hardly passes on. For the model in the second point, let all keys be equal, so that all scores of a query are equal
+# and each of N patches has the share 1/N. Let the value be 0 for every patch but those that show an eye, and for these
+# a long vector that points where the classifier looks for "cat". The result is then this vector divided by N, and one
+# patch decides, although the map is flat. To test the claim for a bright patch, I hide it with `attention_mask` and
+# note how far the logit of "cat" falls. I do the same with 20 other patches, drawn at random among those of similar
+# brightness, because a hidden patch is an unusual input by itself. If the bright patch lowers the logit more than 19 of
+# the 20 do, the claim is supported for this patch. If its fall lies in the middle of theirs, the claim is refuted for
+# it.

@@ -11,7 +11,7 @@ from deit_ref.course.assignments import (
     a6_masking,
     a7_resampling,
 )
-from deit_ref.course.task import Assignment, Task, messages
+from deit_ref.course.task import Assignment, Task, Unsolved, messages
 
 
 def assignments() -> tuple[Assignment, ...]:
@@ -20,7 +20,7 @@ def assignments() -> tuple[Assignment, ...]:
     return tuple(file.ASSIGNMENT for file in files)
 
 
-def later(assignment: Assignment) -> list[tuple[str, str]]:
+def later(assignment: Assignment) -> list[Unsolved]:
     """The `messages` of all assignments after this one, whose solutions it must not give away."""
     return [message for other in assignments() if other.number > assignment.number for message in messages(other)]
 

@@ -87,6 +87,7 @@ ASSIGNMENT = Assignment(
             points=3,
             minutes=15,
             cases=_softmax,
+            untold=("Subtracting the largest score",),
             mistakes=(
                 Mistake(
                     "no maximum subtracted",

@@ -132,6 +132,7 @@ ASSIGNMENT = Assignment(
             points=4,
             minutes=30,
             cases=_linear,
+            untold=("$$dx = dy", "Each entry of x"),
             mistakes=(
                 Mistake(
                     "W's gradient lies on its side",
@@ -182,6 +183,7 @@ ASSIGNMENT = Assignment(
             points=3,
             minutes=25,
             cases=_softmax,
+            untold=("$$dx = p", "The Jacobian is"),
             mistakes=(
                 Mistake(
                     "each score by itself",
@@ -276,6 +278,7 @@ ASSIGNMENT = Assignment(
             points=4,
             minutes=45,
             cases=_attention,
+            untold=("$$\\begin{gathered} dA", "The rows of dS sum to 0"),
             mistakes=(
                 Mistake(
                     "values by P, not by its transpose",

@@ -345,6 +345,7 @@ ASSIGNMENT = Assignment(
             points=1,
             minutes=15,
             cases=_hard_gradients,
+            untold=("$$\\frac{\\partial", "with $t$ and"),
             mistakes=(
                 Mistake(
                     "not divided by the batch",
@@ -385,6 +386,7 @@ ASSIGNMENT = Assignment(
             points=2,
             minutes=15,
             cases=_soft_gradients,
+            untold=("$$\\frac{\\partial",),
             mistakes=(
                 Mistake(
                     "tau squared",

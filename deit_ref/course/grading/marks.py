@@ -147,7 +147,10 @@ def _second_passes(plan: Plan, made: Code, first: _Passes) -> _Passes:
 
 def _could_be_right(plan: Plan, task: Task, graded: list[_Graded]) -> bool:
     """With other functions to call: neither helps a function that is not written, nor a file that does not begin."""
-    hopeless = (dict(messages(plan.assignment))[task.function], "the file cannot be imported")
+    hopeless = (
+        next(one.message for one in messages(plan.assignment) if one.function == task.function),
+        "the file cannot be imported",
+    )
     return any(not any(words in (each.answer.problem or "") for words in hopeless) for each in graded)
 
 

@@ -58,9 +58,9 @@ from student import *  # noqa: F403
 _HOW_TO_WORK = """## How to work
 
 Install deit_ref {version} as your course says, and `pip install pytest`. Then run `python -m pytest` in this folder, as
-often as you like; `python -m pytest -k .{first}-` runs the tests of one function. They say what was expected, what came,
-and which mistake it looks like. `report.md` and `points.json` sum them up; the points you get are those of other tests
-of the same kind.
+often as you like; `python -m pytest -k .{first}-` runs the tests of one function. They say what was expected, what
+came, and which mistake it looks like. `report.md` and `points.json` sum them up; the points you get are those of other
+tests of the same kind.
 
 Use Python's standard library, NumPy, SciPy and what is given here, nothing else. Functions leave their inputs as they
 are, and return what their first line says they do. Inputs are always as described: the checks that a description lists

@@ -15,7 +15,7 @@ from unittest.mock import patch
 from deit_ref.course import cut
 from deit_ref.course.assignments import find_assignment, later
 from deit_ref.course.grading.modules import module
-from deit_ref.course.task import Assignment, messages
+from deit_ref.course.task import Assignment, Unsolved, messages
 
 
 def together(
@@ -70,7 +70,7 @@ def rebuilt(function: str, own: Mapping[str, Callable[..., Any]]) -> Callable[..
         function: such as "image.preprocess".
         own: by name, as `together` returns them.
     """
-    release = cut.release([(function, "")], solved=True)
+    release = cut.release([Unsolved(function, "")], solved=True)
     given, space = ModuleType("given"), dict[str, Any]()
     exec(release.given, given.__dict__)
     with patch.dict(sys.modules, {"given": given}):

@@ -7,7 +7,7 @@ from typing import Any
 from deit_ref.course import cut
 from deit_ref.course.release.links import setup_code
 from deit_ref.course.release.source import Cell
-from deit_ref.course.task import Assignment, Task, messages
+from deit_ref.course.task import Assignment, Task, Unsolved, messages
 
 
 def notebook(assignment: Assignment, found: Sequence[Cell], *, repository: str | None = None) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def notebook(assignment: Assignment, found: Sequence[Cell], *, repository: str |
         found: the cells of its source.
         repository: from which a cell at the beginning installs the project, if it is not there; None: no such cell.
     """
-    said = dict(messages(assignment))
+    said = {one.function: one for one in messages(assignment)}
     head, pieces = _pieces(cut.release(messages(assignment), solved=True).student)
     tasks = {task.function: task for task in assignment.tasks}
     rubrics = {cell.values["rubric"]: cell.text for cell in found if "rubric" in cell.values}
@@ -60,20 +60,19 @@ def points(task: Task) -> str:
     return "1 point" if task.points == 1 else f"{task.points} points"
 
 
-def _task(name: str, task: Task, message: str) -> list[dict[str, Any]]:
+def _task(name: str, task: Task, unsolved: Unsolved) -> list[dict[str, Any]]:
     graded = {"grade": True, "solution": True, "locked": False, "points": task.points}
     return [
-        _cell("code", _between_marks(task.function, message), task.name, **graded),
+        _cell("code", _between_marks(unsolved), task.name, **graded),
         _locked(f"try_{task.name}", f'assert_task("{name}", {task.name})'),
     ]
 
 
-def _between_marks(function: str, message: str) -> str:
+def _between_marks(task: Unsolved) -> str:
     """A function whose body stands between nbgrader's marks; the line after it is what an unsolved one does."""
-    solved, unsolved = cut.solution(function).split("\n"), cut.stub(function, message).split("\n")
-    head, last = unsolved[:-1], unsolved[-1]
-    body = solved[len(head) :]
-    return "\n".join([*head, "    ### BEGIN SOLUTION", *body, "    ### END SOLUTION", last])
+    *head, last = cut.stub(*task).split("\n")
+    body = cut.halves(task.function)[1]
+    return "\n".join([*head, "    ### BEGIN SOLUTION", body, "    ### END SOLUTION", last])
 
 
 def _pieces(text: str) -> tuple[str, dict[str, str]]:

@@ -79,7 +79,7 @@ def scaled_dot_product_attention_vjp(
     generator: np.random.Generator | None = None,
     trace: Trace | None = None,
 ) -> tuple[Float[Array, "batch heads tokens head_dim"], Back]:
-    r"""$A = \mathrm{softmax}(S)$ of $S = Q K^\top / \sqrt d$, and $Y = A V$. Back:
+    r"""$A = \mathrm{softmax}(S)$ of $S = Q K^\top / \sqrt d$, and $Y = A V$, and back.
 
     $$\begin{gathered} dA = dY \, V^\top, \qquad dV = A^\top dY \\
       dS = A \odot (dA - \textstyle\sum_j dA_{\cdot j} A_{\cdot j}) \\

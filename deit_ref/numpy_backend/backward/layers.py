@@ -36,7 +36,7 @@ Back: TypeAlias = Callable[..., Any]
 def linear_vjp(
     weights: Linear, x: Float[Array, "*batch in_features"]
 ) -> tuple[Float[Array, "*batch out_features"], Back]:
-    r"""$y = x W^\top + b$, and back:
+    r"""$y = x W^\top + b$, and back.
 
     $$dx = dy \, W, \qquad dW = dy^\top x, \qquad db = \textstyle\sum dy$$
 
@@ -91,7 +91,9 @@ def layer_norm_vjp(
 
 
 def softmax_vjp(x: Float[Array, "*batch scores"]) -> tuple[Float[Array, "*batch scores"], Back]:
-    r"""$p = \mathrm{softmax}(x)$, and back: $dx = p \odot (dp - \textstyle\sum_j dp_j \, p_j)$.
+    r"""$p = \mathrm{softmax}(x)$, and back.
+
+    $$dx = p \odot (dp - \textstyle\sum_j dp_j \, p_j)$$
 
     The Jacobian is $\partial p_i / \partial x_j = p_i ([i = j] - p_j)$, a matrix for each row of scores; multiplied out
     with dp it collapses to this. Scores compete: a score's gradient is how much its own share is worth, less what

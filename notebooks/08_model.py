@@ -80,8 +80,21 @@ folded(model.encode, model.classification_with_teacher)
 # A model small enough to count: images of 4 × 4 pixels with one channel, patches of 2 × 2, dim 4, one block with an mlp
 # of 8, three classes.
 #
-# **Before you run it:** cover the right column and write each number down yourself.
-#
+# **Before you run it:** write down how many learned numbers each part has: the patch embedding, the class and the
+# distillation token, the positions, the two norms in the block, queries, keys and values, the heads' mix (`proj`), the
+# mlp, the last norm, and two heads of three classes.
+
+# %%
+small = deit_ref.DeiTConfig(
+    hidden_size=4, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+    image_size=4, patch_size=2, num_channels=1, num_labels=3,
+)  # fmt: skip
+shapes = array_shapes(small, "classification-with-teacher")
+for name, shape in shapes.items():
+    print(f"{name:<26} {shape!s:<15} {prod(shape):>4}")
+print(f"{'all':<42} {sum(map(prod, shapes.values())):>4}")
+
+# %% [markdown]
 # | part | count |
 # |---|---|
 # | patch embedding: 4 features from 1 · 2 · 2 values, and biases | 4 · 4 + 4 = 20 |
@@ -98,15 +111,7 @@ folded(model.encode, model.classification_with_teacher)
 # The number of attention heads is not in the table: they share out the same dim.
 
 # %%
-small = deit_ref.DeiTConfig(
-    hidden_size=4, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
-    image_size=4, patch_size=2, num_channels=1, num_labels=3,
-)  # fmt: skip
-shapes = array_shapes(small, "classification-with-teacher")
-for name, shape in shapes.items():
-    print(f"{name:<26} {shape!s:<15} {prod(shape):>4}")
 assert sum(map(prod, shapes.values())) == 20 + 8 + 24 + 16 + 60 + 20 + 76 + 8 + 30 == 262
-
 
 # %% [markdown]
 # ## Your turn: count a block

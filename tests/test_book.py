@@ -100,10 +100,10 @@ OLD = re.compile(
 )
 COLUMNS = ("y = W x + b", "E x_n + b")
 KNOWN = set().union(*(letters(formula) for formula in formulas(NOTATION)))
-SOURCES = sorted((ROOT / "deit_ref" / "numpy_backend").rglob("*.py"))
+SOURCES = sorted(path for folder in ("numpy_backend", "course") for path in (ROOT / "deit_ref" / folder).rglob("*.py"))
 
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.py"))
 SLIDES = sorted((ROOT / "docs" / "slides").glob("week*.md"))
 TEXTS_WITH_FORMULAS = [*PAGES, ROOT / "docs" / "glossary.md", *SLIDES, *SOURCES, *NOTEBOOKS]
 
@@ -111,7 +111,7 @@ TEXTS_WITH_FORMULAS = [*PAGES, ROOT / "docs" / "glossary.md", *SLIDES, *SOURCES,
 @pytest.mark.parametrize("path", TEXTS_WITH_FORMULAS, ids=lambda path: path.stem)
 def test_every_letter_of_a_formula_is_in_the_notation(path):
     text = path.read_text(encoding="utf-8")
-    if path.parent.name == "notebooks":
+    if path in NOTEBOOKS:
         text = "\n".join(re.findall(r"^# (.*)$", text, re.MULTILINE))
     elif path.suffix == ".py":
         text = "\n".join(re.findall(r'"""(.*?)"""', text, re.DOTALL))

@@ -39,7 +39,7 @@ def cross_entropy(
     Args:
         logits: scores.
         labels: class numbers as integers, or as floats the shares of all classes, which sum to 1 in each row.
-        ignore_index: rows of this class number are left out, and n counts the others, as in torch.
+        ignore_index: rows of this class number are left out, and B counts the others, as in torch.
 
     >>> logits = np.array([[0.0, np.log(3.0)], [7.0, 7.0]])  # 3/4 for class 1; the second row is left out
     >>> round(float(np.exp(-cross_entropy(logits, np.array([1, -100])))), 6)

@@ -307,10 +307,10 @@ Image.fromarray((mosaic * 255 + 0.5).astype(np.uint8))
 # norms and mlp work on each token alone. The first model's result does change, because each patch is added to the
 # vector of the place where it lies now, so that the tokens themselves are different. The second model still knows what
 # is inside each patch, such as colors, textures and edges of up to 16 pixels, and how often each kind of patch occurs.
-# It does not know how the patches are arranged. So it should easily tell a zebra from a strawberry, and confuse a face
-# with a face whose parts have been exchanged, or a square with a row of four such tiles. Interpolation takes a mixture
-# of the vectors of neighboring places for the vector of a place between them. This makes sense only if the vectors
-# change smoothly from place to place, which training on photos brings about: neighboring patches look alike and play
-# similar roles. It fails where neighbors have nothing to do with each other, as in a model whose positions are still
-# random, and for the class token's vector, which has no place between others. It also gets worse the further the new
-# grid is from the old one, since the model has never seen so many patches.
+# It does not know how the patches are arranged. So it should easily tell a zebra from a strawberry, and confuse "="
+# with "||", if both are drawn with the same black and white squares. Interpolation takes a mixture of the vectors of
+# neighboring places for the vector of a place between them. This makes sense only if the vectors change smoothly from
+# place to place, which training on photos brings about: neighboring patches look alike and play similar roles. It fails
+# where neighbors have nothing to do with each other, as in a model whose positions are still random, and for the class
+# token's vector, which has no place between others. It also gets worse the further the new grid is from the old one,
+# since the model has never seen so many patches.

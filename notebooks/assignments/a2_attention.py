@@ -22,8 +22,8 @@
 # - how several heads share one matrix, and how to look into them.
 #
 # **You are given** `linear`, `dropout`, the type of the weights, and the signatures and descriptions of six functions.
-# Arguments called `trace`, `generator` and `dropout_probability` are for onlookers and for training: your functions may
-# ignore them, but must accept them.
+# Arguments called `trace`, `generator` and `dropout_probability` are for inspection and for training: your functions
+# may ignore them, but must accept them.
 #
 # **Your goal**: `multi_head_attention`, the heart of each of DeiT's twelve blocks, and `attention_rollout`, which shows
 # what the class token looked at.
@@ -31,14 +31,14 @@
 # %% [markdown]
 # ## Background
 #
-# Each token asks a question (its query $q$), offers a label (its key $k$) and a content (its value $v$). How well label
-# $j$ fits question $i$ is the score $q_i \cdot k_j$. Softmax turns the scores of one question into shares that sum to
-# 1, and the answer is the mean of all contents, weighted by these shares:
+# Each token asks a question (its query), offers a label (its key) and a content (its value). How well label $j$ fits
+# question $i$ is the score $Q_i \cdot K_j$. Softmax turns the scores of one question into shares that sum to 1, and the
+# answer is the mean of all contents, weighted by these shares:
 #
 # $$\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt{d}}\right) V$$
 #
-# $d$ is the number of features of a query, `head_dim`. If the entries of $q$ and $k$ have variance 1, the score has
-# variance $d$: without the root, scores would grow with $d$, and softmax would see only the largest.
+# $d$ is the number of features of a query, `head_dim`. If the entries of queries and keys have variance 1, the score
+# has variance $d$: without the root, scores would grow with $d$, and softmax would see only the largest.
 #
 # Several heads do this side by side, each with its own `head_dim = dim / heads` features. One matrix `qkv` makes the
 # queries, keys and values of all heads at once; one matrix `proj` mixes what they found.

@@ -262,7 +262,7 @@ output.top(3)
 #   were trained on a sum: the logits change completely.
 # - **1 point**: eps matters where the variance of a token is not far above it; variances in the model are far larger
 #   than 1e-5, so that the change is tiny, but not 0. Full credit for an estimate: the relative change is about
-#   $\Delta\epsilon / (2 \sigma^2)$ per norm.
+#   $\delta / (2 \sigma^2)$ per norm, with $\delta$ the change of eps.
 # - **1 point**: the two heads were trained on different targets and differ moderately: more than the change of eps,
 #   less than the lost residuals; the order is 1 (nothing), 3, 4, 2.
 #
@@ -276,10 +276,10 @@ output.top(3)
 # position with it, because positions were added before. Attention sums over a set of keys and does not see their order,
 # the norms and the mlp work on each token alone, and the heads read only the first two tokens, which stay in their
 # places. The next in the order is eps. A norm divides by $\sqrt{\sigma^2 + \epsilon}$, so going from 1e-6 to 1e-5
-# changes a normalized token by about $\Delta\epsilon / (2 \sigma^2)$ of its size. The variances of tokens are far
+# changes a normalized token by about $9 \cdot 10^{-6} / (2 \sigma^2)$ of its size. The variances of tokens are far
 # above 1e-5 in a trained model, some hundredths at least, so this is 1e-4 or less: the logits change in a late digit,
-# but they change. Then comes the class token's head alone. It was trained on labels
-# and the other head on a teacher's decisions, so the two agree on most photos but not in their numbers, and taking one
-# instead of the mean moves logits by a good part of their size. Most of all changes without the residual connections:
-# what the earlier blocks have collected reaches the later ones only as far as this block's attention and mlp pass it
-# on, and these were trained to add a correction, not to carry the whole.
+# but they change. Then comes the class token's head alone. It was trained on labels and the other head on a teacher's
+# decisions, so the two agree on most photos but not in their numbers, and taking one instead of the mean moves logits
+# by a good part of their size. Most of all changes without the residual connections: what the earlier blocks have
+# collected reaches the later ones only as far as this block's attention and mlp pass it on, and these were trained to
+# add a correction, not to carry the whole.

@@ -41,7 +41,7 @@
 #
 # So each layer gets a partner whose name ends in `_vjp` (vector-Jacobian product). It takes the layer's arguments and
 # returns two things: the value $y$, and a function `back`, which takes $dy$ and returns the gradient of each argument,
-# in their order. What `back` needs of the way there, it simply mentions: a function inside a function sees its
+# in their order. What `back` needs of the forward pass, it simply mentions: a function inside a function sees its
 # variables. Here is one for $y = x^2$, where $dx = 2 x \, dy$:
 #
 # ```
@@ -69,9 +69,9 @@
 # Before you write gradients you need something to measure them by. Write `differences`: the gradient of any function
 # that makes one number of an array, by central differences,
 #
-# $$\frac{\partial f}{\partial x_i} \approx \frac{f(x + h e_i) - f(x - h e_i)}{2 h}$$
+# $$\frac{\partial f}{\partial x_i} \approx \frac{f(x + \delta u) - f(x - \delta u)}{2 \delta}$$
 #
-# with $e_i$ an array that is 1 at the place $i$ and 0 elsewhere, and $h$ the argument `step`.
+# with $u$ an array that is 1 at the place $i$ and 0 elsewhere, and $\delta$ the argument `step`.
 #
 # ```
 # >>> differences(np.sum, np.zeros((1, 3))).round(6).tolist()
@@ -179,8 +179,8 @@
 # Write `scaled_dot_product_attention_vjp`: $A = \mathrm{softmax}(S)$ of $S = Q K^\top / \sqrt d$, and $Y = A V$.
 # `back(dy)` returns dq, dk, dv and the gradient of `head_mask`, or None if there is no head_mask. `attention_mask` is
 # True where a token may be looked at; the scores of other tokens become minus infinity. `head_mask` has one factor for
-# each head, which multiplies its shares. `dropout_probability`, `generator` and `trace` are for training and onlookers:
-# your function may ignore them, but must accept them.
+# each head, which multiplies its shares. `dropout_probability`, `generator` and `trace` are for training and
+# inspection: your function may ignore them, but must accept them.
 #
 # ```
 # >>> q = k = np.zeros((1, 1, 2, 1))  # one head, two tokens, one feature: all shares are 1/2
@@ -192,8 +192,8 @@
 #
 # <details><summary>Hint</summary>
 #
-# Write the way there in single steps: scores, shares (by your `softmax_vjp`, which also gives you the way back), masked
-# shares, result. Then go through the steps in reverse, and use the rule for products twice. `x.swapaxes(-1, -2)`
+# Write the forward pass in single steps: scores, shares (by your `softmax_vjp`, which also gives you the way back),
+# masked shares, result. Then go through the steps in reverse, and use the rule for products twice. `x.swapaxes(-1, -2)`
 # transposes the last two axes. The factor $1 / \sqrt d$ comes back to both q and k.
 #
 # </details>
@@ -205,12 +205,12 @@
 # ## Task 6: train (3 points)
 #
 # Write `train`: an mlp of two layers, $\hat y = \mathrm{fc2}(\mathrm{GELU}(\mathrm{fc1}(x)))$, learns in `steps` steps,
-# each on all pictures. In each step: the way there; note the loss, the mean squared error of $\hat y$ and `targets`;
-# the way back; and for each number $w$ of the weights, with gradient $g$ and a velocity $v$ that begins at 0,
+# each on all pictures. In each step: the forward pass; note the loss, the mean squared error of $\hat y$ and `targets`;
+# the way back; and for each number $w$ of the weights, with gradient $g$ and a velocity $m$ that begins at 0,
 #
-# $$v \leftarrow \mu v + g, \qquad w \leftarrow w - \eta v$$
+# $$m \leftarrow \beta_1 m + g, \qquad w \leftarrow w - \eta m$$
 #
-# $\mu$ is `momentum`, $\eta$ is `learning_rate`. Return the new weights and the losses.
+# $\beta_1$ is `momentum`, $\eta$ is `learning_rate`. Return the new weights and the losses.
 #
 # ```
 # >>> from deit_ref.weights import Linear, Mlp
@@ -224,7 +224,7 @@
 #
 # `hidden, back_fc1 = linear_vjp(weights.fc1, x)`, then `gelu_vjp(hidden)`, then fc2, then
 # `loss, back_loss = mean_squared_error_vjp(predictions, targets)`. `back_loss()` is where the way back begins. The
-# gradient of an `Mlp` is an `Mlp`. `map_weights(lambda w, v: w - learning_rate * v, weights, velocity)` makes a step.
+# gradient of an `Mlp` is an `Mlp`. `map_weights(lambda w, m: w - learning_rate * m, weights, velocity)` makes a step.
 #
 # </details>
 
@@ -291,14 +291,15 @@ picture.resize((768, 384), Image.Resampling.NEAREST)
 #
 # 1. Somebody starts `train` with all weights and biases 0. Which of the four arrays of the mlp change in the first
 #    step, which ever? Argue with your formulas, and say why small random numbers help.
-# 2. A bias is added to all keys: $K + \mathbf{1} c^\top$, with the same $c$ for every token. Show that the gradient of
-#    $c$ is 0, whatever the loss is.
+# 2. A bias is added to all values: each row of $V$ grows by the same row $b$. Show from your formulas that the gradient
+#    of $b$ is the sum of the rows of $dY$, whatever the scores are (without head_mask). After attention stands a linear
+#    layer, `proj`. Could the model do without $b$?
 # 3. The weights of a linear layer, bias included, are multiplied by 10, and a layer norm follows it. What happens to
 #    the norm's result, and to the gradient of the layer's weights (forget eps)? What does one step of plain descent at
 #    the same learning rate then do, compared with before?
-# 4. A friend checks a gradient with `differences`, $h = 10^{-5}$, in float32, and finds only one or two digits that
-#    agree. Where do the digits go? Give a better way, and one mistake in a gradient that no such check on one random
-#    input finds.
+# 4. A friend checks a gradient with `differences`, $\delta = 10^{-5}$, in float32, and finds only one or two digits
+#    that agree. Where do the digits go? Give a better way, and one mistake in a gradient that no such check on one
+#    random input finds.
 #
 # Answer in 8 to 12 sentences.
 
@@ -308,15 +309,15 @@ picture.resize((768, 384), Image.Resampling.NEAREST)
 # - **1 point**: only fc2's bias, and ever only this one. The hidden numbers are GELU(0) = 0, so dW of fc2 is 0; fc2's
 #   weights are 0, so nothing comes back through it to fc1. In the next step all is as before. Random numbers make the
 #   hidden numbers differ from 0 and from each other.
-# - **1 point**: the scores of a query all grow by the same number $q \cdot c / \sqrt d$, which changes no share; or:
-#   the gradient of $c$ is the sum over keys of dK, $\sum_j \sum_i dS_{ij} \, q_i / \sqrt d$, and the rows of dS sum
-#   to 0.
+# - **1 point**: $b$ is used by all values, so its gradient is the sum of the rows of $dV = A^\top dY$: row $i$ of $dY$
+#   comes as often as the shares of query $i$ sum to, which is 1. It could: every row of the result grows by $b$, and
+#   `proj` turns that into a constant, which its own bias can be. Full point only with both.
 # - **1 point**: the norm's result stays. The gradient becomes a tenth. A step moves weights that are ten times as large
 #   by a tenth: relative to their size it is a hundredth of what it was. Full point only with the hundredth.
-# - **1 point**: float32 has seven digits; $f(x + h) - f(x - h)$ is a difference of nearly equal numbers, and what
-#   rounding leaves of it, about $10^{-7} f$, is divided by $2 h = 2 \cdot 10^{-5}$. Better: float64, or a longer step
-#   (near $10^{-2}$ in float32). A mistake that is not found: one in a branch that this input does not take (a mask, no
-#   bias, a bend such as ReLU's, a batch of one), or anything, if dy is all ones behind a softmax.
+# - **1 point**: float32 has seven digits; $f(x + \delta u) - f(x - \delta u)$ is a difference of nearly equal numbers,
+#   and what rounding leaves of it, about $10^{-7} f$, is divided by $2 \delta = 2 \cdot 10^{-5}$. Better: float64, or a
+#   longer step (near $10^{-2}$ in float32). A mistake that is not found: one in a branch that this input does not take
+#   (a mask, no bias, a bend such as ReLU's, a batch of one), or anything, if dy is all ones behind a softmax.
 #
 # Typical answers that miss: "with zeros nothing learns" (fc2's bias does); for the third, "the norm removes it, so
 # nothing changes"; for the fourth, "the step is too large" (it is too small for float32).
@@ -328,11 +329,13 @@ picture.resize((768, 384), Image.Resampling.NEAREST)
 # numbers, so it is 0. What comes back through fc2 is $dy \, W_2 = 0$, so fc1 gets nothing, neither weights nor bias.
 # Only fc2's bias, whose gradient is the sum of dy, moves in the first step, and since all else is then as before, it is
 # the only one that ever does. Small random numbers make the hidden numbers differ from 0 and from each other, so that
-# each neuron gets a gradient of its own. The bias c adds the same number $q_i \cdot c / \sqrt d$ to all scores of query
-# i, and softmax does not change when a row is shifted: the loss does not depend on c, so its gradient is 0. Multiplying
-# the layer by 10 multiplies its result by 10, and mean and deviation with it, so the norm's result stays the same. On
-# the way back the norm divides by a deviation that is ten times as large, so the gradient of the weights is a tenth;
-# one step moves them by a tenth of what it was, and as they are ten times as large, by a hundredth of it in proportion.
-# In float32 a number has about seven digits, and of the difference of two nearly equal numbers, some $10^{-5}$, only
-# one or two are left, and dividing by $2h$ brings none of them back. Better is float64, or a step near $10^{-2}$. A
-# mistake in a branch that the input does not take, such as the sum over images when there is one image, is not found.
+# each neuron gets a gradient of its own. The bias b is used by all values, so its gradient is the sum of the rows of
+# $dV = A^\top dY$, that is $\sum_j \sum_i A_{ij} \, dY_i$, and as the shares $A_{ij}$ of each query sum to 1, this is
+# $\sum_i dY_i$. Every result grows by b, and `proj` makes a constant of it, which its own bias can be, so the model
+# could do without b. Multiplying the layer by 10 multiplies its result by 10, and mean and deviation with it, so the
+# norm's result stays the same. On the way back the norm divides by a deviation that is ten times as large, so the
+# gradient of the weights is a tenth; one step moves them by a tenth of what it was, and as they are ten times as large,
+# by a hundredth of it in proportion. In float32 a number has about seven digits, and of the difference of two nearly
+# equal numbers, some $10^{-5}$, only one or two are left, and dividing by $2 \delta$ brings none of them back. Better
+# is float64, or a step near $10^{-2}$. A mistake in a branch that the input does not take, such as the sum over images
+# when there is one image, is not found.

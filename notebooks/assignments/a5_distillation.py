@@ -48,8 +48,8 @@
 #
 # $$\mathrm{CE}(o, t) = -\frac1B \sum_i \log p_i[t_i], \qquad p_i = \mathrm{softmax}(o_i)$$
 #
-# Its gradient is as simple as it gets: $\partial \, \mathrm{CE} / \partial o = (p - t) / B$, probabilities minus
-# targets.
+# Its gradient is as simple as it gets: $(p_i - \text{target}_i) / B$ for the logits of photo $i$, probabilities minus
+# targets, where a class number stands for a row with 1 at this class and 0 elsewhere.
 #
 # More in the chapters on [losses](../../docs/chapters/losses.md) and [heads](../../docs/chapters/heads.md).
 
@@ -104,7 +104,7 @@
 # ```
 # >>> z, teacher = np.array([[0.0, np.log(3.0)]]), np.array([[-1.0, 5.0]])
 # >>> loss = hard_distillation(z, z, teacher, np.array([0]), alpha=0.5)
-# >>> (np.log([4, 4 / 3]).mean() - loss).round(6).item() == 0  # the label is surprised by 1/4, the teacher by 3/4
+# >>> (np.log([4, 4 / 3]).mean() - loss).round(6).item() == 0  # 1/4 for the label, 3/4 for the teacher's class
 # True
 # ```
 #
@@ -259,7 +259,7 @@ for way, options in ways.items():
 #    learn from its decisions that the labels do not say? Give an example with a photo after random cropping.
 # 2. What happens to $p_\text{teacher}$, and to the gradient of the soft loss, when $\tau$ goes to infinity, and when it
 #    goes to 0? Is the second case the hard loss? Argue with your formulas, and say what $\tau^2$ is for.
-# 3. Somebody divides the divergence by $B$ alone, with 1,000 classes and $\alpha = 0.5$, and leaves all else. By which
+# 3. Somebody divides the divergence by $B$ alone, with 100 classes and $\alpha = 0.2$, and leaves all else. By which
 #    factor does the teacher's part grow, and to which $\alpha$ of the original loss does that correspond, up to one
 #    factor in front of the whole loss?
 # 4. In the experiment only the heads are trained. Which part of distillation's benefit can it not show?
@@ -276,13 +276,13 @@ for way, options in ways.items():
 #   For small $\tau$ both become one-hot: the target is the teacher's decision, as in the hard loss, but the student's
 #   side is sharpened, too. The gradient is $\tau$ times the difference of two decisions: 0 where they agree, and
 #   vanishing elsewhere. It is not the hard loss, whose student keeps its temperature of 1.
-# - **1 point**: by 1,000. $0.5$ to $500$ is $1 : 1000$, which is $\alpha = 1000 / 1001 \approx 0.999$: the label
-#   hardly counts any more.
+# - **1 point**: by 100. $0.8$ to $20$ is $1 : 25$, which is $\alpha = 25 / 26 \approx 0.96$: the label hardly counts
+#   any more.
 # - **1 point**: the features: in real training the encoder learns from the teacher, too, and that is where most of the
 #   benefit arises; here features are given (and have already been trained with a teacher).
 #
 # Typical answers that miss: "soft labels hold more information, so soft is better" (the paper found hard better; no
-# argument); for the third, "alpha becomes 500" (no share).
+# argument); for the third, "alpha becomes 20" (no share).
 
 # %% [markdown] answer="a5"
 # ## Model answer
@@ -297,7 +297,7 @@ for way, options in ways.items():
 # shrinking difference. When $\tau$ goes to 0 both distributions become one-hot. The gradient is then $\tau$ times a
 # difference of two decisions: 0 where student and teacher agree, and vanishing where they do not. The hard loss is
 # something else: its target is one-hot, too, but the student keeps its temperature of 1, and so it has a gradient until
-# it is sure. Dividing by $B$ alone makes the teacher's part 1,000 times as large: with $\alpha = 0.5$ the parts stand
-# as 0.5 to 500, which is the original loss with $\alpha = 1000/1001 \approx 0.999$, but for a factor in front. The
-# experiment trains heads on features that are given, so it cannot show what the encoder learns from a teacher, and that
-# is where most of the benefit arises.
+# it is sure. Dividing by $B$ alone makes the teacher's part 100 times as large: with $\alpha = 0.2$ the parts stand as
+# 0.8 to 20, which is the original loss with $\alpha = 25/26 \approx 0.96$, but for a factor in front. The experiment
+# trains heads on features that are given, so it cannot show what the encoder learns from a teacher, and that is where
+# most of the benefit arises.

@@ -29,19 +29,20 @@
 # %% [markdown]
 # ## Background
 #
-# Some patches of a photo are hidden: their tokens $z$ are replaced by one learned mask token $t$, before the positions
-# are added, so that the model still knows *where* it must guess. With $m = 1$ for hidden patches,
+# Some patches of a photo are hidden: their tokens $z$ are replaced by one learned mask token, before the positions are
+# added, so that the model still knows *where* it must guess. With $M = 1$ for hidden patches,
 #
-# $$z' = z (1 - m) + t \, m$$
+# $$z' = z \odot (1 - M) + z_\text{mask} \odot M$$
 #
-# The encoder sees the rest. One linear map, the decoder, then makes all pixels of a patch from its token, $s \times s$
+# The encoder sees the rest. One linear map, the decoder, then makes all pixels of a patch from its token, $P \times P$
 # pixels for each channel, channel first. `pixel_shuffle` lays them out:
 #
-# $$\text{out}[c, \; y s + i, \; x s + j] = \text{in}[y, \; x, \; c s^2 + i s + j]$$
+# $$\text{out}[c, \; \text{row} \, P + i, \; \text{column} \, P + j]
+#   = \text{in}[\text{row}, \; \text{column}, \; c P^2 + i P + j]$$
 #
-# The loss is the mean absolute error, on hidden pixels only. $M$ is the mask, enlarged from patches to pixels:
+# The loss is the mean absolute error, on hidden pixels only, with $M$ enlarged from patches to pixels:
 #
-# $$L = \frac{\sum M \, |x - \hat x|}{(\sum M + 10^{-5}) \cdot \text{channels}}$$
+# $$\mathcal L = \frac{\sum M \, |x - \hat x|}{(\sum M + 10^{-5}) \cdot \text{channels}}$$
 #
 # More in the chapters on [tokens](../../docs/chapters/tokens.md), [masked image
 # modeling](../../docs/chapters/simmim.md) and [losses](../../docs/chapters/losses.md).
@@ -193,7 +194,8 @@ picture.resize((672, 224), Image.Resampling.NEAREST)
 #
 # 1. A hides 5% of the patches instead of half, at random, one at a time.
 # 2. B takes the loss of all pixels instead of the hidden ones.
-# 3. C forgets to add positions to the mask tokens: hidden patches are the mask token and nothing else.
+# 3. C has no mask token: before the model sees a photo, hidden patches are painted in the gray that normalized pixels
+#    of 0 are.
 # 4. D uses patches of 2 x 2 pixels instead of 4 x 4 and hides half of them, one at a time.
 #
 # For each: is the task easier or harder than before, what is the best that a model can do without understanding what is
@@ -209,14 +211,15 @@ picture.resize((672, 224), Image.Resampling.NEAREST)
 #   colors goes far; the loss falls, and what is learned is smoothing rather than content.
 # - **1 point**: B: visible pixels are there to be copied, so the loss falls although hidden ones are drawn no better;
 #   part of the model's strength goes into copying.
-# - **1 point**: C: without positions all hidden patches of a photo are equal tokens, attention treats equal tokens
-#   equally, and so all get the same picture. The best is one typical patch for all of them; the loss rises.
+# - **1 point**: C: nearly as before. Pixels of 0 make the token $b$ of the patch embedding, the same for all hidden
+#   patches, before the positions are added: it does what the mask token did. What is lost: a patch that is really of
+#   this gray looks hidden. Blending goes as far as before; the loss stays nearly the same, or rises a little.
 # - **1 point**: losses compare only on the same pixels: A and D are means over other hidden pixels (fewer, or in other
 #   places), B over all; only C's can be compared directly. Full credit for a way to compare all of them: the same
 #   hidden pixels for all in an evaluation.
 #
 # Typical answers that miss: "a lower loss means a better model" (the question is what it costs to be low); for C, "the
-# model cannot see the photo" (it sees the visible patches, and where these are).
+# model does not know where it has to guess" (it does: positions are added after that).
 
 # %% [markdown] answer="a6"
 # ## Model answer
@@ -224,11 +227,12 @@ picture.resize((672, 224), Image.Resampling.NEAREST)
 # A's task is easier. Almost every hidden patch has visible neighbors on all sides, and blending their colors goes far,
 # so the best guess without understanding is a smooth filling, and the loss falls. B's is easier, too: half of the
 # pixels that count are visible and need only be copied, so the loss falls although hidden patches are drawn no better,
-# and a part of the model's strength goes into copying. C's is harder. All hidden patches of a photo are the same token,
-# attention treats equal tokens equally, and so all of them get the same picture: the best that can be done is one
-# typical patch for all of them, made of the visible ones, and the loss rises. D's is easier: with patches of 2 x 2
-# pixels something visible is nearly always a pixel or two away, so blending goes far, as in A. Losses can be compared
-# only as means over the same pixels. C hides the same patches as the original, so its loss can be compared with it
-# directly. A and D are means over other hidden pixels, fewer or in other places, and B is a mean over all pixels, so a
-# lower number there says nothing. To compare all four I would hide the same half of the patches of test photos from
-# each of them, and take the loss on these pixels alone.
+# and a part of the model's strength goes into copying. C's is nearly the same. A patch of zeros has the bias of the
+# patch embedding for its token, wherever it is, and then gets its position: that is a mask token by another name, and
+# only a patch that is really of this gray can be taken for a hidden one. So blending goes as far as before, and the
+# loss stays, or rises a little. D's is easier: with patches of 2 x 2 pixels something visible is nearly always a pixel
+# or two away, so blending goes far, as in A. Losses can be compared only as means over the same pixels. C hides the
+# same patches as the original, so its loss can be compared with it directly. A and D are means over other hidden
+# pixels, fewer or in other places, and B is a mean over all pixels, so a lower number there says nothing. To compare
+# all four I would hide the same half of the patches of test photos from each of them, and take the loss on these pixels
+# alone.

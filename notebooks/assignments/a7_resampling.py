@@ -22,8 +22,8 @@
 # - why bytes, rounding and the order of two steps decide whether two programs give the same numbers.
 #
 # **You are given** the signatures and descriptions of six functions, and what they need: the kernels `box`, `bilinear`,
-# `hamming` and `lanczos`, the table `FILTERS` (name -> kernel and how far it reaches), and `nearest_pixels`. All is
-# NumPy. You need to know arrays, broadcasting and slices.
+# `hamming` and `lanczos`, the table `FILTERS` (name -> kernel and how far it reaches), and `nearest_pixels`. Everything
+# is NumPy. You need to know arrays, broadcasting and slices.
 #
 # **Your goal**: `resize` gives the same bytes as `Image.resize` of Pillow, the library that DeiT's photos go through.
 # Not nearly the same: the same.
@@ -33,16 +33,18 @@
 #
 # A line of `in_size` pixels becomes a line of `out_size` pixels. Pixel $j$ covers the stretch from $j$ to $j + 1$, so
 # its center is $j + \frac12$. With $s = \text{old size} / \text{new size}$, new pixel $i$ has its center, in units of
-# old pixels, at $c_i = (i + \frac12) s$. The weight of old pixel $j$ follows from a kernel $f$ and the distance of the
-# centers:
+# old pixels, at $r_i = (i + \frac12) s$. The weight of old pixel $j$ follows from a kernel $\kappa$ and the distance of
+# the centers:
 #
-# $$w_{ij} = \frac{f((j + \frac12 - c_i) / t)}{\sum_k f((k + \frac12 - c_i) / t)}, \qquad t = \max(s, 1)$$
+# $$W_{ij} = \frac{\kappa((j + \frac12 - r_i) / \text{stretch})}{\sum_k \kappa((k + \frac12 - r_i) / \text{stretch})},
+#   \qquad \text{stretch} = \max(s, 1)$$
 #
-# $t$ is the antialiasing: if a new pixel covers five old ones, the kernel gets five times as wide and all five count.
+# The stretch is the antialiasing: if a new pixel covers five old ones, the kernel gets five times as wide and all five
+# count.
 #
 # Positions were interpolated like that in assignment 1, on a grid of patches. Photos are different in three ways: most
-# of them shrink, and $t$ takes care of that; at the border the weights that are left are divided by their sum; and the
-# numbers are bytes.
+# of them shrink, and the stretch takes care of that; at the border the weights that are left are divided by their sum;
+# and the numbers are bytes.
 #
 # An image takes two passes: one along all rows and one along all columns, in either order. With exact numbers the order
 # would not matter. Pillow rounds to bytes in between, so it does.
@@ -54,7 +56,7 @@
 #
 # Write `bicubic`: the weight of a pixel at distance x, for an array of distances. With $a = -\frac12$:
 #
-# $$f(x) = (a+2) |x|^3 - (a+3) |x|^2 + 1 \; (|x| < 1), \qquad a \, (|x|^3 - 5 |x|^2 + 8 |x| - 4) \; (1 \le |x| < 2)$$
+# $$\kappa(x) = (a+2) |x|^3 - (a+3) |x|^2 + 1 \; (|x| < 1), \quad a (|x|^3 - 5 |x|^2 + 8 |x| - 4) \; (1 \le |x| < 2)$$
 #
 # and 0 further away. A new pixel right on an old one takes it as it is, and the weights below 0 keep edges sharp.
 #
@@ -79,10 +81,10 @@
 # Write `resample_coefficients`: for one line, the first old pixel of each new pixel's window, and the weights of all
 # pixels in the window, by the formula above. All windows are equally long: `weights` is an array (new_size, taps).
 #
-# 1. Kernel and support (how far it reaches) from `FILTERS`; the scale $s$ and the stretch $t$.
-# 2. The window of new pixel $i$ goes from `int(c - support * t + 0.5)`, at least 0, up to but without
-#    `int(c + support * t + 0.5)`, at most `in_size`. The longest window gives `taps`. Windows that are shorter get
-#    weights 0; they may begin earlier, so that `first + taps` never goes beyond the line.
+# 1. Kernel and support (how far it reaches) from `FILTERS`; the scale $s$ and the stretch.
+# 2. The window of new pixel $i$ goes from `int(r - support * stretch + 0.5)`, at least 0, up to but without
+#    `int(r + support * stretch + 0.5)`, at most `in_size`. The longest window gives `taps`. Windows that are shorter
+#    get weights 0; they may begin earlier, so that `first + taps` never goes beyond the line.
 # 3. The weights, divided by their sum. At the border, where pixels are missing, the sum must be 1, too.
 #
 # A wider window than needed is not a mistake, as long as weights are 0 there and all its pixels exist.
@@ -111,9 +113,9 @@
 # ## Task 3: weights that every machine adds up alike (2 points)
 #
 # Sums of floats depend on the order in which they are added; sums of integers do not. So Pillow rounds weights to
-# multiples of $2^{-22}$. Write `fixed_point`: weights rounded to multiples of $2^{-p}$, halves away from 0 (1.5 becomes
-# 2, -1.5 becomes -2). $p$ is 22. With `arithmetic="torchvision"`, integers have 16 bits: there $p$ is the largest
-# number up to 22 for which $2^p w$ of the largest weight, rounded, is below $2^{15}$.
+# multiples of $2^{-22}$. Write `fixed_point`: weights rounded to multiples of $2^{-\text{bits}}$, halves away from 0
+# (1.5 becomes 2, -1.5 becomes -2). bits is 22. With `arithmetic="torchvision"`, integers have 16 bits: there bits is
+# the largest number up to 22 for which $2^\text{bits}$ times the largest weight, rounded, is below $2^{15}$.
 #
 # ```
 # >>> (fixed_point(np.array([1 / 3, -1 / 3])) * 2**22).tolist()
@@ -137,7 +139,7 @@
 #
 # Write `resample_lines`: `planes` holds lines of bytes (channels, lines, in_size); every line gets `out_size` pixels.
 #
-# $$\text{out}_i = \mathrm{clip}\left(\lfloor \tfrac12 + \sum_j w_{ij} \, \text{planes}_j \rfloor, 0, 255\right)$$
+# $$\text{out}_i = \mathrm{clip}\left(\lfloor \tfrac12 + \sum_j W_{ij} \, \text{planes}_j \rfloor, 0, 255\right)$$
 #
 # with the weights of task 2, after `fixed_point`. The result is bytes (`uint8`). If the size stays, the lines come back
 # unchanged. The solution works on 16 columns at a time to save memory; you need not.
@@ -261,7 +263,7 @@ Image.fromarray(small)
 # - **1 point**: "better" is given a meaning: closeness to the exact sum (float64 wins), or what is seen (hardly any
 #   difference), or agreement with what the model saw in training (Pillow wins).
 # - **1 point**: a conclusion that follows from it: a reference must fix the arithmetic, because a model's input is part
-#   of the model; whoever trains anew may choose.
+#   of the model; whoever retrains may choose.
 #
 # Typical answers that miss: "float64 has more digits, so it is right" without saying with respect to what (at most 1
 # point); "only rounding by 1" (no second point).
@@ -279,4 +281,4 @@ Image.fromarray(small)
 # all by 1. Whether theirs are better depends on what it means. Measured against the sum with exact numbers, theirs are
 # closer. For somebody who looks at the picture there is hardly a difference. For a model that was trained on Pillow's
 # pictures, Pillow's bytes are better, because they are what its weights were fitted to, and whoever wants its published
-# accuracy must reproduce them. So a reference has to fix the arithmetic, and who trains anew is free to choose.
+# accuracy must reproduce them. So a reference has to fix the arithmetic, and whoever retrains is free to choose.

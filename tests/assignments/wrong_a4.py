@@ -70,9 +70,9 @@ WRONG = (
     changed(_SDPA, "attention_mask dropped", "if attention_mask is not None:", "if False:"),
     _back(_SDPA, "dq and dk exchanged", lambda found, dy: (found[1], found[0], *found[2:])),
     _back(_SDPA, "dy is changed", lambda found, dy: _spoiled(found, dy), CHANGES),
-    changed(_TRAIN, "no momentum", "momentum * v + g", "g"),
-    changed(_TRAIN, "uphill", "w - learning_rate * v", "w + learning_rate * v"),
-    changed(_TRAIN, "the velocity is scaled", "momentum * v + g", "momentum * v + (1 - momentum) * g"),
+    changed(_TRAIN, "no momentum", "momentum * m + g", "g"),
+    changed(_TRAIN, "uphill", "w - learning_rate * m", "w + learning_rate * m"),
+    changed(_TRAIN, "the gradient is scaled", "momentum * m + g", "momentum * m + (1 - momentum) * g"),
     given(
         _TRAIN,
         "losses first",

@@ -92,20 +92,20 @@ ASSIGNMENT = Assignment(
                     "only forward",
                     "(function(up) - function(down)) / (2 * step)",
                     "(function(up) - function(x)) / step",
-                    "look to both sides, f(x + h) - f(x - h): what is wrong on one side cancels what is wrong on the "
-                    "other.",
+                    "look to both sides, f(x + step) - f(x - step): what is wrong on one side cancels what is wrong on "
+                    "the other.",
                 ),
                 Mistake(
                     "divided by one step",
                     "/ (2 * step)",
                     "/ step",
-                    "from x - h to x + h it is two steps: divide by 2 h.",
+                    "from x - step to x + step it is two steps: divide by both.",
                 ),
                 Mistake(
                     "the other way round",
                     "(function(up) - function(down))",
                     "(function(down) - function(up))",
-                    "the slope is what f gains when x grows: f(x + h) - f(x - h).",
+                    "the slope is what f gains when x grows: f(x + step) - f(x - step).",
                 ),
                 Mistake(
                     "all numbers at once",
@@ -233,7 +233,7 @@ ASSIGNMENT = Assignment(
                     "the way through the mean",
                     "dx = dnormed - dnormed.mean(axis=-1, keepdims=True)",
                     "dx = dnormed.copy()",
-                    "the mean depends on every feature, too: term 2 takes the mean of dn off.",
+                    "the mean depends on every feature, too: term 2 takes off the mean of dy times gamma.",
                 ),
                 Mistake(
                     "the way through the variance",
@@ -242,28 +242,28 @@ ASSIGNMENT = Assignment(
                     "the variance depends on every feature, too: term 3.",
                 ),
                 Mistake(
-                    "not divided by s",
+                    "not divided by sigma",
                     "dx /= std",
                     "pass",
-                    "x was divided by s on the way there, so its gradient is, too.",
+                    "x was divided by sigma in the forward pass, so its gradient is, too.",
                 ),
                 Mistake(
                     "gamma forgotten",
                     "dnormed = dy * weights.weight",
                     "dnormed = dy.copy()",
-                    "dn is dy times gamma: n is scaled by gamma before it leaves.",
+                    "the normalized x is multiplied by gamma before it leaves: its gradient is dy times gamma.",
                 ),
                 Mistake(
-                    "x instead of n",
+                    "x instead of the normalized x",
                     "(dy * normed).sum(axis=every)",
                     "(dy * x).sum(axis=every)",
-                    "gamma multiplies n, the normalized tokens: its gradient is the sum of dy times n.",
+                    "gamma multiplies the normalized x: its gradient is the sum of dy times that.",
                 ),
                 Mistake(
                     "eps forgotten",
                     "x.var(axis=-1, keepdims=True) + eps",
                     "x.var(axis=-1, keepdims=True)",
-                    "s is the root of the variance plus eps, on the way back as well.",
+                    "sigma is the root of the variance plus eps, on the way back as well.",
                 ),
                 Mistake(
                     "means instead of sums",
@@ -281,10 +281,10 @@ ASSIGNMENT = Assignment(
             untold=("$$\\begin{gathered} dA", "The rows of dS sum to 0"),
             mistakes=(
                 Mistake(
-                    "values by P, not by its transpose",
+                    "values by A, not by its transpose",
                     "masked.swapaxes(-1, -2) @ dy",
                     "masked @ dy",
-                    "a value hears from the queries that looked at it, which stand in a column of P: transpose it.",
+                    "a value hears from the queries that looked at it, which stand in a column of A: transpose it.",
                 ),
                 Mistake(
                     "keys by dS, not by its transpose",
@@ -320,13 +320,13 @@ ASSIGNMENT = Assignment(
                     "the head_mask forgotten on the way back",
                     "dkept = dmasked * head_mask[:, None, None]",
                     "dkept = dmasked",
-                    "what was multiplied by head_mask on the way there is multiplied by it on the way back.",
+                    "what was multiplied by head_mask in the forward pass is multiplied by it on the way back.",
                 ),
                 Mistake(
                     "the head_mask's gradient from masked shares",
                     "(dmasked * kept).sum(axis=(0, 2, 3))",
                     "(dmasked * masked).sum(axis=(0, 2, 3))",
-                    "a head's mask multiplies its shares as they were before: sum dP times these.",
+                    "a head's mask multiplies its shares as they were before: sum dA times these.",
                 ),
                 Mistake(
                     "attention_mask forgotten",
@@ -350,21 +350,21 @@ ASSIGNMENT = Assignment(
                 ),
                 Mistake(
                     "uphill",
-                    "w - learning_rate * v",
-                    "w + learning_rate * v",
+                    "w - learning_rate * m",
+                    "w + learning_rate * m",
                     "a gradient points uphill: go the other way.",
                 ),
                 Mistake(
                     "no momentum",
-                    "momentum * v + g",
+                    "momentum * m + g",
                     "g",
-                    "the velocity keeps its share momentum from the step before: v = momentum * v + g.",
+                    "a share of m, momentum, is kept from the step before: m = momentum * m + g.",
                 ),
                 Mistake(
-                    "a mean as the velocity",
-                    "momentum * v + g",
-                    "momentum * v + (1 - momentum) * g",
-                    "the whole gradient is added to the velocity: v = momentum * v + g.",
+                    "a mean of the gradients",
+                    "momentum * m + g",
+                    "momentum * m + (1 - momentum) * g",
+                    "the whole gradient is added to m: m = momentum * m + g.",
                 ),
                 Mistake(
                     "only the second layer",

@@ -190,7 +190,7 @@ ASSIGNMENT = Assignment(
                     "ignored photos counted",
                     "[rows, labels[rows]].mean()",
                     "[rows, labels[rows]].sum() / len(labels)",
-                    "photos that are left out do not count in the mean, either: n is the number of the others.",
+                    "photos that are left out do not count in the mean, either: B is the number of the others.",
                 ),
                 Mistake(
                     "ignore_index forgotten",
@@ -317,13 +317,14 @@ ASSIGNMENT = Assignment(
                     "the divergence reversed",
                     "np.exp(teacher) * (teacher - student)",
                     "np.exp(student) * (student - teacher)",
-                    "the teacher's distribution weighs: p_t (log p_t - log p_s).",
+                    "the teacher's distribution weighs: p_teacher (log p_teacher - log p_student).",
                 ),
                 Mistake(
                     "cross entropy instead of the divergence",
                     "np.exp(teacher) * (teacher - student)",
                     "np.exp(teacher) * -student",
-                    "the divergence is 0 where both agree: take log p_t - log p_s, not -log p_s alone.",
+                    "the divergence is 0 where both agree: take log p_teacher - log p_student, not "
+                    "-log p_student alone.",
                 ),
                 Mistake(
                     "heads swapped",

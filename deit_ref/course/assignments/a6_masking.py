@@ -157,7 +157,7 @@ ASSIGNMENT = Assignment(
                     "tiles interleaved",
                     "x.transpose(0, 3, 1, 4, 2, 5)",
                     "x.transpose(0, 3, 4, 1, 5, 2)",
-                    "a token's pixels lie side by side: row y s + i has the tile's row i as the fast part. This way "
+                    "a token's pixels lie side by side: row P + i has the tile's row i as the fast part. This way "
                     "round, each tile is scattered over the whole image.",
                 ),
                 Mistake(

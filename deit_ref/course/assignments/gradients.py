@@ -23,14 +23,15 @@ def differences(
 ) -> Float[Array, "*shape"]:
     r"""The gradient of a function, by central differences, number by number.
 
-    $$\frac{\partial f}{\partial x_i} \approx \frac{f(x + h e_i) - f(x - h e_i)}{2 h}$$
+    $$\frac{\partial f}{\partial x_i} \approx \frac{f(x + \delta u) - f(x - \delta u)}{2 \delta}$$
 
-    Slow, but it knows no calculus, and so makes no mistakes of calculus.
+    with u an array that is 1 at the place i and 0 elsewhere. Slow, but it knows no calculus, and so makes no mistakes
+    of calculus.
 
     Args:
         function: takes an array of x's shape and gives one number.
         x: where the slope is asked for; float64. It stays as it is.
-        step: $h$.
+        step: $\delta$.
 
     Returns:
         An array of x's shape.
@@ -55,9 +56,9 @@ def train(
 ) -> tuple[Mlp, Float[Array, "steps"]]:
     r"""Train an mlp, $\hat y = \mathrm{fc2}(\mathrm{GELU}(\mathrm{fc1}(x)))$, on all pictures in every step.
 
-    $$v \leftarrow \mu v + g, \qquad w \leftarrow w - \eta v$$
+    $$m \leftarrow \beta_1 m + g, \qquad w \leftarrow w - \eta m$$
 
-    for each number w of the weights, with its gradient g and a velocity v that begins at 0.
+    for each number w of the weights, with its gradient g and an m that begins at 0.
 
     Args:
         weights: to begin with; they stay as they are.
@@ -65,7 +66,7 @@ def train(
         targets: what shall come out: for classes, rows with a 1 at the class and 0 elsewhere.
         steps: how many.
         learning_rate: $\eta$.
-        momentum: $\mu$; 0 for plain gradient descent.
+        momentum: $\beta_1$; 0 for plain gradient descent.
 
     Returns:
         The weights after the last step, and the loss, the mean squared error, before each step.
@@ -78,6 +79,6 @@ def train(
         losses[step], back_loss = mean_squared_error_vjp(predictions, targets)
         dfc2, dbent = back_fc2(back_loss())
         dfc1, _ = back_fc1(back_gelu(dbent))
-        velocity = map_weights(lambda v, g: momentum * v + g, velocity, Mlp(dfc1, dfc2))
-        weights = map_weights(lambda w, v: w - learning_rate * v, weights, velocity)
+        velocity = map_weights(lambda m, g: momentum * m + g, velocity, Mlp(dfc1, dfc2))
+        weights = map_weights(lambda w, m: w - learning_rate * m, weights, velocity)
     return weights, losses

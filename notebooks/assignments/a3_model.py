@@ -215,8 +215,8 @@
 #
 # All that you wrote in assignments 1 to 3, put together: your patches and positions make tokens of the photo, your
 # attention and your blocks work on them, and your heads name it. The files of the earlier assignments are looked for in
-# the folder above this one, in `a1_patches` and `a2_attention`; what is not found there, or not solved, is taken from
-# the reference, and is listed.
+# the folder above this one, in folders that are called `a1_patches` and `a2_attention`; what is not found there, or not
+# solved, is taken from the reference, and is listed.
 
 # %%
 import numpy as np

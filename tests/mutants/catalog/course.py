@@ -153,6 +153,8 @@ MUTANTS = [
         ("return min([node.lineno, *(decorator.lineno for decorator in decorators)])", "return node.lineno", "decorators"),
         ("for other in sorted(_direct(place)):", "for other in []:", "helpers"),
         ("or needs(place) & set(messages)}", "}", "a helper that calls a student's function"),
+        ("stub(*unsolved[place]) if place in unsolved", "solution(place) if place in unsolved", "what a later assignment asks for"),
+        ("        paragraphs.remove(found[0])\n", "", "a docstring that answers its task"),
     ),
     *planted(
         "course/grading/sandbox.py", "test_sandbox::test_a_forged_answer_is_no_array test_sandbox::test_a_forged_size_is_refused "

@@ -363,7 +363,7 @@ LATER = {
         ),
         *planted(
             "course/task.py", "test_course",
-            ("{number}, task {i}: {task.name}\") for i, task in enumerate(assignment.tasks, 1)", "{number}, task {i}: {task.name}\") for i, task in enumerate(assignment.tasks)", "any"),
+            ("for i, task in enumerate(assignment.tasks, 1)", "for i, task in enumerate(assignment.tasks)", "any"),
         ),
     ],
     "checkpoints": [

@@ -185,9 +185,9 @@
 # ## Task 7: train (2 points)
 #
 # Write `train_heads`: two linear heads, from zeros, by gradient descent. In each step all photos are used: compute both
-# heads' logits, note the loss, take the gradients $G$ of both heads' logits, and go downhill:
+# heads' logits, note the loss, take the gradients $do$ of both heads' logits, and go downhill:
 #
-# $$W \leftarrow W - \eta \, G^\top X, \qquad b \leftarrow b - \eta \sum_i G_i$$
+# $$W \leftarrow W - \eta \, do^\top x, \qquad b \leftarrow b - \eta \sum_i do_i$$
 #
 # Without `tau` the distillation is hard, with it soft. Return a `TrainedHeads`.
 #
@@ -200,8 +200,8 @@
 #
 # <details><summary>Hint</summary>
 #
-# $X$ has a row for each photo, $G$ too: $G^\top X$ has the shape of $W$. The gradients hold 1 / batch already. Make new
-# arrays instead of changing those that you were given.
+# $x$, the features, has a row for each photo, $do$ too: $do^\top x$ has the shape of $W$. The gradients hold 1 / batch
+# already. Make new arrays instead of changing those that you were given.
 #
 # </details>
 

@@ -128,9 +128,9 @@ def train_heads(
 ) -> TrainedHeads:
     r"""Gradient descent on both heads, all photos in every step, from zeros.
 
-    $$W \leftarrow W - \eta \, G^\top X, \qquad b \leftarrow b - \eta \sum_i G_i$$
+    $$W \leftarrow W - \eta \, do^\top x, \qquad b \leftarrow b - \eta \sum_i do_i$$
 
-    with X a head's features, one row for each photo, and G the gradient of the loss with respect to its logits.
+    with x a head's features, one row for each photo, and do the gradient of the loss with respect to its logits.
 
     Args:
         cls_features, dist_features: tokens after the last norm.

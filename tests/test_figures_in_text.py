@@ -110,9 +110,9 @@ def span(values, form=".1f"):
     return low if low == high else f"{low} to {high}"
 
 
-def ahead(one, other, head="mean of logits", beside=None):
+def ahead(one, other, head="mean of logits", beside=None, seeds=3):
     """By how many points of percent, seed by seed."""
-    assert [run["seed"] for run in one] == [run["seed"] for run in other] == [0, 1, 2]
+    assert [run["seed"] for run in one] == [run["seed"] for run in other] == [*range(seeds)]
     return [100 * (a[head] - b[beside or head]) for a, b in zip(one, other, strict=True)]
 
 
@@ -219,6 +219,21 @@ def test_chapter_12_says_what_label_smoothing_does_to_a_soft_teacher():
     )
 
 
+def test_chapter_12_says_who_teaches_better():
+    found, text = students("teacher"), chapter("distillation")
+    deit, both = "hard, from a DeiT", "hard, from both"
+    lead = ahead(found[deit], found["hard"])
+    assert min(lead) > 0
+    assert f"the DeiT is the better teacher**, by {span(lead)} points with every seed" in text
+    over, beside = (ahead(found[both], found[way][:2], seeds=2) for way in ("hard", deit))
+    assert (
+        f"by {span(over, '+.1f')} with the two seeds that were run, and not of the DeiT ({span(beside, '+.1f')})"
+        in text
+    )
+    (_, _, one, *_), (_, _, other, *_) = read("distillation_in_training")["rows"]
+    assert f"equally often all the same, {float(one):.1f} and {float(other):.1f}%" in text
+
+
 def test_chapter_12_says_whom_the_heads_agree_with():
     table, text = read("distillation_agreement"), chapter("distillation")
     rows = {name: [float(cell.split()[0]) for cell in cells[:4] if cell] for name, *cells in table["rows"]}
@@ -230,9 +245,28 @@ def test_chapter_12_says_whom_the_heads_agree_with():
     assert f"closer to the labels as well, by {labels:.1f} points, and to the DeiT, by {deit:.1f}" in text
     assert f"away from the student without a teacher, {dist[3]:.1f} against {head[3]:.1f}" in text
     assert all(row[2] < row[1] for name, row in rows.items() if name not in ("convnet", "deit"))
-    assert f"which makes it {100 - rows['convnet'][0]:.1f}% right" in text
+    right = [f"{100 - rows[name][0]:.1f}%" for name in ("deit", "convnet")]
+    assert f"it names {right[0]} of the test photos, and `cifar10-teacher` as it teaches, with one look" in text
+    assert f"at the photo and not two, {right[1]}." in text
+    closer = [f"{a - b:.1f}" for a, b in zip(rows["hard: both"], rows["hard, from a DeiT: both"], strict=True)][:3]
+    assert "to the labels by {} points, to the convnet by {}, to the DeiT by {}.".format(*closer) in text
     other = {name: cells[4].split()[0] for name, *cells in table["rows"] if cells[4]}
     assert f"these two heads differ on {float(other['hard: class head']):.1f}% of the photos" in text
+
+
+def test_the_recipe_says_what_other_sizes_cost():
+    found, text = read("resolution")["results"], chapter("recipe")
+    before, after = ({size: 100 * found[f"{size} pixels, bicubic"][when] for size in (24, 32, 40, 48)}
+                     for when in ("before", "after"))  # fmt: skip
+    lost = [before[32] - before[size] for size in (24, 40, 48)]
+    assert [round(2 * loss) / 2 for loss in lost] == [2.5, 2.5, 10.5]
+    assert "loses 2.5 points at 24 and at 40 pixels and 10.5 at 48" in text
+    assert f"back to {after[40]:.1f} and {after[48]:.1f}%, and leaves 24 where it was" in text
+    assert abs(after[24] - before[24]) < 0.2
+    assert f"costs {before[32] - after[32]:.1f} points by itself" in text
+    assert {f"{after[size] - after[32]:.1f}" for size in (40, 48)} == {"0.3"}
+    ways = [[100 * row["before"] for name, row in found.items() if name.startswith(f"{size} ")] for size in before]
+    assert f"differ by {max(max(row) - min(row) for row in ways):.1f} points at most" in text
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/training.md"])

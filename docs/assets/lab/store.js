@@ -25,7 +25,7 @@ async function asked(mode, ask) {
   }
 }
 
-/** As bytes: Safari's private windows keep those, but no Blob. @param {Blob} blob */
+/** As bytes: WebKit's private sessions keep those, but no Blob. @param {Blob} blob */
 export async function keep(blob) {
   const bytes = await blob.arrayBuffer();
   return asked("readwrite", (shelf) => shelf.put({ bytes, type: blob.type }, KEY));

@@ -358,8 +358,9 @@ def test_every_page_loads_without_an_error_and_shows_its_formulas(
         page.goto(site_url + address)
         wait_for_formulas(page)
         formulas = read_page(page_file(site, address)).formulas
-        if page.locator("mjx-container").count() != len(formulas):
-            wrong.append((address, f"{page.locator('mjx-container').count()} of {len(formulas)} formulas"))
+        written = sum(len(re.findall(r"(?<!\\)\\[\[(]", text)) for text in formulas)  # one may come apart in several
+        if page.locator("mjx-container").count() != written:
+            wrong.append((address, f"{page.locator('mjx-container').count()} of {written} formulas"))
         wrong.extend((address, f"a formula that cannot be read: {text}") for text in errors_in_formulas(page))
         wrong.extend((address, f"raw: {text}") for text in page.evaluate(RAW))
         if page.locator("h1").count() != 1:

@@ -46,10 +46,12 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
 
   function outline(marked_out) {
     const chosen = new Set(marked_out);
-    flat.forEach((cell, place) => {
-      cell.classList.toggle("lab-outlined", chosen.has(place));
-      cell.setAttribute("aria-label", `${labels[place]}${place === held ? ", taken" : ""}`);
-    });
+    flat.forEach((cell, place) => cell.classList.toggle("lab-outlined", chosen.has(place)));
+    name();
+  }
+
+  function name() {
+    flat.forEach((cell, place) => cell.setAttribute("aria-label", `${labels[place]}${place === held ? ", taken" : ""}`));
   }
 
   // Pointers: coordinates, not targets, because a finger keeps the element on which it came down
@@ -183,8 +185,8 @@ export function board({ sizes, label, tool = "brush", onpaint, onpick, onswap, o
         const moved = view.order && view.order[place] !== place ? `, holds the patch of ${name_of(view.order[place])}` : "";
         const hidden = marked.has(place) ? ", hidden" : "";
         labels[place] = `${name_of(place)}${moved}${hidden}${text ? `: ${text}${unit}` : ""}`;
-        cell.setAttribute("aria-label", `${labels[place]}${place === held ? ", taken" : ""}`);
       });
+      name();
     },
   };
 }

@@ -19,6 +19,7 @@ import deit_ref
 from deit_ref.commands import pipeline
 from deit_ref.commands.pipeline import Answer, Pace, Photo, classify_files, decode, decoded, default_workers
 from deit_ref.photos import load_image
+from deit_ref.sized import of_values
 from deit_ref.training.processes import processes
 
 
@@ -125,14 +126,19 @@ def test_photos_that_do_not_fit_one_batch_are_taken_one_by_one(names):
 
 
 def test_a_file_is_read_as_forward_reads_it(weights, names):
-    photo = decode(names[3], weights.image_processing)
-    np.testing.assert_array_equal(photo.pixels, load_image(names[3]))
-    assert photo.pixels.shape == (43, 57, 3)
-    assert decode(names[8], weights.image_processing).turned
-    upright = decode(names[8], replace(weights.image_processing, apply_exif=True))
+    steps = replace(weights.image_processing, size={"shortest_edge": 40}, do_center_crop=False)
+    photo = decode(names[3], steps)
+    assert photo.pixels.dtype == np.uint8
+    assert photo.pixels.shape == (40, 53, 3)  # of 43 x 57
+    found = deit_ref.preprocess([photo.pixels], of_values(steps))
+    np.testing.assert_array_equal(found, deit_ref.preprocess(names[3], steps))
+    assert decode(names[8], steps).turned
+    upright = decode(names[8], replace(steps, apply_exif=True))
     assert not upright.turned
-    assert upright.pixels.shape == (52, 48, 3)
-    assert "There is no file" in decode("absent.png", weights.image_processing).problem
+    assert upright.pixels.shape == (43, 40, 3)  # of 52 x 48
+    assert "There is no file" in decode("absent.png", steps).problem
+    flat = replace(steps, size={"max_height": 40, "max_width": 1})
+    assert decode(names[3], flat).problem.startswith("An image of 43 x 57 pixels would be resized to 0 x 1")
 
 
 def _dies_on_the_third(name, processing):

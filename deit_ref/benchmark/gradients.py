@@ -14,6 +14,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 
 import deit_ref
 from deit_ref.arrays import as_numpy
-from deit_ref.benchmark.cpu import ONE_THREAD, printed_by, side_by_side
+from deit_ref.benchmark.cpu import ONE_THREAD, milliseconds, printed_by, side_by_side
 from deit_ref.weights import named_arrays
 
 BATCH = 64
@@ -70,7 +71,7 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], {**os.environ, **ONE_THREAD})
     runs = step_runs()
     check_agreement(runs)
-    times = side_by_side(runs, arguments.rounds)
+    times = side_by_side({name: partial(milliseconds, run) for name, run in runs.items()}, arguments.rounds)
     code = "from deit_ref.benchmark import cpu, gradients; cpu.print_peak(gradients.step_runs()[{!r}])"
     peaks = {name: printed_by(code.format(name)) for name in runs}
     rows = [

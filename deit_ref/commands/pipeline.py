@@ -1,8 +1,9 @@
 """Many photos through a model: worker processes decode ahead, batches are computed meanwhile, answers come in order.
 
 Decoding a JPEG takes about as long as a small model takes for it, so the two must not wait for each other. Three kinds
-of hands: `workers` processes that turn files into bytes, a thread that computes, and the caller, who passes batches
-from the first to the second.
+of hands: `workers` processes that turn files into bytes of the model's size, a thread that computes, and the caller,
+who passes batches from the first to the second. A photo is resized where it is decoded: of one of 12 megapixels, 36 MB
+would go from process to process otherwise, and the model would wait for the resizing.
 """
 
 import os
@@ -23,13 +24,15 @@ from deit_ref.commands.process import ctrl_c_later, follow_parent
 from deit_ref.image_processing import ImageProcessing
 from deit_ref.photos import exif_orientation, load_image
 from deit_ref.preparing import prepared
+from deit_ref.sized import of_values, sized
 from deit_ref.weights import DeiTWeights
 
+FIRST = "images[0]: "  # how messages name the photo, which has a name of its own here
 MANY = 64  # files from which processes are worth starting, and a pace worth telling
 
 
 class Photo(NamedTuple):
-    """A file after decoding: its bytes, or what is wrong with it."""
+    """A file after decoding: its bytes at the model's size, or what is wrong with it."""
 
     name: str
     pixels: Any = None  # uint8 (height, width, channels)
@@ -96,10 +99,11 @@ def classify_files(
         One answer for each name; a broken file has a problem and costs only itself.
     """
     pace = Pace() if pace is None else pace
-    weights = replace(weights, image_processing=replace(weights.image_processing, input_data_format="channels_last"))
+    processing = weights.image_processing
+    weights = replace(weights, image_processing=of_values(processing))
     run = prepared(weights, batch_size=batch_size) if compiled else partial(forward, weights, backend=backend)
     start = time.perf_counter()
-    files = decoded(names, weights.image_processing, workers=workers, ahead=2 * (batch_size + workers))
+    files = decoded(names, processing, workers=workers, ahead=2 * (batch_size + workers))
 
     def computed(batch: Sequence[Photo]) -> list[Answer]:
         begin = time.perf_counter()
@@ -163,13 +167,13 @@ def decoded(
 
 
 def decode(name: str, processing: ImageProcessing) -> Photo:
-    """A file's bytes as `forward` would read them, or what is wrong with it."""
+    """A file's bytes as `forward` would read and resize them, or what is wrong with it."""
     try:
         turned = not processing.apply_exif and exif_orientation(name) != 1
         pixels = load_image(name, do_convert_rgb=processing.do_convert_rgb, apply_exif=processing.apply_exif)
+        return Photo(name, sized(pixels, processing), turned)
     except (ValueError, OSError) as error:
-        return Photo(name, problem=str(error))
-    return Photo(name, pixels, turned)
+        return Photo(name, problem=str(error).removeprefix(FIRST))
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
@@ -191,7 +195,7 @@ def _answers(run: Callable[..., Any], batch: Sequence[Photo], *, top: int) -> li
     except ValueError as error:
         if len(batch) > 1:
             return [answer for photo in batch for answer in _answers(run, [photo], top=top)]
-        problem, output = str(error).removeprefix("images[0]: "), None
+        problem, output = str(error).removeprefix(FIRST), None
     found = iter(output.top(top) if output is not None else ())
     return [
         Answer(photo.name, (), photo.turned, photo.problem or problem)

@@ -5,27 +5,16 @@ import logging
 
 import numpy as np
 
-from deit_ref.api import preprocess
 from deit_ref.data.images import ImageSet, in_memory
 from deit_ref.image_processing import ImageProcessing
+from deit_ref.sized import of_values, sized
 
 logger = logging.getLogger("deit_ref")
 
 
 def prepared(images: ImageSet, processing: ImageProcessing) -> tuple[ImageSet, ImageProcessing]:
-    """Photos of the size that a model sees, still bytes, and the processing that is left to do: of their values.
-
-    `preprocess` with what is left gives what `preprocess` gives of the photos themselves, bit for bit.
-    """
-    # The axes of what is read are known: a photo of three pixels' height need not say which is which.
-    known = dataclasses.replace(processing, input_data_format="channels_last")
-    sizes = dataclasses.replace(known, do_rescale=False, do_normalize=False)
-    values = dataclasses.replace(known, do_resize=False, do_center_crop=False)
-
-    def read(i: int) -> np.ndarray:
-        return preprocess([images.read(i)], sizes, data_format="channels_last")[0].astype(np.uint8)
-
-    return dataclasses.replace(images, read=read), values
+    """Photos of the size that a model sees, still bytes, and the processing that is left to do: of their values."""
+    return dataclasses.replace(images, read=lambda i: sized(images.read(i), processing)), of_values(processing)
 
 
 def kept(images: ImageSet, *, most: int = 2**30) -> ImageSet:

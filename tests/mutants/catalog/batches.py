@@ -117,9 +117,14 @@ MUTANTS = [
          "a grid that is not square"),
     ),
     *planted(
+        "sized.py",
+        "test_batches test_pipeline",
+        ("do_resize=False, do_center_crop=False", "do_resize=False", "photos larger than the crop, cut twice"),
+        ("do_rescale=False, do_normalize=False", "do_normalize=False", "bytes scaled twice"),
+    ),
+    *planted(
         "training/prepared.py",
         "test_batches",
-        ("do_resize=False, do_center_crop=False", "do_resize=False", "photos larger than the crop, cut twice"),
         ("image.shape[2] != channels", "image.shape[2] < channels", "a photo of four channels"),
         ("if images.read(0).nbytes * len(images) > most:", "if images.read(0).nbytes > most:", "photos beyond the limit"),
         ("len(images) > most:", "len(images) >= most:", "photos of exactly the limit"),

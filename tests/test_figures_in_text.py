@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 from pathlib import Path
 
@@ -106,7 +107,8 @@ def students(*questions):
 
 
 def span(values, form=".1f"):
-    low, high = (format(value, form) for value in (min(values), max(values)))
+    # Halves, which float64 holds a little too large or too small, go away from 0.
+    low, high = (format(value + math.copysign(1e-9, value), form) for value in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
 
 

@@ -355,11 +355,12 @@ def init_weights(
     image_processing: ImageProcessing | None = None,
     class_names: Iterable[str] | None = None,
 ) -> DeiTWeights:
-    """New float32 weights for training, as the original repository draws them.
+    """New float32 weights for training, drawn as the original repository draws all but its patch embedding.
 
-    Matrices, tokens and positions come from a normal distribution of standard deviation `initializer_range`, cut
-    at +-2 (not at two standard deviations); biases are 0, norms 1 and 0. transformers sets tokens and positions
-    to 0 instead, which makes the class and the distillation token identical until training tells them apart.
+    (That is a convolution there, and keeps torch's own start.) Matrices, tokens and positions come from a normal
+    distribution of standard deviation `initializer_range`, cut at +-2 (not at two standard deviations); biases are 0,
+    norms 1 and 0. transformers sets tokens and positions to 0 instead, which makes the class and the distillation token
+    identical until training tells them apart.
 
     Args:
         config: the sizes, or the name of a published model in `VARIANTS`.

@@ -62,6 +62,7 @@ THIRD = {
     "benchmark.gelu": ({"numpy", "scipy"}, set()),
     "benchmark.inside": ({"numpy", "torch", "jaxtyping"}, set()),
     "benchmark.resolution": ({"numpy", "torch", "jaxtyping"}, set()),
+    "benchmark.many_photos": ({"numpy", "PIL"}, set()),
     "benchmark.teachers": ({"torch", "jaxtyping"}, set()),
     "benchmark.peers": ({"numpy"}, {"torch", "torchvision", "transformers", "timm", "onnxruntime"}),
     "benchmark.techniques": ({"numpy"}, {"torch", "scipy"}),

@@ -39,24 +39,27 @@ def test_the_program_trains_each_student_once(tmp_path, capsys, monkeypatch):
     seen = []
 
     def watched(recipe, splits, folder, **options):
-        seen.append((recipe.learning_rate, options["start"] is None, options["seed"], len(splits["train"])))
+        given = recipe.epochs, recipe.learning_rate, options["start"] is None, options["seed"], len(splits["train"])
+        seen.append(given)
         train(recipe, splits, folder, **options)
 
     monkeypatch.setattr(runs, "train", watched)
     files = ["--out", str(tmp_path / "runs"), "--json", str(tmp_path / "table.json")]
-    command = ["--data", str(photos), "--weights", str(tmp_path / "weights"), "--each", "4", "--epochs", "2"]
-    command += ["--seeds", "2", *files]
+    command = ["--data", str(photos), "--weights", str(tmp_path / "weights"), "--each", "4"]
+    command += ["--epochs", "1", "2", "--seeds", "2", *files]
     assert pretraining.main(command) == 0
-    assert seen == [(rate, new, seed, 12) for seed in (0, 1) for new in (True, False) for rate in (5e-4, 2e-3)]
+    assert seen == [
+        (epochs, rate, new, seed, 12) for epochs in (1, 2) for seed in (0, 1) for new in (True, False)
+        for rate in (5e-4, 2e-3)
+    ]  # fmt: skip
     found = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
+    assert found["columns"][1:] == ["1 epoch", "2 epochs"]
     assert [row[0] for row in found["rows"]] == [*found["results"]]
-    for name, mean, spread in found["rows"]:
-        values = found["results"][name]
-        assert len(values) == 2
-        assert mean == f"{sum(values) / 2:.2%}"
-        assert spread == f"{abs(values[0] - values[1]) / 2**0.5:.2%}"
-    lines = (tmp_path / "runs" / "new-weights-0.0005-1" / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(lines[-1])["test"]["top1"] == found["results"]["new weights, 0.0005"][1]
+    for name, *cells in found["rows"]:
+        for cell, (one, other) in zip(cells, found["results"][name].values(), strict=True):
+            assert cell == f"{50 * (one + other):.2f} ± {100 * abs(one - other) / 2**0.5:.2f}"
+    lines = (tmp_path / "runs" / "new-weights-0.0005-2-epochs-1" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["test"]["top1"] == found["results"]["new weights, 0.0005"]["2"][1]
     monkeypatch.setattr(runs, "train", None)  # nothing is trained again
     capsys.readouterr()
     assert pretraining.main(command) == 0

@@ -269,6 +269,21 @@ def test_the_recipe_says_what_other_sizes_cost():
     assert f"differ by {max(max(row) - min(row) for row in ways):.1f} points at most" in text
 
 
+def test_chapter_13_and_the_card_say_what_drawing_first_is_worth():
+    found, text = read("pretraining")["results"], chapter("simmim")
+    new, drawn = (
+        {rate: [100 * value for value in found[f"{start}, {rate}"]["10"]] for rate in ("0.0005", "0.002")}
+        for start in ("new weights", "after masked pre-training")
+    )
+    assert all(min(values["0.002"]) > max(values["0.0005"]) for values in (new, drawn))
+    lead = [a - b for a, b in zip(drawn["0.002"], new["0.002"], strict=True)]
+    assert f"those that drew first are {span(lead)} points ahead with every seed" in text
+    card = (ROOT / "deit_ref/pretrained/cifar10-simmim/README.md").read_text(encoding="utf-8")
+    for what, values in (("500 labeled photos of a class, 3 seeds", drawn), ("from new weights", new)):
+        mean, spread = np.mean(values["0.002"]), np.std(values["0.002"], ddof=1)
+        assert f"{what} | {mean:.1f} ± {spread:.1f}% |" in card
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
 def test_pages_quote_the_means_of_three_seeds(page):
     found = students("teaching")

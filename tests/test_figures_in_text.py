@@ -254,6 +254,25 @@ def test_chapter_12_says_whom_the_heads_agree_with():
     assert f"these two heads differ on {float(other['hard: class head']):.1f}% of the photos" in text
 
 
+def test_the_recipe_says_what_each_part_costs_a_small_student():
+    found, text = students("augmentation"), chapter("recipe")
+    means = {way: 100 * run["mean of logits"] for way, (run,) in found.items()}
+    gain = {way: mean - means["all augmentation"] for way, mean in means.items()}
+    assert (
+        f"Without RandAugment the student gains {gain['all but RandAugment']:.1f} points, without mixup and cutmix "
+        f"{gain['all but mixup and cutmix']:.1f}, without repeats {gain['all but repeated augmentation']:.1f}, "
+        f"and with crop and flip alone {gain['crop and flip alone']:.1f}." in text
+    )
+    chance = f"Mixup ({gain['all but mixup']:.1f}) and stochastic depth ({gain['all but stochastic depth']:.1f}) alone"
+    assert chance in text
+    assert {way for way in gain if gain[way] < 0} == {"all but mixup", "all but stochastic depth"}
+    (plain,) = found["crop and flip alone"]
+    shares = (100 * plain[name] for name in ("train_accuracy", "mean of logits"))
+    assert "names {:.0f}% of the photos that it learns from and {:.0f}% of those it".format(*shares) in text
+    usual = np.mean([run["mean of logits"] for run in students("teaching")["no teacher"]])
+    assert f"a little stochastic depth: {100 * usual:.1f}%" in text
+
+
 def test_the_recipe_says_what_other_sizes_cost():
     found, text = read("resolution")["results"], chapter("recipe")
     before, after = ({size: 100 * found[f"{size} pixels, bicubic"][when] for size in (24, 32, 40, 48)}

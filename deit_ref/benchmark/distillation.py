@@ -160,8 +160,8 @@ def _notes(results: Results, name: str) -> list[str]:
 
 
 def _spread_elsewhere(experiment: Experiment, question: str, seeds: int) -> list[str]:
-    """What the seeds of the student without a teacher say of differences in a table of few seeds."""
-    runs = experiment.results(["no teacher"], seeds).get("no teacher", [])
+    """What the seeds of the student without a teacher say of differences in a table of few seeds, or of one."""
+    runs = experiment.results(["no teacher"], max(seeds, 3)).get("no teacher", [])
     if question != "augmentation" or len(runs) < 2:
         return []
     return [f"The student without a teacher and with the table's usual augmentation: {heads(runs, MEANS[:1])[0]}."]

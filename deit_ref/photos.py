@@ -40,7 +40,7 @@ def load_image(
 
     Alpha is laid on white: $\text{rgb} \cdot a + 255 (1 - a)$ with $a = \text{alpha} / 255$.
 
-    Arrays become bytes by their dtype, and only if no value is lost:
+    Arrays become bytes by their dtype and values; others than these are refused:
 
     - integers must lie in 0..255; bool is black and white, 0 and 255;
     - floats that are whole numbers in 0..255 (up to the tolerance of numpy.allclose) are cut to bytes;

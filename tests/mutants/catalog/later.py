@@ -413,9 +413,9 @@ LATER = {
             ("share, seed = run.held_out, run.seed", "share, seed = run.held_out, args.seed", "what a run held out by another seed"),
         ),
         *planted(
-            "commands/pipeline.py", "test_pipeline",
+            "commands/pipeline.py", "test_pipeline test_threads",
             ("photo.problem is None]", "True]", "a broken file among others"),
-            ("yield from counted(running.result())\n            running = following", "running = following", "more than one batch"),
+            ("while running:", "if running:", "several batches at once"),
             ("0 if count < MANY else min(", "0 if count <= MANY else min(", "exactly so many files"),
             ("turned = not processing.apply_exif and exif_orientation(name) != 1", "turned = exif_orientation(name) != 1", "a photo that is turned upright"),
         ),

@@ -1,6 +1,5 @@
 """Mutants of the commands."""
 
-# ruff: noqa: E501
 # fmt: off
 from .. import planted
 

@@ -335,8 +335,7 @@ def _prepared(
     inputs.check_source(images, pixel_values, image_processing)
     trace = inputs.trace(trace)
     weights = _weights_for(weights, *where)
-    if where.backend == "numpy":
-        keep_freed_memory()
+    keep_freed_memory()
     if pixel_values is None:
         pixel_values = preprocess(
             images,

@@ -50,7 +50,7 @@ def _odd_numbers() -> np.ndarray[Any, Any]:
 
 @cache
 def keep_freed_memory() -> None:
-    """Have glibc keep what NumPy frees, and not return it to the system only to take it again for the next layer.
+    """Have glibc keep what a layer frees, and not return it to the system only to take it again for the next one.
 
     glibc holds on to blocks up to the size of the largest one that was freed so far, if that was below 32 MiB. So one
     is taken and freed, and never written to: it costs nothing. Other allocators take no notice. Once in a process is

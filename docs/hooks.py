@@ -1,5 +1,6 @@
 """MkDocs' events, each a few lines: what they call stands in docs/site_tools."""
 
+from pathlib import Path
 from typing import Any
 
 import inside_data
@@ -74,8 +75,9 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
     """Link a chapter's terms, put the blocks in their places, and tell MkDocs which lines can be linked to."""
     builder = builders[page.file.src_uri]
     if page.file.src_uri.startswith("chapters/"):
-        glossary = terms.read((sources.ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"))
-        html = terms.link(html, glossary, lambda anchor: builder.link(f"glossary.md#{anchor}"))
+        glossary = (sources.ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+        entries = terms.read(glossary, Path(page.file.src_uri).stem)
+        html = terms.link(html, entries, lambda anchor: builder.link(f"glossary.md#{anchor}"))
     try:
         html = builder.html(pages.with_whole_options(pages.with_parts_of_formulas(pages.with_bound_punctuation(html))))
     except sources.SourceError as error:

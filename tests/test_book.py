@@ -171,6 +171,12 @@ def test_terms_are_read_with_their_own_words_where_they_have_some():
     assert entries == (terms.Term("one", ("a b", "d")), terms.Term("three", ("f",)))
 
 
+def test_a_word_that_means_something_else_in_a_chapter_leads_nowhere_there():
+    glossary = '**e** { #one data-words="f" data-not-in="resize activations" }\n\n**g** { #two data-words="g" }\n'
+    assert [term.anchor for term in terms.read(glossary, "resize")] == ["two"]
+    assert {term.anchor for term in terms.read(glossary, "layers")} == {"one", "two"}
+
+
 def test_the_glossary_has_the_words_of_the_book():
     words = {word for term in TERMS for word in term.words}
     assert len(words) == sum(len(term.words) for term in TERMS)  # a word has one entry

@@ -1,6 +1,8 @@
 """prepared: what it answers is what forward answers, and it knows when it would not."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from torch._inductor.exc import InductorError
 import deit_ref
 from deit_ref.config import TASKS
 from deit_ref.photos import bundled_photo
+from deit_ref.torch_backend import compiled
 from deit_ref.weights import map_weights
 
 MANY = 3
@@ -20,6 +23,7 @@ MANY = 3
 def run():
     """Prepared once, for those tests that change nothing."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "made_by_amd", lambda: False)
         patch.setattr(torch._inductor, "compile", lambda graph, example_inputs, options: graph)
         return deit_ref.prepared(new(), batch_size=MANY)
 
@@ -33,6 +37,7 @@ def graphs(monkeypatch):
         came.append((tuple(example_inputs[0].shape), options))
         return graph
 
+    monkeypatch.setattr(compiled, "made_by_amd", lambda: False)
     monkeypatch.setattr(torch._inductor, "compile", compile_graph)
     return came
 
@@ -65,16 +70,55 @@ def test_one_photo_and_all_get_the_answers_of_forward(graphs, task):
 
 # What torch says of its own code when its compiler is imported first.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
-def test_a_compiled_program_answers_as_numpy_does():
+@pytest.mark.parametrize("amd", [False, True])
+def test_a_compiled_program_answers_as_numpy_does(monkeypatch, amd):
+    monkeypatch.setattr(compiled, "made_by_amd", lambda: amd)
     weights = deit_ref.load_weights("cifar10-distilled")
     weights = replace(weights, blocks=weights.blocks[:1])  # every operation that there is, in a tenth of the time
     photos = [bundled_photo("chelsea"), bundled_photo("coffee")]
-    found = deit_ref.prepared(weights, batch_size=2)(photos)
+    run = deit_ref.prepared(weights, batch_size=2)
     expected = deit_ref.forward(weights, photos)
-    for name in ("logits", "cls_logits", "distillation_logits"):
-        book = getattr(expected, name)
-        np.testing.assert_allclose(getattr(found, name), book, rtol=0, atol=1e-5 * np.abs(book).max())
-    assert found.top(1)[0][0][0] == expected.top(1)[0][0][0]
+    with ThreadPoolExecutor(4) as threads:  # each call has its own arrays
+        swapped = [*threads.map(run, [photos, photos[::-1]] * 20)]
+    for i, found in enumerate(swapped):
+        for name in ("logits", "cls_logits", "distillation_logits"):
+            book = getattr(expected, name)[:: -1 if i % 2 else 1]
+            np.testing.assert_allclose(getattr(found, name), book, rtol=0, atol=1e-5 * np.abs(book).max())
+    assert swapped[0].top(1)[0][0][0] == expected.top(1)[0][0][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "amd"),
+    [("AMD EPYC", True), ("Intel(R) Xeon(R) Platinum 8488C", False), ("Apple M4", False), (None, False)],
+)
+def test_onednn_is_for_processors_of_amd(monkeypatch, name, amd):
+    capabilities = {} if name is None else {"cpu_name": name}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert compiled.made_by_amd() is amd
+
+
+def test_a_program_of_onednn_leaves_no_file(monkeypatch):
+    """The weights stand in it: a file for each would fill the disk."""
+    folders = []
+
+    def compile_graph(graph, example_inputs, options):
+        folders.append(Path(options["aot_inductor.output_path"]))
+        assert options["freezing"]
+        return "files"
+
+    monkeypatch.setattr(compiled, "made_by_amd", lambda: True)
+    monkeypatch.setattr(torch._inductor, "aot_compile", compile_graph)
+    monkeypatch.setattr("torch._inductor.package.package.package_aoti", lambda path, files: (path, files))
+    loaded = []
+
+    def load(package, num_runners):
+        loaded.append((package, num_runners))
+        return lambda pixel_values: {}
+
+    monkeypatch.setattr("torch._inductor.package.package.load_package", load)
+    deit_ref.prepared(new())
+    assert loaded == [((f"{folders[0]}/pass.pt2", "files"), 16)]
+    assert not folders[0].exists()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
@@ -168,11 +212,13 @@ def test_what_cannot_be_prepared_is_refused(graphs, weights, given, message):
     assert graphs == []
 
 
-def test_without_a_compiler_it_says_what_to_do(monkeypatch):
+@pytest.mark.parametrize("amd", [False, True])
+def test_without_a_compiler_it_says_what_to_do(monkeypatch, amd):
     def fails(graph, example_inputs, options=None):
         raise InductorError(RuntimeError(reason), None)
 
-    monkeypatch.setattr(torch._inductor, "compile", fails)
+    monkeypatch.setattr(torch._inductor, "aot_compile" if amd else "compile", fails)
+    monkeypatch.setattr(compiled, "made_by_amd", lambda: amd)
     reason = "InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx: (None, 'g++')"
     with pytest.raises(ValueError, match="needs a C\\+\\+ compiler and torch found none: install one"):
         deit_ref.prepared(new())

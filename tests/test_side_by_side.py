@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import deit_ref
-from deit_ref import commands
+from deit_ref import api, commands
 from deit_ref.benchmark import peers, side_by_side, techniques, worker
 from deit_ref.benchmark.side_by_side import Plan, aligned, write_strictly
 from deit_ref.weights import named_arrays
@@ -566,6 +566,25 @@ def test_each_technique_is_left_out_and_comes_back(backend, monkeypatch):
         assert seen["one product for queries, keys and values"] == [8, 8, 8, 1, 1, 8]
         assert seen["one head after the other"] == [24, 2, 8]
         assert seen["fitted GELU instead of erf"] == seen[""]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_a_process_that_keeps_freed_memory_is_measured_beside_one_that_does_not(monkeypatch, backend):
+    """In processes of their own: here what is done in the second."""
+    name, *times = techniques.memory_kept("numpy", "tiny", 2, 1)
+    assert name == "freed memory is kept, one thread, 2 photos"
+    assert len(times) == 2
+    monkeypatch.setattr(techniques, "VARIANTS", {NAME: replace(CONFIG, image_size=224, patch_size=112)})
+    kept = []
+    monkeypatch.setattr(api, "keep_freed_memory", lambda: kept.append(True))
+    monkeypatch.setattr(techniques, "_passes", [])
+    techniques._begin(backend, "tiny", 1, True)
+    techniques._milliseconds()
+    assert kept == [True]
+    techniques._passes.clear()
+    techniques._begin(backend, "tiny", 1, False)
+    techniques._milliseconds()
+    assert kept == [True]
 
 
 def test_a_technique_that_changes_the_answer_is_no_technique(monkeypatch):

@@ -3,7 +3,8 @@
     python -m deit_ref.benchmark.techniques [--rounds 15] [--threads N] [--json FILE]
 
 On a CPU, with one photo. With and without run in turns in one process, a fresh one for each model and backend; the
-variants are the backend with one part replaced. Needs torch and scipy.
+variants are the backend with one part replaced. What a process does with freed memory is measured in two. Needs torch
+and scipy.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,10 +24,11 @@ from unittest.mock import patch
 import numpy as np
 
 import deit_ref
+from deit_ref import api
 from deit_ref.arrays import as_numpy
 from deit_ref.benchmark import side_by_side
 from deit_ref.variants import VARIANTS
-from deit_ref.weights import Linear
+from deit_ref.weights import DeiTWeights, Linear
 
 Variant = Callable[[], AbstractContextManager[Any]]
 
@@ -81,14 +83,19 @@ def torch_variants() -> dict[str, Variant]:
     }
 
 
+def _inputs(size: str) -> tuple[DeiTWeights, np.ndarray[Any, Any]]:
+    """New weights, and pixel values of one photo."""
+    weights = deit_ref.init_weights(VARIANTS[f"deit-{size}-distilled-patch16-224"], side_by_side.TASK, seed=0)
+    return weights, np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+
+
 def gains(backend: str, size: str, rounds: int) -> list[tuple[str, float, float]]:
     """(technique, milliseconds with it, without it) of every technique of a backend.
 
     Raises:
         ValueError: a variant computes something else.
     """
-    weights = deit_ref.init_weights(VARIANTS[f"deit-{size}-distilled-patch16-224"], side_by_side.TASK, seed=0)
-    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    weights, x = _inputs(size)
 
     def run(variant: Variant = nullcontext, dtype: str = "float32") -> Any:
         with variant():
@@ -116,6 +123,37 @@ def gains(backend: str, size: str, rounds: int) -> list[tuple[str, float, float]
     return found
 
 
+_passes: list[Callable[[], Any]] = []  # of a process that `memory_kept` starts
+
+
+def _begin(backend: str, size: str, batch: int, keep: bool) -> None:
+    if not keep:
+        vars(api)["keep_freed_memory"] = lambda: None
+    weights, x = _inputs(size)
+    x = np.repeat(x, batch, axis=0)
+    _passes.append(lambda: deit_ref.forward(weights, pixel_values=x, backend=backend))
+
+
+def _milliseconds() -> float:
+    start = time.perf_counter()
+    _passes[0]()
+    return 1000 * (time.perf_counter() - start)
+
+
+def memory_kept(backend: str, size: str, batch: int, rounds: int) -> tuple[str, float, float]:
+    """As one of `gains`: of a process that keeps freed memory, as shipped, and of one that does not.
+
+    With one thread each: a second one of OpenBLAS goes on waiting while the other process has its turn.
+    """
+    with patch.dict(os.environ, dict.fromkeys(THREADS, "1")), ExitStack() as stack:
+        options = [(backend, size, batch, keep) for keep in (True, False)]
+        pools = [stack.enter_context(get_context("spawn").Pool(1, _begin, each)) for each in options]
+        times = [[pool.apply(_milliseconds) for pool in pools] for _ in range(rounds + 1)]
+    with_it, without = (statistics.median(column) for column in zip(*times[1:], strict=True))  # the first warms up
+    photos = "one photo" if batch == 1 else f"{batch} photos"
+    return f"freed memory is kept, one thread, {photos}", with_it, without
+
+
 def main(argv: list[str] | None = None) -> None:
     """Measure all, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -129,6 +167,7 @@ def main(argv: list[str] | None = None) -> None:
         for size in ("tiny", "base"):
             with get_context("spawn").Pool(1) as pool:
                 found = pool.apply(gains, (backend, size, args.rounds))
+            found += [memory_kept(backend, size, batch, args.rounds) for batch in (1, 8)]
             rows += [
                 [f"{label}: {name}", size, f"{fast:.1f}", f"{slow:.1f}", f"{slow / fast:.2f}"]
                 for name, fast, slow in found
@@ -139,7 +178,9 @@ def main(argv: list[str] | None = None) -> None:
         record = {
             "columns": COLUMNS,
             "rows": rows,
-            "notes": [f"{side_by_side.processor()['processor']}, {args.threads} threads, float32, one photo."],
+            "notes": [
+                f"{side_by_side.processor()['processor']}, {args.threads} threads, float32, one photo, unless said."
+            ],
             "command": f"python -m deit_ref.benchmark.techniques --rounds {args.rounds} --threads {args.threads} "
             "--json FILE",
             "date": datetime.date.today().isoformat(),

@@ -1,7 +1,8 @@
 """Links from a chapter's words to the glossary: the first plain occurrence of each term, wherever it stands.
 
 An entry of docs/glossary.md is `**name, other name**, $symbol$ { #anchor }`. A chapter's words are looked up by its
-names, or by those in `data-words="..."`, where the names are too common ("height") or too rarely what is written.
+names, or by those in `data-words="..."`, where the names are too common ("height") or too rarely what is written. In
+the chapters of `data-not-in="..."` they mean something else.
 """
 
 import html
@@ -9,7 +10,9 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-_ENTRY = re.compile(r"^\*\*(.+?)\*\*.*?\{ #([\w-]+)(?: data-words=\"([^\"]*)\")? \}$", re.MULTILINE)
+_ENTRY = re.compile(
+    r'^\*\*(.+?)\*\*.*?\{ #([\w-]+)(?: data-words="([^"]*)")?(?: data-not-in="([^"]*)")? \}$', re.MULTILINE
+)
 _TAG = re.compile(r"(<[^>]*>)")
 # Where a word is not a plain word. A link in a link, a heading or a button would be no help.
 _ELSEWHERE = re.compile(r"<(a|code|pre|h[1-6]|th|summary|script|svg|[a-z]+(?= [^>]*class=\"arithmatex\"))[ >]")
@@ -30,12 +33,12 @@ class Term(NamedTuple):
         return rf"(?<![\w-])(?:{'|'.join(forms)})(?:s|es)?(?![\w-])"
 
 
-def read(glossary: str) -> tuple[Term, ...]:
-    """The terms in a glossary that have words, the longest words first: "class token" is no "token"."""
+def read(glossary: str, chapter: str = "") -> tuple[Term, ...]:
+    """The terms in a glossary that have words in a chapter, the longest first: "class token" is no "token"."""
     found = []
-    for names, anchor, words in _ENTRY.findall(glossary):
+    for names, anchor, words, not_in in _ENTRY.findall(glossary):
         chosen = words if f'#{anchor} data-words="' in glossary else re.sub(r" \(.*?\)", "", names)
-        if chosen:
+        if chosen and chapter not in not_in.split():
             found.append(Term(anchor, tuple(sorted(chosen.split(", "), key=len, reverse=True))))
     return tuple(sorted(found, key=lambda term: -len(term.words[0])))
 

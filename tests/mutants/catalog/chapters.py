@@ -212,6 +212,7 @@ MUTANTS = [
     *planted(
         "torch_backend/compiled.py", "test_preparing",
         ("options={\"freezing\": True}", "options={}", "matrices laid out ahead"),
+        ("\"AMD\" in", "\"AMD\" not in", "a processor of another maker"),
         ("            if \"InvalidCxxCompiler\" not in str(error):\n                raise\n", "", "another error of the compiler"),
     ),
 ]

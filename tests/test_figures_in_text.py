@@ -18,6 +18,7 @@ def ratios(batch):
     """Lowest to highest time at 224 pixels as a share of that of eager attention, for each backend, in float32."""
     found = {"numpy": [], "torch": []}
     table = json.loads((ROOT / "docs" / "data" / "side_by_side.json").read_text(encoding="utf-8"))
+    table["rows"] += json.loads((ROOT / "docs" / "data" / "side_by_side_one.json").read_text(encoding="utf-8"))["rows"]
     for _, size, dtype, who, _, _, ratio, *_ in table["rows"]:
         if who in found and size == str(batch) and dtype == "float32":
             found[who].append(float(ratio))
@@ -37,6 +38,13 @@ def test_the_readme_quotes_the_range_that_was_measured(batch):
     assert text.index(measured["torch"]) < text.index(measured["numpy"], text.index(measured["torch"]))
 
 
+def test_chapter_16_says_what_a_resize_costs():
+    table = json.loads((ROOT / "docs" / "data" / "cpu.json").read_text(encoding="utf-8"))
+    found = sorted(ratio for case, who, _, ratio in table["rows"] if case.startswith("resize") and who == "numpy")
+    assert len(found) == 4
+    assert f"take this NumPy code {found[0]} to {found[-1]} times as long as Pillow" in chapter("resize")
+
+
 def test_the_readme_quotes_the_ratios_at_512_pixels():
     one_thread = json.loads((ROOT / "docs" / "data" / "cpu.json").read_text(encoding="utf-8"))
     found = {who: ratio for case, who, _, ratio in one_thread["rows"] if case == "base, 512 px, batch 1"}
@@ -46,6 +54,70 @@ def test_the_readme_quotes_the_ratios_at_512_pixels():
 
 def read(name):
     return json.loads((ROOT / "docs" / "data" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def times(name):
+    """Milliseconds by model, batch, dtype and peer, of a run of `deit-ref benchmark`."""
+    measured = [record for record in read(name)["records"] if "milliseconds" in record]
+    return {(r["model"], r["batch"], r["dtype"], r["peer"]): r["milliseconds"][0] for r in measured}
+
+
+def spread(name, who, beside):
+    """Lowest to highest time of one peer as a share of another's in float32."""
+    found = times(name)
+    shares = [found[*case, "float32", who] / found[*case, "float32", beside] for case in CASES]
+    return f"{min(shares):.2f} to {max(shares):.2f}"
+
+
+CASES = [(model, batch) for model in ("tiny", "base") for batch in (1, 8)]
+
+
+def test_the_readme_quotes_prepared():
+    shares = [times(name)[*case, "float32", "torch-compiled"] / times(name)[*case, "float32", "transformers-eager"]
+              for name in ("side_by_side", "side_by_side_one") for case in CASES]  # fmt: skip
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"compiles a pass first, takes {min(shares):.2f} to {max(shares):.2f} times" in text
+
+
+def test_the_page_on_performance_says_what_was_measured():
+    text = " ".join((ROOT / "docs" / "performance.md").read_text(encoding="utf-8").split())
+    two, one = "side_by_side", "side_by_side_one"
+    prepared, sdpa, timm, eager = "torch-compiled", "transformers-sdpa", "timm", "transformers-eager"
+    assert (
+        f"takes {spread(two, prepared, sdpa)} times as long as transformers with SDPA on two threads, and "
+        f"{spread(one, prepared, sdpa)} times on one"
+    ) in text
+    assert (
+        f"takes {spread(two, prepared, 'onnxruntime')} times as long as onnxruntime on two threads and "
+        f"{spread(one, prepared, 'onnxruntime')} times on one: less but for the tiny model with one photo"
+    ) in text
+    for name in (two, one):
+        slower = {
+            case
+            for case in CASES
+            if times(name)[*case, "float32", prepared] > times(name)[*case, "float32", "onnxruntime"]
+        }
+        assert slower == {("tiny", 1)}
+    assert (
+        f"takes {spread(two, 'torch', sdpa)} times as long as SDPA and {spread(two, 'torch', timm)} times as long as "
+        f"timm on two threads, {spread(one, 'torch', sdpa)} and {spread(one, 'torch', timm)} times on one"
+    ) in text
+    found = times(two)
+    shares = [found["base", n, "bfloat16", "torch"] / found["base", n, "float32", "torch"] for n in (1, 8)]
+    assert f"takes the torch backend {shares[0]:.2f} and {shares[1]:.2f} of its float32 time at base size" in text
+    assert found["tiny", 1, "bfloat16", "torch"] > found["tiny", 1, "float32", "torch"]
+    assert (
+        f"takes {spread(two, 'numpy', eager)} times as long as transformers' eager attention on two threads, "
+        f"{spread(one, 'numpy', eager)} on one"
+    ) in text
+
+
+def test_the_page_on_performance_says_how_long_many_photos_take():
+    text = " ".join((ROOT / "docs" / "performance.md").read_text(encoding="utf-8").split())
+    *_, longer, _, half = zip(*read("many_photos")["rows"], strict=True)
+    assert f"takes {min(longer)} to {max(longer)} times as long as the longer part" in text
+    assert f"it takes {min(half)} to {max(half)} times half of the sum" in text
+    assert longer.index(max(longer)) == half.index(max(half)) == 0
 
 
 def stored(name):

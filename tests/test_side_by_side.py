@@ -189,6 +189,21 @@ def test_rooflines_are_measured_with_the_same_threads_in_a_process_each(monkeypa
     assert asked == [3, words[0], 3, words[1]]
 
 
+def test_the_faster_library_is_the_roofline(monkeypatch):
+    asked = []
+
+    def timed(run, device, *, most, seconds):
+        found = run()
+        asked.append(type(found))
+        return [{torch.Tensor: 4.0, np.ndarray: 2.0}.get(type(found), 1.0)]
+
+    monkeypatch.setattr(worker, "_timed", timed)
+    monkeypatch.setattr(torch, "randn", lambda *size, device: torch.ones(2, 2))
+    assert worker.roofline("cpu", "float32")["operations"] == 2 * 2048**3 / 2.0
+    assert asked == [torch.Tensor, np.ndarray, torch.Tensor]  # the last is the copy
+    assert worker.roofline("cpu", "bfloat16")["operations"] == 2 * 2048**3 / 4.0
+
+
 def test_the_better_roofline_counts():
     first = {"a": {"operations": 1.0, "bytes": 9.0}, "b": {"problem": "no"}, "c": {"operations": 1.0, "bytes": 1.0}}
     second = {"a": {"operations": 2.0, "bytes": 8.0}, "b": {"problem": "no"}, "c": {"problem": "late"}}
@@ -397,7 +412,7 @@ def test_notes_say_who_is_left_out_where():
     roofline = {"float32": {"operations": 2.5e11, "bytes": 3.4e10}, "bfloat16": {"problem": "no torch"}}
     found = {**MACHINE, "bfloat16": ["avx512_bf16"]}
     assert side_by_side.notes(found, roofline, records) == [
-        "P, 2 cores, 1 threads.",
+        "P, 2 cores, 1 thread.",
         "Its instructions for bfloat16: avx512_bf16.",
         "It has no AMX.",
         "Roofline, float32: 250 GFLOP/s in a matrix product, 34 GB/s in a copy.",

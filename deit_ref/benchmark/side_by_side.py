@@ -371,7 +371,7 @@ def notes(found: Mapping[str, Any], roofline: Mapping[str, Any], records: Sequen
         roofline: of `rooflines`.
         records: of `measure`.
     """
-    sentences = [f"{found['processor']}, {found['cores']} cores, {found['threads']} threads."]
+    sentences = [f"{found['processor']}, {found['cores']} cores, {checks.amount(found['threads'], 'thread')}."]
     if found["gpu"] is not None:
         sentences = [f"{found['gpu']}. float32 is measured without TF32, and the dtype tf32 is float32 with it."]
     elif found["bfloat16"] is not None and "bfloat16" in roofline:

@@ -97,9 +97,13 @@ def gains(backend: str, size: str, rounds: int) -> list[tuple[str, float, float]
     """
     weights, x = _inputs(size)
 
+    # Converted here: forward would look through NumPy's weights for changes in each call.
+    dtypes = ("float32",) if backend == "numpy" else ("float32", "bfloat16")
+    own = {dtype: weights.to(backend, dtype=dtype) for dtype in dtypes}
+
     def run(variant: Variant = nullcontext, dtype: str = "float32") -> Any:
         with variant():
-            return deit_ref.forward(weights, pixel_values=x, backend=backend, dtype=dtype).logits
+            return deit_ref.forward(own[dtype], pixel_values=x, backend=backend).logits
 
     variants = numpy_variants() if backend == "numpy" else torch_variants()
     runs: dict[str, Callable[[], Any]] = {"": run, **{name: partial(run, variants[name]) for name in variants}}

@@ -69,6 +69,12 @@ def spread(name, who, beside):
     return f"{min(shares):.2f} to {max(shares):.2f}"
 
 
+def spread_of_both(who, beside):
+    """On two threads and on one."""
+    ends = [end for name in ("side_by_side", "side_by_side_one") for end in spread(name, who, beside).split(" to ")]
+    return f"{min(ends)} to {max(ends)}"
+
+
 CASES = [(model, batch) for model in ("tiny", "base") for batch in (1, 8)]
 
 
@@ -106,6 +112,7 @@ def test_the_page_on_performance_says_what_was_measured():
     shares = [found["base", n, "bfloat16", "torch"] / found["base", n, "float32", "torch"] for n in (1, 8)]
     assert f"takes the torch backend {shares[0]:.2f} and {shares[1]:.2f} of its float32 time at base size" in text
     assert found["tiny", 1, "bfloat16", "torch"] > found["tiny", 1, "float32", "torch"]
+    assert f"takes {spread_of_both(prepared, 'torch')} of the torch backend's time" in text
     assert (
         f"takes {spread(two, 'numpy', eager)} times as long as transformers' eager attention on two threads, "
         f"{spread(one, 'numpy', eager)} on one"
@@ -116,7 +123,7 @@ def test_the_page_on_performance_says_how_long_many_photos_take():
     text = " ".join((ROOT / "docs" / "performance.md").read_text(encoding="utf-8").split())
     *_, longer, _, half = zip(*read("many_photos")["rows"], strict=True)
     assert f"takes {min(longer)} to {max(longer)} times as long as the longer part" in text
-    assert f"it takes {min(half)} to {max(half)} times half of the sum" in text
+    assert f"it takes {min(half)} to {max(half)} times the sum, divided by the cores" in text
     assert longer.index(max(longer)) == half.index(max(half)) == 0
 
 

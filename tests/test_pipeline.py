@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,7 @@ def test_gray_photos_stay_gray_where_the_model_wants_them(names):
 
 def test_a_prepared_pass_gives_the_same_answers(weights, names, monkeypatch):
     shapes = []
+    monkeypatch.setattr("deit_ref.torch_backend.compiled.made_by_amd", lambda: False)
     monkeypatch.setattr("torch._inductor.compile", lambda graph, x, options: shapes.append(len(x[0])) or graph)
     tensors = weights.to("torch")
     found = list(classify_files(tensors, names, backend="torch", batch_size=5, compiled=True, top=3))
@@ -155,6 +157,21 @@ def test_a_file_that_ends_its_process_costs_only_itself(weights, monkeypatch):
     assert [photo.problem is None for photo in found] == [i != 2 for i in range(9)]
     assert "2 ended the process that read it" in found[2].problem
     assert [int(photo.pixels[0]) for photo in found if photo.problem is None] == [0, 1, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is not on Windows")
+def test_a_process_that_ends_while_its_file_is_read_ahead_costs_only_that_file(weights, monkeypatch):
+    """The files before it are done, and the next ones are handed to processes of which one has ended."""
+    monkeypatch.setattr(pipeline, "decode", _dies_on_the_third)
+    photos = decoded([str(i) for i in range(9)], weights.image_processing, workers=1, ahead=4)
+    pools, started = [], pipeline._pool
+    monkeypatch.setattr(pipeline, "_pool", lambda workers: pools.append(started(workers)) or pools[-1])
+    found = [next(photos)]
+    with pytest.raises(BrokenProcessPool):  # once its process has ended, nothing more can be handed over
+        [pools[0].submit(int).result(timeout=60) for _ in range(10**6)]
+    found += list(photos)
+    assert [photo.name for photo in found] == [str(i) for i in range(9)]
+    assert [photo.problem is None for photo in found] == [i != 2 for i in range(9)]
 
 
 def test_no_more_files_are_read_ahead_than_said(weights, names):

@@ -32,7 +32,7 @@ def four():
 
 
 @pytest.mark.parametrize("backend", HOW_MANY)
-@pytest.mark.parametrize(("batches", "at_once", "each"), [(0, 1, 4), (1, 1, 4), (2, 2, 2), (3, 3, 1), (50, 4, 1)])
+@pytest.mark.parametrize(("batches", "at_once", "each"), [(0, 1, 4), (1, 1, 4), (2, 2, 2), (3, 2, 2), (50, 4, 1)])
 def test_batches_divide_the_threads(four, backend, batches, at_once, each):
     with threads(backend, batches) as found:
         assert found.at_once == at_once
@@ -53,11 +53,12 @@ def test_an_error_gives_them_back(four, backend):
         assert found.executor.submit(HOW_MANY[backend]).result() == 4
 
 
-def test_many_cores_do_not_hold_many_batches(four):
-    torch.set_num_threads(3 * MOST)
+@pytest.mark.parametrize(("cores", "at_once", "each"), [(3 * MOST, MOST, 3), (2 * MOST - 1, MOST - 1, 2)])
+def test_many_cores_do_not_hold_many_batches_and_none_is_idle(four, cores, at_once, each):
+    torch.set_num_threads(cores)
     with threads("torch", 1000) as found:
-        assert found.at_once == MOST
-        assert found.executor.submit(torch.get_num_threads).result() == 3
+        assert found.at_once == at_once
+        assert found.executor.submit(torch.get_num_threads).result() == each
 
 
 @pytest.mark.parametrize("backend", HOW_MANY)
@@ -81,7 +82,7 @@ def test_two_batches_are_computed_at_once_and_answered_in_order(four, monkeypatc
     found = list(pipeline.classify_files(weights, names, backend=backend, batch_size=2, workers=workers, top=1))
     assert [answer.name for answer in found] == names
     assert [answer.top[0][0] for answer in found] == expected
-    assert threads_each == [1] * 3  # of four, three batches
+    assert threads_each == [2] * 3  # of four, for three batches
 
 
 def test_processes_that_decode_resize_with_one_thread(monkeypatch):

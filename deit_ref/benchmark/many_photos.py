@@ -5,7 +5,7 @@
 The photos are parts of a bundled one, as JPEG files, of a web page's size and, a tenth as many, of a phone's. First
 each part of the work by itself, on one core: files to bytes of the model's size, and the model. Then the command:
 with one process that decodes and one thread that computes, which takes at least as long as the longer of the two; and
-as it is by default, which takes at least half of their sum on two cores. The parts and the command take turns. Needs
+as it is by default, which takes at least their sum divided by the cores. The parts and the command take turns. Needs
 torch.
 """
 
@@ -38,7 +38,7 @@ SIZES = {"640 x 480": 1, "4000 x 3000": 10}  # and a share of the photos that ar
 BATCH = 8  # as the command takes by default
 COLUMNS = (
     "model", "photos", "decode, resize", "model alone", "classify, a core each", "times the longer part",
-    "classify, by default", "times half of the sum",
+    "classify, by default", "times the sum, divided by the cores",
 )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def row(model: str, count: int, size: str, times: dict[str, list[float]]) -> lis
         *(f"{value:.1f} s" for value in (decode, compute, apart)),
         f"{apart / max(decode, compute):.2f}",
         f"{default:.1f} s",
-        f"{default / ((decode + compute) / 2):.2f}",
+        f"{default * (os.cpu_count() or 1) / (decode + compute):.2f}",
     ]
 
 

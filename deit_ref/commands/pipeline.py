@@ -202,7 +202,12 @@ def _begin() -> None:
 
 def _submitted(pool: ProcessPoolExecutor, name: str, processing: ImageProcessing) -> Future[Photo]:
     with ctrl_c_later():  # this starts processes, which take a second before they can say what they do about it
-        return pool.submit(decode, name, processing)
+        try:
+            return pool.submit(decode, name, processing)
+        except BrokenProcessPool as error:  # by a file that is read ahead: heard of where its result is asked for
+            future: Future[Photo] = Future()
+            future.set_exception(error)
+            return future
 
 
 def _answers(run: Callable[..., Any], batch: Sequence[Photo], *, top: int) -> list[Answer]:

@@ -5,6 +5,7 @@ decode want the cores, too, one of its threads often has none, and the others wa
 model took six to nine times as long. Batches that are computed beside each other, with one thread each, wait for none.
 """
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -40,8 +41,8 @@ def threads(backend: str, batches: int) -> Iterator[Threads]:
     # Of NumPy a library that cannot be told, such as Apple's, gets one batch, and takes what threads it likes.
     told = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     cores = max(told, default=1) if torch is None else torch.get_num_threads()
-    at_once = max(1, min(cores, batches, MOST))
-    share = cores // at_once
+    share = math.ceil(cores / max(1, min(cores, batches, MOST)))
+    at_once = max(1, cores // share)  # of 31 cores 15 batches with two each, not 16 with one
     # torch counts for the thread that says so, and for those that start later; NumPy for all.
     begin = None if torch is None else partial(torch.set_num_threads, share)
     try:

@@ -73,7 +73,7 @@ def compiled(run: Run, weights: DeiTWeights, pixel_values: torch.Tensor) -> Prog
 
 
 def made_by_amd() -> bool:
-    """Whether the processor is one of AMD's: MKL, Intel's library, takes a seventh longer there than oneDNN."""
+    """Whether the processor is one of AMD's: MKL, Intel's library, takes longer there than oneDNN."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # which older releases lack
     return "AMD" in capabilities.get("cpu_name", "")
 

@@ -6,7 +6,7 @@ from .. import planted
 MUTANTS = [
     *planted(
         "commands/threads.py", "test_threads",
-        ("share = cores // at_once", "share = cores", "several batches at once"),
+        ("share = math.ceil(", "share = math.floor(", "31 cores"),
         ("min(cores, batches, MOST)", "min(cores, MOST)", "fewer batches than cores"),
         ("torch.set_num_threads(cores)", "torch.set_num_threads(share)", "what comes after"),
         ("threadpool_limits(1, user_api=\"blas\")", "None", "a process that decodes"),

@@ -162,7 +162,7 @@ class Words(HTMLParser):
 def test_words_lead_to_the_glossary_where_a_chapter_first_uses_them(site: Path, name: str) -> None:
     reader = Words()
     reader.feed(glossary.CITATIONS.split(page_file(site, f"chapters/{name}/").read_text(encoding="utf-8"))[0])
-    terms = glossary.read((DOCS / "glossary.md").read_text(encoding="utf-8"))
+    terms = glossary.read((DOCS / "glossary.md").read_text(encoding="utf-8"), name)
     any_term = re.compile("|".join(f"(?P<t{i}>{term.pattern})" for i, term in enumerate(terms)))
     linked: set[str] = set()
     for text, anchor in reader.words:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import pytest
@@ -16,8 +17,24 @@ def test_candidates_take_turns_after_one_to_warm_up():
     order = []
     times = {"a": iter((100, 1, 5, 3)), "b": iter((100, 20, 10, 60))}
     timed = {name: lambda name=name: order.append(name) or next(times[name]) for name in times}
-    assert cpu.side_by_side(timed, 3) == {"a": 3, "b": 20}
+    assert cpu.side_by_side(timed, 3) == {"a": [1, 5, 3], "b": [20, 10, 60]}
     assert order == ["a", "b"] * 4
+
+
+def test_rows_of_one_thread_by_hand():
+    times = {"torch": [4.0, 2.0, 9.0, 3.0, 5.0], "transformers eager": [8.0, 8.0, 5.0, 9.0, 8.5]}
+    assert cpu.rows_of("tiny", times) == [
+        ["tiny", "torch", "4.0 ms", "3.0 to 5.0", "0.50"],
+        ["tiny", "transformers eager", "8.0 ms", "8.0 to 8.5", "1.00"],
+    ]
+    assert cpu.rows_of("peak", {"torch": [2.0], "Pillow": [8.0]}, unit="MiB")[0][2:] == ["2.0 MiB", "", "0.25"]
+
+
+def test_what_an_import_costs_is_that_of_a_new_process(monkeypatch):
+    monkeypatch.setattr(cpu.subprocess, "run", lambda command, check: done.append(command[-1]))
+    done = []
+    assert [run() >= 0 for run in cpu.import_runs().values()] == [True, True]
+    assert done == ["import numpy, PIL.Image", "import numpy, PIL.Image, deit_ref"]
 
 
 def test_each_candidate_answers_from_a_process_of_its_own(monkeypatch):
@@ -52,9 +69,9 @@ def test_a_gradient_step_by_both(monkeypatch, tmp_path):
         torch.set_num_threads(threads)
     rows = json.loads(out.read_text())["rows"]
     assert [row[:2] for row in rows] == [[what, who] for what in ("time", "memory added") for who in ("torch", "numpy")]
-    assert [row[3] for row in rows if row[1] == "torch"] == ["1.00", "1.00"]
-    assert rows[3][2:] == ["150 MiB", "1.50"]
-    assert all(int(row[2].removesuffix(" ms")) > 0 for row in rows[:2])
+    assert [row[4] for row in rows if row[1] == "torch"] == ["1.00", "1.00"]
+    assert rows[3][2:] == ["150.0 MiB", "", "1.50"]
+    assert all(float(row[2].removesuffix(" ms")) > 0 for row in rows[:2])
 
 
 def test_photos_of_a_size_each_another_part(tmp_path):
@@ -66,6 +83,10 @@ def test_photos_of_a_size_each_another_part(tmp_path):
     photos = many_photos.decoded(names, weights)
     assert {image.shape for image in photos} == {(32, 32, 3)}
     assert many_photos.answered(photos * 3, weights) == 9
+    with ThreadPool(1) as pool:
+        assert many_photos.at_once(names, photos, weights, pool) > 0
+        with pytest.raises(ValueError, match=r"none\.jpg"):  # its process was asked to decode
+            many_photos.at_once([*names, str(tmp_path / "none.jpg")], photos, weights, pool)
 
 
 def test_the_command_tells_its_seconds(tmp_path):
@@ -79,7 +100,13 @@ def test_the_command_tells_its_seconds(tmp_path):
 
 
 def test_a_row_of_medians():
-    times = {"decode": [9.0, 4.0, 5.0], "model": [10.0, 10.0, 11.0], "a core each": [11.0], "default": [9.0]}
+    times = {
+        "decode": [9.0, 4.0, 5.0],
+        "model": [10.0, 10.0, 11.0],
+        "at once": [10.5],
+        "a core each": [11.0],
+        "default": [9.0],
+    }
     assert many_photos.row("DeiT-Ti", 2000, "640 x 480", times) == [
-        "DeiT-Ti", "2,000 of 640 x 480", "5.0 s", "10.0 s", "11.0 s", "1.10", "9.0 s", "1.20",
+        "DeiT-Ti", "2,000 of 640 x 480", "5.0 s", "10.0 s", "10.5 s", "11.0 s", "1.10", "9.0 s", "1.20",
     ]  # fmt: skip

@@ -557,6 +557,11 @@ def test_table_is_made_from_measured_data(builder, project):
     lines = builder.markdown("{{ table demo }}").strip().split("\n")
     assert lines[:3] == ["| what | measured |", "| --- | --- |", "| a\\|b | 0 |"]
     assert lines[-1] == "Measured by `run` on 2026-01-02, with numpy 2.4.6."
+    data = json.loads((project / "docs/data/demo.json").read_text())
+    for machine, told in (("A processor, 2 cores", " (A processor, 2 cores)"), ({"cores": 2}, "")):
+        (project / "docs/data/demo.json").write_text(json.dumps({**data, "machine": machine}))
+        last = builder.markdown("{{ table demo }}").strip().split("\n")[-1]
+        assert last == f"Measured by `run` on 2026-01-02{told}, with numpy 2.4.6."
 
 
 def test_included_files_link_into_the_site(builder, project):

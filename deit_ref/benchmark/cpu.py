@@ -8,26 +8,24 @@ Needs the `dev` extra.
 """
 
 import argparse
-import datetime
 import gc
-import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import deit_ref
 from deit_ref.arrays import as_numpy
+from deit_ref.benchmark.records import quartiles, record
+from deit_ref.checkpoints.files import json_bytes, write
 
 # Two pools of several threads in one process would spin against each other.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -35,6 +33,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 # Only where memory is measured: it costs NumPy a third of its speed.
 FREE_AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 PHOTOS = ((480, 640), (960, 1280), (1708, 2560), (4000, 6000))  # height and width: 0.3 to 24 megapixels
+COLUMNS = ("what", "who", "median", "middle half", "ratio to transformers eager, or to the library")
+REFERENCES = ("transformers eager", "Pillow", "numpy and PIL.Image", "torch")
 CANDIDATES = ("transformers eager", "transformers sdpa", "numpy", "torch")
 
 
@@ -95,15 +95,15 @@ def resize_runs(height: int, width: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def side_by_side(timed: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """The median of each one's milliseconds, from interleaved runs after one to warm up."""
+def side_by_side(timed: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Each one's milliseconds, from interleaved runs after one to warm up."""
     times: dict[str, list[float]] = {name: [] for name in timed}
     for run in timed.values():
         run()
     for _ in range(rounds):
         for name, run in timed.items():
             times[name].append(run())
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
 def milliseconds(run: Callable[[], Any]) -> float:
@@ -188,75 +188,59 @@ def _status(field: str) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith(field + ":"))
 
 
-def import_times(rounds: int) -> dict[str, float]:
-    """Milliseconds of wall time of fresh processes, interleaved."""
+def import_runs() -> dict[str, Callable[[], float]]:
+    """Milliseconds of wall time of a fresh process that imports this and ends."""
     commands = {"numpy and PIL.Image": "import numpy, PIL.Image", "deit_ref too": "import numpy, PIL.Image, deit_ref"}
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(rounds):
-        for name, code in commands.items():
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=True)
-            times[name].append(1000 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: partial(_wall_time, [sys.executable, "-c", code]) for name, code in commands.items()}
+
+
+def _wall_time(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True)
+    return 1000 * (time.perf_counter() - start)
+
+
+def rows_of(what: str, times: Mapping[str, Sequence[float]], *, unit: str = "ms") -> list[list[str]]:
+    """A row of `COLUMNS` for each candidate; ratios are to the first of `REFERENCES` among them."""
+    reference = quartiles(times[next(name for name in REFERENCES if name in times)])[0]
+    rows = []
+    for name, values in times.items():
+        middle, lower, upper = quartiles(values)
+        half = f"{lower:.1f} to {upper:.1f}" if len(values) > 1 else ""
+        rows.append([what, name, f"{middle:.1f} {unit}", half, f"{middle / reference:.2f}"])
+    return rows
 
 
 def main() -> None:
-    """Measure, print a table of ratios, and keep the figures if asked to."""
+    """Measure, print each row, and keep the figures if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):  # it counts at the start only
         os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], {**os.environ, **ONE_THREAD})
-    figures: dict[str, Any] = {"rounds": arguments.rounds, "milliseconds": {}, "peak MiB": {}}
+    rounds, rows, results = arguments.rounds, [], {}
+
+    def keep(what: str, times: Mapping[str, Sequence[float]], *, unit: str = "ms") -> None:
+        results[what] = times
+        for row in rows_of(what, times, unit=unit):
+            rows.append(row)
+            print(" | ".join(row), flush=True)
+
     for size, pixels in (("tiny", 224), ("base", 224), ("base", 512)):
-        case = f"{size}, {pixels} px, batch 1"
         with in_processes(size, pixels) as timed:
-            figures["milliseconds"][case] = times = side_by_side(timed, arguments.rounds)
-        _print_row(case, times, "transformers eager")
-        _print_row("", times, "transformers sdpa")
-    for pixels in (224, 512):
-        case = f"base, {pixels} px, batch 1"
-        figures["peak MiB"][case] = peaks = {name: peak_memory("base", pixels, name) for name in CANDIDATES}
-        _print_row(f"{case}, peak memory", peaks, "transformers eager", "MiB")
+            keep(f"{size}, {pixels} px, batch 1", side_by_side(timed, rounds))
     for height, width in PHOTOS:
-        case = f"resize {width} x {height} to 256 x 256"
         timed = {name: partial(milliseconds, run) for name, run in resize_runs(height, width).items()}
-        figures["milliseconds"][case] = times = side_by_side(timed, arguments.rounds)
-        _print_row(case, times, "Pillow")
-    figures["milliseconds"]["import"] = times = import_times(arguments.rounds)
-    _print_row("import", times, "numpy and PIL.Image")
-    print(f"  import deit_ref adds {times['deit_ref too'] - times['numpy and PIL.Image']:.0f} ms")
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump(_record(figures), file, indent=1)
-
-
-def _record(figures: dict[str, Any]) -> dict[str, Any]:
-    """The figures, and a table of them with ratios, as the site shows it."""
-    rows = []
-    for unit, cases in (("ms", figures["milliseconds"]), ("MiB", figures["peak MiB"])):
-        for case, values in cases.items():
-            reference = next(name for name in ("transformers eager", "Pillow", "numpy and PIL.Image") if name in values)
-            for name, value in values.items():
-                what = f"{case}, memory added" if unit == "MiB" else case
-                rows.append([what, name, f"{value:.1f} {unit}", f"{value / values[reference]:.2f}"])
-    packages = {name: version(name) for name in ("numpy", "pillow", "torch", "transformers")}
-    return {
-        "columns": ["what", "who", "median", "ratio to transformers eager, or to the library"],
-        "rows": rows,
-        "command": f"python -m deit_ref.benchmark.cpu --rounds {figures['rounds']} --json FILE",
-        "date": datetime.date.today().isoformat(),
-        "versions": {"python": platform.python_version(), "machine": platform.machine(), **packages},
-        "figures": figures,
-    }
-
-
-def _print_row(case: str, values: dict[str, float], reference: str, unit: str = "ms") -> None:
-    if case:
-        print(f"{case}: " + ", ".join(f"{name} {value:.1f} {unit}" for name, value in values.items()))
-    ratios = (f"{name} {value / values[reference]:.2f}" for name, value in values.items() if name != reference)
-    print(f"  against {reference}: {', '.join(ratios)}", flush=True)
+        keep(f"resize {width} x {height} to 256 x 256", side_by_side(timed, rounds))
+    keep("import", side_by_side(import_runs(), rounds))
+    for pixels in (224, 512):
+        peaks = {name: [peak_memory("base", pixels, name)] for name in CANDIDATES}
+        keep(f"base, {pixels} px, batch 1, memory added", peaks, unit="MiB")
+    if arguments.json is not None:
+        packages = ("numpy", "pillow", "torch", "transformers")
+        command = f"cpu --rounds {rounds} --json FILE"
+        write(arguments.json, json_bytes(record(command, COLUMNS, rows, packages=packages, results=results)))
 
 
 if __name__ == "__main__":

@@ -115,8 +115,9 @@ def _write(args: argparse.Namespace, experiment: Experiment) -> None:
                 budget=_budget(results),
                 recipe=dataclasses.asdict(experiment.recipe),
                 ways={way: dataclasses.asdict(WAYS[way]) for way in results},
-                **({"results": results} if name == question else {}),  # once, beside the table that all others follow
             )
+            if name == question:  # once, beside the table that all others follow
+                values["results"] = results
             write(args.json / f"distillation_{name}.json", json_bytes(values))
         for name, figure in _figures(question, results).items() if args.png is not None else ():
             write_png(args.png / f"distillation_{name}.png", plots.rendered(figure))

@@ -8,21 +8,20 @@ process that has made one before.
 """
 
 import argparse
-import datetime
-import json
 import os
-import platform
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import deit_ref
 from deit_ref.arrays import as_numpy
-from deit_ref.benchmark.cpu import ONE_THREAD, milliseconds, printed_by, side_by_side
+from deit_ref.benchmark.cpu import ONE_THREAD, milliseconds, printed_by, rows_of, side_by_side
+from deit_ref.benchmark.records import markdown, record
+from deit_ref.checkpoints.files import json_bytes, write
 from deit_ref.weights import named_arrays
 
 BATCH = 64
@@ -65,7 +64,7 @@ def main() -> None:
     """Measure, print the ratios, and keep the figures if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):  # it counts at the start only
         os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], {**os.environ, **ONE_THREAD})
@@ -73,28 +72,15 @@ def main() -> None:
     check_agreement(runs)
     times = side_by_side({name: partial(milliseconds, run) for name, run in runs.items()}, arguments.rounds)
     code = "from deit_ref.benchmark import cpu, gradients; cpu.print_peak(gradients.step_runs()[{!r}])"
-    peaks = {name: printed_by(code.format(name)) for name in runs}
-    rows = [
-        [what, name, f"{values[name]:.0f} {unit}", f"{values[name] / values['torch']:.2f}"]
-        for what, unit, values in (("time", "ms", times), ("memory added", "MiB", peaks))
-        for name in runs
-    ]
-    for row in rows:
-        print(": ".join([", ".join(row[:2]), ", ratio to torch ".join(row[2:])]))
-    record = {
-        "columns": [f"a gradient step, batch of {BATCH}", "who", "median", "ratio to torch"],
-        "rows": rows,
-        "command": f"python -m deit_ref.benchmark.gradients --rounds {arguments.rounds} --json FILE",
-        "date": datetime.date.today().isoformat(),
-        "versions": {
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            **{name: version(name) for name in ("numpy", "torch")},
-        },
-    }
-    if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
+    peaks = {name: [printed_by(code.format(name))] for name in runs}
+    results = {"time": times, "memory added": peaks}
+    rows = [*rows_of("time", times), *rows_of("memory added", peaks, unit="MiB")]
+    columns = (f"a gradient step, batch of {BATCH}", "who", "median", "middle half", "ratio to torch")
+    print(markdown(columns, rows))
+    if arguments.json is not None:
+        command = f"gradients --rounds {arguments.rounds} --json FILE"
+        kept = record(command, columns, rows, packages=("numpy", "torch"), results=results)
+        write(arguments.json, json_bytes(kept))
 
 
 if __name__ == "__main__":

@@ -37,8 +37,6 @@ def open_torch(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str,
 
 def open_torch_compiled(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str) -> Run:
     """deit_ref's torch backend, compiled: `deit_ref.prepared` on a CPU, `torch.compile` on a GPU."""
-    import torch
-
     from deit_ref.torch_backend.model import classification_with_teacher
 
     weights = deit_ref.load_weights(folder).to("torch", device=device, dtype=dtype)
@@ -46,14 +44,14 @@ def open_torch_compiled(folder: Path, pixel_values: np.ndarray[Any, Any], *, dev
     if not device.startswith("cuda"):
         run: Any = deit_ref.prepared(weights, batch_size=len(x))
         return lambda: run(pixel_values=x).logits
-    compiled = torch.compile(lambda x: classification_with_teacher(weights, x).logits, mode="reduce-overhead")
+    compiled = _compiled(lambda x: classification_with_teacher(weights, x).logits, device)
     return lambda: compiled(x)
 
 
 def open_transformers(
-    folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str, attention: str
+    folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str, attention: str, compiled: bool = False
 ) -> Run:
-    """transformers, with its own attention or torch's fused one."""
+    """transformers, with its own attention or torch's fused one; compiled if asked to."""
     import torch
 
     _accept_torchvision()
@@ -63,12 +61,16 @@ def open_transformers(
         folder, attn_implementation=attention, dtype=getattr(torch, dtype)
     )
     model = model.to(device).eval()
+    if compiled:
+        model = _compiled(model, device)
     x = _tensor(pixel_values, device, dtype)
     return lambda: model(x).logits
 
 
-def open_timm(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str) -> Run:
-    """timm's distilled DeiT, with the weights' own epsilon."""
+def open_timm(
+    folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str, compiled: bool = False
+) -> Run:
+    """timm's distilled DeiT, with the weights' own epsilon; compiled if asked to."""
     import torch
 
     _accept_torchvision()
@@ -76,18 +78,22 @@ def open_timm(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, 
 
     weights = deit_ref.load_weights(folder)
     config = weights.config
-    model = timm.models.deit.VisionTransformerDistilled(
-        img_size=config.image_shape,
-        patch_size=config.patch_shape,
-        embed_dim=config.hidden_size,
-        depth=config.num_hidden_layers,
-        num_heads=config.num_attention_heads,
-        mlp_ratio=config.intermediate_size / config.hidden_size,
-        num_classes=config.num_labels,
-        norm_layer=partial(torch.nn.LayerNorm, eps=config.layer_norm_eps),
-    )
-    model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in named_arrays(weights)})
+    with torch.device("meta"):  # new weights would only be memory
+        model = timm.models.deit.VisionTransformerDistilled(
+            img_size=config.image_shape,
+            patch_size=config.patch_shape,
+            embed_dim=config.hidden_size,
+            depth=config.num_hidden_layers,
+            num_heads=config.num_attention_heads,
+            mlp_ratio=config.intermediate_size / config.hidden_size,
+            num_classes=config.num_labels,
+            norm_layer=partial(torch.nn.LayerNorm, eps=config.layer_norm_eps),
+        )
+    arrays = {name: torch.from_numpy(np.array(array)) for name, array in named_arrays(weights)}
+    model.load_state_dict(arrays, assign=True)
     model = model.to(device, getattr(torch, dtype)).eval()
+    if compiled:
+        model = _compiled(model, device)
     x = _tensor(pixel_values, device, dtype)
     return lambda: model(x)
 
@@ -138,6 +144,15 @@ def export_onnx(folder: str, file: str, *shape: str) -> None:
     torch.onnx.export(Logits(), (torch.zeros([int(side) for side in shape]),), file, input_names=["x"])
 
 
+def _compiled(run: Any, device: str) -> Any:
+    """As `torch.compile` serves answers best: with weights as constants on a CPU, with a captured graph on a GPU."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.compile(run, mode="reduce-overhead")
+    return torch.compile(run, options={"freezing": True})
+
+
 def _tensor(pixel_values: np.ndarray[Any, Any], device: str, dtype: str) -> Any:
     import torch
 
@@ -169,7 +184,11 @@ PEERS: Mapping[str, Callable[..., Run]] = {
     "torch-compiled": open_torch_compiled,
     "transformers-eager": lambda *args, **options: open_transformers(*args, **options, attention="eager"),
     "transformers-sdpa": lambda *args, **options: open_transformers(*args, **options, attention="sdpa"),
+    "transformers-compiled": lambda *args, **options: open_transformers(
+        *args, **options, attention="sdpa", compiled=True
+    ),
     "timm": open_timm,
+    "timm-compiled": lambda *args, **options: open_timm(*args, **options, compiled=True),
     "onnxruntime": open_onnxruntime,
 }
 # What each imports, as pip calls it, which is as Python does.
@@ -179,6 +198,8 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "torch-compiled": ("torch",),
     "transformers-eager": ("torch", "transformers"),
     "transformers-sdpa": ("torch", "transformers"),
+    "transformers-compiled": ("torch", "transformers"),
     "timm": ("torch", "timm"),
+    "timm-compiled": ("torch", "timm"),
     "onnxruntime": ("torch", "transformers", "onnxruntime", "onnx", "onnxscript"),
 }

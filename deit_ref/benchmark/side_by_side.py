@@ -9,15 +9,13 @@ import json
 import logging
 import math
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ import numpy as np
 import deit_ref
 from deit_ref import checks
 from deit_ref.benchmark.peers import NEEDS, PEERS
+from deit_ref.benchmark.records import processor, quartiles
 from deit_ref.checkpoints.files import write
 from deit_ref.config import DeiTConfig
 from deit_ref.variants import VARIANTS
@@ -40,10 +39,15 @@ TASK = "classification-with-teacher"
 AGREEMENT = {"float32": 1e-5, "float64": 5e-6, "tf32": 2e-3, "float16": 2e-3, "bfloat16": 2e-2}
 ITEMSIZE = {"float32": 4, "float64": 8, "tf32": 4, "float16": 2, "bfloat16": 2}
 # Ratios are to the first of these that ran.
-REFERENCES = ("transformers-eager", "transformers-sdpa", "timm", "onnxruntime", "torch", "torch-compiled", "numpy")
+REFERENCES = (
+    "transformers-eager", "transformers-sdpa", "transformers-compiled", "timm", "timm-compiled", "onnxruntime", "torch",
+    "torch-compiled", "numpy",
+)  # fmt: skip
 COLUMNS = (
     "model", "batch", "dtype", "who", "ms per image", "middle half", "ratio", "of the roofline", "peak MiB", "distance",
+    "calls", "s to begin",
 )  # fmt: skip
+PACKAGES = ("numpy", "torch", "transformers", "timm", "onnxruntime")  # whose versions count
 DISTINCT = 8  # images of a batch; a larger one repeats them
 
 
@@ -112,7 +116,7 @@ class Worker:
 @contextmanager
 def worker(threads: int | None) -> Iterator[Worker]:
     """A new process; it ends with the block."""
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait must not take the others' time
+    environment = dict(os.environ)
     if threads is not None:
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     process = subprocess.Popen(
@@ -188,22 +192,6 @@ def with_shares(records: Sequence[Mapping[str, Any]], roofline: Mapping[str, Any
     return shared
 
 
-def processor(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> dict[str, Any]:
-    """Name of the processor, cores, and its instructions for products in bfloat16 (Linux; None elsewhere)."""
-    try:
-        lines = [line.partition(":") for line in Path(cpuinfo).read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        lines = []
-    entries = {key.strip(): value.strip() for key, _, value in reversed(lines)}
-    flags = entries["flags"].split() if "flags" in entries else None
-    named = [name for name in ("amx_bf16", "avx512_bf16") if name in (flags or ())]
-    return {
-        "processor": entries.get("model name") or platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "bfloat16": None if flags is None else named,
-    }
-
-
 def measure(plan: Plan, threads: int | None) -> Iterator[dict[str, Any]]:
     """One record for each peer of each case, as they come.
 
@@ -242,6 +230,7 @@ def _case(
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
         distances: dict[str, float] = {}
+        begun: dict[str, float] = {}
         for peer in plan.peers:
             missing = [name for name in NEEDS[peer] if find_spec(name) is None]
             if missing:
@@ -249,10 +238,12 @@ def _case(
                 continue
             each = stack.enter_context(worker(threads))
             logits = folder / f"{peer}.npy"
+            start = time.perf_counter()
             answer = each.ask(
                 do="open", peer=peer, folder=str(folder), device=plan.device, dtype=case["dtype"],
                 pixel_values=str(folder / "x.npy"), logits=str(logits),
             )  # fmt: skip
+            begun[peer] = time.perf_counter() - start
             if "problem" in answer:
                 yield {**case, "peer": peer, **answer}
                 continue
@@ -274,9 +265,10 @@ def _case(
             yield {
                 **case,
                 "peer": peer,
-                "milliseconds": [1000 * value for value in _quartiles(each.seconds)],
+                "milliseconds": [1000 * value for value in quartiles(each.seconds)],
                 "calls": len(each.seconds),
                 "distance": distances[peer],
+                "seconds_to_begin": begun[peer],
                 "peak_bytes": each.ask(do="memory").get("bytes"),
             }
 
@@ -305,14 +297,6 @@ def least_seconds(config: DeiTConfig, batch: int, dtype: str, roof: Mapping[str,
     return float(max(operations(config, batch) / roof["operations"], weights * ITEMSIZE[dtype] / roof["bytes"]))
 
 
-def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Median, lower and upper quartile."""
-    if len(values) < 2:
-        return values[0], values[0], values[0]
-    lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive")
-    return middle, lower, upper
-
-
 def table(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Rows under `COLUMNS`, of what was measured; ratios are to the first of `REFERENCES` in the same case."""
     rows = []
@@ -324,7 +308,8 @@ def table(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             record["model"], str(record["batch"]), record["dtype"], record["peer"],
             f"{middle:.2f}", f"{lower:.2f} to {upper:.2f}", f"{record['milliseconds'][0] / base:.2f}",
             "" if roof is None else f"{roof:.0%}", "" if peak is None else f"{peak / 2**20:.0f}",
-            f"{record['distance']:.0e}" if record["distance"] else "0",
+            f"{record['distance']:.0e}" if record["distance"] else "0", str(record["calls"]),
+            f"{record['seconds_to_begin']:.1f}",
         ])  # fmt: skip
     return rows
 
@@ -401,17 +386,6 @@ def notes(found: Mapping[str, Any], roofline: Mapping[str, Any], records: Sequen
             where = " of " + "; ".join(f"{model}, batch {batch}, {dtype}" for model, batch, dtype in places)
         sentences.append(f"{peer} is left out{where}: {problem}.")
     return sentences
-
-
-def versions() -> dict[str, str]:
-    """What was compared."""
-    found = {"python": platform.python_version()}
-    for name in ("numpy", "torch", "transformers", "timm", "onnxruntime"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

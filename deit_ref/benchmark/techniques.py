@@ -8,12 +8,10 @@ and scipy.
 """
 
 import argparse
-import datetime
 import math
 import os
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from multiprocessing import get_context
@@ -27,12 +25,15 @@ import deit_ref
 from deit_ref import api
 from deit_ref.arrays import as_numpy
 from deit_ref.benchmark import side_by_side
+from deit_ref.benchmark.records import quartiles, record
+from deit_ref.checkpoints.files import json_bytes, write
 from deit_ref.variants import VARIANTS
 from deit_ref.weights import DeiTWeights, Linear
 
 Variant = Callable[[], AbstractContextManager[Any]]
+Gain = tuple[str, list[float], list[float]]  # a technique, milliseconds of passes with it, and without it
 
-COLUMNS = ("technique", "model", "ms with", "ms without", "times as fast with")
+COLUMNS = ("technique", "model", "ms with", "middle half", "ms without", "middle half", "times as fast with")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 NOT_MEASURED = ("captured graph on a GPU", "half precision on a GPU", "fused attention kernel on a GPU")
 
@@ -89,8 +90,8 @@ def _inputs(size: str) -> tuple[DeiTWeights, np.ndarray[Any, Any]]:
     return weights, np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
 
 
-def gains(backend: str, size: str, rounds: int) -> list[tuple[str, float, float]]:
-    """(technique, milliseconds with it, without it) of every technique of a backend.
+def gains(backend: str, size: str, rounds: int) -> list[Gain]:
+    """Every technique of a backend, one at a time.
 
     Raises:
         ValueError: a variant computes something else.
@@ -114,17 +115,36 @@ def gains(backend: str, size: str, rounds: int) -> list[tuple[str, float, float]
         distance = side_by_side.difference(as_numpy(each()), shipped)
         if not distance <= side_by_side.AGREEMENT.get(name, 1e-5):
             raise ValueError(f"{backend} without {name!r} is {distance:.1e} away from {backend} with it.")
+    times = _in_turns(runs, rounds)
+    found = [(name, times[""], times[name]) for name in variants]
+    if "bfloat16" in runs:
+        found.append(("bfloat16 instead of float32", times["bfloat16"], times[""]))
+    return found
+
+
+def products_of_prepared(size: str, rounds: int) -> Gain:
+    """The two libraries whose matrix products `deit_ref.prepared` can have compiled in."""
+    from deit_ref.torch_backend import compiled
+
+    weights, x = _inputs(size)
+    runs: dict[str, Callable[[], Any]] = {}
+    for name, onednn in (("oneDNN", True), ("MKL", False)):
+        with patch.object(compiled, "made_by_amd", lambda onednn=onednn: onednn):
+            runs[name] = partial(deit_ref.prepared(weights), pixel_values=x)
+        runs[name]()
+    times = _in_turns(runs, rounds)
+    return "prepared: products of oneDNN instead of MKL", times["oneDNN"], times["MKL"]
+
+
+def _in_turns(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of each."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
-        for name, each in runs.items():
+        for name, run in runs.items():
             start = time.perf_counter()
-            each()
+            run()
             times[name].append(1000 * (time.perf_counter() - start))
-    middle = {name: statistics.median(values) for name, values in times.items()}
-    found = [(name, middle[""], middle[name]) for name in variants]
-    if "bfloat16" in runs:
-        found.append(("bfloat16 instead of float32", middle["bfloat16"], middle[""]))
-    return found
+    return times
 
 
 _passes: list[Callable[[], Any]] = []  # of a process that `memory_kept` starts
@@ -144,8 +164,8 @@ def _milliseconds() -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def memory_kept(backend: str, size: str, batch: int, rounds: int) -> tuple[str, float, float]:
-    """As one of `gains`: of a process that keeps freed memory, as shipped, and of one that does not.
+def memory_kept(backend: str, size: str, batch: int, rounds: int) -> Gain:
+    """Of a process that keeps freed memory, as shipped, and of one that does not.
 
     With one thread each: a second one of OpenBLAS goes on waiting while the other process has its turn.
     """
@@ -153,9 +173,16 @@ def memory_kept(backend: str, size: str, batch: int, rounds: int) -> tuple[str, 
         options = [(backend, size, batch, keep) for keep in (True, False)]
         pools = [stack.enter_context(get_context("spawn").Pool(1, _begin, each)) for each in options]
         times = [[pool.apply(_milliseconds) for pool in pools] for _ in range(rounds + 1)]
-    with_it, without = (statistics.median(column) for column in zip(*times[1:], strict=True))  # the first warms up
+    with_it, without = map(list, zip(*times[1:], strict=True))  # the first warms up
     photos = "one photo" if batch == 1 else f"{batch} photos"
     return f"freed memory is kept, one thread, {photos}", with_it, without
+
+
+def row(technique: str, size: str, *times: list[float]) -> list[str]:
+    """Of `COLUMNS`."""
+    (fast, *half), (slow, *other) = map(quartiles, times)
+    halves = (f"{lower:.1f} to {upper:.1f}" for lower, upper in (half, other))
+    return [technique, size, f"{fast:.1f}", next(halves), f"{slow:.1f}", next(halves), f"{slow / fast:.2f}"]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -172,25 +199,17 @@ def main(argv: list[str] | None = None) -> None:
             with get_context("spawn").Pool(1) as pool:
                 found = pool.apply(gains, (backend, size, args.rounds))
             found += [memory_kept(backend, size, batch, args.rounds) for batch in (1, 8)]
-            rows += [
-                [f"{label}: {name}", size, f"{fast:.1f}", f"{slow:.1f}", f"{slow / fast:.2f}"]
-                for name, fast, slow in found
-            ]
-    rows = sorted(rows, key=lambda row: row[0]) + [[name, "", "not measured", "", ""] for name in NOT_MEASURED]
+            if backend == "torch":
+                with get_context("spawn").Pool(1) as pool:
+                    found.append(pool.apply(products_of_prepared, (size, args.rounds)))
+            rows += [row(f"{label}: {name}", size, *times) for name, *times in found]
+    rows.sort(key=lambda row: row[0])
+    rows += [[name, "", "not measured", *[""] * (len(COLUMNS) - 3)] for name in NOT_MEASURED]
     print(side_by_side.aligned([COLUMNS, *rows]))
     if args.json is not None:
-        record = {
-            "columns": COLUMNS,
-            "rows": rows,
-            "notes": [
-                f"{side_by_side.processor()['processor']}, {args.threads} threads, float32, one photo, unless said."
-            ],
-            "command": f"python -m deit_ref.benchmark.techniques --rounds {args.rounds} --threads {args.threads} "
-            "--json FILE",
-            "date": datetime.date.today().isoformat(),
-            "versions": side_by_side.versions(),
-        }
-        side_by_side.write_strictly(args.json, record)
+        command = f"techniques --rounds {args.rounds} --threads {args.threads} --json FILE"
+        notes = [f"{args.threads} threads, float32, one photo, unless said."]
+        write(args.json, json_bytes(record(command, COLUMNS, rows, packages=("numpy", "torch"), notes=notes)))
 
 
 if __name__ == "__main__":

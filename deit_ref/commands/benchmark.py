@@ -7,6 +7,8 @@ from pathlib import Path
 
 from deit_ref import checks
 from deit_ref.benchmark import side_by_side
+from deit_ref.benchmark.peers import PEERS
+from deit_ref.benchmark.records import versions
 from deit_ref.commands.arguments import add_force, count, new_file, refuse_to_replace
 from deit_ref.commands.terminal import say
 
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, what in (
         ("models", "of tiny, small and base (default: tiny,base)"),
         ("dtype", "of float32, float64, float16, bfloat16, and on a GPU tf32 (default: float32)"),
-        ("peers", "of numpy, torch, torch-compiled, transformers-eager, transformers-sdpa, timm and onnxruntime"),
+        ("peers", f"of {', '.join(PEERS)} (default: all)"),
     ):
         parser.add_argument(f"--{name}", type=_words, metavar="A,B", help=what)
     parser.add_argument("--batch", type=_counts, metavar="N,M", help="images at a time (default: 1,8)")
@@ -79,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             "notes": notes,
             "command": command,
             "date": datetime.date.today().isoformat(),
-            "versions": side_by_side.versions(),
+            "versions": versions(side_by_side.PACKAGES),
             "machine": found,
             "roofline": roofline,
             "plan": asdict(plan),

@@ -206,7 +206,9 @@ class PageBuilder:
             raise SourceError(f"each row of docs/data/{name}.json must have {len(data['columns'])} cells")
         table = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
         versions = ", ".join(f"{package} {version}" for package, version in data["versions"].items())
-        measured = f"Measured by `{data['command']}` on {data['date']}, with {versions}."
+        where = data.get("machine", "")  # of the command that compares peers, a note says more
+        where = f" ({where})" if where and isinstance(where, str) else ""
+        measured = f"Measured by `{data['command']}` on {data['date']}{where}, with {versions}."
         return "\n".join([*table, "", " ".join([*data.get("notes", ()), measured])])
 
     def course(self) -> str:

@@ -45,6 +45,7 @@ export function guide({ session, questions, signal, shown, reached, walks = WALK
 
   function leave() {
     walk = null;
+    asked += 1; // a step that is being computed comes to nothing
     card.hidden = true;
     mark();
     list.querySelector("button").focus();

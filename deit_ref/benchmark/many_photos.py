@@ -37,6 +37,7 @@ from deit_ref.sized import of_values, sized
 from deit_ref.weights import DeiTWeights
 
 SIZES = {"640 x 480": 1, "4000 x 3000": 10}  # and a share of the photos that are of this size
+PACKAGES = ("numpy", "pillow", "torch")
 BATCH = 8  # as the command takes by default
 COLUMNS = (
     "model", "photos", "decode, resize", "model alone", "both at once, apart", "classify, a core each",
@@ -130,7 +131,8 @@ def measured(folder: Path, size: str, count: int, model: str, rounds: int, pool:
 
 def row(model: str, count: int, size: str, times: dict[str, list[float]]) -> list[str]:
     """Of the medians."""
-    decode, compute, both, apart, default = (statistics.median(times[name]) for name in times)
+    names = ("decode", "model", "at once", "a core each", "default")
+    decode, compute, both, apart, default = (statistics.median(times[name]) for name in names)
     return [
         model,
         f"{count:,} of {size}",
@@ -170,7 +172,10 @@ def main(argv: list[str] | None = None) -> int:
     notes = [f"torch in float32, medians of {args.rounds}."]
     if args.json is not None:
         command = f"many_photos --photos {args.photos} --rounds {args.rounds} --json FILE"
-        write(args.json, json_bytes(records.record(command, COLUMNS, rows, notes=notes, results=results)))
+        write(
+            args.json,
+            json_bytes(records.record(command, COLUMNS, rows, packages=PACKAGES, notes=notes, results=results)),
+        )
     print(records.markdown(COLUMNS, rows))
     return 0
 

@@ -76,7 +76,7 @@ def open_timm(
     _accept_torchvision()
     import timm
 
-    weights = deit_ref.load_weights(folder)
+    weights = deit_ref.load_weights(folder).to("torch", dtype=dtype)
     config = weights.config
     with torch.device("meta"):  # new weights would only be memory
         model = timm.models.deit.VisionTransformerDistilled(
@@ -89,9 +89,8 @@ def open_timm(
             num_classes=config.num_labels,
             norm_layer=partial(torch.nn.LayerNorm, eps=config.layer_norm_eps),
         )
-    arrays = {name: torch.from_numpy(np.array(array)) for name, array in named_arrays(weights)}
-    model.load_state_dict(arrays, assign=True)
-    model = model.to(device, getattr(torch, dtype)).eval()
+    model.load_state_dict(dict(named_arrays(weights)), assign=True)
+    model = model.to(device).eval()
     if compiled:
         model = _compiled(model, device)
     x = _tensor(pixel_values, device, dtype)
@@ -104,23 +103,39 @@ def open_onnxruntime(folder: Path, pixel_values: np.ndarray[Any, Any], *, device
 
     import onnxruntime
 
-    if dtype != "float32":
-        raise ValueError("only float32 is exported here")
-    provider = "CUDAExecutionProvider" if device.startswith("cuda") else "CPUExecutionProvider"
-    if provider not in onnxruntime.get_available_providers():
-        raise ValueError(f"this onnxruntime has no {provider}")
-    file = folder / f"model-{len(pixel_values)}.onnx"
-    # In a process of its own: this one's memory is measured, and torch is not part of onnxruntime.
-    code = "import sys; from deit_ref.benchmark import peers; peers.export_onnx(*sys.argv[1:])"
-    words = [str(folder), str(file), *map(str, pixel_values.shape)]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"torch.onnx.export failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+    provider = _provider(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))
     settings = {"use_tf32": "0"} if device.startswith("cuda") else {}
-    session = onnxruntime.InferenceSession(str(file), options, providers=[(provider, settings)])
+    file = str(_onnx_file(folder, pixel_values))
+    session = onnxruntime.InferenceSession(file, options, providers=[(provider, settings)])
     return lambda: session.run(None, {"x": pixel_values})[0]
+
+
+def make_onnx(folder: Path, pixel_values: np.ndarray[Any, Any], *, device: str, dtype: str) -> None:
+    """The file that `open_onnxruntime` opens, beside the folder's."""
+    if dtype != "float32":
+        raise ValueError("only float32 is exported here")
+    _provider(device)
+    # In a process of its own: this one's memory is measured, and torch is not part of onnxruntime.
+    code = "import sys; from deit_ref.benchmark import peers; peers.export_onnx(*sys.argv[1:])"
+    words = [str(folder), str(_onnx_file(folder, pixel_values)), *map(str, pixel_values.shape)]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"torch.onnx.export failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+
+
+def _provider(device: str) -> str:
+    import onnxruntime
+
+    provider = "CUDAExecutionProvider" if device.startswith("cuda") else "CPUExecutionProvider"
+    if provider not in onnxruntime.get_available_providers():
+        raise ValueError(f"this onnxruntime has no {provider}")
+    return provider
+
+
+def _onnx_file(folder: Path, pixel_values: np.ndarray[Any, Any]) -> Path:
+    return folder / f"model-{len(pixel_values)}.onnx"
 
 
 def export_onnx(folder: str, file: str, *shape: str) -> None:
@@ -145,7 +160,7 @@ def export_onnx(folder: str, file: str, *shape: str) -> None:
 
 
 def _compiled(run: Any, device: str) -> Any:
-    """As `torch.compile` serves answers best: with weights as constants on a CPU, with a captured graph on a GPU."""
+    """By `torch.compile`: with weights as constants on a CPU, with a captured graph on a GPU."""
     import torch
 
     if device.startswith("cuda"):
@@ -191,6 +206,8 @@ PEERS: Mapping[str, Callable[..., Run]] = {
     "timm-compiled": lambda *args, **options: open_timm(*args, **options, compiled=True),
     "onnxruntime": open_onnxruntime,
 }
+# What a peer's users make once, before they begin.
+FILES: Mapping[str, Callable[..., None]] = {"onnxruntime": make_onnx}
 # What each imports, as pip calls it, which is as Python does.
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "numpy": (),

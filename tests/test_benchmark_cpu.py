@@ -33,7 +33,9 @@ def test_rows_of_one_thread_by_hand():
 def test_what_an_import_costs_is_that_of_a_new_process(monkeypatch):
     monkeypatch.setattr(cpu.subprocess, "run", lambda command, check: done.append(command[-1]))
     done = []
-    assert [run() >= 0 for run in cpu.import_runs().values()] == [True, True]
+    clock = iter([1.0, 1.25, 3.0, 3.5])
+    monkeypatch.setattr(cpu.time, "perf_counter", lambda: next(clock))
+    assert [run() for run in cpu.import_runs().values()] == [250, 500]
     assert done == ["import numpy, PIL.Image", "import numpy, PIL.Image, deit_ref"]
 
 
@@ -87,6 +89,24 @@ def test_photos_of_a_size_each_another_part(tmp_path):
         assert many_photos.at_once(names, photos, weights, pool) > 0
         with pytest.raises(ValueError, match=r"none\.jpg"):  # its process was asked to decode
             many_photos.at_once([*names, str(tmp_path / "none.jpg")], photos, weights, pool)
+
+
+def test_both_parts_run_at_once(monkeypatch):
+    done = []
+
+    class Pool:
+        def apply_async(self, function, arguments):
+            done.append((function, arguments[0]))
+            return self
+
+        def get(self):
+            done.append("decoded")
+
+    clock = iter([1.0, 4.5])
+    monkeypatch.setattr(many_photos.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(many_photos, "answered", lambda photos, weights: done.append(photos))
+    assert many_photos.at_once(["a.jpg"], ["pixels"], deit_ref.load_weights(), Pool()) == 3.5
+    assert done == [(many_photos._decode, ["a.jpg"]), ["pixels"], "decoded"]
 
 
 def test_the_command_tells_its_seconds(tmp_path):

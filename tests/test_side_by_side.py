@@ -8,7 +8,9 @@ import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
-from unittest.mock import patch
+from itertools import count
+from pathlib import Path
+from unittest.mock import MagicMock, patch
 
 import numpy as np
 import pytest
@@ -96,6 +98,8 @@ class ScriptedWorker:
             exact = deit_ref.forward(weights, pixel_values=x).logits
             np.save(command["logits"], self.script.logits.get(self.peer, lambda logits: logits)(exact))
             return {}
+        if do == "make files":
+            return {"seconds": 2.0}
         if do == "memory":
             return {"bytes": 1000}
         self.turns += 1
@@ -145,16 +149,18 @@ def test_the_bound_is_the_slower_of_products_and_reading_weights(dtype, size):
 
 
 def test_turns_alternate_and_the_first_does_not_count(tiny, monkeypatch):
+    clock = count(0, 10)
+    monkeypatch.setattr(side_by_side.time, "perf_counter", lambda: next(clock))
     plan = Plan(models=["tiny"], batches=[3], peers=["torch", "numpy"], rounds=2)
     script, records = scripted(monkeypatch, plan, seconds={"numpy": [7.0, 0.5, 0.7]})
     turn = [("time", "torch"), ("time", "numpy")]
-    opened = [("open", "torch"), ("open", "numpy")]
+    opened = [(do, peer) for peer in ("torch", "numpy") for do in ("make files", "open")]
     assert script.asked == [*opened, *turn * 3, ("memory", "torch"), ("memory", "numpy")]
     assert [(record["peer"], record["calls"]) for record in records] == [("torch", 2), ("numpy", 2)]
     np.testing.assert_allclose(records[0]["milliseconds"], [1500, 1250, 1750])
     np.testing.assert_allclose(records[1]["milliseconds"], [600, 550, 650])
     assert [record["distance"] for record in records] == [0, 0]
-    assert all(record["seconds_to_begin"] >= 0 for record in records)
+    assert [record["seconds_to_begin"] for record in records] == [8, 8]  # ten, without the two for its files
     assert [record["peak_bytes"] for record in records] == [1000, 1000]
 
 
@@ -322,15 +328,51 @@ def test_the_workers_own_words(tmp_path):
             *((name, "float32", 1e-5) for name in ("timm", "timm-compiled", "onnxruntime") if installed(name)),
         ):
             file = tmp_path / "logits.npy"
+            assert (one.ask(do="make files", peer=peer, dtype=dtype, **words)["seconds"] > 0.5) == (
+                peer == "onnxruntime"
+            )
             assert one.ask(do="open", peer=peer, dtype=dtype, logits=str(file), **words) == {}
             distance = side_by_side.difference(np.load(file), expected)
             assert distance <= most
             assert (distance > 1e-4) == (dtype == "bfloat16")
         assert len(one.ask(do="time", calls=3, seconds=60.0)["seconds"]) == 3
         assert len(one.ask(do="time", calls=9, seconds=0.0)["seconds"]) == 1
+        if installed("onnxruntime"):
+            answer = one.ask(do="make files", peer="onnxruntime", dtype="bfloat16", **words)
+            assert answer == {"problem": "only float32 is exported here"}
         answer = one.ask(do="open", peer="numpy", dtype="bfloat16", logits="", **words)
         assert answer == {"problem": "NumPy computes in float32 or float64 on a CPU"}
         assert one.ask(do="nothing")["problem"].startswith("KeyError")
+
+
+def test_a_peer_waits_and_compiles_as_by_default(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(side_by_side.subprocess, "Popen", lambda *_, env, **__: seen.update(env) or MagicMock())
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "warm")
+    with side_by_side.worker(3):
+        scratch = Path(seen["TMPDIR"])
+        assert list(scratch.iterdir()) == []
+    assert not scratch.exists()
+    assert not {"OMP_WAIT_POLICY", "TORCHINDUCTOR_CACHE_DIR"} & set(seen)
+    assert seen["OMP_NUM_THREADS"] == "3"
+
+
+@pytest.mark.parametrize("library", ["transformers", "timm"])
+def test_compiled_peers_are_compiled(tmp_path, monkeypatch, library):
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    deit_ref.save_weights(deit_ref.init_weights(CONFIG, side_by_side.TASK, seed=0), tmp_path)
+    x = np.zeros((1, 3, 8, 12), np.float32)
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda run, **options: asked.append(options) or run)
+    plain, fast = (
+        peers.PEERS[name](tmp_path, x, device="cpu", dtype="float32")
+        for name in (f"{library}-sdpa" if library == "transformers" else library, f"{library}-compiled")
+    )
+    assert asked == [{"options": {"freezing": True}}]
+    torch.testing.assert_close(fast(), plain())
+    peers._compiled(len, "cuda:0")
+    assert asked[1:] == [{"mode": "reduce-overhead"}]
 
 
 def test_what_libraries_print_is_no_answer():
@@ -604,6 +646,35 @@ def test_a_process_that_keeps_freed_memory_is_measured_beside_one_that_does_not(
     techniques._begin(backend, "tiny", 1, False)
     techniques._milliseconds()
     assert kept == [True]
+
+
+def test_both_ways_of_prepared_take_turns(monkeypatch):
+    from deit_ref.torch_backend import compiled
+
+    monkeypatch.setattr(techniques, "VARIANTS", {NAME: replace(CONFIG, image_size=224, patch_size=112)})
+    output = deit_ref.forward(deit_ref.load_weights(), pixel_values=np.zeros((1, 3, 32, 32), np.float32))
+    called = []
+
+    def prepared(weights):
+        assert isinstance(weights.pos_embed, torch.Tensor)  # NumPy's would be looked through in each call
+        onednn = compiled.made_by_amd()
+        return lambda pixel_values: called.append(onednn) or replace(output, logits=output.logits + shift * onednn)
+
+    monkeypatch.setattr(deit_ref, "prepared", prepared)
+    shift = 0.0
+    _, with_it, without = techniques.products_of_prepared("tiny", 2)
+    assert called == [True, False] * 3  # once to be compared
+    assert len(with_it) == len(without) == 2
+    shift = 1.0
+    with pytest.raises(ValueError, match=r"prepared with oneDNN is .* away from prepared with MKL"):
+        techniques.products_of_prepared("tiny", 2)
+
+
+def test_a_row_of_a_technique_by_hand():
+    assert techniques.row("x", "tiny", [1.0, 2.0, 3.0, 4.0, 9.0], [6.0, 5.0, 7.0]) == [
+        "x", "tiny", "3.0", "2.0 to 4.0", "6.0", "5.5 to 6.5", "2.00",
+    ]  # fmt: skip
+    assert len(techniques.COLUMNS) == 7
 
 
 def test_a_technique_that_changes_the_answer_is_no_technique(monkeypatch):

@@ -15,11 +15,18 @@ export function el(what, attributes = {}, ...children) {
   return element;
 }
 
-/** Keep the view in the address's query (what stands after #, Material's navigation overwrites while one scrolls). */
-export function keepInAddress(values) {
-  const address = new URL(location.href);
-  address.search = String(new URLSearchParams(values));
-  history.replaceState(history.state, "", address);
+/**
+ * Keeps the view of a page in its address's query (what stands after #, Material's navigation overwrites while one
+ * scrolls), but not in the address of another page, which is there before this one ends.
+ */
+export function addressKeeper() {
+  const { pathname } = location;
+  return (values) => {
+    if (location.pathname !== pathname) return;
+    const address = new URL(location.href);
+    address.search = String(new URLSearchParams(values));
+    history.replaceState(history.state, "", address);
+  };
 }
 
 export const fromAddress = () => Object.fromEntries(new URLSearchParams(location.search));

@@ -40,6 +40,7 @@ async function start(root, signal) {
   } catch (error) {
     if (signal.aborted) return;
     root.dataset.insideState = "failed";
+    root.querySelector(".lab-loading, .views-loading")?.remove(); // it is on its way no longer
     root.append(
       el(
         "p",

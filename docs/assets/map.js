@@ -1,6 +1,6 @@
 // The map: the shapes of another model. Without this script it shows those of DeiT-Base.
 import { getJson } from "./data.js";
-import { el, fromAddress, keepInAddress } from "./dom.js";
+import { addressKeeper, el, fromAddress } from "./dom.js";
 
 const SHOWN = "deit-base-distilled-patch16-224"; // whose shapes stand in the figure
 
@@ -13,7 +13,7 @@ export async function start(root, signal) {
   );
   const said = el("p.inside-note", { role: "status" });
   root.prepend(el("div.inside-row", {}, el("label", {}, el("span", {}, "Shapes of"), box)), said);
-  const asked = fromAddress().model;
+  const [asked, keepInAddress] = [fromAddress().model, addressKeeper()];
   box.value = variants.some(({ name }) => name === asked) ? asked : SHOWN;
   fill(box.value);
 

@@ -21,7 +21,10 @@
       const script = document.createElement("script");
       script.src = folder + "tex-chtml.js";
       script.onload = () => window.MathJax.startup.promise.then(resolve);
-      script.onerror = () => reject(new Error("MathJax could not be loaded"));
+      script.onerror = () => {
+        loading = null; // the next page may try again
+        reject(new Error("MathJax could not be loaded"));
+      };
       document.body.append(script);
     });
     return loading;

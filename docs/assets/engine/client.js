@@ -16,9 +16,13 @@ export class Client {
     this.sent = 0;
     /** @type {Map<number, {resolve: (value: any) => void, reject: (reason: Error) => void}>} */
     this.open = new Map();
+    /** @type {Error | null} after which nothing is answered */
+    this.failed = null;
     port.onmessage = (/** @type {MessageEvent} */ { data }) => this.receive(data);
     port.onerror = (/** @type {any} */ event) => {
       const reason = new Error(`The worker failed: ${event.message ?? "its files could not be read"}.`);
+      this.failed = reason;
+      port.terminate?.();
       for (const { reject } of this.open.values()) reject(reason);
       this.open.clear();
     };
@@ -68,6 +72,7 @@ export class Client {
 
   /** @param {any} message @returns {Promise<any>} */
   send(message) {
+    if (this.failed) return Promise.reject(this.failed);
     const id = ++this.sent;
     return new Promise((resolve, reject) => {
       this.open.set(id, { resolve, reject });

@@ -23,7 +23,10 @@ export function compared({ sizes, classes }) {
   const picture = el("canvas", { width: 192, height: 192, role: "img" });
   const said = el("p");
   const keep = button("Compare with the state as it is now", () => session.compare_with(session.state));
-  const unkeep = button("Compare with the photo as it was", () => session.compare_with(null));
+  const unkeep = button("Compare with the photo as it was", () => {
+    session.compare_with(null);
+    keep.focus(); // this button goes
+  });
   const element = el(
     "section.lab-before",
     { "aria-label": "Before" },

@@ -7,7 +7,7 @@ import { button } from "./controls.js";
 import { WALKS } from "./walks.js";
 
 /** @param {import("./page.js").Page & {walks?: any[], reached?: () => void}} page walks: those to choose from; reached:
- *   called with each step that can be read */
+ *   called with each step that can be read; shown: before its state is set */
 export function guide({ session, questions, signal, shown, reached, walks = WALKS }) {
   let walk = /** @type {import("./walks/words.js").Walk | null} */ (null);
   let at = 0;
@@ -73,8 +73,8 @@ export function guide({ session, questions, signal, shown, reached, walks = WALK
     try {
       const step = await walk.steps[to](counted(questions, tell));
       if (mine !== asked || signal.aborted) return;
-      session.set(step.state);
       shown(step.state);
+      session.set(step.state);
       const last = to + 1 === walk.steps.length;
       const doubt =
         last && !(await walk.holds(questions)) ? " (With these weights the surprise does not show: look at the numbers.)" : "";

@@ -2,7 +2,7 @@
  * The lab: a photo, what is done to it and to the model, and what the model then answers.
  */
 
-import { el, fromAddress, keepInAddress } from "../dom.js";
+import { addressKeeper, el, fromAddress } from "../dom.js";
 import { from_address, to_address } from "./address.js";
 import { asked } from "./asked.js";
 import { board } from "./board.js";
@@ -37,26 +37,31 @@ import { toolbar } from "./toolbar.js";
  * @property {(tab: string) => void} open
  * @property {(tool: import("./board.js").Tool) => void} use
  * @property {() => void} redraw soon, once for all that ask until then
- * @property {(state: import("./state.js").State) => void} shown a walk has set this state
+ * @property {(state: import("./state.js").State) => void} shown a walk will set this state
  */
 
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 export async function start(root, signal) {
+  const [address, keepInAddress] = [fromAddress(), addressKeeper()];
   root.append(el("p.lab-loading", { role: "status" }, "The model is on its way: 2.4 MB, once."));
   const [{ classes, sizes, parts }, photos] = await Promise.all([session.model(), session.photos()]);
-  const address = fromAddress();
+  if (signal.aborted) return;
   const read = (values) => from_address(values, sizes, [...photos.map(({ name }) => name), "own"]);
   if (Object.keys(address).some((name) => name in START || name === "before")) {
     const before = address.before === undefined ? null : read(Object.fromEntries(new URLSearchParams(address.before)));
     session.open(read(address), before);
   }
   await session.begin();
+  const compared = session.before && (await session.photo_of(session.before.photo).catch(() => "gone"));
+  if (compared === "gone") session.compare_with(null);
   if (signal.aborted) return;
 
   let tab = fitting(session.state, Object.hasOwn(TABS, address.tab ?? "") ? address.tab : "hide");
   const [current, before] = [asked("lab"), asked()];
   let writing = 0; // the address, soon
   signal.addEventListener("abort", () => clearTimeout(writing));
+  let pointed = /** @type {number | null} */ (null); // the place under the pointer, or with the focus
+  let failed = false; // the last pass
   let frame = 0; // in which all is drawn anew
   let before_photo = /** @type {import("./photo.js").Photo | null} */ (null);
   const ask = async (state) => (await session.answer({ state, options: { output_attentions: true } })).output;
@@ -67,7 +72,10 @@ export async function start(root, signal) {
       session.set({ hidden: painted_over(session.state.hidden, places, on) }, { continues }),
     onpick: (place) => session.state.look !== "effects" && session.set({ query: sizes.prefix + place }),
     onswap: (one, other) => session.set({ order: swapped(session.state, one, other, sizes) }),
-    onpoint: (place) => (readout.textContent = place === null ? made[tab].note : told(place)),
+    onpoint: (place) => {
+      pointed = place;
+      tell();
+    },
   });
   /** @type {Page} */
   const page = {
@@ -103,6 +111,8 @@ export async function start(root, signal) {
   const in_python = lines({ sizes, photos, copy: tools.copy });
   if (address.photo === "own" && session.state.photo !== "own") {
     tools.status.textContent = "The link is of a photo that only its sender’s browser has; this is another one.";
+  } else if (compared === "gone") {
+    tools.status.textContent = "What the link compares with is a photo that only its sender’s browser has.";
   }
   for (const [name, { element }] of Object.entries(made)) as_panel(name, element);
   const panels = Object.values(made).map(({ element }) => element);
@@ -136,11 +146,12 @@ export async function start(root, signal) {
     root.querySelector(".lab-main").scrollIntoView({ block: "start" });
   }
 
-  /** What is at a place, for the line under the photo. */
-  function told(place) {
-    const cell = photo_board.grid.querySelector(`[data-place="${place}"]`);
+  /** What is at the place that is pointed at, in the line under the photo. */
+  function tell() {
+    if (pointed === null) return (readout.textContent = made[tab].note);
+    const cell = photo_board.grid.querySelector(`[data-place="${pointed}"]`);
     const exact = cell.dataset.exact ? ` (exactly ${cell.dataset.exact})` : "";
-    return `${cell.getAttribute("aria-label")}${exact}`.replace(/^r/, "R");
+    readout.textContent = `${cell.getAttribute("aria-label")}${exact}`.replace(/^r/, "R");
   }
 
   async function changed() {
@@ -162,10 +173,13 @@ export async function start(root, signal) {
       [, before_photo] = await Promise.all([before.ask(of, needs_before(of)), session.photo_of(of.photo)]);
       if (session.state !== state || signal.aborted) return;
       draw();
+      if (failed) tools.status.textContent = ""; // which said so
+      failed = false;
       root.dataset.busy = "false";
       root.dataset.took = (performance.now() - start).toFixed(1);
     } catch (error) {
       root.dataset.busy = "failed";
+      failed = true;
       tools.status.textContent = `The model could not be asked: ${error.message}`;
     }
   }
@@ -200,7 +214,7 @@ export async function start(root, signal) {
     tabs.update(tab);
     for (const [name, { element }] of Object.entries(made)) element.hidden = name !== tab;
     made[tab].update(now);
-    if (!photo_board.grid.matches(":hover, :focus-within")) readout.textContent = made[tab].note;
+    tell();
     credit.textContent = about(photo, classes);
     in_python.draw(state, tab);
     beside.update(state);

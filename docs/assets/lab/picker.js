@@ -62,7 +62,7 @@ export async function picker({ signal, target, classes }) {
   }
 
   async function fill_own() {
-    own.label.hidden = forget.hidden = !(session.photo?.own || (await kept()));
+    own.label.hidden = forget.hidden = !(session.loaded.has("photo own") || (await kept()));
     if (own.label.hidden) return;
     const { picture } = await session.photo_of("own");
     own_picture.getContext("2d").drawImage(picture, 0, 0, own_picture.width, own_picture.height);
@@ -115,6 +115,7 @@ export async function picker({ signal, target, classes }) {
     const take = async () => {
       if (!video.videoWidth) return (said.textContent = "The camera shows nothing yet.");
       const picture = await frame(video);
+      if (!stage.contains(video)) return; // it was canceled
       close();
       await bring(picture);
     };

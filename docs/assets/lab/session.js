@@ -34,6 +34,7 @@ class Session extends Supply {
     /** @type {State[]} */
     this.future = [];
     this.brought = 0; // own photos so far
+    this.bringing = 0; // those that are not decoded yet, and were given up, too
     /** @type {Set<() => void>} */
     this.listeners = new Set();
   }
@@ -43,13 +44,19 @@ class Session extends Supply {
   /** The first model and the photo of the state; where that cannot be had, the photo of `START`. */
   async begin() {
     await this.model();
+    const { photo: name } = this.state;
+    let photo = null;
     try {
-      this.photo = await this.photo_of(this.state.photo);
+      photo = await this.photo_of(name);
     } catch (error) {
-      if (this.state.photo === START.photo) throw error;
-      this.state = { ...this.state, photo: START.photo };
-      this.photo = await this.photo_of(START.photo);
+      if (name === START.photo) throw error;
     }
+    if (this.state.photo !== name) return this.begin(); // another one was chosen since
+    if (!photo) {
+      this.state = { ...this.state, photo: START.photo };
+      return this.begin();
+    }
+    this.photo = photo;
     this.tell();
   }
 
@@ -101,26 +108,39 @@ class Session extends Supply {
         this.photo = photo;
         this.tell();
       },
-      () => this.begin(), // it is gone
+      () => this.begin().catch(() => this.stay()), // it is gone
     );
     this.tell(); // that it was chosen, while it is on its way
   }
 
+  /** With the photo that is there, where another one cannot be had. */
+  stay() {
+    if (!this.photo) return;
+    this.state = { ...this.state, photo: this.photo.name };
+    this.tell();
+  }
+
   /** The reader's own photo, from a file or a camera; an Error in a line if it is none. @param {Blob} blob */
   async bring(blob) {
+    const mine = ++this.bringing;
+    const { photo: shown } = this.state;
     const own = await this.photo_from(blob);
+    if (mine !== this.bringing) return; // another one was brought since, or all forgotten
     this.loaded.set("photo own", Promise.resolve(own));
     this.brought += 1;
     await store.keep(blob);
+    if (mine !== this.bringing) return;
     if (this.state.photo === "own") this.photo = own;
-    this.set({ photo: "own" });
+    if (this.state.photo === shown) this.set({ photo: "own" }); // else another one was chosen since
   }
 
   /** Take the reader's own photo out of this browser. */
   async forget() {
+    this.bringing += 1;
     this.loaded.delete("photo own");
     await store.forget();
     if (this.state.photo === "own") this.set({ photo: START.photo });
+    if (this.before?.photo === "own") this.compare_with(null);
   }
 
   /** Called with every change of state or photo. @param {() => void} listener @param {AbortSignal} signal */

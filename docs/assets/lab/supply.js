@@ -25,15 +25,20 @@ export class Supply {
   constructor() {
     /** @type {Map<string, Promise<any>>} what is loaded, or on its way */
     this.loaded = new Map();
+    /** @type {Client | null} */
+    this.client = null;
   }
 
   /** Once for the visit; a failure is forgotten, so that it can be tried again. @template T @param {string} key
    * @param {() => Promise<T>} load @returns {Promise<T>} */
   once(key, load) {
+    if (this.client?.failed) this.begin_anew();
     let loading = this.loaded.get(key);
     if (!loading) {
       loading = load();
-      loading.catch(() => this.loaded.delete(key));
+      loading.catch(() => {
+        if (this.loaded.get(key) === loading) this.loaded.delete(key);
+      });
       this.loaded.set(key, loading);
     }
     return loading;
@@ -43,8 +48,14 @@ export class Supply {
   engine() {
     return this.once("engine", async () => {
       const address = new URL("../engine/worker.js", import.meta.url);
-      return new Client(new Worker(address, { type: "module", name: "deit_ref" }));
+      return (this.client = new Client(new Worker(address, { type: "module", name: "deit_ref" })));
     });
+  }
+
+  /** After the worker has failed: all but the photos was in it. */
+  begin_anew() {
+    this.client = null;
+    for (const key of this.loaded.keys()) if (!key.startsWith("photo")) this.loaded.delete(key);
   }
 
   /** @param {string} [name] @returns {Promise<Model>} */

@@ -31,11 +31,14 @@ export function watched(text, said, signal, work) {
         signal: mine.signal,
         tell: (done, all) => (passes.textContent = `${done} of ${(of = all)} passes`),
       });
-      said.textContent = `Done: ${of} passes.`;
+      if (mine === running) said.textContent = `Done: ${of} passes.`;
     } catch (error) {
       if (mine === running) said.textContent = mine.signal.aborted ? "Stopped." : error.message;
     } finally {
-      if (mine === running) stop.hidden = true;
+      if (mine === running) {
+        if (stop === document.activeElement) begin.focus(); // who stands on what disappears
+        stop.hidden = true;
+      }
     }
   }
   return { elements: [begin, stop], run, stop: () => running?.abort() };

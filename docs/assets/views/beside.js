@@ -22,11 +22,16 @@ export function beside({ current, choose, shown, go }) {
   ];
   const radio = radios("Beside", "beside", options, kind, (value) => choose(value === "kept" ? shown() : value));
   const there = el("button.views-link", { type: "button", title: "go there", onclick: () => go(there.value) });
-  const keep = el("button.views-link", { type: "button", onclick: () => choose(shown()) }, "keep the other instead");
+  const keep = el("button.views-link", { type: "button", onclick: () => keep_shown() }, "keep the other instead");
   const which = el("span");
   const pictures = el("div.inside-pictures");
   const head = el("h3.views-which", {}, which, there, keep);
   const element = el("section.views-second", { "aria-label": "The step beside", hidden: true }, head, pictures);
+
+  function keep_shown() {
+    choose(shown());
+    if (keep.hidden) there.focus({ preventScroll: true });
+  }
 
   /** The step that belongs there, if any. @param {Step[]} steps @param {number} at that is shown */
   function step_of(steps, at) {

@@ -64,6 +64,7 @@ export function flow({ go, kinds, sizes }) {
     }
     if (drawn !== steps) painted = false;
     drawn = steps;
+    const held = inner.contains(document.activeElement);
     if (group !== steps[at].group) {
       group = steps[at].group;
       inner.replaceChildren(...within(group));
@@ -75,6 +76,7 @@ export function flow({ go, kinds, sizes }) {
     }
     for (const [i, node] of nodes) current(node, i === at ? "step" : null);
     const node = nodes.get(at);
+    if (held && !inner.contains(document.activeElement)) node?.focus({ preventScroll: true });
     if (node) inner.scrollLeft = node.offsetLeft - (inner.clientWidth - node.offsetWidth) / 2;
   }
 

@@ -16,6 +16,8 @@ export function map(side, { sizes, names, set, point }) {
   const { prefix, tokens, grid: [rows, columns] } = sizes;
   /** @type {null | {view: import("./looks.js").View, token: number, shares: number[]}} */
   let shown = null;
+  /** @type {number | null} */
+  let pointed = null; // a place
   const id = `inside-${side}-title`;
   const heading = el("h2", { id });
   const specials = SPECIAL.slice(0, prefix).map((name, token) => {
@@ -62,6 +64,7 @@ export function map(side, { sizes, names, set, point }) {
 
   /** The share of a place, in all of its digits. @param {number | null} place */
   function tell(place) {
+    pointed = place;
     const token = prefix + (place ?? 0);
     const told = place === null || !shown ? REST : `${capital(names.name(token))}: ${exact(shown.shares[token])}`;
     readout.textContent = told;
@@ -100,6 +103,7 @@ export function map(side, { sizes, names, set, point }) {
     const step = in_stepper(view, token, prefix + patches.indexOf(Math.max(...patches)));
     origin.classList.toggle("views-away", !step); // its place stays
     made.href = step ? new URL(`steps/?${new URLSearchParams({ photo: name, ...step })}`, SITE).href : "";
+    tell(pointed);
     draw_table();
   }
 

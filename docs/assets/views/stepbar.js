@@ -68,7 +68,7 @@ export function stepbar({ root, move, slide, signal }) {
     slider.max = String(here.of - 1);
     slider.value = String(here.step);
     slider.setAttribute("aria-valuetext", here.where);
-    said.textContent = here.where;
+    if (said.textContent !== here.where) said.textContent = here.where; // else it would be said again
   }
   return { element, draw };
 }

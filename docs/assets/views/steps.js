@@ -3,7 +3,7 @@
  */
 
 import { getJson } from "../data.js";
-import { el, fromAddress, keepInAddress } from "../dom.js";
+import { addressKeeper, el, fromAddress } from "../dom.js";
 import { board } from "../lab/board.js";
 import { session } from "../lab/session.js";
 import { beside } from "./beside.js";
@@ -23,7 +23,7 @@ const AGAIN = ". Click it again to let it go.";
 
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 export async function start(root, signal) {
-  const asked = fromAddress();
+  const [asked, keepInAddress] = [fromAddress(), addressKeeper()];
   const [kinds, opened] = await Promise.all([getJson("steps.json", signal), open(root, signal, asked.photo)]);
   if (!opened) return;
   const { sizes, classes, photos, credit } = opened;

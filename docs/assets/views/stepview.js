@@ -76,7 +76,10 @@ export function stepview({ kinds, state, set, context, second, from }) {
     second.draw(other, other ? title_of(other.name, kinds) : "", shown[1]?.elements ?? [], other ? kinds[other.kind].picture : "");
     pair.classList.toggle("views-two", Boolean(other));
     which.hidden = !other;
+    const reachable = () => /** @type {HTMLElement[]} */ ([...foot.querySelectorAll("a, summary")]);
+    const held = reachable().indexOf(/** @type {any} */ (document.activeElement));
     foot.replaceChildren(...numbers(step, kind, foot.querySelector("details")?.open ?? false));
+    if (held >= 0) reachable()[Math.min(held, reachable().length - 1)]?.focus({ preventScroll: true });
     if (focused >= 0) {
       const canvases = pair.querySelectorAll(".views-canvas");
       /** @type {HTMLElement} */ (canvases[Math.min(focused, canvases.length - 1)])?.focus({ preventScroll: true });

@@ -2,7 +2,7 @@
  * The attention viewer: where two tokens look, in the numbers of a pass of the model over the session's photo.
  */
 
-import { el, fromAddress, keepInAddress } from "../dom.js";
+import { addressKeeper, el, fromAddress } from "../dom.js";
 import { answer } from "../lab/answer.js";
 import { board } from "../lab/board.js";
 import { sharpest } from "../lab/lens.js";
@@ -22,7 +22,7 @@ const SIDES = /** @type {const} */ (["left", "right"]);
 
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 export async function start(root, signal) {
-  const asked = fromAddress();
+  const [asked, keepInAddress] = [fromAddress(), addressKeeper()];
   const opened = await open(root, signal, asked.photo);
   if (!opened) return;
   const { sizes, classes, photos, credit } = opened;

@@ -17,17 +17,24 @@ export function walk({ signal, sizes, classes, steps, arrive }) {
   const card = el("div.views-walk");
   const onclick = () => begin();
   const start = el("button.inside-button", { type: "button", onclick }, "A walk through the pass");
-  const list = el("div.views-walks", {}, el("div.lab-walks", {}, el("span", {}, "Show me:"), start));
+  const failed = el("span", { role: "status" });
+  const list = el("div.views-walks", {}, el("div.lab-walks", {}, el("span", {}, "Show me:"), start, failed));
   let guided = /** @type {any} */ (null);
   let stop = ""; // the step where the last one is
   const said = el("span", { role: "status" });
-  const back = el("button.views-link", { type: "button", onclick: () => guided.again() }, "Back to it");
+  const back = el("button.views-link", { type: "button", onclick: () => back_to_it() }, "Back to it");
   const left = el("div.views-left.views-away", {}, said, " ", back); // its place is kept
 
   async function begin() {
     start.setAttribute("aria-disabled", "true");
-    const [{ guide }, { TOUR }] = await Promise.all([import("../lab/guide.js"), import("./tour.js")]);
+    const parts = await Promise.all([import("../lab/guide.js"), import("./tour.js")]).catch(() => null);
     if (signal.aborted || guided) return;
+    if (!parts) {
+      start.removeAttribute("aria-disabled");
+      failed.textContent = "The walk could not be loaded: try it again.";
+      return;
+    }
+    const [{ guide }, { TOUR }] = parts;
     const questions = {
       get values() {
         return Object.fromEntries(steps().map(({ name, value }) => [name, value]));
@@ -46,6 +53,11 @@ export function walk({ signal, sizes, classes, steps, arrive }) {
     guided.list.querySelector("button").click();
   }
 
+  function back_to_it() {
+    guided.again();
+    guided.card.querySelector(".lab-buttons button:nth-child(2)").focus(); // this button goes
+  }
+
   /** With another photo, the same stop says something else. */
   const again = () => guided?.again();
 
@@ -56,7 +68,8 @@ export function walk({ signal, sizes, classes, steps, arrive }) {
     left.classList.toggle("views-away", !away);
     const { at, of } = guided.place;
     const where = at + 1 < of ? `You have left the walk at stop ${at + 1} of ${of}.` : "You go on by yourself now."; // the last sends away
-    said.textContent = away ? where : "";
+    const told = away ? where : "";
+    if (said.textContent !== told) said.textContent = told; // else it would be said again
   }
   return { list, card, again, moved };
 }

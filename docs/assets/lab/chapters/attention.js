@@ -27,8 +27,7 @@ export async function start(root, signal) {
   const { prefix, layers, heads } = sizes;
   const masked = new Set();
   let begun = session.state.query !== START.query; // before, a patch looks, not the class token
-  let pass = /** @type {any} */ (null); // steps and attentions of what `done` describes
-  let done = "";
+  let pass = /** @type {any} */ (null); // steps and attentions of what its key describes
 
   function look(changes, continues = false) {
     begun ||= "query" in changes;
@@ -143,18 +142,18 @@ export async function start(root, signal) {
     signal,
     async () => {
       const state = of_classifier(session.state);
-      if (done === session.key_of(state)) return pass;
+      const key = session.key_of(state);
+      if (key === pass?.key) return pass;
       const photo = await session.photo_of(state.photo);
       const trace = ["q", "k", "v"].map((name) => `blocks.*.attention.${name}`);
       const result = await session.answer({ state, lane: "attention", trace, options: { output_attentions: true } });
       if (!result) return null;
       const step = (i, name) => result.trace[`blocks.${i}.attention.${name}`];
       const found = Array.from({ length: layers }, (_, i) => ({ q: step(i, "q"), k: step(i, "k"), v: step(i, "v") }));
-      masked.clear();
-      done = session.key_of(state);
-      return { photo, layers: found, sharp: sharpest(result.output.attentions, prefix, prefix + FIRST) };
+      return { key, photo, layers: found, sharp: sharpest(result.output.attentions, prefix, prefix + FIRST) };
     },
     (found) => {
+      if (found !== pass) masked.clear();
       pass = found;
       draw();
     },

@@ -76,22 +76,36 @@ export async function start(root, signal) {
     await chooser(signal),
   );
 
-  /** Over all photos of the site, first untouched, then with a half hidden. */
+  let searches = 0;
+
   async function search() {
+    const mine = ++searches;
+    const begun = session.state;
     searched.textContent = "";
+    try {
+      const found = await one_to_disagree_on(() => signal.aborted || mine !== searches || session.state !== begun);
+      if (!found) return;
+      if (found.state) session.set(found.state);
+      searched.textContent = found.told;
+    } catch (error) {
+      if (mine === searches) searched.textContent = `It was not found: ${error.message}`;
+    }
+  }
+
+  /** Over all photos of the site, first untouched, then with a half hidden. Null if it is given up. @param {() => boolean} over */
+  async function one_to_disagree_on(over) {
     const photos = await session.photos();
     for (const [part, hidden] of Object.entries(halves(sizes))) {
       for (const { name, title } of photos) {
-        const result = await session.answer({ state: { ...START, photo: name, hidden } });
-        if (signal.aborted) return;
+        const state = { ...START, photo: name, hidden };
+        const result = await session.answer({ state });
+        if (over()) return null;
         const { cls_logits, distillation_logits } = result.output;
         if (best([...cls_logits.data]) === best([...distillation_logits.data])) continue;
-        session.set({ ...START, photo: name, hidden });
-        searched.textContent = part ? `${title}, without its ${part} half.` : `${title}.`;
-        return;
+        return { state, told: part ? `${title}, without its ${part} half.` : `${title}.` };
       }
     }
-    searched.textContent = "They agree on every photo here: hide patches.";
+    return { state: null, told: "They agree on every photo here: hide patches." };
   }
 
   function draw() {

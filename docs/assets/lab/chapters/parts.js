@@ -41,7 +41,10 @@ export async function chooser(signal) {
   select.append(own);
   const note = el("p.inside-note");
   const file = el("input", { type: "file", accept: "image/*", hidden: true, onchange: bring });
-  const whole = button("Undo what was done to it", () => session.set(untouched(session.state)));
+  const whole = button("Undo what was done to it", () => {
+    session.set(untouched(session.state));
+    if (whole.hidden) select.focus();
+  });
   const element = el(
     "div.play-photos",
     {},

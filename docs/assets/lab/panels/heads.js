@@ -16,6 +16,7 @@ export function heads({ session, sizes, questions, signal }) {
   const { layers, heads } = sizes;
   let effects = /** @type {number[] | null} */ (null);
   let of = ""; // what was done when they were asked for
+  let asked = ""; // what is done where they are being asked for
   const cells = Array.from({ length: layers }, (_, layer) =>
     Array.from({ length: heads }, (__, head) => {
       const i = layer * heads + head;
@@ -32,8 +33,9 @@ export function heads({ session, sizes, questions, signal }) {
   const said = el("p.lab-said", { role: "status" });
   const each = watched("What does each do?", said, signal, async (watch) => {
     const state = session.state;
+    const key = (asked = session.key_of(state));
     effects = await questions.single(state, watch);
-    of = session.key_of(state);
+    of = key;
     update();
   });
   const element = el(
@@ -58,7 +60,9 @@ export function heads({ session, sizes, questions, signal }) {
   function update() {
     const { silenced, how } = session.state;
     each.elements[0].disabled = how === "mask";
-    if (of && of !== session.key_of(session.state)) {
+    const key = session.key_of(session.state);
+    if (asked !== key) each.stop();
+    if (of && of !== key) {
       [effects, of] = [null, ""];
       said.textContent = "";
     }

@@ -188,6 +188,7 @@ export function look({ session, sizes, signal, questions, redraw }) {
       if (of !== session.key_of(state()) && state().how !== "mask") map.run();
       return;
     }
+    if (effects && effects.length < sizes.patches) of = ""; // it goes on when it is looked at again
     map.stop();
     if (!now) return;
     const { query } = state();

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import pytest
@@ -85,28 +84,6 @@ def test_photos_of_a_size_each_another_part(tmp_path):
     photos = many_photos.decoded(names, weights)
     assert {image.shape for image in photos} == {(32, 32, 3)}
     assert many_photos.answered(photos * 3, weights) == 9
-    with ThreadPool(1) as pool:
-        assert many_photos.at_once(names, photos, weights, pool) > 0
-        with pytest.raises(ValueError, match=r"none\.jpg"):  # its process was asked to decode
-            many_photos.at_once([*names, str(tmp_path / "none.jpg")], photos, weights, pool)
-
-
-def test_both_parts_run_at_once(monkeypatch):
-    done = []
-
-    class Pool:
-        def apply_async(self, function, arguments):
-            done.append((function, arguments[0]))
-            return self
-
-        def get(self):
-            done.append("decoded")
-
-    clock = iter([1.0, 4.5])
-    monkeypatch.setattr(many_photos.time, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(many_photos, "answered", lambda photos, weights: done.append(photos))
-    assert many_photos.at_once(["a.jpg"], ["pixels"], deit_ref.load_weights(), Pool()) == 3.5
-    assert done == [(many_photos._decode, ["a.jpg"]), ["pixels"], "decoded"]
 
 
 def test_the_command_tells_its_seconds(tmp_path):
@@ -123,10 +100,9 @@ def test_a_row_of_medians():
     times = {
         "decode": [9.0, 4.0, 5.0],
         "model": [10.0, 10.0, 11.0],
-        "at once": [10.5],
         "a core each": [11.0],
         "default": [9.0],
     }
     assert many_photos.row("DeiT-Ti", 2000, "640 x 480", times) == [
-        "DeiT-Ti", "2,000 of 640 x 480", "5.0 s", "10.0 s", "10.5 s", "11.0 s", "1.10", "9.0 s", "1.20",
+        "DeiT-Ti", "2,000 of 640 x 480", "5.0 s", "10.0 s", "11.0 s", "1.10", "9.0 s", "1.20",
     ]  # fmt: skip

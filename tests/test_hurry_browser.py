@@ -85,6 +85,15 @@ def test_a_photo_that_is_decoded_late_displaces_none_that_was_chosen_since(lab: 
     )
     # The first is the larger one, and the second is what stays.
     assert run(lab, code, [png("red", (900, 900)), png("blue", (30, 30))]) == ["own", 30]
+    code = (
+        BLOB
+        + """
+      const { session } = await get("lab/session");
+      const [late, none] = [session.bring(blob(x)), session.bring(new Blob(["no photo"]))];
+      return [await late, await none.catch(() => "refused")];
+    """
+    )
+    assert run(lab, code, png("red", (900, 900))) == [True, "refused"]
     code = BLOB + "const { session } = await get('lab/session'); const late = session.bring(blob(x)); "
     run(lab, code + "await session.forget(); await late;", png("green"))
     assert run(lab, "const { kept } = await get('lab/store'); return (await kept()) === undefined;")
@@ -138,6 +147,11 @@ def test_effects_of_heads_that_are_of_another_state_are_not_computed_to_the_end(
     lab.wait_for_function("document.querySelector('#lab-heads .lab-said').textContent === 'Stopped.'")
     assert lab.get_by_role("button", name="Stop", exact=True).count() == 0
     lab.get_by_role("button", name="What does each do?").click()
+    lab.get_by_role("tab", name="Hide").click()
+    cell(lab, 9).click()
+    lab.wait_for_function("document.querySelector('#lab-heads .lab-said').textContent === 'Stopped.'")
+    lab.get_by_role("tab", name="Heads").click()
+    lab.get_by_role("button", name="What does each do?").click()
     lab.wait_for_function("/^Done: [0-9]+ passes.$/.test(document.querySelector('#lab-heads .lab-said').textContent)")
     assert "points without it" in lab.get_by_role("button", name="head 1 of block 1,").get_attribute("aria-label")
     assert said.text_content()
@@ -162,6 +176,14 @@ def test_the_focus_stays_where_something_is(lab: Any) -> None:
     lab.get_by_role("button", name="Compare with the state as it is now").click()
     lab.get_by_role("button", name="Compare with the photo as it was").press("Enter")
     assert lab.evaluate(focused) == "Compare with the state as it is now"
+    cell(lab, 3).click()
+    lab.get_by_role("tab", name="Look").click()
+    lab.get_by_role("group", name="Block").get_by_role("radio", name="2", exact=True).check(force=True)
+    for _ in range(2):
+        lab.keyboard.press("Control+z")
+    assert lab.evaluate(focused) == "Hide"
+    lab.keyboard.press("Control+Shift+z")
+    assert hidden(lab) == [3]
 
 
 def test_the_line_under_the_photo_is_of_what_is_shown(lab: Any) -> None:
@@ -254,8 +276,38 @@ def test_a_walk_whose_files_could_not_be_read_says_so(browser: Any, site_url: st
     page.wait_for_selector("[data-inside-state=ready]")
     button = page.get_by_role("button", name="A walk through the pass")
     button.click()
-    page.wait_for_function("document.querySelector('.views-walks').textContent.includes('try it again')")
+    page.wait_for_function("document.querySelector('.views-walks').textContent.includes('reload the page')")
     assert button.get_attribute("aria-disabled") is None
+    page.close()
+
+
+def test_who_has_left_a_walk_is_not_called_back(page: Any, site_url: str) -> None:
+    page.goto(f"{site_url}steps/")
+    page.wait_for_selector("[data-inside-state=ready]")
+    page.get_by_role("button", name="A walk through the pass").click()
+    page.wait_for_selector(".lab-walk[data-step='0']")
+    page.locator(".inside-toolbar").get_by_role("button", name="Last").click()
+    page.get_by_text("You have left the walk").wait_for()
+    page.get_by_role("radio", name="Coffee").check(force=True)
+    page.wait_for_url("**photo=coffee**")
+    run(page, "await (await get('lab/session')).session.answer({ lane: 'later' });")
+    assert "step=logits" in page.url
+
+
+def test_a_photo_that_cannot_be_fetched_is_said_and_the_other_one_stays(browser: Any, site_url: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{site_url}chapters/heads/")
+    root = page.locator("[data-inside=chapter-heads]")
+    root.scroll_into_view_if_needed()
+    page.wait_for_selector("[data-inside=chapter-heads][data-inside-state=ready]")
+    page.route("**/*rocket*", lambda route: route.abort())
+    root.get_by_role("combobox").select_option("rocket")
+    page.wait_for_function("document.querySelector('[data-inside=chapter-heads] select').value === 'chelsea'")
+    note = root.locator(".play-photos .inside-note")
+    assert note.text_content().startswith("The photo stays, as the other one could not be had: ")
+    page.unroute("**/*rocket*")
+    root.get_by_role("combobox").select_option("rocket")
+    page.wait_for_function("document.querySelector('.play-photos .inside-note').textContent.includes('Photo: ')")
     page.close()
 
 

@@ -3,10 +3,10 @@
     python -m deit_ref.benchmark.many_photos [--photos 2000] [--rounds 3] [--json FILE]
 
 The photos are parts of a bundled one, as JPEG files, of a web page's size and, a tenth as many, of a phone's. First
-each part of the work by itself, on one core: files to bytes of the model's size, and the model. Then both at once, in
-two processes that know nothing of each other: cores of one machine may slow each other down. Then the command: with one
-process that decodes and one thread that computes, which takes at least as long as the longer of the two parts; and as
-it is by default, which takes at least their sum divided by the cores. All take turns. Needs torch.
+each part of the work by itself, on one core: files to bytes of the model's size, and the model. Then the command:
+with one process that decodes and one thread that computes, which takes at least as long as the longer of the two; and
+as it is by default, which takes at least their sum divided by the cores. The parts and the command take turns. Needs
+torch.
 """
 
 import argparse
@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ import deit_ref
 from deit_ref.benchmark import records
 from deit_ref.benchmark.cpu import ONE_THREAD
 from deit_ref.checkpoints.files import json_bytes, write
-from deit_ref.image_processing import ImageProcessing
 from deit_ref.photos import bundled_photo, load_image
 from deit_ref.sized import of_values, sized
 from deit_ref.weights import DeiTWeights
@@ -40,8 +38,8 @@ SIZES = {"640 x 480": 1, "4000 x 3000": 10}  # and a share of the photos that ar
 PACKAGES = ("numpy", "pillow", "torch")
 BATCH = 8  # as the command takes by default
 COLUMNS = (
-    "model", "photos", "decode, resize", "model alone", "both at once, apart", "classify, a core each",
-    "times the longer part", "classify, by default", "times the sum, divided by the cores",
+    "model", "photos", "decode, resize", "model alone", "classify, a core each", "times the longer part",
+    "classify, by default", "times the sum, divided by the cores",
 )  # fmt: skip
 
 
@@ -78,20 +76,6 @@ def seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def at_once(names: Sequence[str], photos: Sequence[np.ndarray[Any, Any]], weights: DeiTWeights, pool: Any) -> float:
-    """Wall time until both parts are done, if the pool's process decodes while this one computes."""
-    start = time.perf_counter()
-    decoding = pool.apply_async(_decode, (names, weights.image_processing))
-    answered(photos, weights)
-    decoding.get()
-    return time.perf_counter() - start
-
-
-def _decode(names: Sequence[str], processing: ImageProcessing) -> None:
-    for name in names:
-        sized(load_image(name), processing)
-
-
 def classified(folder: Path, model: str, *, words: Sequence[str] = (), threads: str | None = None) -> float:
     """The seconds that the command itself says it took, from the first file to the last answer.
 
@@ -110,15 +94,14 @@ def classified(folder: Path, model: str, *, words: Sequence[str] = (), threads: 
     return float(told[1])
 
 
-def measured(folder: Path, size: str, count: int, model: str, rounds: int, pool: Any) -> dict[str, list[float]]:
-    """Seconds of each part and of the command, for each round; the pool has a process that can decode."""
+def measured(folder: Path, size: str, count: int, model: str, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each part and of the command, for each round."""
     names = write_photos(folder, size, count)
     weights = deit_ref.load_weights(model).to("torch")
     photos = decoded(names, weights)
     runs = {
         "decode": partial(seconds, partial(decoded, names, weights)),
         "model": partial(seconds, partial(answered, photos, weights)),
-        "at once": partial(at_once, names, photos, weights, pool),
         "a core each": partial(classified, folder, model, words=("--workers", "1"), threads="1"),
         "default": partial(classified, folder, model),
     }
@@ -131,12 +114,12 @@ def measured(folder: Path, size: str, count: int, model: str, rounds: int, pool:
 
 def row(model: str, count: int, size: str, times: dict[str, list[float]]) -> list[str]:
     """Of the medians."""
-    names = ("decode", "model", "at once", "a core each", "default")
-    decode, compute, both, apart, default = (statistics.median(times[name]) for name in names)
+    names = ("decode", "model", "a core each", "default")
+    decode, compute, apart, default = (statistics.median(times[name]) for name in names)
     return [
         model,
         f"{count:,} of {size}",
-        *(f"{value:.1f} s" for value in (decode, compute, both, apart)),
+        *(f"{value:.1f} s" for value in (decode, compute, apart)),
         f"{apart / max(decode, compute):.2f}",
         f"{default:.1f} s",
         f"{default * (os.cpu_count() or 1) / (decode + compute):.2f}",
@@ -155,8 +138,7 @@ def main(argv: list[str] | None = None) -> int:
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):  # it counts at the start only
         os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], {**os.environ, **ONE_THREAD})
     rows, results = [], {}
-    with tempfile.TemporaryDirectory() as scratch, get_context("spawn").Pool(1) as pool:
-        pool.apply(_decode, ((), ImageProcessing()))  # it has begun
+    with tempfile.TemporaryDirectory() as scratch:
         tiny = deit_ref.VARIANTS["deit-tiny-distilled-patch16-224"]
         deit_ref.save_weights(deit_ref.init_weights(tiny, "classification-with-teacher", seed=0), f"{scratch}/tiny")
         for model, place in (("cifar10-distilled", "cifar10-distilled"), ("DeiT-Ti", f"{scratch}/tiny")):
@@ -165,17 +147,15 @@ def main(argv: list[str] | None = None) -> int:
                 with tempfile.TemporaryDirectory(dir=scratch) as folder:
                     inside = Path(folder, "photos")
                     inside.mkdir()
-                    times = measured(inside, size, count, place, args.rounds, pool)
+                    times = measured(inside, size, count, place, args.rounds)
                 rows.append(row(model, count, size, times))
                 results[f"{model}, {size}"] = times
                 print(" | ".join(rows[-1]), flush=True)
     notes = [f"torch in float32, medians of {args.rounds}."]
     if args.json is not None:
         command = f"many_photos --photos {args.photos} --rounds {args.rounds} --json FILE"
-        write(
-            args.json,
-            json_bytes(records.record(command, COLUMNS, rows, packages=PACKAGES, notes=notes, results=results)),
-        )
+        values = records.record(command, COLUMNS, rows, packages=PACKAGES, notes=notes, results=results)
+        write(args.json, json_bytes(values))
     print(records.markdown(COLUMNS, rows))
     return 0
 

@@ -61,7 +61,7 @@ export async function start(root, signal) {
   let writing = 0; // the address, soon
   signal.addEventListener("abort", () => clearTimeout(writing));
   let pointed = /** @type {number | null} */ (null); // the place under the pointer, or with the focus
-  let failed = false; // the last pass
+  let failed = false; // the last pass, or the photo before it
   let frame = 0; // in which all is drawn anew
   let before_photo = /** @type {import("./photo.js").Photo | null} */ (null);
   const ask = async (state) => (await session.answer({ state, options: { output_attentions: true } })).output;
@@ -173,11 +173,12 @@ export async function start(root, signal) {
       [, before_photo] = await Promise.all([before.ask(of, needs_before(of)), session.photo_of(of.photo)]);
       if (session.state !== state || signal.aborted) return;
       draw();
-      if (failed) tools.status.textContent = ""; // which said so
-      failed = false;
+      if (failed || session.problem) tools.status.textContent = session.problem;
+      failed = Boolean(session.problem); // what is said of it goes with the next answer
       root.dataset.busy = "false";
       root.dataset.took = (performance.now() - start).toFixed(1);
     } catch (error) {
+      if (session.state !== state || signal.aborted) return;
       root.dataset.busy = "failed";
       failed = true;
       tools.status.textContent = `The model could not be asked: ${error.message}`;
@@ -212,7 +213,9 @@ export async function start(root, signal) {
     photo_board.grid.setAttribute("aria-label", `${photo.alt}, cut into patches`);
     tools.update();
     tabs.update(tab);
+    const held = panels.find((panel) => panel.contains(document.activeElement));
     for (const [name, { element }] of Object.entries(made)) element.hidden = name !== tab;
+    if (held?.hidden) document.getElementById(`lab-tab-${tab}`)?.focus({ preventScroll: true });
     made[tab].update(now);
     tell();
     credit.textContent = about(photo, classes);

@@ -74,9 +74,9 @@ export async function picker({ signal, target, classes }) {
     said.textContent = "";
     target.setAttribute("aria-busy", "true");
     try {
-      await session.bring(blob);
+      const taken = await session.bring(blob);
       await fill_own();
-      return true;
+      return taken;
     } catch (error) {
       said.textContent = error.message;
       return false;

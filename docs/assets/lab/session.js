@@ -34,7 +34,9 @@ class Session extends Supply {
     /** @type {State[]} */
     this.future = [];
     this.brought = 0; // own photos so far
-    this.bringing = 0; // those that are not decoded yet, and were given up, too
+    this.bringing = 0; // own photos so far, those that are not decoded yet, too
+    this.taken = 0; // which of them was decoded last; older ones come too late
+    this.problem = ""; // why another photo than the one that was chosen is shown
     /** @type {Set<() => void>} */
     this.listeners = new Set();
   }
@@ -99,6 +101,7 @@ class Session extends Supply {
   /** @param {State} state */
   become(state) {
     const other = state.photo !== this.state.photo;
+    this.problem = "";
     this.state = state;
     if (!other) return this.tell();
     store.remember_choice(state.photo);
@@ -108,43 +111,52 @@ class Session extends Supply {
         this.photo = photo;
         this.tell();
       },
-      () => this.begin().catch(() => this.stay()), // it is gone
+      (error) => this.stay(state, error), // it is gone, or could not be fetched
     );
     this.tell(); // that it was chosen, while it is on its way
   }
 
-  /** With the photo that is there, where another one cannot be had. */
-  stay() {
-    if (!this.photo) return;
+  /** With the photo that is there, as the one that was chosen cannot be had. @param {State} state @param {Error} error */
+  stay(state, error) {
+    if (this.state.photo !== state.photo || !this.photo) return;
+    this.problem = `The photo stays, as the other one could not be had: ${error.message}`;
     this.state = { ...this.state, photo: this.photo.name };
     this.tell();
   }
 
-  /** The reader's own photo, from a file or a camera; an Error in a line if it is none. @param {Blob} blob */
+  /**
+   * The reader's own photo, from a file or a camera; an Error in a line if it is none.
+   * @param {Blob} blob
+   * @returns {Promise<boolean>} whether it is the photo now
+   */
   async bring(blob) {
     const mine = ++this.bringing;
     const { photo: shown } = this.state;
     const own = await this.photo_from(blob);
-    if (mine !== this.bringing) return; // another one was brought since, or all forgotten
+    if (mine < this.taken) return false; // a later one was faster, or all are forgotten
+    this.taken = mine;
     this.loaded.set("photo own", Promise.resolve(own));
     this.brought += 1;
     await store.keep(blob);
-    if (mine !== this.bringing) return;
+    if (mine !== this.taken) return false;
     if (this.state.photo === "own") this.photo = own;
-    if (this.state.photo === shown) this.set({ photo: "own" }); // else another one was chosen since
+    else if (this.state.photo !== shown) return false; // another one was chosen since
+    this.set({ photo: "own" });
+    return true;
   }
 
   /** Take the reader's own photo out of this browser. */
   async forget() {
-    this.bringing += 1;
-    this.loaded.delete("photo own");
-    await store.forget();
+    this.taken = ++this.bringing;
     if (this.state.photo === "own") this.set({ photo: START.photo });
     if (this.before?.photo === "own") this.compare_with(null);
+    await store.forget();
+    this.loaded.delete("photo own"); // last: who asks for it before finds it here
   }
 
   /** Called with every change of state or photo. @param {() => void} listener @param {AbortSignal} signal */
   subscribe(listener, signal) {
+    if (signal.aborted) return;
     this.listeners.add(listener);
     signal.addEventListener("abort", () => this.listeners.delete(listener));
   }

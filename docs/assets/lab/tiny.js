@@ -61,6 +61,7 @@ export function start(root, signal) {
     const answers = answer({ classes, signal });
     const all = el("button.inside-button", { type: "button", onclick: () => become([]) }, "Show all");
     const more = el("a", {}, "Go on in the lab");
+    const held = under.contains(document.activeElement); // else the reader is elsewhere by now
     still.replaceWith(photo_board.element);
     under.replaceChildren(all, more);
     right.replaceChildren(answers.element, answers.details);
@@ -68,7 +69,7 @@ export function start(root, signal) {
     if (at) toggle(Math.floor(at[0] * rows) * columns + Math.floor(at[1] * columns));
     else {
       become([]);
-      photo_board.grid.querySelector("[tabindex='0']").focus();
+      if (held) photo_board.grid.querySelector("[tabindex='0']").focus({ preventScroll: true });
     }
 
     /** @param {number} place */

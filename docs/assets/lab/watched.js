@@ -31,7 +31,7 @@ export function watched(text, said, signal, work) {
         signal: mine.signal,
         tell: (done, all) => (passes.textContent = `${done} of ${(of = all)} passes`),
       });
-      if (mine === running) said.textContent = `Done: ${of} passes.`;
+      if (mine === running && !mine.signal.aborted) said.textContent = `Done: ${of} passes.`;
     } catch (error) {
       if (mine === running) said.textContent = mine.signal.aborted ? "Stopped." : error.message;
     } finally {

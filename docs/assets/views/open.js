@@ -18,6 +18,7 @@ const GONE = "The link was made with a photo that stayed with its maker; here is
 export async function open(root, signal, asked) {
   root.append(el("p.views-loading", { role: "status" }, "The model is on its way to your browser …"));
   const [{ sizes, classes, parts }, entries] = await Promise.all([session.model(), session.photos()]);
+  if (signal.aborted) return null;
   const known = [...entries.map(({ name }) => name), "own"];
   if (asked !== session.state.photo && known.includes(asked)) {
     session.open({ ...session.state, photo: asked }, session.before);

@@ -20,6 +20,7 @@ export function walk({ signal, sizes, classes, steps, arrive }) {
   const failed = el("span", { role: "status" });
   const list = el("div.views-walks", {}, el("div.lab-walks", {}, el("span", {}, "Show me:"), start, failed));
   let guided = /** @type {any} */ (null);
+  let away = false;
   let stop = ""; // the step where the last one is
   const said = el("span", { role: "status" });
   const back = el("button.views-link", { type: "button", onclick: () => back_to_it() }, "Back to it");
@@ -31,7 +32,7 @@ export function walk({ signal, sizes, classes, steps, arrive }) {
     if (signal.aborted || guided) return;
     if (!parts) {
       start.removeAttribute("aria-disabled");
-      failed.textContent = "The walk could not be loaded: try it again.";
+      failed.textContent = "The walk could not be loaded: reload the page.";
       return;
     }
     const [{ guide }, { TOUR }] = parts;
@@ -58,13 +59,13 @@ export function walk({ signal, sizes, classes, steps, arrive }) {
     guided.card.querySelector(".lab-buttons button:nth-child(2)").focus(); // this button goes
   }
 
-  /** With another photo, the same stop says something else. */
-  const again = () => guided?.again();
+  /** With another photo, the same stop says something else; who has left it is not called back. */
+  const again = () => !away && guided?.again();
 
   /** What the card says belongs to a stop; whoever goes elsewhere by other ways is told. @param {string} name of the step */
   function moved(name) {
     if (!guided) return;
-    const away = name !== stop;
+    away = name !== stop;
     left.classList.toggle("views-away", !away);
     const { at, of } = guided.place;
     const where = at + 1 < of ? `You have left the walk at stop ${at + 1} of ${of}.` : "You go on by yourself now."; // the last sends away

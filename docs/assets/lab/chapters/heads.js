@@ -84,7 +84,10 @@ export async function start(root, signal) {
     searched.textContent = "";
     try {
       const found = await one_to_disagree_on(() => signal.aborted || mine !== searches || session.state !== begun);
-      if (!found) return;
+      if (!found) {
+        if (mine === searches) searched.textContent = "The search has ended, as something was changed.";
+        return;
+      }
       if (found.state) session.set(found.state);
       searched.textContent = found.told;
     } catch (error) {

@@ -41,15 +41,16 @@ export async function chooser(signal) {
   select.append(own);
   const note = el("p.inside-note");
   const file = el("input", { type: "file", accept: "image/*", hidden: true, onchange: bring });
+  const choose = button("Your own …", () => file.click());
   const whole = button("Undo what was done to it", () => {
     session.set(untouched(session.state));
-    if (whole.hidden) select.focus();
+    if (whole.hidden) choose.focus(); // this button goes
   });
   const element = el(
     "div.play-photos",
     {},
     el("label.inside-check", {}, el("span", {}, "Photo"), select),
-    button("Your own …", () => file.click()),
+    choose,
     file,
     whole,
     el("a", { href: new URL("lab/", SITE).href }, "More in the lab"),
@@ -71,7 +72,7 @@ export async function chooser(signal) {
     own.hidden = own.disabled = session.state.photo !== "own" && !session.loaded.has("photo own");
     select.value = session.state.photo;
     whole.hidden = is_untouched(session.state);
-    if (photo) note.textContent = about(photo, classes);
+    if (photo) note.textContent = session.problem || about(photo, classes);
   }
   session.subscribe(draw, signal);
   draw();
@@ -97,7 +98,7 @@ export function follow(signal, ask, draw) {
     }
   };
   session.subscribe(run, signal);
-  return run();
+  return signal.aborted ? Promise.resolve() : run();
 }
 
 /**

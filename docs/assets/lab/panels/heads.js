@@ -52,6 +52,8 @@ export function heads({ session, sizes, questions, signal }) {
     said,
   );
 
+  session.subscribe(() => asked !== session.key_of(session.state) && each.stop(), signal); // on any tab
+
   function toggle(numbers) {
     const on = numbers.some((i) => !session.state.silenced.includes(i));
     session.set({ silenced: painted_over(session.state.silenced, numbers, on) });
@@ -61,7 +63,6 @@ export function heads({ session, sizes, questions, signal }) {
     const { silenced, how } = session.state;
     each.elements[0].disabled = how === "mask";
     const key = session.key_of(session.state);
-    if (asked !== key) each.stop();
     if (of && of !== key) {
       [effects, of] = [null, ""];
       said.textContent = "";

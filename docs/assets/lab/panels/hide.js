@@ -21,11 +21,7 @@ export function hide({ session, sizes, open, use }) {
       ["mask", "mask token"],
     ],
     () => session.state.how,
-    (how) => {
-      if (how !== "mask") return session.set({ how });
-      open("masked");
-      document.getElementById("lab-tab-masked")?.focus({ preventScroll: true }); // this panel goes
-    },
+    (how) => (how === "mask" ? open("masked") : session.set({ how })),
   );
   const dist = el("input", { type: "checkbox", onchange: () => session.set({ without_dist: dist.checked }) });
   const invert = () => session.set({ hidden: all.filter((place) => !session.state.hidden.includes(place)) });

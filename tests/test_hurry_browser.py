@@ -89,8 +89,8 @@ def test_a_photo_that_is_decoded_late_displaces_none_that_was_chosen_since(lab: 
         BLOB
         + """
       const { session } = await get("lab/session");
-      const [late, none] = [session.bring(blob(x)), session.bring(new Blob(["no photo"]))];
-      return [await late, await none.catch(() => "refused")];
+      const refused = () => "refused";
+      return Promise.all([session.bring(blob(x)), session.bring(new Blob(["no photo"])).catch(refused)]);
     """
     )
     assert run(lab, code, png("red", (900, 900))) == [True, "refused"]

@@ -540,6 +540,7 @@ def test_what_a_screen_reader_hears(lab: Any) -> None:
     told = heard("Rank correlation")
     assert [text for text in told if "passes" in text] == ["Done: 64 passes."]
     lab.get_by_role("tab", name="Masked").click()
+    assert heard("1 patch is hidden; the guess is off by ")
     lab.get_by_role("button", name="Hide half at random").click()
     assert heard("32 patches are hidden; the guess is off by ")
     lab.get_by_role("tab", name="Inside").click()

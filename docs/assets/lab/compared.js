@@ -42,7 +42,7 @@ export function compared({ sizes, classes }) {
    */
   function draw({ hidden, how, order }, photo, over, { mean }) {
     painted(picture, { picture: photo.picture, order, hidden, how, ...over }, sizes);
-    picture.setAttribute("aria-label", `before: ${photo.alt}${hidden.length ? `, ${hidden.length} patches hidden` : ""}`);
+    picture.setAttribute("aria-label", `before: ${photo.alt}${hidden.length ? `, ${hidden.length} ${hidden.length === 1 ? "patch" : "patches"} hidden` : ""}`);
     said.textContent = `${classes[best(mean)]} ${percent(mean[best(mean)])}`;
   }
   return { element, draw, update: () => (unkeep.hidden = !session.before) };

@@ -44,7 +44,8 @@ export function guess({ sizes, parts }) {
     note.textContent =
       "The mean absolute error of a hidden pixel’s color, in standard deviations. " +
       (plain === null ? "" : `The mean color of what is visible, painted there, would be off by ${plain.toFixed(3)}.`);
-    return `${hidden.length} patches are hidden; the guess is off by ${error}.`;
+    const which = hidden.length === 1 ? "1 patch is" : `${hidden.length} patches are`;
+    return `${which} hidden; the guess is off by ${error}.`;
   }
 
   function put(canvas, values) {

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from test_chapter_instances_browser import instance
 from test_lab_browser import REST, assert_shown, cell, hidden, shown, without
 
 import deit_ref
@@ -210,10 +211,7 @@ def test_the_viewers_exact_share_is_that_of_the_new_look(page: Any, site_url: st
 
 
 def test_a_search_that_a_reader_has_left_sets_nothing(page: Any, site_url: str) -> None:
-    page.goto(f"{site_url}chapters/heads/")
-    root = page.locator("[data-inside=chapter-heads]")
-    root.scroll_into_view_if_needed()
-    page.wait_for_selector("[data-inside=chapter-heads][data-inside-state=ready]")
+    root = instance(page, site_url, "heads")
     button = root.get_by_role("button", name="Find a photo on which they disagree")
     button.click()
     run(page, "(await get('lab/session')).session.set({ photo: 'coffee', hidden: [1] });")
@@ -233,10 +231,7 @@ def test_a_search_that_a_reader_has_left_sets_nothing(page: Any, site_url: str) 
 
 
 def test_where_a_patch_looks_follows_a_photo_that_comes_late(page: Any, site_url: str) -> None:
-    page.goto(f"{site_url}chapters/attention/")
-    root = page.locator("[data-inside=chapter-attention]")
-    root.scroll_into_view_if_needed()
-    page.wait_for_selector("[data-inside=chapter-attention][data-inside-state=ready]")
+    instance(page, site_url, "attention")
     run(
         page,
         """
@@ -296,10 +291,7 @@ def test_who_has_left_a_walk_is_not_called_back(page: Any, site_url: str) -> Non
 
 def test_a_photo_that_cannot_be_fetched_is_said_and_the_other_one_stays(browser: Any, site_url: str) -> None:
     page = browser.new_page()
-    page.goto(f"{site_url}chapters/heads/")
-    root = page.locator("[data-inside=chapter-heads]")
-    root.scroll_into_view_if_needed()
-    page.wait_for_selector("[data-inside=chapter-heads][data-inside-state=ready]")
+    root = instance(page, site_url, "heads")
     page.route("**/*rocket*", lambda route: route.abort())
     root.get_by_role("combobox").select_option("rocket")
     page.wait_for_function("document.querySelector('[data-inside=chapter-heads] select').value === 'chelsea'")

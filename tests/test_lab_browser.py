@@ -121,7 +121,7 @@ def test_mouse_brush_rectangle_undo_and_the_answer(lab: Any) -> None:
     lab.mouse.up()
     assert hidden(lab) == [18, 19, 20, 21]
     assert_shown(lab, attention_mask=without([18, 19, 20, 21]))
-    headline = lab.locator(".lab-headline strong").text_content()
+    headline = lab.locator(".lab-answer .lab-headline strong").text_content()
     change = lab.locator(".lab-best .lab-change").text_content()
     assert change
     assert f"({change})" in headline
@@ -520,7 +520,7 @@ HEARD = """() => {
 
 def test_what_a_screen_reader_hears(lab: Any) -> None:
     """A change is said once, where it is heard; what does not change is not said again."""
-    said = "The answer: " + lab.locator(".lab-headline strong").text_content().replace(" ", ", ") + "."
+    said = "The answer: " + lab.locator(".lab-answer .lab-headline strong").text_content().replace(" ", ", ") + "."
     lab.wait_for_function("x => document.querySelector('.lab-answer .lab-live').textContent === x", arg=said)
     lab.evaluate(HEARD)
 

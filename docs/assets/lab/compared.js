@@ -6,6 +6,7 @@ import { el } from "../dom.js";
 import { percent } from "./answer.js";
 import { button } from "./controls.js";
 import { painted } from "./painted.js";
+import { counted } from "./places.js";
 import { best } from "./questions.js";
 import { session } from "./session.js";
 import { untouched } from "./state.js";
@@ -42,7 +43,8 @@ export function compared({ sizes, classes }) {
    */
   function draw({ hidden, how, order }, photo, over, { mean }) {
     painted(picture, { picture: photo.picture, order, hidden, how, ...over }, sizes);
-    picture.setAttribute("aria-label", `before: ${photo.alt}${hidden.length ? `, ${hidden.length} ${hidden.length === 1 ? "patch" : "patches"} hidden` : ""}`);
+    const of_patches = hidden.length ? `, ${counted(hidden.length)} hidden` : "";
+    picture.setAttribute("aria-label", `before: ${photo.alt}${of_patches}`);
     said.textContent = `${classes[best(mean)]} ${percent(mean[best(mean)])}`;
   }
   return { element, draw, update: () => (unkeep.hidden = !session.before) };

@@ -4,6 +4,7 @@
 
 import { el } from "../dom.js";
 import { bytes_of, canvas_of } from "./photo.js";
+import { counted } from "./places.js";
 
 /** @param {import("./page.js").Page} page */
 export function guess({ sizes, parts }) {
@@ -44,8 +45,7 @@ export function guess({ sizes, parts }) {
     note.textContent =
       "The mean absolute error of a hidden pixel’s color, in standard deviations. " +
       (plain === null ? "" : `The mean color of what is visible, painted there, would be off by ${plain.toFixed(3)}.`);
-    const which = hidden.length === 1 ? "1 patch is" : `${hidden.length} patches are`;
-    return `${which} hidden; the guess is off by ${error}.`;
+    return `${counted(hidden.length)} ${hidden.length === 1 ? "is" : "are"} hidden; the guess is off by ${error}.`;
   }
 
   function put(canvas, values) {

@@ -6,6 +6,9 @@
 export const place_name = (place, { grid: [, columns] }) =>
   `row ${Math.floor(place / columns) + 1}, column ${(place % columns) + 1}`;
 
+/** "1 patch" or "2 patches". @param {number} number */
+export const counted = (number) => `${number} ${number === 1 ? "patch" : "patches"}`;
+
 /**
  * The place under a pointer, or the nearest one. By coordinates, because a finger keeps the element on which it came
  * down.
